@@ -1,0 +1,41 @@
+"""Every error a person can meet, each with the exit code the command line gives for it.
+
+A message says what was asked, what was found and what to do next, in one line. Code raises
+the narrowest class; only the command line prints.
+"""
+
+
+class RnnDeployError(Exception):
+    """Base of every error raised on purpose; `exit_code` is the command line's."""
+
+    exit_code = 2
+
+
+class VerificationError(RnnDeployError):
+    """A comparison left its budget, or nothing could be compared."""
+
+    exit_code = 1
+
+
+class InputError(RnnDeployError):
+    """What the user gave (a file, a tensor, an option) is not what is needed."""
+
+
+class BundleError(InputError):
+    """A bundle is missing, damaged or altered."""
+
+
+class RuntimeUnavailableError(RnnDeployError):
+    """A runtime is not installed, has no device here, or did not keep a node where asked."""
+
+    exit_code = 3
+
+
+class MissingExtraError(RuntimeUnavailableError):
+    """A package is missing that an extra of rnn-deploy installs."""
+
+
+class UnsupportedModelError(RnnDeployError):
+    """The model holds something that cannot be exported exactly."""
+
+    exit_code = 4

@@ -1,0 +1,40 @@
+"""Imports of packages that belong to an extra, with the pip line when one is missing."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from rnn_deploy.errors import MissingExtraError
+
+EXTRA_OF = {
+    "tensorflow": "export",
+    "keras": "export",
+    "tf2onnx": "export",
+    "onnx": "export",
+    "onnx_ir": "export",
+    "onnxruntime": "ort",
+    "ai_edge_litert": "litert",
+}
+
+
+def is_installed(package: str) -> bool:
+    """Whether `package` can be imported, found out without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def pip_line(package: str) -> str:
+    """The command that installs the extra holding `package`."""
+    return f"pip install 'rnn-deploy[{EXTRA_OF[package]}]'"
+
+
+def require(module: str) -> ModuleType:
+    """Import `module`, or raise MissingExtraError with the pip line that installs it."""
+    package = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise
+        raise MissingExtraError(
+            f"the package '{package}' is needed here and is not installed; {pip_line(package)}"
+        ) from error

@@ -1,0 +1,120 @@
+"""The vocabulary both halves speak: tensors, states, layers, entry points.
+
+NumPy only. The Keras side fills these in, the bundle stores them, the runtimes obey them.
+
+    TensorSpec      a named tensor; a str in its shape is a symbol such as "batch" or "time"
+    StateSpec       the input a state enters by and the output it leaves by
+    RecurrentLayer  one call of a recurrent layer, read from Keras, weights and all
+    EntryPoint      one way to call the exported model: its inputs, outputs and states
+    Support         yes, or no with the reason
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Dim = int | str
+Array = NDArray[np.generic]
+Role = Literal["h", "c"]
+
+SEQUENCE = "sequence"
+STREAM = "stream"
+
+
+@dataclass(frozen=True)
+class Support:
+    """Whether something can be done; a refusal carries its reason."""
+
+    ok: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named tensor.
+
+    shape: ints are fixed, strings are symbols; equal symbols of one call have equal sizes.
+    dtype: NumPy's name of it.
+    below: for token ids, the vocabulary size; ids lie in [-below, below) as Embedding takes them.
+    """
+
+    name: str
+    shape: tuple[Dim, ...]
+    dtype: str
+    below: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype}({', '.join(map(str, self.shape))})"
+
+
+@dataclass(frozen=True)
+class StateSpec:
+    """A recurrent state (batch, units): it enters as `tensor.name` and leaves as `next_name`."""
+
+    tensor: TensorSpec
+    next_name: str
+    layer: str
+    role: Role
+
+    @property
+    def next_tensor(self) -> TensorSpec:
+        return TensorSpec(self.next_name, self.tensor.shape, self.tensor.dtype)
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """One way to call the exported model.
+
+    chunked: whether a sequence run in chunks, states carried, gives what the whole gives;
+    measured on the float64 oracle, since layers beside the recurrent ones decide it too.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    states: tuple[StateSpec, ...] = ()
+    chunked: Support = Support(False, "this entry point carries no state")
+
+    @property
+    def all_inputs(self) -> tuple[TensorSpec, ...]:
+        return self.inputs + tuple(state.tensor for state in self.states)
+
+    @property
+    def all_outputs(self) -> tuple[TensorSpec, ...]:
+        return self.outputs + tuple(state.next_tensor for state in self.states)
+
+
+@dataclass(frozen=True, eq=False)
+class RecurrentLayer:
+    """One call of a recurrent layer, read from Keras.
+
+    name: the Keras layer's name, made unique when a layer is called more than once.
+    cell: "simple_rnn".
+    kernel: (input width, units); recurrent_kernel: (units, units); bias: (units,) or None.
+    activation: Keras' name of it, as in `activations.TABLE`.
+    go_backwards: the sequence is processed, and returned, last step first.
+    return_sequences: every step's output is returned, not only the last one's.
+    initial_state: the model itself gives the initial state (so a stream may not).
+    """
+
+    name: str
+    cell: str
+    units: int
+    kernel: NDArray[np.float32]
+    recurrent_kernel: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    activation: str
+    go_backwards: bool
+    return_sequences: bool
+    initial_state: bool
+
+    @property
+    def state_names(self) -> tuple[str, str]:
+        """The names by which the state h enters and leaves the stream entry point."""
+        return f"{self.name}_h_in", f"{self.name}_h_out"
+
+    @property
+    def width(self) -> int:
+        return int(self.kernel.shape[0])
