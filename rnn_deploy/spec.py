@@ -78,6 +78,12 @@ class EntryPoint:
     chunked: Support = Support(False, "this entry point carries no state")
 
     @property
+    def time_symbols(self) -> tuple[str, ...]:
+        """The symbols that stand for a number of steps."""
+        dims = (t.shape[1] for t in self.inputs if len(t.shape) > 1)
+        return tuple(dict.fromkeys(dim for dim in dims if isinstance(dim, str)))
+
+    @property
     def all_inputs(self) -> tuple[TensorSpec, ...]:
         return self.inputs + tuple(state.tensor for state in self.states)
 
@@ -96,6 +102,7 @@ class RecurrentLayer:
     activation: Keras' name of it, as in `activations.TABLE`.
     go_backwards: the sequence is processed, and returned, last step first.
     return_sequences: every step's output is returned, not only the last one's.
+    steps: how many steps the sequence has, None when that is open.
     initial_state: the model itself gives the initial state (so a stream may not).
     """
 
@@ -108,6 +115,7 @@ class RecurrentLayer:
     activation: str
     go_backwards: bool
     return_sequences: bool
+    steps: int | None
     initial_state: bool
 
     @property

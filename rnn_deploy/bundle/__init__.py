@@ -1,0 +1,26 @@
+"""The bundle: a folder with artifacts, manifest and golden vectors.
+
+The only contract between the Keras side and the runtimes.
+
+    manifest   what is in it, as frozen values, to and from JSON
+    store      the folder: written whole or not at all, every file checked by its SHA-256
+    golden     seeded inputs with the reference's and the oracle's outputs and states
+"""
+
+from rnn_deploy.bundle.golden import Case, read_cases, write_cases
+from rnn_deploy.bundle.manifest import Artifact, Choice, FileRecord, Manifest, Source
+from rnn_deploy.bundle.store import Bundle, open_bundle, writing_bundle
+
+__all__ = [
+    "Artifact",
+    "Bundle",
+    "Case",
+    "Choice",
+    "FileRecord",
+    "Manifest",
+    "Source",
+    "open_bundle",
+    "read_cases",
+    "write_cases",
+    "writing_bundle",
+]

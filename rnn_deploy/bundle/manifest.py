@@ -1,0 +1,138 @@
+"""The manifest: what a bundle holds, as frozen values, to and from JSON.
+
+Its JSON form is specified in docs/bundle.md. Paths are relative to the bundle, with "/".
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rnn_deploy.errors import BundleError
+from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How one recurrent layer was lowered in one artifact, and why."""
+
+    layer: str
+    cell: str
+    units: int
+    lowering: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of the bundle: its place, its size in bytes, its SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One model file as one entry point; `weights` is a file beside it that it reads."""
+
+    path: str
+    format: str
+    entry: str
+    choices: tuple[Choice, ...]
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the bundle was made from. digest: SHA-256 of the weights, by name, shape and value."""
+
+    kind: str
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle holds. golden: the path of the golden vectors; notes: what a user must know."""
+
+    source: Source
+    entries: tuple[EntryPoint, ...]
+    artifacts: tuple[Artifact, ...]
+    golden: str
+    files: tuple[FileRecord, ...]
+    tools: dict[str, str]
+    notes: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    def entry(self, name: str) -> EntryPoint:
+        """The entry point called `name`; BundleError says which there are."""
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        there = ", ".join(entry.name for entry in self.entries)
+        why = f" ({'; '.join(self.notes)})" if self.notes else ""
+        raise BundleError(f"this bundle has no entry point '{name}', only {there}{why}")
+
+    def artifact(self, format: str, entry: str) -> Artifact | None:
+        """The artifact of that format and entry point, if the bundle has one."""
+        found = (a for a in self.artifacts if (a.format, a.entry) == (format, entry))
+        return next(found, None)
+
+
+def json_from_manifest(manifest: Manifest) -> str:
+    """The manifest as JSON text; equal manifests give equal bytes."""
+    return json.dumps(dataclasses.asdict(manifest), indent=1) + "\n"
+
+
+def manifest_from_json(text: str) -> Manifest:
+    """Read the JSON text of a manifest; BundleError says what is wrong with it."""
+    try:
+        data = json.loads(text)
+        version = data["schema_version"]
+        if version == SCHEMA_VERSION:
+            return _manifest(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"manifest.json is damaged ({type(error).__name__}: {error}); export the model again"
+        ) from error
+    raise BundleError(
+        f"manifest.json has schema version {version}, this rnn-deploy reads {SCHEMA_VERSION};"
+        " export the model again, or use the rnn-deploy that made it"
+    )
+
+
+def _manifest(data: dict[str, Any]) -> Manifest:
+    return Manifest(
+        source=Source(**data["source"]),
+        entries=tuple(_entry(entry) for entry in data["entries"]),
+        artifacts=tuple(_artifact(artifact) for artifact in data["artifacts"]),
+        golden=data["golden"],
+        files=tuple(FileRecord(**record) for record in data["files"]),
+        tools=dict(data["tools"]),
+        notes=tuple(data["notes"]),
+    )
+
+
+def _entry(data: dict[str, Any]) -> EntryPoint:
+    return EntryPoint(
+        name=data["name"],
+        inputs=tuple(_tensor(tensor) for tensor in data["inputs"]),
+        outputs=tuple(_tensor(tensor) for tensor in data["outputs"]),
+        states=tuple(
+            StateSpec(_tensor(s["tensor"]), s["next_name"], s["layer"], s["role"])
+            for s in data["states"]
+        ),
+        chunked=Support(**data["chunked"]),
+    )
+
+
+def _tensor(data: dict[str, Any]) -> TensorSpec:
+    return TensorSpec(data["name"], tuple(data["shape"]), data["dtype"], data["below"])
+
+
+def _artifact(data: dict[str, Any]) -> Artifact:
+    choices = tuple(Choice(**choice) for choice in data["choices"])
+    return Artifact(data["path"], data["format"], data["entry"], choices, data["weights"])

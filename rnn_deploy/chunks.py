@@ -1,0 +1,63 @@
+"""Cut a sequence along time and put the pieces together again (NumPy only).
+
+Inputs are cut along the axis whose symbol stands for time. An output with that symbol is the
+concatenation of its pieces; one without it (the last step's output) is the last piece.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from rnn_deploy.errors import InputError
+from rnn_deploy.spec import Array, EntryPoint, TensorSpec
+
+
+def length_of(entry: EntryPoint, feeds: Mapping[str, Array]) -> int:
+    """The number of steps in `feeds`."""
+    symbol = _symbol(entry)
+    tensor = next(t for t in entry.inputs if symbol in t.shape)
+    return int(feeds[tensor.name].shape[tensor.shape.index(symbol)])
+
+
+def equal_lengths(total: int, chunk: int) -> list[int]:
+    """`total` steps in pieces of `chunk`, the last one shorter where needed."""
+    return [min(chunk, total - start) for start in range(0, total, chunk)]
+
+
+def cut(
+    entry: EntryPoint, feeds: Mapping[str, Array], lengths: Sequence[int]
+) -> Iterator[dict[str, Array]]:
+    """The inputs in `feeds`, piece by piece; initial states are not among them."""
+    symbol, start = _symbol(entry), 0
+    for length in lengths:
+        part = slice(start, start + length)
+        yield {t.name: _part(t, symbol, feeds[t.name], part) for t in entry.inputs}
+        start += length
+
+
+def joined(entry: EntryPoint, pieces: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The outputs of all pieces as those of the whole."""
+    symbol = _symbol(entry)
+    return {
+        tensor.name: (
+            np.concatenate([p[tensor.name] for p in pieces], axis=tensor.shape.index(symbol))
+            if symbol in tensor.shape
+            else pieces[-1][tensor.name]
+        )
+        for tensor in entry.outputs
+    }
+
+
+def _symbol(entry: EntryPoint) -> str:
+    symbols = entry.time_symbols
+    if len(symbols) != 1:
+        why = "its time axis is fixed" if not symbols else "its inputs have lengths of their own"
+        raise InputError(f"entry point '{entry.name}' cannot be cut into chunks: {why}")
+    return symbols[0]
+
+
+def _part(tensor: TensorSpec, symbol: str, value: Array, part: slice) -> Array:
+    if symbol not in tensor.shape:
+        return value
+    axis = tensor.shape.index(symbol)
+    return value[(slice(None),) * axis + (part,)]

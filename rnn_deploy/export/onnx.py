@@ -1,0 +1,172 @@
+"""ONNX: convert the traced graph with tf2onnx, then put lowerings in place of the markers.
+
+    Trace --tf2onnx--> ONNX with markers --lower_markers--> ONNX --cleanup--> bytes
+
+The conversion is done once per trace; each entry point is assembled from a clone of it. In the
+stream entry point a layer's state is a graph input and a graph output, placed here and not in
+TensorFlow, so both entry points share everything else.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import tf2onnx
+
+from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.export.onnx_cleanup import clean, name_everything
+from rnn_deploy.lowering.choice import ONNX_LOWERINGS
+from rnn_deploy.lowering.onnx_ops import Lowered, Ops
+from rnn_deploy.source.tensorflow import native_stderr_held_back
+from rnn_deploy.source.tracing import MARKER, Trace
+from rnn_deploy.spec import EntryPoint, RecurrentLayer, TensorSpec
+
+OPSET = 17
+IR_VERSION = 8
+KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+
+
+def convert(trace: Trace) -> ir.Model:
+    """The traced graph as ONNX, markers still in it."""
+    graph = trace.graph
+    with _quiet_tf2onnx(), native_stderr_held_back():
+        proto, _ = tf2onnx.convert.from_graph_def(
+            graph.graph.as_graph_def(),
+            input_names=[tensor.name for tensor in graph.inputs],
+            output_names=[tensor.name for tensor in graph.outputs],
+            opset=OPSET,
+            custom_ops={"PyFuncStateless": MARKER},
+            extra_opset=[onnx.helper.make_opsetid(MARKER, 1)],
+        )
+    model = ir.from_proto(proto)
+    order_inputs(model, [tensor.name for tensor in graph.inputs])
+    return model
+
+
+def assemble(
+    converted: ir.Model,
+    layers: Sequence[RecurrentLayer],
+    choices: Sequence[Choice],
+    entry: EntryPoint,
+    producer: str,
+) -> ir.Model:
+    """One entry point's model: lowerings in place, states connected, cleaned, named, checked."""
+    model = converted.clone()
+    given = {state.layer: _value(state.tensor) for state in entry.states}
+    lowered = _lower_markers(model.graph, layers, choices, given)
+    for state in entry.states:
+        model.graph.inputs.append(given[state.layer])
+        model.graph.outputs.append(lowered[state.layer].state)
+    clean(model)
+    name_everything(model, entry)
+    model.opset_imports.pop(MARKER, None)
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "rnn_deploy", producer
+    refuse_unknown_operators(model)
+    onnx.checker.check_model(ir.to_proto(model), full_check=True)
+    return model
+
+
+def order_inputs(model: ir.Model, names: Sequence[str]) -> None:
+    """Put the graph inputs in the order asked; tf2onnx drops those that nothing reads."""
+    there = {value.name: value for value in model.graph.inputs}
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise UnsupportedModelError(
+            f"input {', '.join(missing)} has no influence on the model's outputs;"
+            " rebuild the model without it"
+        )
+    model.graph.inputs.clear()
+    model.graph.inputs.extend(there[name] for name in names)
+
+
+def refuse_unknown_operators(model: ir.Model) -> None:
+    """Raise UnsupportedModelError for operators of no ONNX domain: tf2onnx only logs them."""
+    nodes = model.graph.all_nodes()
+    unknown = [n for n in nodes if n.domain not in KNOWN_DOMAINS or not _has_schema(n)]
+    if unknown:
+        raise UnsupportedModelError(
+            "no ONNX form is known for "
+            + ", ".join(f"{node.op_type} (at {node.name})" for node in unknown)
+            + "; replace the layer that uses it"
+        )
+
+
+def _has_schema(node: ir.Node) -> bool:
+    return bool(onnx.defs.has(node.op_type, max_inclusive_version=OPSET, domain=node.domain))
+
+
+def _lower_markers(
+    graph: ir.Graph,
+    layers: Sequence[RecurrentLayer],
+    choices: Sequence[Choice],
+    given: Mapping[str, ir.Value],
+) -> dict[str, Lowered]:
+    found = {}
+    for node in list(graph.all_nodes()):
+        if node.op_type != "PyFuncStateless":
+            continue
+        index = int(_token(node).removeprefix(f"{MARKER}:"))
+        layer, choice = layers[index], choices[index]
+        ops = Ops(layer.name)
+        x, *model_state = node.inputs
+        h = model_state[0] if model_state else given.get(layer.name)
+        lowered = ONNX_LOWERINGS[choice.lowering].lower(ops, layer, x, h)
+        _replace(node, ops, lowered, graph)
+        found[layer.name] = lowered
+    lost = [layer.name for layer in layers if layer.name not in found]
+    if lost and given:
+        raise UnsupportedModelError(
+            f"layer {', '.join(lost)} has no influence on the model's outputs, so its state"
+            " cannot be followed; rebuild the model without it"
+        )
+    return found
+
+
+def _replace(node: ir.Node, ops: Ops, lowered: Lowered, main: ir.Graph) -> None:
+    graph = node.graph
+    if graph is not main:
+        raise UnsupportedModelError(
+            f"{node.name}: a recurrent layer inside a condition or loop is not exported so far;"
+            " call it outside"
+        )
+    graph.insert_before(node, ops.nodes)
+    for value in ops.initializers:
+        graph.register_initializer(value)
+    for old, new in zip(node.outputs, (lowered.output, lowered.state), strict=False):
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+
+
+def _token(node: ir.Node) -> str:
+    return str(node.attributes["token"].as_string())
+
+
+def _value(tensor: TensorSpec) -> ir.Value:
+    return ir.Value(
+        name=tensor.name,
+        type=ir.TensorType(ir.DataType.from_numpy(np.dtype(tensor.dtype))),
+        shape=ir.Shape(tensor.shape),
+    )
+
+
+@contextmanager
+def _quiet_tf2onnx() -> Iterator[None]:
+    """tf2onnx logs that it does not know the markers' shapes; we do, and set them."""
+    logger = logging.getLogger("tf2onnx")
+    tensorflow_logger = logging.getLogger("tensorflow")
+    levels = logger.level, tensorflow_logger.level
+    logger.setLevel(logging.CRITICAL)
+    tensorflow_logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(levels[0])
+        tensorflow_logger.setLevel(levels[1])

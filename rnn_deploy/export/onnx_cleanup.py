@@ -1,0 +1,93 @@
+"""Passes over the finished ONNX graph, and its names.
+
+onnx-ir's own passes do most; ours cancels transpositions between stacked layers. Names come
+last: inputs and outputs as the entry point says, nodes without TensorFlow's outer scopes.
+"""
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from rnn_deploy.spec import EntryPoint
+
+
+def clean(model: ir.Model) -> None:
+    """Remove what a graph can do without; its outputs stay what they were."""
+    model.graph.sort()
+    passes = ir.passes.Sequential(
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.IdentityEliminationPass(),
+        CancelTransposesPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.DeduplicateInitializersPass(size_limit=1 << 32),
+        common.RemoveUnusedNodesPass(),
+        # After the eliminations: they leave one value as two outputs, which runtimes take wrongly.
+        common.OutputFixPass(),
+        common.TopologicalSortPass(),
+    )
+    passes(model)
+
+
+class CancelTransposesPass(ir.passes.InPlacePass):
+    """Replace Transpose(Transpose(x)) by x where the two cancel."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        modified = False
+        for node in model.graph:
+            source = _cancelled(node)
+            if source is not None:
+                node.outputs[0].replace_all_uses_with(source, replace_graph_outputs=True)
+                modified = True
+        return ir.passes.PassResult(model, modified)
+
+
+def name_everything(model: ir.Model, entry: EntryPoint) -> None:
+    """Name inputs and outputs as `entry` does, with its shapes; shorten the other names."""
+    graph = model.graph
+    wanted = {tensor.name for tensor in (*entry.all_inputs, *entry.all_outputs)}
+    _shorten(graph, wanted)
+    for value, tensor in zip(graph.inputs, entry.all_inputs, strict=True):
+        value.name, value.shape = tensor.name, ir.Shape(tensor.shape)
+    for value, tensor in zip(graph.outputs, entry.all_outputs, strict=True):
+        value.name, value.shape = tensor.name, ir.Shape(tensor.shape)
+        value.type = ir.TensorType(ir.DataType.from_numpy(np.dtype(tensor.dtype)))
+    common.ShapeInferencePass()(model)
+
+
+def _cancelled(node: ir.Node) -> ir.Value | None:
+    if node.op_type != "Transpose" or node.inputs[0] is None:
+        return None
+    before = node.inputs[0].producer()
+    if before is None or before.op_type != "Transpose":
+        return None
+    first, second = (list(n.attributes["perm"].as_ints()) for n in (before, node))
+    if [first[axis] for axis in second] != list(range(len(first))):
+        return None
+    return before.inputs[0]
+
+
+def _shorten(graph: ir.Graph, reserved: set[str]) -> None:
+    """Cut the model's own scope from names, and keep every name different from the others."""
+    used = set(reserved)
+    for node in graph:
+        node.name = _free(_short(node.name or node.op_type), used)
+        for value in node.outputs:
+            value.name = _free(_short(value.name or node.name), used)
+    for value in list(graph.initializers.values()):
+        value.name = _free(_short(value.name), used)
+
+
+def _short(name: str) -> str:
+    parts = name.split("/")
+    if len(parts) > 2:
+        parts = parts[1:]
+    return "/".join(parts)
+
+
+def _free(name: str, used: set[str]) -> str:
+    candidate, count = name, 0
+    while candidate in used:
+        count += 1
+        candidate = f"{name}_{count}"
+    used.add(candidate)
+    return candidate

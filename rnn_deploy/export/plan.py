@@ -1,0 +1,139 @@
+"""What is asked for, and what the model is: decided before anything is written.
+
+    options, Keras model --plan_of--> Plan: a trace and an entry point for `sequence`, and for
+                                      `stream` where the model has states to carry
+
+The stream entry point takes chunks of any length, so where the model fixes its number of steps
+it is traced once more with time open.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.source.reading import refusals_of, refuse
+from rnn_deploy.source.reference import states_of
+from rnn_deploy.source.signature import TIME, Signature, has_time, signature_of, with_time
+from rnn_deploy.source.tracing import (
+    Trace,
+    lengths_are_tied,
+    output_specs,
+    trace_markers,
+    with_vocabularies,
+)
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint
+
+FORMATS = ("onnx", "tflite")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    to: formats. lowering: of ONNX, "auto" or one of `choice.ONNX_LOWERINGS`. time: fix the
+    number of steps of the sequence entry point. samples: real inputs by name, kept as a golden
+    vector. seed: of the made-up ones. trust_source: let a file run code of its own.
+    """
+
+    to: tuple[str, ...] = FORMATS
+    lowering: str = "auto"
+    time: int | None = None
+    samples: Mapping[str, Array] | None = field(default=None, repr=False)
+    seed: int = 0
+    trust_source: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.to if name not in FORMATS]
+        if unknown or not self.to:
+            raise InputError(f"unknown format {unknown or 'none'}; there are {', '.join(FORMATS)}")
+        if self.time is not None and self.time < 1:
+            raise InputError(f"--time {self.time}: a sequence has at least one step")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One entry point and the trace it is assembled from."""
+
+    trace: Trace
+    entry: EntryPoint
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model read and traced. notes: what a user must know."""
+
+    model: Any
+    sequence: Traced
+    stream: Traced | None
+    notes: tuple[str, ...]
+
+    @property
+    def traced(self) -> tuple[Traced, ...]:
+        return (self.sequence,) if self.stream is None else (self.sequence, self.stream)
+
+
+def plan_of(model: Any, options: ExportOptions) -> Plan:
+    """Read and trace a Keras model; UnsupportedModelError lists everything that stands in the way."""
+    refuse(model, refusals_of(model))
+    signature = _signature(model)
+    trace = trace_markers(model, signature)
+    signature = with_vocabularies(signature, trace)
+    if options.time is not None:
+        signature = with_time(signature, lambda tensor: options.time or 0)
+    trace = trace_markers(model, signature)
+    outputs = output_specs(model, trace)
+    sequence = Traced(trace, EntryPoint(SEQUENCE, signature.inputs, outputs))
+    stream, notes = _stream(model, sequence)
+    return Plan(model, sequence, stream, (*notes, *_notes(model)))
+
+
+def _signature(model: Any) -> Signature:
+    signature = signature_of(model)
+    lengths = [tensor for tensor in signature.inputs if _length_symbol(tensor.shape)]
+    if len(lengths) > 1 and lengths_are_tied(model, signature):
+        return with_time(
+            signature, lambda t: TIME if _length_symbol(t.shape) else t.shape[1]
+        )
+    return signature
+
+
+def _length_symbol(shape: tuple[int | str, ...]) -> bool:
+    return len(shape) > 1 and isinstance(shape[1], str)
+
+
+def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...]]:
+    trace = sequence.trace
+    if not trace.layers:
+        return None, ("no stream entry point: the model has no recurrent layer",)
+    if all(layer.initial_state for layer in trace.layers):
+        return None, ("no stream entry point: the model itself gives every initial state",)
+    signature = trace.signature
+    if any(has_time(t) and isinstance(t.shape[1], int) for t in signature.inputs):
+        signature = with_time(
+            signature, lambda t: TIME if isinstance(t.shape[1], int) else t.shape[1]
+        )
+        try:
+            trace = trace_markers(model, signature)
+        except UnsupportedModelError as error:
+            return None, (f"no stream entry point: with time open, {error}",)
+    states = states_of(trace.layers, signature.inputs[0].shape[0])
+    entry = EntryPoint(STREAM, signature.inputs, output_specs(model, trace), states)
+    return Traced(trace, entry), ()
+
+
+def _notes(model: Any) -> tuple[str, ...]:
+    stateful = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    return tuple(
+        f"layer '{layer.name}' is stateful: the sequence entry point starts from zero each time,"
+        " and the stream entry point takes and returns the state"
+        for layer in stateful
+    )
+
+
+def with_chunks(plan: Plan, chunked: Any) -> Plan:
+    """The plan, its stream entry point saying whether chunks give what the whole gives."""
+    if plan.stream is None:
+        return plan
+    entry = replace(plan.stream.entry, chunked=chunked)
+    return replace(plan, stream=replace(plan.stream, entry=entry))

@@ -1,0 +1,122 @@
+"""The fall-back for a SavedModel: its layers can no longer be read.
+
+tf2onnx converts the serving function as it is, loops and all; there is no stream entry point,
+no TFLite and no float64 oracle, and the bundle says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.export import onnx
+from rnn_deploy.source.opening import OpenedSavedModel
+from rnn_deploy.source.samples import draw
+from rnn_deploy.source.signature import BATCH, TIME, Signature
+from rnn_deploy.source.tensorflow import tf
+from rnn_deploy.source.tracing import Trace
+from rnn_deploy.spec import SEQUENCE, Array, Dim, EntryPoint, TensorSpec
+
+NOTES = (
+    "made from a SavedModel, whose layers can no longer be read: recurrent layers are tf2onnx's"
+    " Loops, there is no stream entry point, and no float64 oracle; export the .keras file for these",
+)
+_PROBES = ({"batch": 2, "time": 5}, {"batch": 3, "time": 7})
+
+
+class SavedModelReference:
+    """The SavedModel's own function under TensorFlow: `run(feeds)` by name."""
+
+    def __init__(self, opened: OpenedSavedModel) -> None:
+        self._function = opened.function
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name for inputs by name."""
+        try:
+            results = self._function(**{name: tf.constant(v) for name, v in feeds.items()})
+        except tf.errors.OpError as error:
+            message = " ".join(str(error).split())[:200]
+            raise InputError(f"TensorFlow cannot run the model on these inputs: {message}") from error
+        return {name: value.numpy() for name, value in results.items()}
+
+
+def entry_of(
+    opened: OpenedSavedModel, reference: SavedModelReference, samples: Mapping[str, Array] | None
+) -> EntryPoint:
+    """The sequence entry point, dimensions of outputs named by running two sizes."""
+    _, by_name = opened.function.structured_input_signature
+    inputs = tuple(
+        TensorSpec(name, _dims(name, spec.shape.as_list()), spec.dtype.name)
+        for name, spec in sorted(by_name.items())
+    )
+    if samples is not None:
+        results = [reference.run(samples)] * 2
+        sizes = [_sizes_in(inputs, samples)] * 2
+    else:
+        sizes = [dict(probe) for probe in _PROBES]
+        rng = np.random.default_rng(0)
+        results = [reference.run(draw(inputs, probe, rng)) for probe in sizes]
+    structured = opened.function.structured_outputs
+    outputs = tuple(
+        TensorSpec(name, _output_dims(name, [r[name].shape for r in results], sizes), spec.dtype.name)
+        for name, spec in sorted(structured.items())
+    )
+    return EntryPoint(SEQUENCE, inputs, outputs)
+
+
+def convert(opened: OpenedSavedModel, entry: EntryPoint, producer: str) -> ir.Model:
+    """The serving function as ONNX, as tf2onnx writes it."""
+    graph = convert_variables_to_constants_v2(opened.function, lower_control_flow=False)
+    signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))
+    model = onnx.convert(Trace(signature, _InOrder(graph, opened, entry), (), {}))
+    return onnx.assemble(model, (), (), entry, producer)
+
+
+class _InOrder:
+    """A frozen function's graph with inputs and outputs in the entry point's order."""
+
+    def __init__(self, frozen: Any, opened: OpenedSavedModel, entry: EntryPoint) -> None:
+        self.graph = frozen.graph
+        by_name = {tensor.op.name: tensor for tensor in frozen.inputs}
+        missing = [t.name for t in entry.inputs if f"{t.name}" not in by_name]
+        if missing:
+            raise UnsupportedModelError(
+                f"the SavedModel's function hides its input {', '.join(missing)};"
+                " export the .keras file"
+            )
+        self.inputs = [by_name[t.name] for t in entry.inputs]
+        names = sorted(opened.function.structured_outputs)
+        self.outputs = [dict(zip(names, frozen.outputs, strict=True))[t.name] for t in entry.outputs]
+
+
+def _dims(name: str, shape: Sequence[int | None]) -> tuple[Dim, ...]:
+    symbols = {0: BATCH, 1: TIME}
+    return tuple(
+        symbols.get(axis, f"{name}_axis{axis}") if dim is None else dim
+        for axis, dim in enumerate(shape)
+    )
+
+
+def _sizes_in(inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[str, int]:
+    return {
+        dim: size
+        for t in inputs
+        for dim, size in zip(t.shape, feeds[t.name].shape, strict=True)
+        if isinstance(dim, str)
+    }
+
+
+def _output_dims(
+    name: str, shapes: Sequence[tuple[int, ...]], sizes: Sequence[Mapping[str, int]]
+) -> tuple[Dim, ...]:
+    dims: list[Dim] = []
+    for axis, pair in enumerate(zip(*shapes, strict=True)):
+        symbols = [s for s in sizes[0] if all(z[s] == n for z, n in zip(sizes, pair, strict=True))]
+        if symbols:
+            dims.append(symbols[0])
+        else:
+            dims.append(pair[0] if len(set(pair)) == 1 else f"{name}_axis{axis}")
+    return tuple(dims)

@@ -1,0 +1,85 @@
+"""TFLite: trace with our own loops in place of Keras', convert, give the signature its names.
+
+Builtin operators only; what would need TensorFlow's own (Flex) is refused. The converter keeps
+the order of inputs and outputs and loses their names, so signatures are written afterwards.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.export.tflite_merge import merged, with_signature
+from rnn_deploy.lowering import tflite_loop
+from rnn_deploy.source.intercept import Call
+from rnn_deploy.source.reading import read
+from rnn_deploy.source.signature import call_flat
+from rnn_deploy.source.tensorflow import native_stderr_held_back, tf
+from rnn_deploy.source.tracing import frozen, tensorflow_spec
+from rnn_deploy.spec import EntryPoint, RecurrentLayer
+
+
+def convert(model: Any, entries: Sequence[EntryPoint]) -> bytes:
+    """One TFLite file with a signature for each entry point, sharing their weights."""
+    files = [with_signature(_convert_entry(model, entry), entry) for entry in entries]
+    return merged(files)
+
+
+def choices_of(layers: Sequence[RecurrentLayer]) -> tuple[Choice, ...]:
+    """How each layer is lowered for TFLite: there is one way so far."""
+    return tuple(
+        Choice(layer.name, layer.cell, layer.units, tflite_loop.NAME, tflite_loop.REASON)
+        for layer in layers
+    )
+
+
+def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
+    def function(*tensors: Any) -> list[Any]:
+        inputs, initial = tensors[: len(entry.inputs)], tensors[len(entry.inputs) :]
+        given.update(zip((s.layer for s in entry.states), initial, strict=True))
+        outputs = call_flat(model, inputs)
+        # Outputs that are one tensor would be merged into one; an identity keeps each its own.
+        return [tf.identity(t) for t in (*outputs, *(finals[s.layer] for s in entry.states))]
+
+    given: dict[str, Any] = {}
+    finals: dict[str, Any] = {}
+
+    def loop(call: Call) -> tuple[Any, list[Any]]:
+        layer = read(call)
+        h = call.initial_state[0] if call.initial_state else given.get(layer.name)
+        output, final = tflite_loop.lower(layer, call.sequences, h)
+        finals[layer.name] = final
+        return output, [final]
+
+    specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
+    graph = frozen(model, loop, function, specs)
+    with _quiet_converter(), native_stderr_held_back():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        try:
+            return bytes(converter.convert())
+        except Exception as error:  # the converter raises several types of its own
+            raise UnsupportedModelError(
+                f"model '{model.name}': TFLite's builtin operators cannot express it"
+                f" ({_first_lines(error)}); export with --to onnx only"
+            ) from error
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+@contextmanager
+def _quiet_converter() -> Iterator[None]:
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,119 @@
+"""Two TFLite models as two signatures of one file, and a signature's names.
+
+Works on the flatbuffer's object form (schema.fbs of TFLite). Subgraphs of the second model are
+appended, every index in them moved: buffers, operator codes, and the subgraphs a WHILE or IF
+names. Buffers with equal bytes become one, so shared weights are stored once.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+from rnn_deploy.spec import EntryPoint, TensorSpec
+
+IDENTIFIER = b"TFL3"
+BUFFER_ALIGNMENT = 16
+
+
+def with_signature(content: bytes, entry: EntryPoint) -> bytes:
+    """The model with its main subgraph as the signature `entry.name`, tensors named alike."""
+    model = _unpacked(content)
+    main = model.subgraphs[0]
+    main.name = entry.name.encode()
+    definition = schema.SignatureDefT()
+    definition.signatureKey = entry.name.encode()
+    definition.subgraphIndex = 0
+    definition.inputs = _named(main, main.inputs, entry.all_inputs)
+    definition.outputs = _named(main, main.outputs, entry.all_outputs)
+    model.signatureDefs = [definition]
+    return _packed(model)
+
+
+def merged(files: Sequence[bytes]) -> bytes:
+    """The models as one; the first one's main subgraph stays the file's main subgraph."""
+    models = [_unpacked(content) for content in files]
+    first = models[0]
+    for other in models[1:]:
+        _append(first, other)
+    _share_buffers(first)
+    return _packed(first)
+
+
+def _append(first: Any, other: Any) -> None:
+    graphs, codes, buffers = (
+        len(part) for part in (first.subgraphs, first.operatorCodes, first.buffers)
+    )
+    for graph in other.subgraphs:
+        for tensor in graph.tensors:
+            tensor.buffer += buffers
+        for operator in graph.operators:
+            operator.opcodeIndex += codes
+            _move_subgraphs(operator.builtinOptions, graphs)
+    for definition in other.signatureDefs:
+        definition.subgraphIndex += graphs
+    first.subgraphs.extend(other.subgraphs)
+    first.operatorCodes.extend(other.operatorCodes)
+    first.buffers.extend(other.buffers)
+    first.signatureDefs.extend(other.signatureDefs)
+
+
+def _move_subgraphs(options: Any, by: int) -> None:
+    if options is None:
+        return
+    for name in vars(options):
+        if name.endswith("SubgraphIndex"):
+            setattr(options, name, getattr(options, name) + by)
+
+
+def _share_buffers(model: Any) -> None:
+    """Keep one buffer for each content; an empty one means 'no data' and all become buffer 0."""
+    places: dict[bytes, int] = {}
+    kept: list[Any] = [schema.BufferT()]
+    moved = []
+    for buffer in model.buffers:
+        content = b"" if buffer.data is None else bytes(buffer.data)
+        key = hashlib.sha256(content).digest()
+        if content and key not in places:
+            places[key] = len(kept)
+            kept.append(buffer)
+        moved.append(places[key] if content else 0)
+    model.buffers = kept
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.buffer = moved[tensor.buffer]
+    for metadata in model.metadata or ():
+        metadata.buffer = moved[metadata.buffer]
+    model.metadataBuffer = []
+
+
+def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) -> list[Any]:
+    maps = []
+    for index, tensor in zip(indices, tensors, strict=True):
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = tensor.name.encode(), int(index)
+        graph.tensors[index].name = tensor.name.encode()
+        maps.append(entry)
+    return maps
+
+
+def _unpacked(content: bytes) -> Any:
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+
+
+def _packed(model: Any) -> bytes:
+    builder = _AligningBuilder(1 << 16)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _AligningBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    """Begins buffers at multiples of 16 bytes, as the schema asks; the Python packer does not."""
+
+    def CreateNumpyVector(self, x: Any) -> Any:
+        if x.dtype == np.uint8:
+            self.Prep(BUFFER_ALIGNMENT, x.nbytes)
+        return super().CreateNumpyVector(x)

@@ -1,0 +1,177 @@
+"""Golden vectors from the reference, and what the oracle says about chunks.
+
+Every case is run by TensorFlow in float32 and in float64. Whether chunks give what the whole
+gives is measured in float64, where the difference between "the same" and "not" is ten orders of
+magnitude: a recurrence carries its state, a layer that looks along time does not.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnn_deploy import chunks
+from rnn_deploy.bundle import Case
+from rnn_deploy.errors import InputError, RnnDeployError
+from rnn_deploy.source.samples import draw
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support
+
+# (batch, time): one sequence and several, one step and several, more sequences than steps
+SHAPES = ((1, 1), (1, 7), (3, 5), (4, 3), (2, 16))
+STATE_SHAPES = ((1, 1), (3, 6))
+SAME = 1e-9
+
+
+class Runs(Protocol):
+    """A reference: takes inputs and initial states by name, returns outputs and final states."""
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
+
+
+@dataclass(frozen=True)
+class References:
+    """The reference in float32, and the oracle in float64 where there is one."""
+
+    reference: Runs
+    oracle: Runs | None
+
+
+def make_cases(
+    references: References,
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    samples: Mapping[str, Array] | None,
+    seed: int,
+) -> list[Case]:
+    """Golden vectors for the entry points: seeded ones, and one of `samples` where given."""
+    rng = np.random.default_rng(seed)
+    return [
+        _case(references, name, feeds, sequence, stream, rng)
+        for name, feeds in _feeds(sequence, stream, samples, rng)
+    ]
+
+
+def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Support:
+    """Whether, for every case, running it in its chunks gives what the whole gives."""
+    compared = 0
+    for case in cases:
+        if len(case.chunks) < 2:
+            continue
+        whole = case.oracle
+        pieces = run_in_chunks(oracle, stream, case.feeds, case.chunks)
+        for name, value in pieces.items():
+            if not _same(value, whole[name]):
+                return Support(False, f"'{name}' of a whole differs from that of its chunks")
+        compared += 1
+    if not compared:
+        return Support(False, "no sequence of more than one step to try it on")
+    return Support(True, f"measured in float64 on {compared} sequences")
+
+
+def run_in_chunks(
+    runs: Runs, entry: EntryPoint, feeds: Mapping[str, Array], lengths: Sequence[int]
+) -> dict[str, Array]:
+    """Run `feeds` piece by piece, carrying the states; the outputs, and the final states."""
+    carried = {s.tensor.name: feeds[s.tensor.name] for s in entry.states if s.tensor.name in feeds}
+    pieces: list[dict[str, Array]] = []
+    for piece in chunks.cut(entry, feeds, lengths):
+        results = runs.run(piece | carried)
+        carried = {state.tensor.name: results[state.next_name] for state in entry.states}
+        pieces.append(results)
+    last = pieces[-1]
+    return chunks.joined(entry, pieces) | {s.next_name: last[s.next_name] for s in entry.states}
+
+
+def _feeds(
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    samples: Mapping[str, Array] | None,
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, dict[str, Array]]]:
+    if samples is not None:
+        yield "samples", dict(samples)
+    drawable = samples is None or all(_drawable(t.dtype, t.below) for t in sequence.inputs)
+    if not drawable:
+        return
+    widest = stream or sequence
+    for batch, time in SHAPES if widest.time_symbols else ((1, 1), (3, 1)):
+        yield f"n{batch}t{time}", draw(widest.inputs, _sizes(widest, batch, time), rng)
+    if not sequence.time_symbols and widest is not sequence:
+        for batch in (1, 3):
+            yield f"n{batch}fixed", draw(sequence.inputs, _sizes(sequence, batch, 1), rng)
+    for batch, time in STATE_SHAPES if stream else ():
+        sizes = _sizes(widest, batch, time)
+        states = {s.tensor.name: 0.5 * draw((s.tensor,), sizes, rng)[s.tensor.name] for s in widest.states}
+        states = {name: value.astype(np.float32) for name, value in states.items()}
+        yield f"n{batch}t{time}state", draw(widest.inputs, sizes, rng) | states
+
+
+def _case(
+    references: References,
+    name: str,
+    feeds: dict[str, Array],
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    rng: np.random.Generator,
+) -> Case:
+    entries = tuple(
+        entry.name
+        for entry in (sequence, stream)
+        if entry is not None and _fits(entry, feeds, stateless=entry.name == SEQUENCE)
+    )
+    if not entries:
+        raise InputError(f"golden case '{name}': its shapes fit no entry point")
+    oracle = references.oracle.run(feeds) if references.oracle else {}
+    lengths: tuple[int, ...] = ()
+    if stream is not None and STREAM in entries and len(stream.time_symbols) == 1:
+        lengths = _random_lengths(chunks.length_of(stream, feeds), rng)
+    return Case(name, entries, lengths, feeds, references.reference.run(feeds), oracle)
+
+
+def check_untouched(model: Any, reference: Runs, case: Case, entry: EntryPoint, call: Any) -> None:
+    """Raise if the model, called as its user calls it, says anything else than the reference."""
+    tensors = [case.feeds[tensor.name] for tensor in entry.inputs]
+    for tensor, value in zip(entry.outputs, call(model, tensors), strict=True):
+        plain, observed = np.asarray(value), case.reference[tensor.name]
+        if plain.shape != observed.shape or not np.allclose(plain, observed, 1e-4, 1e-5):
+            raise RnnDeployError(
+                f"output '{tensor.name}' of the model changed while its states were observed;"
+                " this is a defect of rnn-deploy, please report it with the model"
+            )
+
+
+def _fits(entry: EntryPoint, feeds: Mapping[str, Array], *, stateless: bool) -> bool:
+    names = {tensor.name for tensor in (entry.inputs if stateless else entry.all_inputs)}
+    if not names >= set(feeds):
+        return False
+    return all(
+        len(t.shape) == feeds[t.name].ndim
+        and all(isinstance(d, str) or d == n for d, n in zip(t.shape, feeds[t.name].shape, strict=True))
+        for t in entry.inputs
+    )
+
+
+def _random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """`total` as a sum of two to four lengths, or itself where it is 1."""
+    if total == 1:
+        return (1,)
+    count = int(rng.integers(1, min(4, total)))
+    cuts = np.sort(rng.choice(np.arange(1, total), size=count, replace=False))
+    return tuple(int(n) for n in np.diff([0, *cuts, total]))
+
+
+def _sizes(entry: EntryPoint, batch: int, time: int) -> dict[str, int]:
+    symbols = {dim for tensor in entry.all_inputs for dim in tensor.shape if isinstance(dim, str)}
+    times = {symbol: time + i for i, symbol in enumerate(entry.time_symbols)}
+    return {symbol: times.get(symbol, batch if symbol == "batch" else 3) for symbol in symbols}
+
+
+def _drawable(dtype: str, below: int | None) -> bool:
+    return below is not None or np.dtype(dtype).kind in "fb"
+
+
+def _same(a: Array, b: Array) -> bool:
+    if a.shape != b.shape:
+        return False
+    return bool(np.allclose(a, b, rtol=SAME, atol=SAME, equal_nan=True))

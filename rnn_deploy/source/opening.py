@@ -1,0 +1,122 @@
+"""Open what the user has: .keras, .h5, a SavedModel folder, or a live Keras model.
+
+Files are untrusted: Keras' safe mode is on unless the user says otherwise, so a file cannot
+run code of its own (a Lambda layer does).
+"""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnn_deploy.bundle.manifest import Source
+from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.source.tensorflow import keras, tf
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A Keras model whose layers can be read."""
+
+    model: Any
+    source: Source
+
+
+@dataclass(frozen=True)
+class OpenedSavedModel:
+    """A SavedModel's serving function: its layers can no longer be read."""
+
+    function: Any
+    source: Source
+    keep: Any  # the loaded object owns the variables the function reads
+
+
+def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | OpenedSavedModel:
+    """Open a path or a live Keras model.
+
+    Raises InputError when it is no model, UnsupportedModelError when it needs code that
+    Keras does not have here.
+    """
+    if isinstance(source, keras.Model):
+        return OpenedModel(source, Source("live model", source.name, weights_digest(source)))
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"expected a Keras model or the path of one, found {type(source).__name__}"
+        )
+    place = Path(source)
+    if not place.exists():
+        raise InputError(f"{place}: no such file; give a .keras or .h5 file, or a SavedModel folder")
+    if place.is_dir():
+        return _open_saved_model(place)
+    kind = _kind_of(place)
+    model = _load(place, trust_source=trust_source)
+    return OpenedModel(model, Source(kind, place.name, weights_digest(model)))
+
+
+def weights_digest(model: Any) -> str:
+    """SHA-256 over a model's weights in order: shape, dtype and value of each."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        value = weight.numpy()
+        digest.update(f"{value.shape} {value.dtype};".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _kind_of(place: Path) -> str:
+    with place.open("rb") as file:
+        head = file.read(len(HDF5_MAGIC))
+    if head == HDF5_MAGIC:
+        return ".h5"
+    if zipfile.is_zipfile(place):
+        with zipfile.ZipFile(place) as archive:
+            if "config.json" in archive.namelist():
+                return ".keras"
+    raise InputError(
+        f"{place}: is not a Keras model (neither a .keras archive nor HDF5), or it was cut;"
+        " save it again with model.save(...)"
+    )
+
+
+def _load(place: Path, *, trust_source: bool) -> Any:
+    try:
+        return keras.saving.load_model(place, compile=False, safe_mode=not trust_source)
+    except Exception as error:  # Keras raises many types here; each becomes one clear line
+        message = " ".join(str(error).split())
+        if "safe_mode" in message or "unsafe" in message.lower():
+            raise UnsupportedModelError(
+                f"{place}: holds code of its own (a Lambda layer), which is not run by default;"
+                " add --trust-source if you trust where the file came from"
+            ) from error
+        if "Could not locate" in message or "custom_objects" in message:
+            raise UnsupportedModelError(
+                f"{place}: needs a class that Keras does not have here ({message[:200]});"
+                " export from Python, where your classes are registered:"
+                " rnn_deploy.export(model, ...)"
+            ) from error
+        raise InputError(
+            f"{place}: Keras cannot load it ({message[:200]}); save it again with model.save(...)"
+        ) from error
+
+
+def _open_saved_model(place: Path) -> OpenedSavedModel:
+    graph = place / "saved_model.pb"
+    if not graph.is_file():
+        raise InputError(f"{place}: a folder without saved_model.pb is not a SavedModel")
+    try:
+        loaded = tf.saved_model.load(str(place))
+        signatures = dict(loaded.signatures)
+    except Exception as error:
+        message = " ".join(str(error).split())[:200]
+        raise InputError(f"{place}: TensorFlow cannot load it ({message})") from error
+    names = [name for name in ("serving_default", "serve") if name in signatures]
+    if not names:
+        raise UnsupportedModelError(
+            f"{place}: has no signature 'serving_default' or 'serve', only {sorted(signatures)}"
+        )
+    digest = hashlib.sha256(graph.read_bytes()).hexdigest()
+    source = Source("SavedModel", place.name, digest)
+    return OpenedSavedModel(signatures[names[0]], source, loaded)

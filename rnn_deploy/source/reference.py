@@ -1,0 +1,95 @@
+"""The original model's outputs and recurrent states: the reference (float32), the oracle (float64).
+
+Keras' own loops do the work. What is added is that each recurrent call starts from a state that
+is given and says which state it ended in; a layer whose initial state the model itself gives
+keeps it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnn_deploy.errors import InputError
+from rnn_deploy.source.intercept import Call, computing_in, intercepting
+from rnn_deploy.source.signature import Signature, call_flat
+from rnn_deploy.source.tensorflow import tf
+from rnn_deploy.source.tracing import tensorflow_spec
+from rnn_deploy.spec import Array, RecurrentLayer, StateSpec, TensorSpec
+
+FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
+
+
+class Reference:
+    """The original model under TensorFlow, states given and taken, in one precision.
+
+    A runner like any other: `run(feeds)` takes inputs and initial states by name (states may be
+    left out: zero) and returns outputs and final states by name. States are in float32 on the
+    way in, in the precision of the reference on the way out.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        signature: Signature,
+        states: Sequence[StateSpec],
+        dtype: str = "float32",
+    ) -> None:
+        self.dtype = dtype
+        self._model = model
+        self._inputs = signature.inputs
+        self._states = tuple(states)
+        self._output_names = signature.output_names
+        self._function = tf.function(self._call, autograph=False, input_signature=self._specs())
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs and final states for the inputs and initial states in `feeds`."""
+        batch = next(iter(feeds.values())).shape[0]
+        tensors = [tf.constant(feeds[tensor.name]) for tensor in self._inputs]
+        for state in self._states:
+            given = feeds.get(state.tensor.name)
+            units = state.tensor.shape[1]
+            zero = tf.zeros([batch, units], FLOAT_OF[self.dtype])
+            tensors.append(zero if given is None else tf.constant(given, FLOAT_OF[self.dtype]))
+        try:
+            outputs, finals = self._function(*tensors)
+        except tf.errors.OpError as error:
+            message = " ".join(str(error).split())[:200]
+            raise InputError(f"TensorFlow cannot run the model on these inputs: {message}") from error
+        named = dict(zip(self._output_names, outputs, strict=True))
+        named |= dict(zip((s.next_name for s in self._states), finals, strict=True))
+        return {name: value.numpy() for name, value in named.items()}
+
+    def _call(self, *tensors: Any) -> tuple[list[Any], list[Any]]:
+        inputs, initial = tensors[: len(self._inputs)], tensors[len(self._inputs) :]
+        given = {state.layer: value for state, value in zip(self._states, initial, strict=True)}
+        finals: dict[str, Any] = {}
+
+        def observe(call: Call) -> tuple[Any, list[Any]]:
+            initial_state = [given[call.name]] if call.name in given else call.initial_state
+            output, states = call.proceed(initial_state)
+            finals[call.name] = states[0]
+            return output, states
+
+        with computing_in(self._model, self.dtype), intercepting(observe):
+            outputs = call_flat(self._model, inputs)
+        return outputs, [finals[state.layer] for state in self._states]
+
+    def _specs(self) -> list[tf.TensorSpec]:
+        states = (tensorflow_spec(state.tensor) for state in self._states)
+        return [
+            *(tensorflow_spec(tensor) for tensor in self._inputs),
+            *(tf.TensorSpec(s.shape, FLOAT_OF[self.dtype], name=s.name) for s in states),
+        ]
+
+
+def states_of(layers: Sequence[RecurrentLayer], batch: int | str) -> tuple[StateSpec, ...]:
+    """The states of the stream entry point: every layer whose initial state is free."""
+    return tuple(
+        StateSpec(
+            TensorSpec(layer.state_names[0], (batch, layer.units), "float32"),
+            layer.state_names[1],
+            layer.name,
+            "h",
+        )
+        for layer in layers
+        if not layer.initial_state
+    )

@@ -1,0 +1,102 @@
+"""Names, shapes and dtypes of a Keras model's inputs and outputs, as the model says them.
+
+A dimension that Keras leaves open becomes a symbol: axis 0 "batch", axis 1 "time" (one per
+input, "<input>_time", when several inputs have lengths of their own).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.source.tensorflow import keras
+from rnn_deploy.spec import Dim, TensorSpec
+
+BATCH = "batch"
+TIME = "time"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A model's inputs, and the names of its outputs, in the order Keras flattens them."""
+
+    inputs: tuple[TensorSpec, ...]
+    output_names: tuple[str, ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol of the inputs, once."""
+        dims = (dim for tensor in self.inputs for dim in tensor.shape)
+        return tuple(dict.fromkeys(dim for dim in dims if isinstance(dim, str)))
+
+
+def signature_of(model: Any) -> Signature:
+    """Read a functional or Sequential model's signature; UnsupportedModelError for others."""
+    functional = _functional(model)
+    names = _unique([t._keras_history.operation.name for t in model.inputs], taken=())
+    lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
+    inputs = tuple(
+        TensorSpec(name, _dims(name, t.shape, alone=lengths <= 1), str(t.dtype))
+        for name, t in zip(names, model.inputs, strict=True)
+    )
+    return Signature(inputs, _unique(_output_names(functional), taken=names))
+
+
+def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
+    """Call `model` for inference on its inputs in flat order; outputs in flat order."""
+    structure = _functional(model)._inputs_struct
+    packed = keras.tree.pack_sequence_as(structure, list(tensors))
+    return list(keras.tree.flatten(model(packed, training=False)))
+
+
+def with_time(signature: Signature, time: Callable[[TensorSpec], Dim]) -> Signature:
+    """The signature with the time axis of every sequence input set to `time(input)`."""
+
+    def changed(tensor: TensorSpec) -> TensorSpec:
+        if not has_time(tensor):
+            return tensor
+        return replace(tensor, shape=(tensor.shape[0], time(tensor), *tensor.shape[2:]))
+
+    return replace(signature, inputs=tuple(changed(tensor) for tensor in signature.inputs))
+
+
+def has_time(tensor: TensorSpec) -> bool:
+    """Whether axis 1 is time: it is open, or the input is a sequence of vectors or of ids."""
+    if len(tensor.shape) < 2:
+        return False
+    return isinstance(tensor.shape[1], str) or len(tensor.shape) > 2 or tensor.below is not None
+
+
+def _functional(model: Any) -> Any:
+    functional = getattr(model, "_functional", None) or model
+    if not getattr(model, "inputs", None) or not hasattr(functional, "_inputs_struct"):
+        raise UnsupportedModelError(
+            f"model '{model.name}': is subclassed or was never built, so its inputs cannot be read;"
+            " wrap it: inputs = keras.Input(...); keras.Model(inputs, model(inputs))"
+        )
+    return functional
+
+
+def _output_names(functional: Any) -> list[str]:
+    structure = functional._outputs_struct
+    if isinstance(structure, dict):
+        return [str(path[0]) for path, _ in keras.tree.flatten_with_path(structure)]
+    return [t._keras_history.operation.name for t in functional.outputs]
+
+
+def _unique(names: list[str], taken: Sequence[str]) -> tuple[str, ...]:
+    """Names made different from each other (a_1, a_2) and from those taken (a_out)."""
+    result: list[str] = []
+    for name in names:
+        base = f"{name}_out" if name in taken else name
+        candidates = (base, *(f"{base}_{i}" for i in range(1, len(names) + 1)))
+        result.append(next(c for c in candidates if c not in result))
+    return tuple(result)
+
+
+def _dims(name: str, shape: Sequence[int | None], *, alone: bool) -> tuple[Dim, ...]:
+    symbols = {0: BATCH, 1: TIME if alone else f"{name}_{TIME}"}
+    return tuple(
+        symbols.get(axis, f"{name}_axis{axis}") if dim is None else dim
+        for axis, dim in enumerate(shape)
+    )

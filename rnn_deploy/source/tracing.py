@@ -1,0 +1,186 @@
+"""The model's TensorFlow graph with a marker where each recurrent layer's loop was.
+
+A marker is a stateless op that no pass touches, `PyFuncStateless` with the token
+"rnn_deploy:<index>": its inputs are the sequence and, where the model gives one, the initial
+state; its outputs are the layer's output and its final state. The weights of recurrent layers
+never enter the graph. While tracing:
+
+- every layer computes in float32;
+- products of a sequence with a matrix stay one product (Keras writes them as a reshape, a
+  product and a reshape);
+- token inputs are recognised where they reach an Embedding, with the vocabulary's size.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.source.intercept import Call, Handler, computing_in, intercepting
+from rnn_deploy.source.reading import read
+from rnn_deploy.source.signature import Signature, call_flat
+from rnn_deploy.source.tensorflow import keras, tf
+from rnn_deploy.spec import Dim, RecurrentLayer, TensorSpec
+
+MARKER = "rnn_deploy"
+# Sizes no model has by itself, by which a symbol is known again in an output's shape.
+_PROBES = (1009, 2003, 3001, 4001, 5003, 6007, 7001, 8009, 9001)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced model.
+
+    graph: a frozen ConcreteFunction, inputs and outputs in the signature's order.
+    layers: the recurrent calls, in order; a marker's token ends in its index here.
+    vocabularies: for inputs that reach an Embedding, its number of rows.
+    """
+
+    signature: Signature
+    graph: Any
+    layers: tuple[RecurrentLayer, ...]
+    vocabularies: Mapping[str, int]
+
+    @property
+    def output_shapes(self) -> list[list[int | None]]:
+        return [tensor.shape.as_list() for tensor in self.graph.outputs]
+
+
+def trace_markers(model: Any, signature: Signature) -> Trace:
+    """Trace `model` with markers in place of its recurrent loops."""
+    layers: list[RecurrentLayer] = []
+
+    def mark(call: Call) -> tuple[Any, list[Any]]:
+        layer = read(call)
+        layers.append(layer)
+        outputs = tf.raw_ops.PyFuncStateless(
+            input=[call.sequences, *(call.initial_state or ())],
+            token=f"{MARKER}:{len(layers) - 1}",
+            Tout=[tf.float32, tf.float32],
+        )
+        batch, time = call.sequences.shape[0], call.sequences.shape[1]
+        shape = [batch, time, layer.units] if layer.return_sequences else [batch, layer.units]
+        state = tf.ensure_shape(outputs[1], [batch, layer.units])
+        return tf.ensure_shape(outputs[0], shape), [state]
+
+    vocabularies: dict[str, int] = {}
+    specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
+    with _noting_vocabularies(vocabularies):
+        graph = frozen(model, mark, lambda *tensors: call_flat(model, tensors), specs)
+    return Trace(signature, graph, tuple(layers), vocabularies)
+
+
+def with_vocabularies(signature: Signature, trace: Trace) -> Signature:
+    """The signature with the vocabularies that the trace met."""
+    inputs = (replace(t, below=trace.vocabularies.get(t.name)) for t in signature.inputs)
+    return replace(signature, inputs=tuple(inputs))
+
+
+def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
+    """The outputs with their dimensions named.
+
+    The model is traced once more with a telling size for each symbol; an output dimension of
+    that size is that symbol, one derived otherwise gets a symbol of its own.
+    """
+    sizes = dict(zip(trace.signature.symbols, _PROBES, strict=False))
+    shapes = _probe(model, trace.signature, sizes) or trace.output_shapes
+    symbols = {size: symbol for symbol, size in sizes.items()}
+    named = []
+    for name, tensor, probed in zip(
+        trace.signature.output_names, trace.graph.outputs, shapes, strict=True
+    ):
+        dims = tuple(
+            open_dim if open_dim is not None else symbols.get(size or -1, f"{name}_axis{axis}")
+            for axis, (open_dim, size) in enumerate(zip(tensor.shape, probed, strict=True))
+        )
+        named.append(TensorSpec(name, dims, tensor.dtype.name))
+    return tuple(named)
+
+
+def lengths_are_tied(model: Any, signature: Signature) -> bool:
+    """Whether inputs with a time axis each must be equally long: the model refuses others."""
+    sizes = dict(zip(signature.symbols, _PROBES, strict=False))
+    return _probe(model, signature, sizes) is None
+
+
+def frozen(
+    model: Any, handler: Handler, function: Callable[..., Any], specs: list[tf.TensorSpec]
+) -> Any:
+    """Trace `function` of `specs`, which calls `model`, and turn its variables into constants."""
+    traced = tf.function(function, autograph=False)
+    with _tracing(model, handler):
+        try:
+            concrete = traced.get_concrete_function(*specs)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            message = " ".join(str(error).split())[:300]
+            raise UnsupportedModelError(
+                f"model '{model.name}': cannot be traced with inputs"
+                f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {message}"
+            ) from error
+    return convert_variables_to_constants_v2(concrete)
+
+
+def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
+    """The tf.TensorSpec of a TensorSpec, symbols left open."""
+    shape = [dim if isinstance(dim, int) else None for dim in tensor.shape]
+    return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
+
+
+@contextmanager
+def _tracing(model: Any, handler: Handler) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(computing_in(model, "float32"))
+        stack.enter_context(intercepting(handler))
+        stack.enter_context(_replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)))
+        yield
+
+
+def _probe(
+    model: Any, signature: Signature, sizes: Mapping[str, int]
+) -> list[list[int | None]] | None:
+    def sized(dim: Dim) -> Dim:
+        return sizes[dim] if isinstance(dim, str) and dim in sizes else dim
+
+    inputs = (replace(t, shape=tuple(map(sized, t.shape))) for t in signature.inputs)
+    try:
+        return trace_markers(model, replace(signature, inputs=tuple(inputs))).output_shapes
+    except UnsupportedModelError:
+        return None
+
+
+def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:
+    def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
+        if axes == [[-1], [0]] and b.shape.rank == 2:
+            return tf.matmul(a, b, name=name)
+        return original(a, b, axes, name)
+
+    return tensordot
+
+
+@contextmanager
+def _noting_vocabularies(found: dict[str, int]) -> Iterator[None]:
+    original = keras.layers.Embedding.call
+
+    def call(self: Any, inputs: Any) -> Any:
+        source = inputs.op
+        while source.type in ("Cast", "Identity"):
+            source = source.inputs[0].op
+        if source.type == "Placeholder":
+            found[source.name] = min(int(self.input_dim), found.get(source.name, self.input_dim))
+        return original(self, inputs)
+
+    with _replaced(keras.layers.Embedding, "call", call):
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
