@@ -1,0 +1,54 @@
+"""What a runtime is: something that loads one entry point of a bundle into a Runner.
+
+Runners are pure: states are data that goes in and comes out, nothing is kept between calls.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.spec import SEQUENCE, Array, EntryPoint
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to load. threads: None leaves it to the runtime. provider: the provider's own options."""
+
+    entry: str = SEQUENCE
+    threads: int | None = None
+    provider: tuple[tuple[str, str], ...] = ()
+
+
+class Runner(Protocol):
+    """One loaded entry point.
+
+    run: every input by name (initial states may be left out: zero); every output and final
+    state by name. Raises InputError for feeds that do not fit.
+    """
+
+    @property
+    def entry(self) -> EntryPoint: ...
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """What executes artifacts of one format, by a stable name."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def format(self) -> str: ...
+
+    def version(self) -> str | None:
+        """The version installed, None if it is not."""
+
+    def why_unavailable(self) -> str | None:
+        """Why this runtime cannot be used here, None if it can."""
+
+    def load(self, bundle: Bundle, options: RunOptions) -> Runner:
+        """Load an entry point; RuntimeUnavailableError when this runtime is not here."""

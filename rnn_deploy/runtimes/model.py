@@ -1,0 +1,101 @@
+"""A bundle on a runtime, for those who just want to use it: predict, stream.
+
+    model = rnn_deploy.load("build/hello")
+    y = model.predict(x)
+    stream = model.stream()
+    y0 = stream.step(x0)
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from rnn_deploy.bundle import Bundle, open_bundle
+from rnn_deploy.errors import InputError
+from rnn_deploy.runtimes.base import RunOptions, Runner
+from rnn_deploy.runtimes.plain import Feeds, Results, named, plain
+from rnn_deploy.runtimes.registry import default_runtime, runtime_named
+from rnn_deploy.runtimes.stream import Stream
+from rnn_deploy.spec import SEQUENCE, STREAM, Array
+
+
+class LoadsRunners(Protocol):
+    """Gives a runner for an entry point's name."""
+
+    def __call__(self, entry: str) -> Runner: ...
+
+
+class Model:
+    """Loads the runner of an entry point when it is first used.
+
+    A model with one input takes its array as it is, one with several a dict by name; likewise
+    one output comes back as an array, several as a dict.
+    """
+
+    def __init__(self, name: str, load: LoadsRunners) -> None:
+        self.name = name
+        self._load = load
+        self._runners: dict[str, Runner] = {}
+
+    def runner(self, entry: str = SEQUENCE) -> Runner:
+        """The runner of an entry point."""
+        if entry not in self._runners:
+            self._runners[entry] = self._load(entry)
+        return self._runners[entry]
+
+    def predict(self, feeds: Feeds, *, batch_size: int | None = None) -> Results:
+        """Run whole sequences from zero states, at most `batch_size` at a time."""
+        runner = self.runner()
+        given = named(runner.entry, feeds)
+        results = runner.run(given) if batch_size is None else in_batches(runner, given, batch_size)
+        return plain(runner.entry, results)
+
+    def stream(self, batch: int = 1) -> Stream:
+        """A stream of `batch` sequences side by side, from zero states."""
+        return Stream(self.runner(STREAM), batch)
+
+    def close(self) -> None:
+        """Release every runner."""
+        for runner in self._runners.values():
+            runner.close()
+        self._runners.clear()
+
+
+def load(
+    bundle: str | Path | Bundle,
+    runtime: str | None = None,
+    *,
+    threads: int | None = None,
+    provider: Mapping[str, str] | None = None,
+) -> Model:
+    """Load a bundle on a runtime (by default the first that is here).
+
+    Raises BundleError for a damaged bundle, RuntimeUnavailableError for a missing runtime.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    chosen = default_runtime(opened) if runtime is None else runtime_named(runtime)
+    options = tuple((provider or {}).items())
+
+    def load_entry(entry: str) -> Runner:
+        return chosen.load(opened, RunOptions(entry, threads, options))
+
+    model = Model(chosen.name, load_entry)
+    model.runner()  # so that a missing runtime or an altered file is said now
+    return model
+
+
+def in_batches(runner: Runner, feeds: Mapping[str, Array], size: int) -> dict[str, Array]:
+    """Run `feeds`, at most `size` sequences at a time."""
+    if size < 1:
+        raise InputError(f"a batch size of {size}; give at least 1")
+    fixed = [t.name for t in runner.entry.all_inputs if isinstance(t.shape[0], int)]
+    if fixed:
+        raise InputError(f"input '{fixed[0]}' has a fixed batch, which cannot be cut")
+    total = next(iter(feeds.values())).shape[0]
+    pieces = [
+        runner.run({name: value[start : start + size] for name, value in feeds.items()})
+        for start in range(0, total, size)
+    ]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

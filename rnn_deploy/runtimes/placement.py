@@ -1,0 +1,52 @@
+"""Where ONNX Runtime really put each node, read from its own profile of one run."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnn_deploy.spec import Array
+
+RECURRENT = ("RNN", "GRU", "LSTM", "Scan", "Loop")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One node that ran, and the provider that ran it."""
+
+    node: str
+    op_type: str
+    provider: str
+
+    def __str__(self) -> str:
+        return f"{self.op_type} '{self.node}' on {self.provider}"
+
+
+def run_profiled(session: Callable[..., Any], feeds: Mapping[str, Array]) -> list[Placement]:
+    """Run a session of its own once on `feeds`; the nodes that ran, and where."""
+    with tempfile.TemporaryDirectory() as folder:
+        profiled = session(enable_profiling=True, profile_file_prefix=str(Path(folder) / "run"))
+        profiled.run(None, dict(feeds))
+        events = json.loads(Path(profiled.end_profiling()).read_text(encoding="utf-8"))
+    return placements(events)
+
+
+def placements(events: Iterable[Mapping[str, Any]]) -> list[Placement]:
+    """The nodes of a profile, each once."""
+    found = {
+        Placement(
+            str(event["name"]).removesuffix("_kernel_time"),
+            str(event["args"]["op_name"]),
+            str(event["args"]["provider"]),
+        )
+        for event in events
+        if "provider" in event.get("args", {}) and "op_name" in event["args"]
+    }
+    return sorted(found, key=lambda placement: placement.node)
+
+
+def misplaced(nodes: Iterable[Placement], provider: str) -> list[Placement]:
+    """The recurrent nodes that did not run on `provider`."""
+    return [n for n in nodes if n.op_type in RECURRENT and n.provider != provider]

@@ -1,0 +1,54 @@
+"""The runtimes by name, and which of them are here."""
+
+from dataclasses import dataclass
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import InputError, RuntimeUnavailableError
+from rnn_deploy.runtimes.base import Runtime
+from rnn_deploy.runtimes.litert import LiteRtRuntime
+from rnn_deploy.runtimes.onnxruntime import OrtRuntime
+
+RUNTIMES: dict[str, Runtime] = {
+    "ort-cpu": OrtRuntime("ort-cpu", "CPUExecutionProvider"),
+    "ort-cuda": OrtRuntime("ort-cuda", "CUDAExecutionProvider"),
+    "litert": LiteRtRuntime(),
+}
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A runtime that was left out, and why."""
+
+    runtime: str
+    reason: str
+
+
+def runtime_named(name: str) -> Runtime:
+    """The runtime called `name`; InputError lists those there are."""
+    if name not in RUNTIMES:
+        raise InputError(f"no runtime '{name}'; there are {', '.join(RUNTIMES)}")
+    return RUNTIMES[name]
+
+
+def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[Skipped]]:
+    """The runtimes that are here and have an artifact in `bundle`; the others with reasons."""
+    formats = {artifact.format for artifact in bundle.manifest.artifacts}
+    usable, skipped = [], []
+    for name, runtime in RUNTIMES.items():
+        why = runtime.why_unavailable()
+        if runtime.format not in formats:
+            why = f"the bundle holds no {runtime.format} artifact"
+        if why is None:
+            usable.append(runtime)
+        else:
+            skipped.append(Skipped(name, why))
+    return usable, skipped
+
+
+def default_runtime(bundle: Bundle) -> Runtime:
+    """The first runtime that can run `bundle`; RuntimeUnavailableError when none can."""
+    usable, skipped = runtimes_for(bundle)
+    if usable:
+        return usable[0]
+    reasons = "; ".join(f"{s.runtime}: {s.reason}" for s in skipped)
+    raise RuntimeUnavailableError(f"{bundle.root}: no runtime here can run it ({reasons})")

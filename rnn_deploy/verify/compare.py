@@ -1,0 +1,85 @@
+"""One tensor against its true value, NaN-strict."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rnn_deploy.spec import Array
+
+Kind = Literal["output", "state"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One tensor of one check of one case on one runtime, against the truth.
+
+    max_abs: the largest absolute error; infinite where NaN, infinities or shapes differ.
+    max_ulp: the largest error in units in the last place of float32.
+    reference_error: TensorFlow's own error, None without an oracle.
+    worst_index: where the largest error is. found, expected: the values there.
+    """
+
+    runtime: str
+    check: str
+    case: str
+    name: str
+    kind: Kind
+    max_abs: float
+    max_ulp: float
+    budget: float
+    reference_error: float | None
+    worst_index: tuple[int, ...]
+    found: float
+    expected: float
+
+    @property
+    def passed(self) -> bool:
+        """Within the budget; never so for NaN."""
+        return self.max_abs <= self.budget
+
+
+def errors(actual: Array, truth: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The absolute error of every element: infinite where only one is NaN or infinite."""
+    a, t = actual.astype(np.float64), truth.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(a - t)
+    same = (a == t) | (np.isnan(a) & np.isnan(t))
+    return np.where(same, 0.0, np.where(np.isfinite(difference), difference, np.inf))
+
+
+def max_abs_error(actual: Array, truth: Array) -> float:
+    """The largest absolute error; infinite when shapes differ."""
+    if actual.shape != truth.shape:
+        return float("inf")
+    return float(errors(actual, truth).max(initial=0.0))
+
+
+def compare(
+    actual: Array,
+    truth: Array,
+    *,
+    runtime: str,
+    check: str,
+    case: str,
+    name: str,
+    kind: Kind,
+    budget: float,
+    reference_error: float | None,
+) -> Comparison:
+    """Compare one tensor; a difference in shape is an infinite error."""
+    if actual.shape != truth.shape or not truth.size:
+        worst: tuple[int, ...] = ()
+        max_abs = max_ulp = float("inf")
+        found = expected = float("nan")
+    else:
+        error = errors(actual, truth)
+        worst = tuple(int(i) for i in np.unravel_index(int(error.argmax()), error.shape))
+        ulp = np.spacing(np.abs(truth).astype(np.float32)).astype(np.float64)
+        max_abs = float(error[worst])
+        max_ulp = float(np.where(error == 0, 0.0, error / np.where(ulp > 0, ulp, 1.0)).max())
+        found, expected = float(actual[worst]), float(truth[worst])
+    return Comparison(
+        runtime, check, case, name, kind, max_abs, max_ulp,
+        budget, reference_error, worst, found, expected,
+    )  # fmt: skip

@@ -1,0 +1,96 @@
+"""Everything that was compared, as one value with a verdict, to and from JSON."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rnn_deploy.runtimes.registry import Skipped
+from rnn_deploy.verify.compare import Comparison
+
+NOTHING = "nothing was checked"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A check that could not be run to its end, and why."""
+
+    runtime: str
+    check: str
+    case: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a verification.
+
+    reference: what the truth is. bundle, digest: what was verified. environment: where.
+    """
+
+    reference: str
+    bundle: str
+    digest: str
+    environment: dict[str, str]
+    comparisons: tuple[Comparison, ...]
+    faults: tuple[Fault, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Something was compared, everything is within its budget, nothing broke off."""
+        return (
+            bool(self.comparisons)
+            and not self.faults
+            and all(comparison.passed for comparison in self.comparisons)
+        )
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one line."""
+        if not self.comparisons and not self.faults:
+            return f"FAILED: {NOTHING}"
+        failed = sum(not comparison.passed for comparison in self.comparisons)
+        if self.passed:
+            return f"passed: {len(self.comparisons)} comparisons, all within their budgets"
+        return (
+            f"FAILED: {failed} of {len(self.comparisons)} comparisons outside their budgets,"
+            f" {len(self.faults)} checks broke off"
+        )
+
+
+def worst_of_each(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    """For each runtime, check and tensor the comparison that used most of its budget."""
+    worst: dict[tuple[str, str, str], Comparison] = {}
+    for comparison in comparisons:
+        key = (comparison.runtime, comparison.check, comparison.name)
+        if key not in worst or _used(comparison) > _used(worst[key]):
+            worst[key] = comparison
+    return list(worst.values())
+
+
+def json_from_report(report: Report) -> str:
+    """The report as JSON; infinities and NaN become strings, since JSON has none."""
+    data = dataclasses.asdict(report)
+    for comparison, entry in zip(report.comparisons, data["comparisons"], strict=True):
+        entry["passed"] = comparison.passed
+    data |= {"passed": report.passed, "verdict": report.verdict}
+    return json.dumps(_finite(data), indent=1, allow_nan=False) + "\n"
+
+
+def _used(comparison: Comparison) -> float:
+    """The part of the budget that was used; more than 1 is a failure."""
+    if comparison.max_abs == 0:
+        return 0.0
+    return comparison.max_abs / comparison.budget if comparison.budget else math.inf
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,145 @@
+"""Cases x runtimes x checks: run everything, compare everything, one report.
+
+Golden cases are read one at a time, once for TensorFlow's own errors and once per runtime, so
+memory does not grow with their number.
+"""
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from rnn_deploy.bundle import Bundle, Case, read_cases
+from rnn_deploy.errors import InputError, RnnDeployError
+from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
+from rnn_deploy.runtimes.registry import Skipped, runtimes_for
+from rnn_deploy.spec import Array
+from rnn_deploy.verify.checks import CHECKS
+from rnn_deploy.verify.compare import Comparison, compare
+from rnn_deploy.verify.report import Fault, Report
+from rnn_deploy.verify.tolerance import budget, reference_errors
+
+Progress = Callable[[str], None]
+
+
+def verify(
+    bundle: Bundle,
+    *,
+    runtimes: Sequence[Runtime] | None = None,
+    cases: Sequence[Case] | None = None,
+    checks: Sequence[str] = tuple(CHECKS),
+    options: RunOptions | None = None,
+    progress: Progress = lambda step: None,
+) -> Report:
+    """Compare runtimes with the golden vectors of `bundle`, or with `cases`.
+
+    runtimes: those to check, by default all that are here; one that was named and is not here
+    raises RuntimeUnavailableError. InputError for an unknown check. A report without a single
+    comparison has not passed.
+    """
+    unknown = [name for name in checks if name not in CHECKS]
+    if unknown:
+        raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+    chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
+    read = _reader(bundle, cases)
+    own_errors = reference_errors(read())
+    comparisons: list[Comparison] = []
+    faults: list[Fault] = []
+    for runtime in chosen:
+        progress(f"verifying on {runtime.name}")
+        for result in _verified(bundle, runtime, read(), checks, own_errors, options):
+            (comparisons if isinstance(result, Comparison) else faults).append(result)  # type: ignore[arg-type]
+    return Report(
+        reference=_truth_of(bundle, cases),
+        bundle=str(bundle.root),
+        digest=bundle.digest,
+        environment=_environment(chosen),
+        comparisons=tuple(comparisons),
+        faults=tuple(faults),
+        skipped=tuple(skipped),
+    )
+
+
+def _verified(
+    bundle: Bundle,
+    runtime: Runtime,
+    cases: Iterable[Case],
+    checks: Sequence[str],
+    own_errors: Mapping[str, float],
+    options: RunOptions | None,
+) -> Iterator[Comparison | Fault]:
+    base = options or RunOptions()
+    runners = {
+        entry.name: runtime.load(bundle, replace(base, entry=entry.name))
+        for entry in bundle.manifest.entries
+    }
+    try:
+        for case in cases:
+            for check in checks:
+                yield from _checked(runners, runtime.name, check, case, own_errors)
+    finally:
+        for runner in runners.values():
+            runner.close()
+
+
+def _checked(
+    runners: Mapping[str, Runner],
+    runtime: str,
+    check: str,
+    case: Case,
+    own_errors: Mapping[str, float],
+) -> Iterator[Comparison | Fault]:
+    try:
+        actual = CHECKS[check](runners, case)
+    except RnnDeployError as error:
+        yield Fault(runtime, check, case.name, str(error))
+        return
+    states = {s.next_name for runner in runners.values() for s in runner.entry.states}
+    for name, value in (actual or {}).items():
+        yield _compared(runtime, check, case, name, value, name in states, own_errors)
+
+
+def _compared(
+    runtime: str,
+    check: str,
+    case: Case,
+    name: str,
+    value: Array,
+    is_state: bool,
+    own_errors: Mapping[str, float],
+) -> Comparison:
+    truth, own = case.truth[name], own_errors.get(name)
+    return compare(
+        value,
+        truth,
+        runtime=runtime,
+        check=check,
+        case=case.name,
+        name=name,
+        kind="state" if is_state else "output",
+        budget=budget(truth, own),
+        reference_error=own,
+    )
+
+
+def _reader(bundle: Bundle, cases: Sequence[Case] | None) -> Callable[[], Iterable[Case]]:
+    if cases is not None:
+        return lambda: cases
+    place = bundle.checked(bundle.manifest.golden)
+    return lambda: read_cases(place)
+
+
+def _truth_of(bundle: Bundle, cases: Sequence[Case] | None) -> str:
+    how = "golden vectors of the bundle" if cases is None else "recomputed"
+    tensorflow = bundle.manifest.tools.get("tensorflow", "?")
+    return f"the Keras model under TensorFlow {tensorflow}, judged in float64 where known; {how}"
+
+
+def _environment(runtimes: Sequence[Runtime]) -> dict[str, str]:
+    facts = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+    }
+    return facts | {runtime.name: runtime.version() or "?" for runtime in runtimes}
