@@ -129,10 +129,15 @@ def equations(experiment: Experiment) -> tuple[Doubles, Doubles, Doubles]:
     )
 
 
+def solve(a: Doubles, b: Doubles) -> Doubles:
+    """The w with a w nearest b, by least squares."""
+    return np.asarray(np.linalg.lstsq(a, b, rcond=None)[0], dtype=np.float64)
+
+
 def least_squares_weights(experiment: Experiment) -> Weights:
     """W and R together, where the table fixes both."""
     x, before, target = equations(experiment)
-    solution: Doubles = np.linalg.lstsq(np.hstack([x, before]), target, rcond=None)[0]
+    solution = solve(np.hstack([x, before]), target)
     return Weights(W=solution[: len(ALPHABET)], R=solution[len(ALPHABET) :])
 
 
@@ -147,8 +152,7 @@ def rotation_weights(experiment: Experiment) -> Weights:
     angle = np.arctan2(image[1], image[0]) - np.arctan2(source[1], source[0])
     cos, sin = np.cos(angle), np.sin(angle)
     R = np.array([[cos, sin], [-sin, cos]])  # multiplies row vectors from the right
-    W: Doubles = np.linalg.lstsq(x, target - before @ R, rcond=None)[0]
-    return Weights(W=W, R=R)
+    return Weights(W=solve(x, target - before @ R), R=R)
 
 
 def one_step_weights(experiment: Experiment) -> Weights:

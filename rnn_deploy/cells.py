@@ -34,8 +34,7 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "softplus": _softplus,
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
     "selu": lambda x: (
-        1.0507009873554805
-        * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0.0)))
+        1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0.0)))
     ),
     "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
     "relu6": lambda x: np.clip(x, 0.0, 6.0),

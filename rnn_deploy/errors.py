@@ -39,3 +39,8 @@ class UnsupportedModelError(RnnDeployError):
     """The model holds something that cannot be exported exactly."""
 
     exit_code = 4
+
+
+def one_line(error: BaseException) -> str:
+    """A foreign error's message as one line of bearable length, to stand inside ours."""
+    return " ".join(str(error).split())[:300]

@@ -45,6 +45,12 @@ class TensorSpec:
     dtype: str
     below: int | None = None
 
+    def admits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of `shape` has this rank and these fixed dimensions."""
+        return len(shape) == len(self.shape) and all(
+            isinstance(dim, str) or dim == size for dim, size in zip(self.shape, shape, strict=True)
+        )
+
     def __str__(self) -> str:
         return f"{self.name} {self.dtype}({', '.join(map(str, self.shape))})"
 

@@ -1,6 +1,6 @@
 """Measure: runtimes side by side in one run.
 
-    measure   latency of runners in interleaved rounds
+measure   latency of runners in interleaved rounds
 """
 
 from rnn_deploy.bench.measure import Timing, measure

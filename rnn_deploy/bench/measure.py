@@ -52,6 +52,4 @@ def _timed(call: Callable[[], object]) -> int:
 
 def _timing(taken: list[int]) -> Timing:
     us = np.asarray(taken) / 1e3
-    return Timing(
-        float(np.median(us)), float(np.percentile(us, 95)), float(us.min()), len(taken)
-    )
+    return Timing(float(np.median(us)), float(np.percentile(us, 95)), float(us.min()), len(taken))

@@ -52,7 +52,9 @@ def open_bundle(root: str | Path) -> Bundle:
     """Open the bundle in the folder `root`; BundleError when it is none or is damaged."""
     root = Path(root)
     if not root.exists():
-        raise BundleError(f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}")
+        raise BundleError(
+            f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}"
+        )
     place = root / MANIFEST
     if not place.is_file():
         raise BundleError(

@@ -1,6 +1,6 @@
 """The whole export: open, plan, golden vectors, artifacts, manifest.
 
-    open --> plan --> golden vectors --> artifacts --> manifest, renamed into place
+open --> plan --> golden vectors --> artifacts --> manifest, renamed into place
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,6 +96,7 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     _check_untouched(plan, references, cases)
     if plan.stream and references.oracle:
         plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
+    entries = tuple(traced.entry for traced in plan.traced)
     onnx_models = {}
     if "onnx" in options.to:
         progress("writing ONNX")
@@ -103,10 +104,8 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     tflite_model = None
     if "tflite" in options.to:
         progress("writing TFLite")
-        entries = [traced.entry for traced in plan.traced]
         choices = tflite.choices_of(plan.sequence.trace.layers)
         tflite_model = tflite.convert(opened.model, entries), choices
-    entries = tuple(traced.entry for traced in plan.traced)
     return Draft(opened.source, entries, cases, onnx_models, tflite_model, plan.notes)
 
 
@@ -130,9 +129,9 @@ def _draft_of_saved_model(
     cases = make_cases(References(reference, None), entry, None, samples, options.seed)
     progress("writing ONNX")
     model = saved_model.convert(opened, entry, version("rnn-deploy"))
-    notes = saved_model.NOTES
+    notes: tuple[str, ...] = saved_model.NOTES
     if "tflite" in options.to:
-        notes += ("no TFLite: a SavedModel's loops need more than its builtin operators",)
+        notes = (*notes, "no TFLite: a SavedModel's loops need more than its builtin operators")
     return Draft(opened.source, (entry,), cases, {entry.name: (model, ())}, None, notes)
 
 
@@ -175,11 +174,7 @@ def _checked_samples(options: ExportOptions, entry: EntryPoint) -> Mapping[str, 
         )
     for name, value in samples.items():
         tensor = wanted[name]
-        fits = len(tensor.shape) == value.ndim and all(
-            isinstance(dim, str) or dim == size
-            for dim, size in zip(tensor.shape, value.shape, strict=True)
-        )
-        if not fits or str(value.dtype) != tensor.dtype or 0 in value.shape:
+        if not tensor.admits(value.shape) or str(value.dtype) != tensor.dtype or 0 in value.shape:
             raise InputError(
                 f"--samples: '{name}' is {value.dtype}{value.shape}, the model takes {tensor}"
             )

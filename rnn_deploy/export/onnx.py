@@ -22,7 +22,6 @@ from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.export.onnx_cleanup import clean, name_everything
 from rnn_deploy.lowering.choice import ONNX_LOWERINGS
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops
-from rnn_deploy.source.tensorflow import native_stderr_held_back
 from rnn_deploy.source.tracing import MARKER, Trace
 from rnn_deploy.spec import EntryPoint, RecurrentLayer, TensorSpec
 
@@ -34,7 +33,7 @@ KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 def convert(trace: Trace) -> ir.Model:
     """The traced graph as ONNX, markers still in it."""
     graph = trace.graph
-    with _quiet_tf2onnx(), native_stderr_held_back():
+    with _quiet_tf2onnx():
         proto, _ = tf2onnx.convert.from_graph_def(
             graph.graph.as_graph_def(),
             input_names=[tensor.name for tensor in graph.inputs],

@@ -28,7 +28,7 @@ def clean(model: ir.Model) -> None:
     passes(model)
 
 
-class CancelTransposesPass(ir.passes.InPlacePass):
+class CancelTransposesPass(ir.passes.InPlacePass):  # type: ignore[misc]
     """Replace Transpose(Transpose(x)) by x where the two cancel."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

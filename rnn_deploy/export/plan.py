@@ -74,7 +74,7 @@ class Plan:
 
 
 def plan_of(model: Any, options: ExportOptions) -> Plan:
-    """Read and trace a Keras model; UnsupportedModelError lists everything that stands in the way."""
+    """Read and trace a Keras model; UnsupportedModelError lists every refusal."""
     refuse(model, refusals_of(model))
     signature = _signature(model)
     trace = trace_markers(model, signature)
@@ -92,9 +92,7 @@ def _signature(model: Any) -> Signature:
     signature = signature_of(model)
     lengths = [tensor for tensor in signature.inputs if _length_symbol(tensor.shape)]
     if len(lengths) > 1 and lengths_are_tied(model, signature):
-        return with_time(
-            signature, lambda t: TIME if _length_symbol(t.shape) else t.shape[1]
-        )
+        return with_time(signature, lambda t: TIME if _length_symbol(t.shape) else t.shape[1])
     return signature
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import onnx_ir as ir
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.export import onnx
 from rnn_deploy.source.opening import OpenedSavedModel
+from rnn_deploy.source.reference import tensorflow_refused
 from rnn_deploy.source.samples import draw
 from rnn_deploy.source.signature import BATCH, TIME, Signature
 from rnn_deploy.source.tensorflow import tf
@@ -22,7 +23,8 @@ from rnn_deploy.spec import SEQUENCE, Array, Dim, EntryPoint, TensorSpec
 
 NOTES = (
     "made from a SavedModel, whose layers can no longer be read: recurrent layers are tf2onnx's"
-    " Loops, there is no stream entry point, and no float64 oracle; export the .keras file for these",
+    " Loops, there is no stream entry point and no float64 oracle; export the .keras file to get"
+    " them",
 )
 _PROBES = ({"batch": 2, "time": 5}, {"batch": 3, "time": 7})
 
@@ -38,8 +40,7 @@ class SavedModelReference:
         try:
             results = self._function(**{name: tf.constant(v) for name, v in feeds.items()})
         except tf.errors.OpError as error:
-            message = " ".join(str(error).split())[:200]
-            raise InputError(f"TensorFlow cannot run the model on these inputs: {message}") from error
+            raise tensorflow_refused(error) from error
         return {name: value.numpy() for name, value in results.items()}
 
 
@@ -59,10 +60,11 @@ def entry_of(
         sizes = [dict(probe) for probe in _PROBES]
         rng = np.random.default_rng(0)
         results = [reference.run(draw(inputs, probe, rng)) for probe in sizes]
-    structured = opened.function.structured_outputs
     outputs = tuple(
-        TensorSpec(name, _output_dims(name, [r[name].shape for r in results], sizes), spec.dtype.name)
-        for name, spec in sorted(structured.items())
+        TensorSpec(
+            name, _output_dims(name, [r[name].shape for r in results], sizes), value.dtype.name
+        )
+        for name, value in sorted(results[0].items())
     )
     return EntryPoint(SEQUENCE, inputs, outputs)
 
@@ -89,7 +91,8 @@ class _InOrder:
             )
         self.inputs = [by_name[t.name] for t in entry.inputs]
         names = sorted(opened.function.structured_outputs)
-        self.outputs = [dict(zip(names, frozen.outputs, strict=True))[t.name] for t in entry.outputs]
+        outputs = dict(zip(names, frozen.outputs, strict=True))
+        self.outputs = [outputs[tensor.name] for tensor in entry.outputs]
 
 
 def _dims(name: str, shape: Sequence[int | None]) -> tuple[Dim, ...]:

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from rnn_deploy.bundle.manifest import Choice
-from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.export.tflite_merge import merged, with_signature
 from rnn_deploy.lowering import tflite_loop
 from rnn_deploy.source.intercept import Call
 from rnn_deploy.source.reading import read
 from rnn_deploy.source.signature import call_flat
-from rnn_deploy.source.tensorflow import native_stderr_held_back, tf
+from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import frozen, tensorflow_spec
 from rnn_deploy.spec import EntryPoint, RecurrentLayer
 
@@ -56,7 +56,7 @@ def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
 
     specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
     graph = frozen(model, loop, function, specs)
-    with _quiet_converter(), native_stderr_held_back():
+    with _quiet_converter():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
@@ -64,12 +64,8 @@ def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
         except Exception as error:  # the converter raises several types of its own
             raise UnsupportedModelError(
                 f"model '{model.name}': TFLite's builtin operators cannot express it"
-                f" ({_first_lines(error)}); export with --to onnx only"
+                f" ({one_line(error)}); export with --to onnx only"
             ) from error
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 @contextmanager

@@ -11,3 +11,5 @@
 A lowering of ONNX has `support(layer)` and `lower(ops, layer, x, h)`; to add one, write
 its file and a line in `choice.ONNX_LOWERINGS`.
 """
+
+from rnn_deploy.source import tensorflow as tensorflow  # or says which extra is missing

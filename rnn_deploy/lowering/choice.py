@@ -40,7 +40,7 @@ def choose(layer: RecurrentLayer, *, requested: str, entry: str) -> Choice:
 
 
 def _automatic(layer: RecurrentLayer, why: str) -> Choice:
-    refused = []
+    refused: list[str] = []
     for name, lowering in ONNX_LOWERINGS.items():
         support = lowering.support(layer)
         if support.ok:

@@ -36,7 +36,7 @@ AS_ATTRIBUTE = {
 
 
 def _relu6(ops: Ops, x: ir.Value) -> ir.Value:
-    low, high = (ops.constant(n, np.float32(v)) for n, v in (("low", 0.0), ("high", 6.0)))
+    low, high = (ops.constant(n, np.array(v, np.float32)) for n, v in (("low", 0.0), ("high", 6.0)))
     return ops("Clip", x, low, high)
 
 

@@ -18,7 +18,7 @@ def support(layer: RecurrentLayer) -> Support:
     if layer.steps is None:
         return Support(False, "needs a fixed number of steps, and time is open; add --time N")
     if layer.steps > MOST_STEPS:
-        return Support(False, f"{layer.steps} steps would be written out, {MOST_STEPS} are the most")
+        return Support(False, f"{layer.steps} steps are too many to write out ({MOST_STEPS})")
     return Support(True, f"{layer.steps} steps, written out")
 
 

@@ -33,12 +33,12 @@ def lower(layer: RecurrentLayer, x: Any, h: Any | None) -> tuple[Any, Any]:
         updated = gen_xla_ops.xla_dynamic_update_slice(buffer, state[None], place)
         return t + 1, state, updated
 
-    open_batch = tf.TensorShape([None, layer.units])
+    state_shape, buffer_shape = [None, layer.units], [None, None, layer.units]
     _, final, outputs = tf.while_loop(
         lambda t, state, buffer: t < length,
         body,
         [tf.constant(0), h, steps],
-        shape_invariants=[tf.TensorShape([]), open_batch, tf.TensorShape([None]).concatenate(open_batch)],
+        shape_invariants=[tf.TensorShape(s) for s in ([], state_shape, buffer_shape)],
     )
     if not layer.return_sequences:
         return final, final

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, RuntimeUnavailableError
+from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
@@ -34,8 +34,7 @@ class LiteRtRunner:
         try:
             results = self._signature(**named)
         except (RuntimeError, ValueError) as error:
-            message = " ".join(str(error).split())[:300]
-            raise InputError(f"LiteRT refused the inputs: {message}") from error
+            raise InputError(f"LiteRT refused the inputs: {one_line(error)}") from error
         return {name: results[name] for name in self._outputs}
 
     def close(self) -> None:
@@ -80,7 +79,6 @@ class LiteRtRuntime:
             interpreter = litert.Interpreter(model_path=path, num_threads=options.threads)
             return LiteRtRunner(entry, interpreter)
         except (RuntimeError, ValueError) as error:
-            message = " ".join(str(error).split())[:300]
             raise RuntimeUnavailableError(
-                f"runtime 'litert': did not load {path}: {message}"
+                f"runtime 'litert': did not load {path}: {one_line(error)}"
             ) from error

@@ -1,12 +1,12 @@
 """A bundle on a runtime, for those who just want to use it: predict, stream.
 
-    model = rnn_deploy.load("build/hello")
-    y = model.predict(x)
-    stream = model.stream()
-    y0 = stream.step(x0)
+model = rnn_deploy.load("build/hello")
+y = model.predict(x)
+stream = model.stream()
+y0 = stream.step(x0)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.errors import InputError
-from rnn_deploy.runtimes.base import RunOptions, Runner
+from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.plain import Feeds, Results, named, plain
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.runtimes.stream import Stream

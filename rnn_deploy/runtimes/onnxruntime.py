@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, RuntimeUnavailableError
+from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions
-from rnn_deploy.runtimes.feeds import checker
+from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.runtimes.placement import misplaced, run_profiled
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -37,11 +37,14 @@ class OrtRunner:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every output and final state by name."""
-        arrays = self._check(feeds)
+        named = dict(zip(self._inputs, self._check(feeds), strict=True))
         try:
-            results = self._run(self._outputs, dict(zip(self._inputs, arrays, strict=True)))
+            results = self._run(self._outputs, named)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            raise InputError(f"ONNX Runtime refused the inputs: {_one_line(error)}") from error
+            fault = vocabulary_faults(self.entry, named)
+            raise InputError(
+                fault or f"ONNX Runtime refused the inputs: {one_line(error)}"
+            ) from error
         return dict(zip(self._outputs, results, strict=True))
 
     def close(self) -> None:
@@ -108,7 +111,7 @@ class OrtRuntime:
             session = ort.InferenceSession(path, settings, providers=providers)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise RuntimeUnavailableError(
-                f"runtime '{self.name}': ONNX Runtime did not load {path}: {_one_line(error)}"
+                f"runtime '{self.name}': ONNX Runtime did not load {path}: {one_line(error)}"
             ) from error
         if self.provider not in session.get_providers():
             raise RuntimeUnavailableError(
@@ -135,7 +138,3 @@ def _smallest_feeds(entry: EntryPoint) -> dict[str, Array]:
         tensor.name: np.zeros([d if isinstance(d, int) else 1 for d in tensor.shape], tensor.dtype)
         for tensor in entry.all_inputs
     }
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

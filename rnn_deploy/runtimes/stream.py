@@ -14,6 +14,17 @@ from rnn_deploy.runtimes.plain import Feeds, Results, named, plain
 from rnn_deploy.spec import Array
 
 
+def run_in_chunks(
+    runner: Runner, feeds: Mapping[str, Array], lengths: Iterable[int]
+) -> dict[str, Array]:
+    """Run `feeds` (initial states among them or not) in chunks: outputs and final states."""
+    states = {state.tensor.name for state in runner.entry.states}
+    inputs = {name: value for name, value in feeds.items() if name not in states}
+    stream = Stream(runner, batch=next(iter(inputs.values())).shape[0])
+    stream.state = stream.state | {n: v for n, v in feeds.items() if n in states}
+    return stream.run(inputs, lengths) | stream.finals()
+
+
 class Stream:
     """Feeds a sequence chunk by chunk; the recurrent states stay here in between.
 
@@ -72,6 +83,10 @@ class Stream:
         entry = self._runner.entry
         pieces = [self.advance(piece) for piece in chunks.cut(entry, feeds, list(lengths))]
         return chunks.joined(entry, pieces)
+
+    def finals(self) -> dict[str, Array]:
+        """The states by the names they leave the stream entry point by."""
+        return {out: self._state[into] for into, out in self._carry}
 
     def save(self, place: str | Path, *, force: bool = False) -> None:
         """Write the state to an .npz file."""

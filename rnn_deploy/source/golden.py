@@ -102,8 +102,7 @@ def _feeds(
             yield f"n{batch}fixed", draw(sequence.inputs, _sizes(sequence, batch, 1), rng)
     for batch, time in STATE_SHAPES if stream else ():
         sizes = _sizes(widest, batch, time)
-        states = {s.tensor.name: 0.5 * draw((s.tensor,), sizes, rng)[s.tensor.name] for s in widest.states}
-        states = {name: value.astype(np.float32) for name, value in states.items()}
+        states = draw([state.tensor for state in widest.states], sizes, rng)
         yield f"n{batch}t{time}state", draw(widest.inputs, sizes, rng) | states
 
 
@@ -145,11 +144,7 @@ def _fits(entry: EntryPoint, feeds: Mapping[str, Array], *, stateless: bool) -> 
     names = {tensor.name for tensor in (entry.inputs if stateless else entry.all_inputs)}
     if not names >= set(feeds):
         return False
-    return all(
-        len(t.shape) == feeds[t.name].ndim
-        and all(isinstance(d, str) or d == n for d, n in zip(t.shape, feeds[t.name].shape, strict=True))
-        for t in entry.inputs
-    )
+    return all(tensor.admits(feeds[tensor.name].shape) for tensor in entry.inputs)
 
 
 def _random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:

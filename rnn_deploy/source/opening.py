@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_deploy.bundle.manifest import Source
-from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
 from rnn_deploy.source.tensorflow import keras, tf
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -48,7 +48,9 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
         )
     place = Path(source)
     if not place.exists():
-        raise InputError(f"{place}: no such file; give a .keras or .h5 file, or a SavedModel folder")
+        raise InputError(
+            f"{place}: no such file; give a .keras or .h5 file, or a SavedModel folder"
+        )
     if place.is_dir():
         return _open_saved_model(place)
     kind = _kind_of(place)
@@ -85,7 +87,7 @@ def _load(place: Path, *, trust_source: bool) -> Any:
     try:
         return keras.saving.load_model(place, compile=False, safe_mode=not trust_source)
     except Exception as error:  # Keras raises many types here; each becomes one clear line
-        message = " ".join(str(error).split())
+        message = one_line(error)
         if "safe_mode" in message or "unsafe" in message.lower():
             raise UnsupportedModelError(
                 f"{place}: holds code of its own (a Lambda layer), which is not run by default;"
@@ -93,12 +95,12 @@ def _load(place: Path, *, trust_source: bool) -> Any:
             ) from error
         if "Could not locate" in message or "custom_objects" in message:
             raise UnsupportedModelError(
-                f"{place}: needs a class that Keras does not have here ({message[:200]});"
+                f"{place}: needs a class that Keras does not have here ({message});"
                 " export from Python, where your classes are registered:"
                 " rnn_deploy.export(model, ...)"
             ) from error
         raise InputError(
-            f"{place}: Keras cannot load it ({message[:200]}); save it again with model.save(...)"
+            f"{place}: Keras cannot load it ({message}); save it again with model.save(...)"
         ) from error
 
 
@@ -110,8 +112,7 @@ def _open_saved_model(place: Path) -> OpenedSavedModel:
         loaded = tf.saved_model.load(str(place))
         signatures = dict(loaded.signatures)
     except Exception as error:
-        message = " ".join(str(error).split())[:200]
-        raise InputError(f"{place}: TensorFlow cannot load it ({message})") from error
+        raise InputError(f"{place}: TensorFlow cannot load it ({one_line(error)})") from error
     names = [name for name in ("serving_default", "serve") if name in signatures]
     if not names:
         raise UnsupportedModelError(

@@ -8,7 +8,7 @@ keeps it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnn_deploy.errors import InputError
+from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.source.intercept import Call, computing_in, intercepting
 from rnn_deploy.source.signature import Signature, call_flat
 from rnn_deploy.source.tensorflow import tf
@@ -52,8 +52,7 @@ class Reference:
         try:
             outputs, finals = self._function(*tensors)
         except tf.errors.OpError as error:
-            message = " ".join(str(error).split())[:200]
-            raise InputError(f"TensorFlow cannot run the model on these inputs: {message}") from error
+            raise tensorflow_refused(error) from error
         named = dict(zip(self._output_names, outputs, strict=True))
         named |= dict(zip((s.next_name for s in self._states), finals, strict=True))
         return {name: value.numpy() for name, value in named.items()}
@@ -79,6 +78,11 @@ class Reference:
             *(tensorflow_spec(tensor) for tensor in self._inputs),
             *(tf.TensorSpec(s.shape, FLOAT_OF[self.dtype], name=s.name) for s in states),
         ]
+
+
+def tensorflow_refused(error: Exception) -> InputError:
+    """The error for inputs that the original model itself does not take."""
+    return InputError(f"TensorFlow cannot run the model on these inputs: {one_line(error)}")
 
 
 def states_of(layers: Sequence[RecurrentLayer], batch: int | str) -> tuple[StateSpec, ...]:

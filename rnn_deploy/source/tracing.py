@@ -18,7 +18,7 @@ from typing import Any
 
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.source.intercept import Call, Handler, computing_in, intercepting
 from rnn_deploy.source.reading import read
 from rnn_deploy.source.signature import Signature, call_flat
@@ -115,10 +115,9 @@ def frozen(
         try:
             concrete = traced.get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            message = " ".join(str(error).split())[:300]
             raise UnsupportedModelError(
                 f"model '{model.name}': cannot be traced with inputs"
-                f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {message}"
+                f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {one_line(error)}"
             ) from error
     return convert_variables_to_constants_v2(concrete)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from rnn_deploy.bundle import Bundle, Case, read_cases
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
-from rnn_deploy.runtimes.registry import Skipped, runtimes_for
+from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import Array
 from rnn_deploy.verify.checks import CHECKS
 from rnn_deploy.verify.compare import Comparison, compare

@@ -1,0 +1,85 @@
+"""Take a Keras recurrent model to ONNX and TFLite, run it, and prove that nothing changed.
+
+    rnn_deploy.export(model, "build/hello", to=("onnx", "tflite"))    needs the extra `export`
+    model = rnn_deploy.load("build/hello")                            needs a runtime's extra
+    y = model.predict(x)
+    report = rnn_deploy.verify("build/hello")
+
+Importing this imports neither TensorFlow nor onnx nor any runtime.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnn_deploy.errors import RnnDeployError
+
+if TYPE_CHECKING:
+    from rnn_deploy.bundle import Bundle
+    from rnn_deploy.runtimes.model import Model
+    from rnn_deploy.spec import Array
+    from rnn_deploy.verify import Report
+
+__all__ = ["RnnDeployError", "export", "load", "verify"]
+
+
+def export(
+    source: Any,
+    output: str | Path,
+    *,
+    to: Sequence[str] = ("onnx", "tflite"),
+    lowering: str = "auto",
+    time: int | None = None,
+    samples: "Mapping[str, Array] | None" = None,
+    seed: int = 0,
+    trust_source: bool = False,
+    force: bool = False,
+) -> "Bundle":
+    """Export a Keras model (live, or the path of a .keras, .h5 or SavedModel) to a bundle.
+
+    to: "onnx", "tflite". lowering: of ONNX, "auto", "native", "scan" or "unrolled". time: fix
+    the number of steps of the sequence entry point. samples: real inputs by name, kept as a
+    golden vector. trust_source: let the file run code of its own (a Lambda layer).
+    force: replace the bundle that is at `output`.
+
+    Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
+    InputError for a bad source or an existing output.
+    """
+    from rnn_deploy.export.bundle import export as export_bundle
+    from rnn_deploy.export.plan import ExportOptions
+
+    options = ExportOptions(tuple(to), lowering, time, samples, seed, trust_source)
+    return export_bundle(source, output, options, force=force)
+
+
+def load(
+    bundle: "str | Path | Bundle",
+    runtime: str | None = None,
+    *,
+    threads: int | None = None,
+    provider: Mapping[str, str] | None = None,
+) -> "Model":
+    """Load a bundle on a runtime, by default the first that is here.
+
+    runtime: "ort-cpu", "ort-cuda" or "litert". threads: None leaves it to the runtime.
+    provider: options of ONNX Runtime's execution provider.
+
+    Raises BundleError for a damaged bundle, RuntimeUnavailableError for a missing runtime.
+    """
+    from rnn_deploy.runtimes.model import load as load_model
+
+    return load_model(bundle, runtime, threads=threads, provider=provider)
+
+
+def verify(bundle: "str | Path | Bundle", runtimes: Sequence[str] | None = None) -> "Report":
+    """Compare runtimes (by default all that are here) with a bundle's golden vectors.
+
+    Returns a report; `.passed` says whether every output and state is within its budget.
+    """
+    from rnn_deploy.bundle import Bundle, open_bundle
+    from rnn_deploy.runtimes.registry import runtime_named
+    from rnn_deploy.verify import verify as verify_bundle
+
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    chosen = None if runtimes is None else [runtime_named(name) for name in runtimes]
+    return verify_bundle(opened, runtimes=chosen)

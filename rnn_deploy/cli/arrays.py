@@ -1,0 +1,195 @@
+"""Read inputs and write outputs in the form the file's ending says.
+
+    .npz    arrays by name
+    .npy    the array of a model with one input (or output)
+    .csv    numbers, a header line allowed: one sequence, a line per step, where the model takes
+            (batch, time, width); a line per sequence where it takes (batch, time)
+    .jsonl  a line of JSON per sequence: nested lists, or an object by name
+
+Text has no dtypes, so its numbers become what the model takes; arrays are taken as they are.
+"""
+
+import csv
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnn_deploy.bundle.store import writing_file
+from rnn_deploy.errors import InputError
+from rnn_deploy.spec import Array, EntryPoint, TensorSpec
+
+ENDINGS = (".npz", ".npy", ".csv", ".jsonl")
+
+
+def read_arrays(place: Path, entry: EntryPoint) -> dict[str, Array]:
+    """Read the inputs of `entry` from a file; InputError when it does not hold them."""
+    if not place.is_file():
+        raise InputError(f"{place}: no such file; inputs are a file ending in {_endings()}")
+    reader = _READERS.get(place.suffix.lower())
+    if reader is None:
+        raise InputError(f"{place}: inputs must end in {_endings()}")
+    try:
+        return reader(place, entry)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{place}: cannot be read as {place.suffix}: {error}") from error
+
+
+def read_npz(place: Path) -> dict[str, Array]:
+    """The arrays of an .npz file by name."""
+    if not place.is_file():
+        raise InputError(f"{place}: no such file; give an .npz file with an array for each name")
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            if isinstance(file, np.ndarray):
+                raise InputError(f"{place}: holds one array without a name; save it with np.savez")
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{place}: cannot be read as .npz: {error}") from error
+
+
+def check_output(place: Path, outputs: Sequence[TensorSpec]) -> None:
+    """InputError if the outputs cannot be written to a file of that ending."""
+    ending = place.suffix.lower()
+    if ending not in ENDINGS:
+        raise InputError(f"{place}: outputs must end in {_endings()}")
+    if ending in (".npy", ".csv") and len(outputs) != 1:
+        names = ", ".join(tensor.name for tensor in outputs)
+        raise InputError(f"{place}: {ending} holds one array, the model has {names}; use .npz")
+
+
+def write_arrays(place: Path, arrays: Mapping[str, Array], *, force: bool) -> None:
+    """Write outputs by name to a file, in the form its ending says."""
+    with writing_file(place, force=force) as draft:
+        _WRITERS[place.suffix.lower()](draft, arrays)
+
+
+def json_lines(arrays: Mapping[str, Array]) -> list[str]:
+    """A line of JSON per sequence: the value of the only array, or an object by name."""
+    batch = next(iter(arrays.values())).shape[0]
+    if len(arrays) == 1:
+        (only,) = arrays.values()
+        return [json.dumps(only[i].tolist()) for i in range(batch)]
+    return [
+        json.dumps({name: value[i].tolist() for name, value in arrays.items()})
+        for i in range(batch)
+    ]
+
+
+def _read_npz(place: Path, entry: EntryPoint) -> dict[str, Array]:
+    return read_npz(place)
+
+
+def _read_npy(place: Path, entry: EntryPoint) -> dict[str, Array]:
+    value = np.load(place, allow_pickle=False)
+    if not isinstance(value, np.ndarray):
+        raise InputError(f"{place}: holds several arrays; rename it to .npz")
+    return {_only(entry, place).name: value}
+
+
+def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Array]:
+    tensor = _only(entry, place)
+    with place.open(newline="", encoding="utf-8") as file:
+        lines = [line for line in csv.reader(file) if line]
+    if lines and not _is_number(lines[0][0]):
+        lines = lines[1:]
+    widths = {len(line) for line in lines}
+    if len(widths) != 1:
+        raise InputError(f"{place}: its lines hold {sorted(widths) or 'no'} values; need one width")
+    value = np.array([[float(cell) for cell in line] for line in lines])
+    return {tensor.name: _cast(value[None] if len(tensor.shape) == 3 else value, tensor, place)}
+
+
+def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Array]:
+    lines = place.read_text(encoding="utf-8").splitlines()
+    samples = [json.loads(line) for line in lines if line.strip()]
+    if not samples:
+        raise InputError(f"{place}: holds no line")
+    if not all(isinstance(sample, dict) for sample in samples):
+        tensor = _only(entry, place)
+        return {tensor.name: _stacked(samples, tensor, place)}
+    by_name = {tensor.name: tensor for tensor in entry.inputs}
+    unknown = {name for sample in samples for name in sample} - set(by_name)
+    missing = [n for n in by_name if any(n not in sample for sample in samples)]
+    if unknown or missing:
+        raise InputError(f"{place}: its objects need the names {sorted(by_name)} and no others")
+    return {
+        name: _stacked([sample[name] for sample in samples], tensor, place)
+        for name, tensor in by_name.items()
+    }
+
+
+def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Array:
+    shapes = {np.shape(sample) for sample in samples}
+    if len(shapes) > 1:
+        raise InputError(
+            f"{place}: lines of different shapes {sorted(shapes)} make no batch;"
+            " give sequences of one length, or a file for each length"
+        )
+    return _cast(np.array(samples), tensor, place)
+
+
+def _cast(value: Array, tensor: TensorSpec, place: Path) -> Array:
+    if value.dtype.kind not in "fiub":
+        raise InputError(f"{place}: '{tensor.name}' needs numbers, found {value.dtype}")
+    cast = value.astype(tensor.dtype)
+    if np.dtype(tensor.dtype).kind in "iu" and not np.array_equal(cast, value):
+        raise InputError(f"{place}: '{tensor.name}' needs whole numbers")
+    return cast
+
+
+def _write_npz(draft: Path, arrays: Mapping[str, Array]) -> None:
+    np.savez(draft, **arrays)  # type: ignore[arg-type]
+
+
+def _write_npy(draft: Path, arrays: Mapping[str, Array]) -> None:
+    (only,) = arrays.values()
+    np.save(draft, only)
+
+
+def _write_csv(draft: Path, arrays: Mapping[str, Array]) -> None:
+    (only,) = arrays.values()
+    rows = only[0] if only.ndim == 3 and only.shape[0] == 1 else only
+    if rows.ndim != 2:
+        raise InputError(f"a .csv holds one sequence, the output is {only.shape}; use .npz")
+    np.savetxt(draft, rows, delimiter=",", fmt="%.9g")
+
+
+def _write_jsonl(draft: Path, arrays: Mapping[str, Array]) -> None:
+    draft.write_text("".join(line + "\n" for line in json_lines(arrays)), encoding="utf-8")
+
+
+def _only(entry: EntryPoint, place: Path) -> TensorSpec:
+    if len(entry.inputs) != 1:
+        names = ", ".join(tensor.name for tensor in entry.inputs)
+        raise InputError(f"{place}: holds one array, the model takes {names}; use .npz")
+    return entry.inputs[0]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _endings() -> str:
+    return ", ".join(ENDINGS)
+
+
+_READERS: dict[str, Callable[[Path, EntryPoint], dict[str, Array]]] = {
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+}
+_WRITERS: dict[str, Callable[[Path, Mapping[str, Array]], None]] = {
+    ".npz": _write_npz,
+    ".npy": _write_npy,
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+}

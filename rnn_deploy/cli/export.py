@@ -1,0 +1,80 @@
+"""`rnn-deploy export`: a Keras model to a bundle."""
+
+from pathlib import Path
+
+import click
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.cli.arrays import read_npz
+from rnn_deploy.cli.console import data, progress, say
+
+
+@click.command("export")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle's folder."
+)
+@click.option(
+    "--to",
+    multiple=True,
+    type=click.Choice(["onnx", "tflite"]),
+    help="A format; may be given twice.  [default: both]",
+)
+@click.option(
+    "--lowering",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="How recurrent layers are written in ONNX: auto, native, scan, unrolled.",
+)
+@click.option(
+    "--time",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Fix the number of steps of the sequence entry point (unrolled needs it).",
+)
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    help="Real inputs (.npz, by input name), kept as a golden vector.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the made-up golden vectors.")
+@click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
+def command(
+    model: Path, output: Path, to: tuple[str, ...], lowering: str, time: int | None,
+    samples: Path | None, seed: int, trust_source: bool, force: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
+    with progress() as step:
+        step("starting TensorFlow")
+        from rnn_deploy.export.bundle import export
+        from rnn_deploy.export.plan import FORMATS, ExportOptions
+
+        real = None if samples is None else read_npz(samples)
+        options = ExportOptions(to or FORMATS, lowering, time, real, seed, trust_source)
+        bundle = export(model, output, options, force=force, progress=step)
+    if as_json:
+        data(json_from_manifest(bundle.manifest).rstrip())
+    for line in summary(bundle):
+        say(line)
+
+
+def summary(bundle: Bundle) -> list[str]:
+    """What was written, in lines for a person."""
+    manifest = bundle.manifest
+    sizes = {record.path: record.size for record in manifest.files}
+    lines = [f"wrote {bundle.root}: " + ", ".join(f"{p} {n:,} B" for p, n in sizes.items())]
+    for artifact in manifest.artifacts:
+        for choice in artifact.choices:
+            lines.append(
+                f"  {artifact.format} {artifact.entry}: layer '{choice.layer}' as"
+                f" {choice.lowering} ({choice.reason})"
+            )
+    return [
+        *lines,
+        *(f"note: {note}" for note in manifest.notes),
+        f"next: rnn-deploy verify {bundle.root}",
+    ]

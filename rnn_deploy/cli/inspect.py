@@ -1,0 +1,126 @@
+"""`rnn-deploy inspect`: what a bundle holds, or what a model would become."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnn_deploy.bundle import Choice, open_bundle
+from rnn_deploy.bundle.manifest import Manifest, json_from_manifest
+from rnn_deploy.bundle.store import MANIFEST
+from rnn_deploy.cli.console import data, progress, say, table
+from rnn_deploy.spec import EntryPoint
+
+
+@click.command("inspect")
+@click.argument("place", metavar="BUNDLE|MODEL", type=click.Path(path_type=Path))
+@click.option("--trust-source", is_flag=True, help="Let a model's file run code of its own.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(place: Path, trust_source: bool, as_json: bool) -> None:
+    """Show entry points, states, layers and lowerings, with reasons.
+
+    For a bundle, what it holds; for a model, what export would make of it (exit code 4 and every
+    reason when it cannot be exported).
+    """
+    if (place / MANIFEST).is_file() or not place.exists():
+        manifest = open_bundle(place).manifest
+        if as_json:
+            data(json_from_manifest(manifest).rstrip())
+        else:
+            _show_manifest(place, manifest)
+        return
+    facts = _facts_of_model(place, trust_source)
+    if as_json:
+        data(json.dumps(facts["json"], indent=1))
+    else:
+        _show_entries(str(place), facts["entries"])
+        _show_choices(facts["choices"])
+        for note in facts["notes"]:
+            say(f"note: {note}")
+
+
+def _show_manifest(place: Path, manifest: Manifest) -> None:
+    source = manifest.source
+    data(f"{place}: made from {source.name} ({source.kind}), weights {source.digest[:12]}")
+    _show_entries(str(place), manifest.entries)
+    _show_choices([
+        (artifact.format, artifact.entry, choice)
+        for artifact in manifest.artifacts
+        for choice in artifact.choices
+    ])  # fmt: skip
+    rows = [(r.path, f"{r.size:,}", r.sha256[:12]) for r in manifest.files]
+    table("files", ("file", ">bytes", "SHA-256"), rows)
+    for entry in manifest.entries:
+        if entry.states:
+            ok = "chunks give what the whole gives" if entry.chunked.ok else "no chunks"
+            say(f"{entry.name}: {ok} ({entry.chunked.reason})")
+    for note in manifest.notes:
+        say(f"note: {note}")
+
+
+def _show_entries(title: str, entries: Sequence[EntryPoint]) -> None:
+    rows = []
+    for entry in entries:
+        rows += [(entry.name, "input", str(tensor)) for tensor in entry.inputs]
+        rows += [(entry.name, "output", str(tensor)) for tensor in entry.outputs]
+        for state in entry.states:
+            what = f"{state.tensor}, leaves as {state.next_name}"
+            rows.append((entry.name, f"state {state.role}", what))
+    table(title, ("entry point", "is", "tensor"), rows)
+
+
+def _show_choices(choices: Sequence[tuple[str, str, Choice]]) -> None:
+    rows = [
+        (form, entry, c.layer, c.cell, str(c.units), c.lowering, c.reason)
+        for form, entry, c in choices
+    ]
+    if rows:
+        columns = ("format", "entry point", "layer", "cell", ">units", "lowering", "why")
+        table("recurrent layers", columns, rows)
+
+
+def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
+    with progress() as step:
+        step("starting TensorFlow")
+        from rnn_deploy.export import saved_model, tflite
+        from rnn_deploy.export.plan import ExportOptions, plan_of
+        from rnn_deploy.lowering.choice import AUTO, choose
+        from rnn_deploy.source.opening import OpenedSavedModel, open_model
+
+        step("reading the layers")
+        opened = open_model(place, trust_source=trust_source)
+        if isinstance(opened, OpenedSavedModel):
+            reference = saved_model.SavedModelReference(opened)
+            entries = [saved_model.entry_of(opened, reference, None)]
+            return _facts(opened.source.kind, entries, [], saved_model.NOTES)
+        plan = plan_of(opened.model, ExportOptions())
+        choices = [
+            ("onnx", t.entry.name, choose(layer, requested=AUTO, entry=t.entry.name))
+            for t in plan.traced
+            for layer in t.trace.layers
+        ]
+        choices += [
+            ("tflite", t.entry.name, choice)
+            for t in plan.traced
+            for choice in tflite.choices_of(t.trace.layers)
+        ]
+        return _facts(opened.source.kind, [t.entry for t in plan.traced], choices, plan.notes)
+
+
+def _facts(
+    kind: str,
+    entries: Sequence[EntryPoint],
+    choices: Sequence[tuple[str, str, Choice]],
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    said = {
+        "kind": kind,
+        "entries": [asdict(entry) for entry in entries],
+        "layers": [{"format": f, "entry": e, **asdict(c)} for f, e, c in choices],
+        "notes": list(notes),
+    }
+    return {"json": said, "entries": entries, "choices": choices, "notes": notes}

@@ -1,0 +1,91 @@
+"""Shared models and bundles, each built once per session.
+
+Weights are random and not symmetric, biases not zero, so that a swapped, transposed or
+forgotten weight cannot pass.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def randomised(model, seed=0, scale=0.5):
+    """Give every weight of a Keras model random values; returns the model."""
+    rng = np.random.default_rng(seed)
+    model.set_weights(
+        [(scale * rng.standard_normal(w.shape)).astype(w.dtype) for w in model.get_weights()]
+    )
+    return model
+
+
+def small_model(seed=0):
+    """Two stacked SimpleRNNs and a Dense: input "x" (None, None, 3), output "y" (…, 2)."""
+    import keras
+
+    x = inputs = keras.Input((None, 3), name="x")
+    x = keras.layers.SimpleRNN(5, return_sequences=True, name="first")(x)
+    x = keras.layers.SimpleRNN(4, return_sequences=True, activation="sigmoid", name="second")(x)
+    outputs = keras.layers.Dense(2, name="y")(x)
+    return randomised(keras.Model(inputs, outputs, name="small"), seed)
+
+
+def token_model(seed=0):
+    """Embedding over 7 ids, a SimpleRNN, a Dense on its last output: input "ids" int32."""
+    import keras
+
+    x = inputs = keras.Input((None,), dtype="int32", name="ids")
+    x = keras.layers.Embedding(7, 3, name="embedding")(x)
+    x = keras.layers.SimpleRNN(4, name="rnn")(x)
+    outputs = keras.layers.Dense(2, name="y")(x)
+    return randomised(keras.Model(inputs, outputs, name="tokens"), seed)
+
+
+@pytest.fixture(scope="session")
+def small_keras(tmp_path_factory):
+    """The small model, saved: the path of a .keras file."""
+    place = tmp_path_factory.mktemp("models") / "small.keras"
+    small_model().save(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def _small_bundle(tmp_path_factory, small_keras):
+    from rnn_deploy import export
+
+    return export(small_keras, tmp_path_factory.mktemp("bundles") / "small").root
+
+
+@pytest.fixture(scope="session")
+def _token_bundle(tmp_path_factory):
+    from rnn_deploy import export
+
+    return export(token_model(), tmp_path_factory.mktemp("bundles") / "tokens").root
+
+
+def _copy(root: Path, to: Path) -> Path:
+    return Path(shutil.copytree(root, to))
+
+
+@pytest.fixture
+def small_bundle(_small_bundle, tmp_path):
+    """A bundle of the small model, ONNX and TFLite, the test's own copy: its folder."""
+    return _copy(_small_bundle, tmp_path / "small")
+
+
+@pytest.fixture
+def token_bundle(_token_bundle, tmp_path):
+    """A bundle of the token model, ONNX and TFLite, the test's own copy: its folder."""
+    return _copy(_token_bundle, tmp_path / "tokens")
+
+
+@pytest.fixture
+def x():
+    """An input of the small model: (2, 6, 3) float32."""
+    return np.random.default_rng(1).standard_normal((2, 6, 3)).astype(np.float32)
