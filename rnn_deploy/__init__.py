@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rnn_deploy.bundle import Bundle
     from rnn_deploy.runtimes.model import Model
     from rnn_deploy.spec import Array
-    from rnn_deploy.verify import Report
+    from rnn_deploy.verifying import Report
 
 __all__ = ["RnnDeployError", "export", "load", "verify"]
 
@@ -45,8 +45,8 @@ def export(
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
     InputError for a bad source or an existing output.
     """
-    from rnn_deploy.export.bundle import export as export_bundle
-    from rnn_deploy.export.plan import ExportOptions
+    from rnn_deploy.exporting.bundle import export as export_bundle
+    from rnn_deploy.exporting.plan import ExportOptions
 
     options = ExportOptions(tuple(to), lowering, time, samples, seed, trust_source)
     return export_bundle(source, output, options, force=force)
@@ -78,7 +78,7 @@ def verify(bundle: "str | Path | Bundle", runtimes: Sequence[str] | None = None)
     """
     from rnn_deploy.bundle import Bundle, open_bundle
     from rnn_deploy.runtimes.registry import runtime_named
-    from rnn_deploy.verify import verify as verify_bundle
+    from rnn_deploy.verifying import verify as verify_bundle
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     chosen = None if runtimes is None else [runtime_named(name) for name in runtimes]

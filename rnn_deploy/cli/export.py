@@ -50,8 +50,8 @@ def command(
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
         step("starting TensorFlow")
-        from rnn_deploy.export.bundle import export
-        from rnn_deploy.export.plan import FORMATS, ExportOptions
+        from rnn_deploy.exporting.bundle import export
+        from rnn_deploy.exporting.plan import FORMATS, ExportOptions
 
         real = None if samples is None else read_npz(samples)
         options = ExportOptions(to or FORMATS, lowering, time, real, seed, trust_source)

@@ -84,8 +84,8 @@ def _show_choices(choices: Sequence[tuple[str, str, Choice]]) -> None:
 def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
     with progress() as step:
         step("starting TensorFlow")
-        from rnn_deploy.export import saved_model, tflite
-        from rnn_deploy.export.plan import ExportOptions, plan_of
+        from rnn_deploy.exporting import saved_model, tflite
+        from rnn_deploy.exporting.plan import ExportOptions, plan_of
         from rnn_deploy.lowering.choice import AUTO, choose
         from rnn_deploy.source.opening import OpenedSavedModel, open_model
 

@@ -12,10 +12,10 @@ from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
-from rnn_deploy.verify import Report, verify
-from rnn_deploy.verify.checks import CHECKS
-from rnn_deploy.verify.compare import Comparison
-from rnn_deploy.verify.report import json_from_report, worst_of_each
+from rnn_deploy.verifying import Report, verify
+from rnn_deploy.verifying.checks import CHECKS
+from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.report import json_from_report, worst_of_each
 
 
 @click.command("verify")
@@ -106,8 +106,8 @@ def _recomputed(
     bundle: Bundle, model: Path, seed: int, trust_source: bool, step: Callable[[str], None]
 ) -> Sequence[Case]:
     step("recomputing the reference with TensorFlow")
-    from rnn_deploy.export.bundle import reference_cases
-    from rnn_deploy.export.plan import ExportOptions, plan_of
+    from rnn_deploy.exporting.bundle import reference_cases
+    from rnn_deploy.exporting.plan import ExportOptions, plan_of
     from rnn_deploy.source.opening import OpenedSavedModel, open_model
 
     opened = open_model(model, trust_source=trust_source)

@@ -7,7 +7,7 @@ report      everything compared, as one value with a verdict
 run         cases x runtimes x checks
 """
 
-from rnn_deploy.verify.report import Report
-from rnn_deploy.verify.run import verify
+from rnn_deploy.verifying.report import Report
+from rnn_deploy.verifying.run import verify
 
 __all__ = ["Report", "verify"]

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.export import onnx
+from rnn_deploy.exporting import onnx
 from rnn_deploy.source.opening import OpenedSavedModel
 from rnn_deploy.source.reference import tensorflow_refused
 from rnn_deploy.source.samples import draw

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rnn_deploy.runtimes.registry import Skipped
-from rnn_deploy.verify.compare import Comparison
+from rnn_deploy.verifying.compare import Comparison
 
 NOTHING = "nothing was checked"
 

@@ -19,7 +19,7 @@ import tf2onnx
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.export.onnx_cleanup import clean, name_everything
+from rnn_deploy.exporting.onnx_cleanup import clean, name_everything
 from rnn_deploy.lowering.choice import ONNX_LOWERINGS
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops
 from rnn_deploy.source.tracing import MARKER, Trace

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError, one_line
-from rnn_deploy.export.tflite_merge import merged, with_signature
+from rnn_deploy.exporting.tflite_merge import merged, with_signature
 from rnn_deploy.lowering import tflite_loop
 from rnn_deploy.source.intercept import Call
 from rnn_deploy.source.reading import read

@@ -24,7 +24,7 @@ import numpy as np
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.spec import Array
-from rnn_deploy.verify.compare import max_abs_error
+from rnn_deploy.verifying.compare import max_abs_error
 
 UNIT_ROUNDOFF = 2.0**-24
 OTHERS = 8.0

@@ -14,10 +14,10 @@ from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import Array
-from rnn_deploy.verify.checks import CHECKS
-from rnn_deploy.verify.compare import Comparison, compare
-from rnn_deploy.verify.report import Fault, Report
-from rnn_deploy.verify.tolerance import budget, reference_errors
+from rnn_deploy.verifying.checks import CHECKS
+from rnn_deploy.verifying.compare import Comparison, compare
+from rnn_deploy.verifying.report import Fault, Report
+from rnn_deploy.verifying.tolerance import budget, reference_errors
 
 Progress = Callable[[str], None]
 

@@ -15,8 +15,8 @@ from rnn_deploy.bundle import Artifact, Bundle, Case, Choice, Manifest, open_bun
 from rnn_deploy.bundle.manifest import Source, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_existing, writing_bundle
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.export import onnx, saved_model, tflite
-from rnn_deploy.export.plan import ExportOptions, Plan, plan_of, with_chunks
+from rnn_deploy.exporting import onnx, saved_model, tflite
+from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.lowering.choice import choose
 from rnn_deploy.source.golden import References, check_untouched, chunks_match, make_cases
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel, open_model
