@@ -78,10 +78,7 @@ def reference_cases(
     """Golden cases of a planned model, and the references that made them."""
     traced = plan.stream or plan.sequence
     references = References(
-        *(
-            Reference(model, traced.trace.signature, traced.entry.states, dtype)
-            for dtype in ("float32", "float64")
-        )
+        *(Reference(model, traced.entry, dtype) for dtype in ("float32", "float64"))
     )
     stream = plan.stream.entry if plan.stream else None
     samples = _checked_samples(options, plan.sequence.entry)

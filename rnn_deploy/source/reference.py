@@ -10,10 +10,10 @@ from typing import Any
 
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.source.intercept import Call, computing_in, intercepting
-from rnn_deploy.source.signature import Signature, call_flat
+from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import tensorflow_spec
-from rnn_deploy.spec import Array, RecurrentLayer, StateSpec, TensorSpec
+from rnn_deploy.spec import Array, EntryPoint, RecurrentLayer, StateSpec, TensorSpec
 
 FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
 
@@ -21,45 +21,44 @@ FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
 class Reference:
     """The original model under TensorFlow, states given and taken, in one precision.
 
-    A runner like any other: `run(feeds)` takes inputs and initial states by name (states may be
-    left out: zero) and returns outputs and final states by name. States are in float32 on the
-    way in, in the precision of the reference on the way out.
+    A runner of an entry point like any other: `run(feeds)` takes inputs and initial states by
+    name (states may be left out: zero) and returns outputs and final states by name, these in the
+    precision of the reference.
     """
 
     def __init__(
         self,
         model: Any,
-        signature: Signature,
-        states: Sequence[StateSpec],
+        entry: EntryPoint,
         dtype: str = "float32",
     ) -> None:
+        self.entry = entry
         self.dtype = dtype
         self._model = model
-        self._inputs = signature.inputs
-        self._states = tuple(states)
-        self._output_names = signature.output_names
         self._function = tf.function(self._call, autograph=False, input_signature=self._specs())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs and final states for the inputs and initial states in `feeds`."""
         batch = next(iter(feeds.values())).shape[0]
-        tensors = [tf.constant(feeds[tensor.name]) for tensor in self._inputs]
-        for state in self._states:
+        tensors = [tf.constant(feeds[tensor.name]) for tensor in self.entry.inputs]
+        for state in self.entry.states:
             given = feeds.get(state.tensor.name)
-            units = state.tensor.shape[1]
-            zero = tf.zeros([batch, units], FLOAT_OF[self.dtype])
+            zero = tf.zeros([batch, state.tensor.shape[1]], FLOAT_OF[self.dtype])
             tensors.append(zero if given is None else tf.constant(given, FLOAT_OF[self.dtype]))
         try:
-            outputs, finals = self._function(*tensors)
-        except tf.errors.OpError as error:
+            results = self._function(*tensors)
+        except (tf.errors.OpError, ValueError, TypeError) as error:
             raise tensorflow_refused(error) from error
-        named = dict(zip(self._output_names, outputs, strict=True))
-        named |= dict(zip((s.next_name for s in self._states), finals, strict=True))
-        return {name: value.numpy() for name, value in named.items()}
+        names = (tensor.name for tensor in self.entry.all_outputs)
+        return {name: value.numpy() for name, value in zip(names, results, strict=True)}
 
-    def _call(self, *tensors: Any) -> tuple[list[Any], list[Any]]:
-        inputs, initial = tensors[: len(self._inputs)], tensors[len(self._inputs) :]
-        given = {state.layer: value for state, value in zip(self._states, initial, strict=True)}
+    def close(self) -> None:
+        """Nothing to release: the model is its owner's."""
+
+    def _call(self, *tensors: Any) -> list[Any]:
+        states, count = self.entry.states, len(self.entry.inputs)
+        inputs, initial = tensors[:count], tensors[count:]
+        given = {state.layer: value for state, value in zip(states, initial, strict=True)}
         finals: dict[str, Any] = {}
 
         def observe(call: Call) -> tuple[Any, list[Any]]:
@@ -70,12 +69,12 @@ class Reference:
 
         with computing_in(self._model, self.dtype), intercepting(observe):
             outputs = call_flat(self._model, inputs)
-        return outputs, [finals[state.layer] for state in self._states]
+        return [*outputs, *(finals[state.layer] for state in states)]
 
     def _specs(self) -> list[tf.TensorSpec]:
-        states = (tensorflow_spec(state.tensor) for state in self._states)
+        states = (tensorflow_spec(state.tensor) for state in self.entry.states)
         return [
-            *(tensorflow_spec(tensor) for tensor in self._inputs),
+            *(tensorflow_spec(tensor) for tensor in self.entry.inputs),
             *(tf.TensorSpec(s.shape, FLOAT_OF[self.dtype], name=s.name) for s in states),
         ]
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rnn_deploy.runtimes.registry import Skipped
@@ -60,11 +60,13 @@ class Report:
         )
 
 
-def worst_of_each(comparisons: Iterable[Comparison]) -> list[Comparison]:
+def worst_of_each(
+    comparisons: Iterable[Comparison], by: Sequence[str] = ("runtime", "check", "name")
+) -> list[Comparison]:
     """For each runtime, check and tensor the comparison that used most of its budget."""
-    worst: dict[tuple[str, str, str], Comparison] = {}
+    worst: dict[tuple[str, ...], Comparison] = {}
     for comparison in comparisons:
-        key = (comparison.runtime, comparison.check, comparison.name)
+        key = tuple(getattr(comparison, field) for field in by)
         if key not in worst or _used(comparison) > _used(worst[key]):
             worst[key] = comparison
     return list(worst.values())

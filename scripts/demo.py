@@ -1,0 +1,221 @@
+"""The main job on real input, for a person to watch: build, export, run, verify.
+
+    models/*.py --build--> build/demo/NAME.keras --export--> build/demo/NAME
+                --evaluate on TensorFlow and every runtime--> what a person would check
+                --verify--> every output and state beside its budget
+
+What is there and not older than its source is reused.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import rnn_deploy
+from rnn_deploy.bundle import Bundle, open_bundle
+from rnn_deploy.bundle.store import writing_file
+from rnn_deploy.cli.build import load_module
+from rnn_deploy.cli.console import OK, data, say, table, verdict, without_chatter
+from rnn_deploy.cli.verify import number
+from rnn_deploy.runtimes.model import Model
+from rnn_deploy.runtimes.registry import runtimes_for
+from rnn_deploy.spec import SEQUENCE, Array
+from rnn_deploy.verifying import Report
+from rnn_deploy.verifying.report import json_from_report, worst_of_each
+
+FOLDER = Path("build/demo")
+EXPERIMENTS = ("cell_one_step", "layer_one_step", "unfolded", "batched")
+PRINTED = 1e-6  # how far from the notebook's printed numbers an experiment may be
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One model to demonstrate: a model file, and the function in it that builds the model."""
+
+    name: str
+    file: str
+    function: str = "build_model"
+
+    @property
+    def source(self) -> Path:
+        return Path("models") / self.file
+
+    @property
+    def keras(self) -> Path:
+        return FOLDER / f"{self.name}.keras"
+
+    @property
+    def bundle(self) -> Path:
+        return FOLDER / self.name
+
+
+SAMPLES = (
+    *(Sample(f"notebook-{name}", "notebook.py", name) for name in EXPERIMENTS),
+    Sample("hello", "hello.py"),
+    Sample("digits", "digits.py"),
+    Sample("text", "text.py"),
+)
+
+
+def main() -> int:
+    """Demonstrate every sample; 0 if everything agrees."""
+    start = time.perf_counter()
+    checks: list[tuple[str, ...]] = []
+    reports: dict[str, Report] = {}
+    for sample in SAMPLES:
+        module = load_module(sample.source)
+        bundle = _exported(sample, module)
+        with _step(f"{sample.name}: running on TensorFlow and every runtime"):
+            checks += _facts(sample, module, bundle)
+        with _step(f"{sample.name}: verifying outputs and states"):
+            reports[sample.name] = rnn_deploy.verify(bundle)
+        with writing_file(FOLDER / f"{sample.name}.report.json", force=True) as draft:
+            draft.write_text(json_from_report(reports[sample.name]), encoding="utf-8")
+    _show(checks, reports)
+    passed = all(r.passed for r in reports.values()) and all(row[-1] == OK for row in checks)
+    data(f"bundles and reports: {FOLDER}/  ({time.perf_counter() - start:.0f} s)")
+    data("everything agrees with TensorFlow" if passed else "FAILED: see the rows above")
+    return 0 if passed else 1
+
+
+def _exported(sample: Sample, module: ModuleType) -> Bundle:
+    if _older(sample.keras, sample.source):
+        with _step(f"{sample.name}: building the model"):
+            model = getattr(module, sample.function)()
+            with writing_file(sample.keras, force=True) as draft:
+                model.save(draft)
+    if _older(sample.bundle / "manifest.json", sample.keras):
+        with _step(f"{sample.name}: exporting to ONNX and TFLite"):
+            rnn_deploy.export(
+                sample.keras, sample.bundle, samples=_real(sample, module), force=True
+            )
+    return open_bundle(sample.bundle)
+
+
+def _older(place: Path, source: Path) -> bool:
+    return not place.exists() or place.stat().st_mtime < source.stat().st_mtime
+
+
+def _real(sample: Sample, module: ModuleType) -> Mapping[str, Array]:
+    if sample.function in EXPERIMENTS:
+        return {"letters": module.one_hot(module.EXPERIMENTS[sample.function].words)}
+    samples: Mapping[str, Array] = module.samples()
+    return samples
+
+
+def _facts(sample: Sample, module: ModuleType, bundle: Bundle) -> Iterator[tuple[str, ...]]:
+    """What a person would check, a row for TensorFlow and each runtime."""
+    models = {"tensorflow": _original(sample, bundle)}
+    models |= {r.name: rnn_deploy.load(bundle, r.name) for r in runtimes_for(bundle)[0]}
+    expected: Mapping[str, object] | None = None
+    for name, model in models.items():
+        if sample.function in EXPERIMENTS:
+            yield _printed_numbers(sample, module, name, model)
+            continue
+        found = module.evaluate(model)
+        expected = expected or found
+        yield sample.name, name, _said(found), verdict(_agree(found, expected))
+
+
+def _printed_numbers(
+    sample: Sample, module: ModuleType, runtime: str, model: Model
+) -> tuple[str, ...]:
+    experiment = module.EXPERIMENTS[sample.function]
+    feeds = {"letters": module.one_hot(experiment.words)}
+    sequence, state = model.runner(SEQUENCE).run(feeds).values()
+    errors = [np.abs(sequence - experiment.outputs), np.abs(state - experiment.states)]
+    error = max(float(e.max()) for e in errors)
+    said = f"largest difference from the notebook's printed numbers: {error:.1e}"
+    passed = error <= PRINTED and np.array_equal(sequence[:, -1], state)
+    return sample.name, runtime, said, verdict(passed)
+
+
+def _original(sample: Sample, bundle: Bundle) -> Model:
+    """The original Keras model under TensorFlow, behind the same interface."""
+    from rnn_deploy.source.opening import OpenedModel, open_model
+    from rnn_deploy.source.reference import Reference
+
+    opened = open_model(sample.keras)
+    assert isinstance(opened, OpenedModel)
+    keras_model = opened.model
+
+    def load(entry: str) -> Any:
+        return Reference(keras_model, bundle.manifest.entry(entry))
+
+    return Model("tensorflow", load)
+
+
+def _agree(found: Mapping[str, object], expected: Mapping[str, object]) -> bool:
+    """Equal, real numbers up to a hundred thousandth."""
+    return found.keys() == expected.keys() and all(
+        abs(value - other) <= 1e-5
+        if isinstance(value, float) and isinstance(other, float)
+        else value == other
+        for value, other in zip(found.values(), expected.values(), strict=True)
+    )
+
+
+def _said(found: Mapping[str, object]) -> str:
+    def short(value: object) -> str:
+        if isinstance(value, float):
+            return f"{value:.4f}"
+        if isinstance(value, list):
+            return f"{len(value)} of them"
+        return repr(value)
+
+    return ", ".join(f"{name}: {short(value)}" for name, value in found.items())
+
+
+def _show(checks: list[tuple[str, ...]], reports: Mapping[str, Report]) -> None:
+    table(
+        "What a person would check (ok: as under TensorFlow)",
+        ("model", "runtime", "found", "verdict"),
+        checks,
+    )
+    rows = [
+        (name, c.runtime, c.name, c.kind, number(c.max_abs), number(c.reference_error or 0.0),
+         number(c.budget), verdict(c.passed))
+        for name, report in reports.items()
+        for c in worst_of_each(report.comparisons, by=("runtime", "name"))
+    ]  # fmt: skip
+    table(
+        "Every output and state: the largest error, over whole sequences and chunks",
+        (
+            "model",
+            "runtime",
+            "tensor",
+            "kind",
+            ">largest error",
+            ">TensorFlow's own",
+            ">budget",
+            "verdict",
+        ),  # fmt: skip
+        rows,
+    )
+    for name, report in reports.items():
+        if not report.passed:
+            data(f"{name}: {report.verdict}")
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    say(f"{what} ...")
+    start = time.perf_counter()
+    yield
+    say(f"{what}: {time.perf_counter() - start:.1f} s")
+
+
+def _run(call: Callable[[], int]) -> int:
+    with without_chatter():
+        return call()
+
+
+if __name__ == "__main__":
+    sys.exit(_run(main))
