@@ -22,6 +22,17 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
+def installed_version(package: str) -> str | None:
+    """The version of a distribution, None if it is not installed."""
+    # Imported here: it costs a tenth of the start of `rnn-deploy run`, which needs no versions.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def pip_line(package: str) -> str:
     """The command that installs the extra holding `package`."""
     return f"pip install 'rnn-deploy[{EXTRA_OF[package]}]'"

@@ -4,7 +4,7 @@ open --> plan --> golden vectors --> artifacts --> manifest, renamed into place
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     progress("reading the layers")
     plan = plan_of(opened.model, options)
     progress("taking golden vectors from TensorFlow")
-    cases, references = reference_cases(opened.model, plan, options)
+    plan, cases, references = _runnable(opened.model, plan, options)
     _check_untouched(plan, references, cases)
     if plan.stream and references.oracle:
         plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
@@ -104,6 +104,20 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
         choices = tflite.choices_of(plan.sequence.trace.layers)
         tflite_model = tflite.convert(opened.model, entries), choices
     return Draft(opened.source, entries, cases, onnx_models, tflite_model, plan.notes)
+
+
+def _runnable(
+    model: Any, plan: Plan, options: ExportOptions
+) -> tuple[Plan, list[Case], References]:
+    """The plan with its cases; without a stream entry point whose lengths the model cannot run."""
+    try:
+        return plan, *reference_cases(model, plan, options)
+    except InputError:
+        if plan.stream is None or plan.stream.trace is plan.sequence.trace:
+            raise
+        note = "no stream entry point: the model runs with no other number of steps than its own"
+        plan = replace(plan, stream=None, notes=(*plan.notes, note))
+        return plan, *reference_cases(model, plan, options)
 
 
 def _draft_of_saved_model(

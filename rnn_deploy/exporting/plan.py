@@ -7,7 +7,7 @@ The stream entry point takes chunks of any length, so where the model fixes its 
 it is traced once more with time open.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from rnn_deploy.source.tracing import (
     trace_markers,
     with_vocabularies,
 )
-from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, Dim, EntryPoint, TensorSpec
 
 FORMATS = ("onnx", "tflite")
 
@@ -106,18 +106,44 @@ def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...
         return None, ("no stream entry point: the model has no recurrent layer",)
     if all(layer.initial_state for layer in trace.layers):
         return None, ("no stream entry point: the model itself gives every initial state",)
-    signature = trace.signature
-    if any(has_time(t) and isinstance(t.shape[1], int) for t in signature.inputs):
-        signature = with_time(
-            signature, lambda t: TIME if isinstance(t.shape[1], int) else t.shape[1]
-        )
+    outputs = sequence.entry.outputs
+    if any(_has_fixed_time(tensor) for tensor in trace.signature.inputs):
+        opened = with_time(trace.signature, lambda t: TIME if _has_fixed_time(t) else t.shape[1])
+        fixed = {t.shape[1] for t in trace.signature.inputs if _has_fixed_time(t)}
         try:
-            trace = trace_markers(model, signature)
+            trace = trace_markers(model, opened)
         except UnsupportedModelError as error:
             return None, (f"no stream entry point: with time open, {error}",)
-    states = states_of(trace.layers, signature.inputs[0].shape[0])
-    entry = EntryPoint(STREAM, signature.inputs, output_specs(model, trace), states)
+        outputs = _opened_outputs(outputs, trace, fixed)
+    inputs = trace.signature.inputs
+    entry = EntryPoint(STREAM, inputs, outputs, states_of(trace.layers, inputs[0].shape[0]))
     return Traced(trace, entry), ()
+
+
+def _opened_outputs(
+    outputs: Sequence[TensorSpec], trace: Trace, fixed: set[Dim]
+) -> tuple[TensorSpec, ...]:
+    """The outputs once time is open: what was as long as the input follows it."""
+
+    def dim(name: str, axis: int, before: Dim, now: int | None) -> Dim:
+        if now is not None or isinstance(before, str):
+            return before
+        return TIME if before in fixed else f"{name}_axis{axis}"
+
+    return tuple(
+        replace(
+            tensor,
+            shape=tuple(
+                dim(tensor.name, axis, before, now)
+                for axis, (before, now) in enumerate(zip(tensor.shape, shape, strict=True))
+            ),
+        )
+        for tensor, shape in zip(outputs, trace.output_shapes, strict=True)
+    )
+
+
+def _has_fixed_time(tensor: TensorSpec) -> bool:
+    return has_time(tensor) and isinstance(tensor.shape[1], int)
 
 
 def _notes(model: Any) -> tuple[str, ...]:

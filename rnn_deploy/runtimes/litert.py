@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
-from rnn_deploy.optional import is_installed, pip_line, require
+from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.spec import Array, EntryPoint
@@ -51,10 +50,7 @@ class LiteRtRuntime:
 
     def version(self) -> str | None:
         """The version installed, None if it is not."""
-        try:
-            return version("ai-edge-litert")
-        except PackageNotFoundError:
-            return None
+        return installed_version("ai-edge-litert")
 
     def why_unavailable(self) -> str | None:
         """Why this runtime cannot be used here, None if it can."""

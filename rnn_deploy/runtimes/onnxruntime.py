@@ -7,7 +7,6 @@ that was placed elsewhere, found by running once under its profiler.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
-from rnn_deploy.optional import is_installed, pip_line, require
+from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.runtimes.placement import misplaced, run_profiled
@@ -62,12 +61,7 @@ class OrtRuntime:
 
     def version(self) -> str | None:
         """The version installed, None if it is not."""
-        for package in PACKAGES:
-            try:
-                return version(package)
-            except PackageNotFoundError:
-                continue
-        return None
+        return next(filter(None, map(installed_version, PACKAGES)), None)
 
     def why_unavailable(self) -> str | None:
         """Why this runtime cannot be used here, None if it can."""

@@ -38,9 +38,10 @@ class Call:
     def proceed(self, initial_state: list[Any] | None) -> tuple[Any, list[Any]]:
         """Run Keras' own loop from `initial_state`: its output, and its final states.
 
-        A stateful layer's own variables are neither read nor written.
+        A stateful layer's own variables are neither read nor written. Steps are not written out
+        even where the layer says so: the sums are the same, and the length may be open.
         """
-        with _set(self.layer, return_state=True, stateful=False):
+        with _set(self.layer, return_state=True, stateful=False, unroll=False):
             output, *states = self._original(
                 self.layer, self.sequences, initial_state=initial_state, mask=self.mask
             )

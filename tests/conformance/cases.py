@@ -1,0 +1,182 @@
+"""Models written once: every option of a recurrent layer, and what stands around it.
+
+Each builds a Keras model; the test makes its weights random.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+NEED_NODES = ("selu", "relu6", "silu", "mish", "exponential")  # no attribute of RNN has these
+GROWING = ("exponential", "softplus")
+ACTIVATIONS = (
+    *("tanh", "linear", "relu", "sigmoid", "hard_sigmoid", "softsign", "softplus", "elu"),
+    *("leaky_relu", *NEED_NODES),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to export.
+
+    refused: lowerings that cannot express it. chunked: whether its chunks give what the whole
+    gives. scale: of its random weights; small enough that errors do not grow from step to step.
+    """
+
+    name: str
+    build: Callable[[], Any]
+    refused: tuple[str, ...] = ()
+    chunked: bool = True
+    scale: float = 0.3
+
+
+def layer(name="rnn", units=5, cell=False, **options):
+    """A SimpleRNN, as a layer or as a cell in RNN."""
+    import keras
+
+    if not cell:
+        return keras.layers.SimpleRNN(units, name=name, **options)
+    of_cell = ("activation", "use_bias")
+    inner = {key: options.pop(key) for key in of_cell if key in options}
+    return keras.layers.RNN(keras.layers.SimpleRNNCell(units, **inner), name=name, **options)
+
+
+def single(shape=(None, 3), **options):
+    """One recurrent layer and nothing else."""
+
+    def build():
+        import keras
+
+        inputs = keras.Input(shape, name="x")
+        return keras.Model(inputs, layer(**options)(inputs), name="single")
+
+    return build
+
+
+def _stacked():
+    import keras
+
+    x = inputs = keras.Input((None, 3), name="x")
+    for index, units in enumerate((4, 6, 5)):
+        x = layer(f"rnn{index}", units, return_sequences=index < 2)(x)
+    return keras.Model(inputs, keras.layers.Dense(2, name="y")(x), name="stacked")
+
+
+def _bidirectional(mode):
+    def build():
+        import keras
+
+        inputs = keras.Input((None, 3), name="x")
+        rnn = keras.layers.SimpleRNN(4, return_sequences=True, name="rnn")
+        outputs = keras.layers.Bidirectional(rnn, merge_mode=mode, name="both")(inputs)
+        return keras.Model(inputs, outputs, name="bidirectional")
+
+    return build
+
+
+def _encoder_decoder():
+    import keras
+
+    source = keras.Input((None, 3), name="source")
+    target = keras.Input((None, 2), name="target")
+    _, state = keras.layers.SimpleRNN(5, return_state=True, name="encoder")(source)
+    decoder = keras.layers.SimpleRNN(5, return_sequences=True, name="decoder")
+    y = decoder(target, initial_state=state)
+    return keras.Model([source, target], keras.layers.Dense(2, name="y")(y), name="translate")
+
+
+def _state_as_input():
+    import keras
+
+    x = keras.Input((None, 3), name="x")
+    state = keras.Input((4,), name="given")
+    outputs = keras.layers.SimpleRNN(4, return_sequences=True, return_state=True, name="rnn")(
+        x, initial_state=state
+    )
+    return keras.Model([x, state], list(outputs), name="given_state")
+
+
+def _shared_twice():
+    import keras
+
+    a, b = keras.Input((None, 3), name="a"), keras.Input((None, 3), name="b")
+    rnn = keras.layers.SimpleRNN(4, name="rnn")
+    y = keras.layers.Concatenate(name="y")([rnn(a), rnn(b)])
+    return keras.Model([a, b], y, name="siamese")
+
+
+def _nested():
+    import keras
+
+    inner_in = keras.Input((None, 3))
+    inner = keras.Model(inner_in, layer("rnn", 4, return_sequences=True)(inner_in), name="inner")
+    x = keras.Input((None, 3), name="x")
+    y = layer("rnn", 4)(inner(x))
+    return keras.Model(x, y, name="outer")
+
+
+def _tokens():
+    import keras
+
+    x = inputs = keras.Input((None,), dtype="int32", name="ids")
+    x = keras.layers.Embedding(11, 4, name="embedding")(x)
+    x = layer("rnn", 6, return_sequences=True)(x)
+    y = keras.layers.Dense(11, activation="softmax", name="next")(x)
+    return keras.Model(inputs, y, name="tokens")
+
+
+def _around():
+    """Layers before, between and after, none of which looks along time."""
+    import keras
+
+    x = inputs = keras.Input((None, 3), name="x")
+    x = keras.layers.Dense(4, activation="relu")(x)
+    x = keras.layers.LayerNormalization()(x)
+    x = layer("first", 5, return_sequences=True, dropout=0.3, recurrent_dropout=0.2)(x)
+    x = keras.layers.Dropout(0.5)(x)
+    x = keras.layers.Concatenate()([x, layer("second", 4, return_sequences=True)(x)])
+    return keras.Model(inputs, keras.layers.Dense(2, name="y")(x), name="around")
+
+
+def _pooled():
+    import keras
+
+    x = inputs = keras.Input((None, 3), name="x")
+    x = layer("rnn", 4, return_sequences=True)(x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, keras.layers.Dense(2, name="y")(x), name="pooled")
+
+
+def _sequential():
+    import keras
+
+    layers = [keras.Input((None, 3)), layer("rnn", 4, return_sequences=True), layer("last", 5)]
+    return keras.Sequential([*layers, keras.layers.Dense(2)], name="sequential")
+
+
+CASES = (
+    *(Case(f"activation-{n}", single(activation=n, return_sequences=True),
+           refused=("native",) if n in NEED_NODES else (), scale=0.1 if n in GROWING else 0.3)
+      for n in ACTIVATIONS),
+    Case("last-output", single()),
+    Case("cell", single(cell=True, return_sequences=True, return_state=True)),
+    Case("cell-no-bias", single(cell=True, use_bias=False, return_sequences=True)),
+    Case("no-bias", single(use_bias=False)),
+    Case("return-state", single(return_sequences=True, return_state=True)),
+    Case("backwards", single(go_backwards=True, return_sequences=True), chunked=False),
+    Case("backwards-last", single(go_backwards=True, return_state=True), chunked=False),
+    Case("unroll", single(shape=(4, 3), unroll=True, return_sequences=True)),
+    Case("one-unit", single(shape=(None, 1), units=1, return_sequences=True)),
+    Case("wide", single(shape=(None, 40), units=70, return_sequences=True), scale=0.1),
+    Case("stacked", _stacked),
+    Case("sequential", _sequential),
+    *(Case(f"bidirectional-{m}", _bidirectional(m), chunked=False)
+      for m in ("concat", "sum", "mul", "ave", None)),
+    Case("encoder-decoder", _encoder_decoder, chunked=False),
+    Case("state-as-input", _state_as_input, chunked=False),
+    Case("shared-twice", _shared_twice, chunked=False),
+    Case("nested", _nested),
+    Case("tokens", _tokens),
+    Case("around", _around),
+    Case("pooled", _pooled, chunked=False),
+)  # fmt: skip
