@@ -1,0 +1,61 @@
+"""The README's session and its Python example, run as a reader would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def _session():
+    """Each command with the lines shown under it."""
+    (block,) = _blocks("console")
+    commands = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            commands.append((line[2:], []))
+        elif line.strip():
+            commands[-1][1].append(line)
+    return commands
+
+
+@pytest.mark.slow
+def test_session_and_python_example(tmp_path):
+    shutil.copytree(ROOT / "models", tmp_path / "models")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command, shown in _session():
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env=os.environ | {"PATH": path},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        said = done.stdout + done.stderr
+        for line in shown:
+            if _is_literal(line):
+                assert line in said, f"{command}: shows '{line}', said\n{said}"
+    (example,) = _blocks("python")
+    subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True)
+
+
+def _is_literal(line):
+    """Shown as it is: without figures that depend on the machine, and not an explanation."""
+    return not re.search(r"\d \w|\.\.\.|^\(|0\.9", line)
+
+
+def test_every_verb_and_file_named_here_exists():
+    from rnn_deploy.cli import VERBS
+
+    described = set(re.findall(r"^\| `(\w+)[ `]", README, re.MULTILINE))
+    assert set(VERBS) <= described
+    for link in re.findall(r"\]\((docs/[\w.]+)\)", README):
+        assert (ROOT / link).is_file(), link
