@@ -26,6 +26,7 @@ NOTES = (
     " Loops, there is no stream entry point and no float64 oracle; export the .keras file to get"
     " them",
 )
+Results = Mapping[str, Array]
 _PROBES = ({"batch": 2, "time": 5}, {"batch": 3, "time": 7})
 
 
@@ -54,17 +55,14 @@ def entry_of(
         for name, spec in sorted(by_name.items())
     )
     if samples is not None:
-        results = [reference.run(samples)] * 2
-        sizes = [_sizes_in(inputs, samples)] * 2
+        feeds = [dict(samples)]
     else:
-        sizes = [dict(probe) for probe in _PROBES]
         rng = np.random.default_rng(0)
-        results = [reference.run(draw(inputs, probe, rng)) for probe in sizes]
+        feeds = [draw(inputs, sizes, rng) for sizes in _PROBES]
+    runs = [(_sizes_in(inputs, given), reference.run(given)) for given in feeds]
     outputs = tuple(
-        TensorSpec(
-            name, _output_dims(name, [r[name].shape for r in results], sizes), value.dtype.name
-        )
-        for name, value in sorted(results[0].items())
+        TensorSpec(name, _output_dims(name, value.shape.as_list(), runs), value.dtype.name)
+        for name, value in sorted(opened.function.structured_outputs.items())
     )
     return EntryPoint(SEQUENCE, inputs, outputs)
 
@@ -83,7 +81,7 @@ class _InOrder:
     def __init__(self, frozen: Any, opened: OpenedSavedModel, entry: EntryPoint) -> None:
         self.graph = frozen.graph
         by_name = {tensor.op.name: tensor for tensor in frozen.inputs}
-        missing = [t.name for t in entry.inputs if f"{t.name}" not in by_name]
+        missing = [t.name for t in entry.inputs if t.name not in by_name]
         if missing:
             raise UnsupportedModelError(
                 f"the SavedModel's function hides its input {', '.join(missing)};"
@@ -113,13 +111,16 @@ def _sizes_in(inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[
 
 
 def _output_dims(
-    name: str, shapes: Sequence[tuple[int, ...]], sizes: Sequence[Mapping[str, int]]
+    name: str, shape: Sequence[int | None], runs: Sequence[tuple[Mapping[str, int], Results]]
 ) -> tuple[Dim, ...]:
-    dims: list[Dim] = []
-    for axis, pair in enumerate(zip(*shapes, strict=True)):
-        symbols = [s for s in sizes[0] if all(z[s] == n for z, n in zip(sizes, pair, strict=True))]
-        if symbols:
-            dims.append(symbols[0])
-        else:
-            dims.append(pair[0] if len(set(pair)) == 1 else f"{name}_axis{axis}")
-    return tuple(dims)
+    """The dimensions of an output: an open one is the one symbol that had its size in every run."""
+
+    def symbol(axis: int) -> str:
+        fitting = [
+            symbol
+            for symbol in runs[0][0]
+            if all(results[name].shape[axis] == sizes[symbol] for sizes, results in runs)
+        ]
+        return fitting[0] if len(fitting) == 1 else f"{name}_axis{axis}"
+
+    return tuple(symbol(axis) if dim is None else dim for axis, dim in enumerate(shape))
