@@ -36,7 +36,8 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "selu": lambda x: (
         1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0.0)))
     ),
-    "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
+    # TensorFlow keeps this slope as float32, whatever it computes in.
+    "leaky_relu": lambda x: np.where(x > 0, x, np.float64(np.float32(0.2)) * x),
     "relu6": lambda x: np.clip(x, 0.0, 6.0),
     "silu": lambda x: x * _sigmoid(x),
     "mish": lambda x: x * np.tanh(_softplus(x)),

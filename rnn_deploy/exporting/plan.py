@@ -116,7 +116,10 @@ def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...
             return None, (f"no stream entry point: with time open, {error}",)
         outputs = _opened_outputs(outputs, trace, fixed)
     inputs = trace.signature.inputs
-    entry = EntryPoint(STREAM, inputs, outputs, states_of(trace.layers, inputs[0].shape[0]))
+    states = states_of(
+        trace.layers, inputs[0].shape[0], taken=[tensor.name for tensor in (*inputs, *outputs)]
+    )
+    entry = EntryPoint(STREAM, inputs, outputs, states)
     return Traced(trace, entry), ()
 
 

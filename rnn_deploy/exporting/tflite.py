@@ -50,7 +50,8 @@ def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
     def loop(call: Call) -> tuple[Any, list[Any]]:
         layer = read(call)
         h = call.initial_state[0] if call.initial_state else given.get(layer.name)
-        output, final = tflite_loop.lower(layer, call.sequences, h)
+        h = None if h is None else tf.cast(h, tf.float32)
+        output, final = tflite_loop.lower(layer, tf.cast(call.sequences, tf.float32), h)
         finals[layer.name] = final
         return output, [final]
 

@@ -20,6 +20,7 @@ from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.runtimes.placement import misplaced, run_profiled
 from rnn_deploy.spec import Array, EntryPoint
 
+CPU = "CPUExecutionProvider"
 PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -80,6 +81,8 @@ class OrtRuntime:
         why = self.why_unavailable()
         if why is not None:
             raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
+        if options.provider and self.provider == CPU:
+            raise InputError(f"{self.name} has no provider options; leave --option out")
         artifact = bundle.manifest.artifact(self.format, options.entry)
         entry = bundle.manifest.entry(options.entry)
         if artifact is None:
@@ -89,7 +92,7 @@ class OrtRuntime:
         path = str(bundle.checked(artifact.path))
         session = self._session(require("onnxruntime"), path, options)
         runner = OrtRunner(entry, session)
-        if self.provider != "CPUExecutionProvider":
+        if self.provider != CPU:
             self._prove_placement(path, entry, options)
         return runner
 

@@ -133,7 +133,9 @@ def check_untouched(model: Any, reference: Runs, case: Case, entry: EntryPoint, 
     tensors = [case.feeds[tensor.name] for tensor in entry.inputs]
     for tensor, value in zip(entry.outputs, call(model, tensors), strict=True):
         plain, observed = np.asarray(value), case.reference[tensor.name]
-        if plain.shape != observed.shape or not np.allclose(plain, observed, 1e-4, 1e-5):
+        if plain.shape != observed.shape or not np.allclose(
+            plain, observed, 1e-4, 1e-5, equal_nan=True
+        ):
             raise RnnDeployError(
                 f"output '{tensor.name}' of the model changed while its states were observed;"
                 " this is a defect of rnn-deploy, please report it with the model"

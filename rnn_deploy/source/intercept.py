@@ -65,12 +65,12 @@ def intercepting(handler: Handler) -> Iterator[None]:
         training: bool = False,
     ) -> Any:
         given = None if initial_state is None else list(keras.tree.flatten(initial_state))
-        name = _unused(self.name, names)
+        name = unused(self.name, names)
         names.add(name)
         output, states = handler(Call(name, self, sequences, given, mask, original))
         return (output, *states) if self.return_state else output
 
-    with _LOCK:
+    with _LOCK, _plain_errors():
         keras.layers.RNN.call = call
         try:
             yield
@@ -98,7 +98,21 @@ def computing_in(model: Any, dtype: str) -> Iterator[None]:
             layer._dtype_policy = old
 
 
-def _unused(name: str, used: set[str]) -> str:
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """While open, Keras adds no coloured lines about arguments to errors, ours among them."""
+    if not keras.config.is_traceback_filtering_enabled():
+        yield
+        return
+    keras.config.disable_traceback_filtering()
+    try:
+        yield
+    finally:
+        keras.config.enable_traceback_filtering()
+
+
+def unused(name: str, used: set[str]) -> str:
+    """`name`, or with the first suffix _2, _3, ... that makes it new."""
     candidate, count = name, 1
     while candidate in used:
         count += 1

@@ -5,11 +5,11 @@ is given and says which state it ended in; a layer whose initial state the model
 keeps it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rnn_deploy.errors import InputError, one_line
-from rnn_deploy.source.intercept import Call, computing_in, intercepting
+from rnn_deploy.source.intercept import Call, computing_in, intercepting, unused
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import tensorflow_spec
@@ -84,15 +84,19 @@ def tensorflow_refused(error: Exception) -> InputError:
     return InputError(f"TensorFlow cannot run the model on these inputs: {one_line(error)}")
 
 
-def states_of(layers: Sequence[RecurrentLayer], batch: int | str) -> tuple[StateSpec, ...]:
-    """The states of the stream entry point: every layer whose initial state is free."""
-    return tuple(
-        StateSpec(
-            TensorSpec(layer.state_names[0], (batch, layer.units), "float32"),
-            layer.state_names[1],
-            layer.name,
-            "h",
-        )
-        for layer in layers
-        if not layer.initial_state
-    )
+def states_of(
+    layers: Sequence[RecurrentLayer], batch: int | str, taken: Iterable[str]
+) -> tuple[StateSpec, ...]:
+    """The states of the stream entry point: every layer whose initial state is free.
+
+    taken: the names of the model's own inputs and outputs, which keep theirs.
+    """
+    used = set(taken)
+    states = []
+    for layer in layers:
+        if not layer.initial_state:
+            enters, leaves = (unused(name, used) for name in layer.state_names)
+            used |= {enters, leaves}
+            tensor = TensorSpec(enters, (batch, layer.units), "float32")
+            states.append(StateSpec(tensor, leaves, layer.name, "h"))
+    return tuple(states)

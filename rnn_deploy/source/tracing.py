@@ -51,25 +51,11 @@ class Trace:
 
 def trace_markers(model: Any, signature: Signature) -> Trace:
     """Trace `model` with markers in place of its recurrent loops."""
-    layers: list[RecurrentLayer] = []
-
-    def mark(call: Call) -> tuple[Any, list[Any]]:
-        layer = read(call)
-        layers.append(layer)
-        outputs = tf.raw_ops.PyFuncStateless(
-            input=[call.sequences, *(call.initial_state or ())],
-            token=f"{MARKER}:{len(layers) - 1}",
-            Tout=[tf.float32, tf.float32],
-        )
-        batch, time = call.sequences.shape[0], call.sequences.shape[1]
-        shape = [batch, time, layer.units] if layer.return_sequences else [batch, layer.units]
-        state = tf.ensure_shape(outputs[1], [batch, layer.units])
-        return tf.ensure_shape(outputs[0], shape), [state]
-
     vocabularies: dict[str, int] = {}
-    specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
+    layers: list[RecurrentLayer] = []
     with _noting_vocabularies(vocabularies):
-        graph = frozen(model, mark, lambda *tensors: call_flat(model, tensors), specs)
+        traced = _traced_markers(model, signature, layers)
+    graph = convert_variables_to_constants_v2(traced)
     return Trace(signature, graph, tuple(layers), vocabularies)
 
 
@@ -110,22 +96,46 @@ def frozen(
     model: Any, handler: Handler, function: Callable[..., Any], specs: list[tf.TensorSpec]
 ) -> Any:
     """Trace `function` of `specs`, which calls `model`, and turn its variables into constants."""
-    traced = tf.function(function, autograph=False)
-    with _tracing(model, handler):
-        try:
-            concrete = traced.get_concrete_function(*specs)
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise UnsupportedModelError(
-                f"model '{model.name}': cannot be traced with inputs"
-                f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {one_line(error)}"
-            ) from error
-    return convert_variables_to_constants_v2(concrete)
+    return convert_variables_to_constants_v2(_traced(model, handler, function, specs))
 
 
 def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
     """The tf.TensorSpec of a TensorSpec, symbols left open."""
     shape = [dim if isinstance(dim, int) else None for dim in tensor.shape]
     return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
+
+
+def _traced_markers(model: Any, signature: Signature, layers: list[RecurrentLayer]) -> Any:
+    def mark(call: Call) -> tuple[Any, list[Any]]:
+        layer = read(call)
+        layers.append(layer)
+        tensors = [call.sequences, *(call.initial_state or ())]
+        outputs = tf.raw_ops.PyFuncStateless(
+            input=[tf.cast(tensor, tf.float32) for tensor in tensors],
+            token=f"{MARKER}:{len(layers) - 1}",
+            Tout=[tf.float32, tf.float32],
+        )
+        batch, time = call.sequences.shape[0], call.sequences.shape[1]
+        shape = [batch, time, layer.units] if layer.return_sequences else [batch, layer.units]
+        state = tf.ensure_shape(outputs[1], [batch, layer.units])
+        return tf.ensure_shape(outputs[0], shape), [state]
+
+    specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
+    return _traced(model, mark, lambda *tensors: call_flat(model, tensors), specs)
+
+
+def _traced(
+    model: Any, handler: Handler, function: Callable[..., Any], specs: list[tf.TensorSpec]
+) -> Any:
+    traced = tf.function(function, autograph=False)
+    with _tracing(model, handler):
+        try:
+            return traced.get_concrete_function(*specs)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise UnsupportedModelError(
+                f"model '{model.name}': cannot be traced with inputs"
+                f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {one_line(error)}"
+            ) from error
 
 
 @contextmanager
@@ -145,9 +155,11 @@ def _probe(
 
     inputs = (replace(t, shape=tuple(map(sized, t.shape))) for t in signature.inputs)
     try:
-        return trace_markers(model, replace(signature, inputs=tuple(inputs))).output_shapes
+        traced = _traced_markers(model, replace(signature, inputs=tuple(inputs)), [])
     except UnsupportedModelError:
         return None
+    # Not frozen: TensorFlow would fold constants of the probing sizes, gigabytes of them.
+    return [tensor.shape.as_list() for tensor in traced.outputs]
 
 
 def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:
