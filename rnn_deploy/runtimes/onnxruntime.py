@@ -121,7 +121,13 @@ class OrtRuntime:
         def session(**extra: Any) -> Any:
             return self._session(require("onnxruntime"), path, options, **extra)
 
-        elsewhere = misplaced(run_profiled(session, _smallest_feeds(entry)), self.provider)
+        nodes = run_profiled(session, _smallest_feeds(entry))
+        if not nodes:
+            raise RuntimeUnavailableError(
+                f"runtime '{self.name}': ONNX Runtime's profile names no node, so where they were"
+                " placed cannot be known; choose --runtime ort-cpu"
+            )
+        elsewhere = misplaced(nodes, self.provider)
         if elsewhere:
             raise RuntimeUnavailableError(
                 f"runtime '{self.name}': ONNX Runtime placed recurrent nodes elsewhere:"

@@ -1,0 +1,286 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rnn_deploy.cli.arrays import (
+    ENDINGS,
+    check_output,
+    json_lines,
+    read_arrays,
+    read_npz,
+    write_arrays,
+)
+from rnn_deploy.errors import InputError
+from rnn_deploy.spec import EntryPoint, TensorSpec
+
+X = TensorSpec("x", ("batch", "time", 3), "float32")
+IDS = TensorSpec("ids", ("batch", "time"), "int32", below=7)
+ROWS = TensorSpec("rows", ("batch", 3), "float32")
+
+
+def _entry(*inputs):
+    return EntryPoint("sequence", inputs, ())
+
+
+def _written(place, content):
+    place.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return place
+
+
+ONES = np.ones((2, 30, 3), np.float32)
+finite = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=3, max_dims=3, max_side=3).map(lambda s: (*s[:2], 3)),
+    elements=st.floats(width=32, allow_nan=True),
+)
+
+
+@given(finite)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@pytest.mark.parametrize("ending", [".npz", ".npy", ".jsonl", ".NPZ", ".NPY"])
+def test_what_is_written_is_read_back_to_the_bit(tmp_path, ending, value):
+    place = tmp_path / f"x{ending}"
+    write_arrays(place, {"x": value})
+    assert [p.name for p in tmp_path.iterdir()] == [place.name]
+    np.testing.assert_array_equal(read_arrays(place, _entry(X))["x"], value, strict=True)
+
+
+@given(finite)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_sequence_goes_through_csv_to_the_bit(tmp_path, value):
+    place = tmp_path / "x.csv"
+    write_arrays(place, {"x": value[:1]})
+    np.testing.assert_array_equal(read_arrays(place, _entry(X))["x"], value[:1], strict=True)
+
+
+def test_rows_go_through_csv_to_the_bit(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((4, 3)).astype("f")
+    write_arrays(tmp_path / "y.csv", {"rows": rows})
+    again = read_arrays(tmp_path / "y.csv", _entry(ROWS))["rows"]
+    np.testing.assert_array_equal(again, rows, strict=True)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".jsonl"])
+def test_several_arrays_go_by_name_even_by_awkward_ones(tmp_path, ending):
+    rng = np.random.default_rng(0)
+    names = ("file", "allow_pickle", "a/b", "é")
+    arrays = {name: rng.standard_normal((2, 4, 3)).astype("f") for name in names}
+    write_arrays(tmp_path / f"y{ending}", arrays)
+    entry = _entry(*(TensorSpec(name, X.shape, "float32") for name in names))
+    again = read_arrays(tmp_path / f"y{ending}", entry)
+    assert set(again) == set(names)
+    for name in names:
+        np.testing.assert_array_equal(again[name], arrays[name], strict=True)
+
+
+def test_arrays_keep_their_dtype_and_text_takes_the_model_s(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((1, 2, 3)))
+    assert read_arrays(tmp_path / "x.npy", _entry(X))["x"].dtype == np.float64
+    place = _written(tmp_path / "ids.csv", "0,6\n-7,3\n")
+    expected = np.array([[0, 6], [-7, 3]], np.int32)
+    np.testing.assert_array_equal(read_arrays(place, _entry(IDS))["ids"], expected, strict=True)
+
+
+# CSV
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3\n4,5,6\n",
+        "1,2,3\r\n4,5,6",
+        "a,b,c\n1,2,3\n4,5,6\n",
+        '"1","2","3"\n"4","5","6"\n',
+        "\n1,2,3\n\n4,5,6\n\n",
+        " 1, 2, 3\n4 ,5 ,6 \n",
+        "1e0,2.,3\n+4,5,6\n",
+        "\ufeff1,2,3\n4,5,6\n",
+        "\ufeffa,b,c\n1,2,3\n4,5,6\n",
+    ],
+)
+def test_no_line_of_numbers_is_lost(tmp_path, text):
+    place = _written(tmp_path / "x.csv", text)
+    expected = np.array([[[1, 2, 3], [4, 5, 6]]], np.float32)
+    np.testing.assert_array_equal(read_arrays(place, _entry(X))["x"], expected, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "its lines hold no values"),
+        ("a,b,c\n", "its lines hold no values"),
+        ("1,2,3\n4,5\n", r"its lines hold \[2, 3\] values; need one width"),
+        ("1,2,3\n4,x,6\n", "could not convert string to float: 'x'"),
+        (",2,3\n4,5,6\n", "could not convert string to float: ''"),
+        ("name,2,3\n4,5,6\n", "could not convert string to float: 'name'"),
+        ("1,2,3\na,b,c\n", "could not convert string to float: 'a'"),
+        ("1;2;3\n4;5;6\n", "could not convert string to float: '4;5;6'"),
+        (b"1,2,\xff\n", "utf-8"),
+        (b"1,\x002,3\n", "could not convert"),
+    ],
+)
+def test_a_csv_that_is_not_one_table_of_numbers_is_refused(tmp_path, text, message):
+    place = _written(tmp_path / "x.csv", text)
+    with pytest.raises(InputError, match=rf"x\.csv: .*{message}"):
+        read_arrays(place, _entry(X))
+
+
+@pytest.mark.parametrize("text", ["1.5,2\n", "nan,1\n", "inf,1\n", "4294967297,1\n", "1e20,1\n"])
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_tokens_are_whole_numbers_that_fit(tmp_path, text, ending):
+    line = text.replace("nan", "NaN").replace("inf", "Infinity").strip()
+    place = _written(tmp_path / f"ids{ending}", text if ending == ".csv" else f"[{line}]\n")
+    with pytest.raises(InputError, match="'ids' needs whole numbers"):
+        read_arrays(place, _entry(IDS))
+
+
+# JSON Lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[1,2,3],[4,5,6]]\n[[7,8,9],[0,0,1]]\n",
+        '{"x": [[1,2,3],[4,5,6]]}\n\n{"x": [[7,8,9],[0,0,1]]}',
+        "[[1,2,3],[4,5,6]]\r\n[[7,8,9],[0,0,1.0]]\r\n",
+    ],
+)
+def test_each_line_of_json_is_a_sequence(tmp_path, text):
+    place = _written(tmp_path / "x.jsonl", text)
+    expected = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [0, 0, 1]]], np.float32)
+    np.testing.assert_array_equal(read_arrays(place, _entry(X))["x"], expected, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no line"),
+        ("\n \n", "holds no line"),
+        ("{", "cannot be read as .jsonl: Expecting"),
+        ("[[1,2,3]]\n[[1,2,3]\n", "cannot be read as .jsonl: Expecting"),
+        ("[" * 100_000, "cannot be read as .jsonl: maximum recursion"),
+        ("[[1,2],[3]]", "cannot be read as .jsonl: "),
+        ("[[1,2,3]]\n[[1,2,3],[4,5,6]]", "lines of different shapes .* make no batch"),
+        ('{"x": [[1,2,3]]}\n[[1,2,3]]', "lines of different shapes"),
+        ('{"z": [[1,2,3]]}', r"need the names \['x'\] and no others"),
+        ('{"x": [[1,2,3]], "z": 1}', r"need the names \['x'\] and no others"),
+        ('{"x": [[1,2,3]]}\n{}', r"need the names \['x'\] and no others"),
+        ('{"x": {"y": 1}}', "'x' needs numbers, found object"),
+        ('[["a","b","c"]]', "'x' needs numbers, found <U1"),
+        ("[[null,1,2]]", "'x' needs numbers, found object"),
+        ("[[1,2,100000000000000000000000]]", "'x' needs numbers, found object"),
+        (b"\xff", "utf-8"),
+    ],
+)
+def test_json_that_is_no_batch_is_refused(tmp_path, text, message):
+    place = _written(tmp_path / "x.jsonl", text)
+    with pytest.raises(InputError, match=rf"x\.jsonl: .*{message}"):
+        read_arrays(place, _entry(X))
+
+
+def test_json_lines_are_plain_for_one_output_and_objects_for_several():
+    y, z = np.array([[0.1, 2], [3, 4]], np.float32), np.array([[5], [6]], np.int64)
+    assert [json.loads(line) for line in json_lines({"y": y})] == y.tolist()
+    objects = [json.loads(line) for line in json_lines({"y": y, "z": z})]
+    assert objects == [{"y": y[0].tolist(), "z": [5]}, {"y": y[1].tolist(), "z": [6]}]
+
+
+# Arrays
+
+
+def _npz(place, value=ONES):
+    with place.open("wb") as file:
+        np.savez(file, x=value)
+    return place.read_bytes()
+
+
+def _npy(place, value):
+    with place.open("wb") as file:
+        np.save(file, value, allow_pickle=True)
+    return place.read_bytes()
+
+
+def _flipped(content):
+    flipped = bytearray(content)
+    flipped[len(flipped) // 2] ^= 1
+    return bytes(flipped)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.npz", lambda p: b"", "is not an .npz file, or it was cut; save it with np.savez"),
+        ("x.npz", lambda p: b"text", "is not an .npz file"),
+        ("x.npz", lambda p: _npy(p, np.ones(3)), "is not an .npz file"),
+        ("x.npz", lambda p: _npz(p)[:-20], "is not an .npz file, or it was cut"),
+        ("x.npz", lambda p: _flipped(_npz(p)), "Bad CRC-32"),
+        ("x.npz", lambda p: _npz(p, np.array([{}])), "Object arrays cannot be loaded"),
+        ("x.npy", lambda p: b"", "cannot be read as .npy"),
+        ("x.npy", lambda p: b"text", "cannot be read as .npy"),
+        ("x.npy", lambda p: _npy(p, np.ones(3))[:-5], "cannot be read as .npy"),
+        ("x.npy", lambda p: _npy(p, np.array([{}])), "Object arrays cannot be loaded"),
+        ("x.npy", _npz, "holds several arrays; rename it to .npz"),
+        ("x.txt", lambda p: b"1,2,3", "inputs must end in .npz, .npy, .csv, .jsonl"),
+        ("x", lambda p: b"1,2,3", "inputs must end in"),
+    ],
+)
+def test_a_damaged_or_wrong_file_is_named(tmp_path, name, content, message):
+    place = tmp_path / name
+    place.write_bytes(content(place))
+    with pytest.raises(InputError, match=f"{name}: .*{message}") as caught:
+        read_arrays(place, _entry(X))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_missing_file_or_a_folder_is_named(tmp_path, ending):
+    (tmp_path / f"folder{ending}").mkdir()
+    for name in ("missing", "folder"):
+        with pytest.raises(
+            InputError, match=f"{name}{ending}: no such file; inputs are a file end"
+        ):
+            read_arrays(tmp_path / f"{name}{ending}", _entry(X))
+
+
+def test_npz_by_name_needs_an_npz(tmp_path):
+    with pytest.raises(InputError, match=r"s\.npz: no such file; give an \.npz file"):
+        read_npz(tmp_path / "s.npz")
+
+
+@pytest.mark.parametrize("ending", [".npy", ".csv", ".jsonl"])
+def test_one_array_for_several_inputs_is_refused(tmp_path, ending):
+    write_arrays(tmp_path / f"x{ending}", {"x": np.ones((1, 2, 3), "f")})
+    with pytest.raises(InputError, match=r"holds one array, the model takes x, ids; use \.npz"):
+        read_arrays(tmp_path / f"x{ending}", _entry(X, IDS))
+
+
+# Where outputs can go
+
+
+@pytest.mark.parametrize("name", ["y.txt", "y", "y.npz.gz"])
+def test_an_unknown_ending_is_refused_before_anything_runs(tmp_path, name):
+    with pytest.raises(InputError, match=f"{name}: outputs must end in .npz, .npy, .csv, .jsonl"):
+        check_output(tmp_path / name, [X])
+
+
+@pytest.mark.parametrize("ending", [".npy", ".csv", ".CSV"])
+def test_several_outputs_need_a_file_of_several(tmp_path, ending):
+    check_output(tmp_path / f"y{ending}", [X])
+    with pytest.raises(
+        InputError, match=rf"\{ending.lower()} holds one array, the model has x, id"
+    ):
+        check_output(tmp_path / f"y{ending}", [X, IDS])
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3), (3,), (1, 1, 1, 1)])
+def test_what_is_no_table_does_not_go_to_csv(tmp_path, shape):
+    with pytest.raises(InputError, match=r"\.csv holds one sequence, the output is .*; use \.npz"):
+        write_arrays(tmp_path / "y.csv", {"y": np.ones(shape, "f")})

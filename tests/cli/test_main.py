@@ -1,0 +1,132 @@
+import subprocess
+import sys
+
+import click
+import pytest
+
+from rnn_deploy.cli import VERBS, export
+from rnn_deploy.errors import (
+    BundleError,
+    InputError,
+    MissingExtraError,
+    RnnDeployError,
+    RuntimeUnavailableError,
+    UnsupportedModelError,
+    VerificationError,
+    one_line,
+)
+
+
+def test_help_names_every_verb(command):
+    ended = command("--help")
+    assert ended.code == 0
+    assert all(f"\n  {verb}" in ended.out for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(command, verb):
+    ended = command(verb, "-h")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"Usage: rnn-deploy {verb} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Usage: rnn-deploy"),
+        (["frob"], "No such command 'frob'"),
+        (["run"], "Missing argument 'BUNDLE'"),
+        (["run", "b"], "Missing option '--inputs'"),
+        (["run", "b", "--zzz"], "No such option"),
+        (["run", "b", "--inputs", "x.npz", "--threads", "0"], "0 is not in the range x>=1"),
+        (["run", "b", "--inputs", "x.npz", "--chunk", "0"], "0 is not in the range x>=1"),
+        (["run", "b", "--inputs", "x.npz", "--batch-size", "-1"], "-1 is not in the range x>=1"),
+        (["export", "m.keras"], "Missing option '-o'"),
+        (["export", "m.keras", "-o", "b", "--to", "coreml"], "'coreml' is not one of 'onnx'"),
+        (["export", "m.keras", "-o", "b", "--time", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(command, words, message):
+    ended = command(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (VerificationError("m"), 1),
+        (InputError("m"), 2),
+        (BundleError("m"), 2),
+        (RuntimeUnavailableError("m"), 3),
+        (MissingExtraError("m"), 3),
+        (UnsupportedModelError("m"), 4),
+    ],
+)
+def test_each_error_has_its_exit_code_and_is_one_line(command, monkeypatch, error, code):
+    _raise_from_run(monkeypatch, error)
+    command("run", "b", "--inputs", "x").refused(code, "error: m")
+
+
+def _raise_from_run(monkeypatch, error):
+    from rnn_deploy.cli import run
+
+    def raising(request):
+        raise error
+
+    monkeypatch.setattr(run, "run", raising)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device", "y.npz"), "y.npz: No space left on device"),
+        (PermissionError(13, "Permission denied", "/b"), "/b: Permission denied"),
+        (OSError("no number"), "no number"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line_too(command, monkeypatch, error, message):
+    _raise_from_run(monkeypatch, error)
+    command("run", "b", "--inputs", "x").refused(2, message, "nothing was changed")
+
+
+def test_a_defect_of_ours_is_called_one_and_has_its_own_code(command, monkeypatch):
+    _raise_from_run(monkeypatch, KeyError("oops"))
+    command("run", "b", "--inputs", "x").refused(70, "a defect of rnn-deploy (KeyError", "--debug")
+
+
+@pytest.mark.parametrize("error", [InputError("m"), KeyError("oops"), OSError("full")])
+def test_debug_shows_the_traceback(command, monkeypatch, error):
+    _raise_from_run(monkeypatch, error)
+    with pytest.raises(type(error), match=r"m|oops|full"):
+        command("run", "b", "--inputs", "x", "--debug")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.exceptions.Abort()])
+def test_a_stop_by_the_user_is_no_error(command, monkeypatch, error):
+    _raise_from_run(monkeypatch, error)
+    ended = command("run", "b", "--inputs", "x")
+    assert (ended.code, ended.out, ended.err.strip()) == (130, "", "stopped")
+
+
+def test_help_imports_nothing_heavy_and_module_is_the_command():
+    code = (
+        "import sys, runpy; sys.argv = ['rnn-deploy', 'export', '--help']\n"
+        "try: runpy.run_module('rnn_deploy', run_name='__main__')\n"
+        "except SystemExit as left: assert not left.code\n"
+        "heavy = {'tensorflow', 'keras', 'onnx', 'onnxruntime', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("Usage: rnn-deploy export")
+
+
+def test_every_option_has_a_help_text():
+    assert all(p.help for p in export.command.params if isinstance(p, click.Option))
+
+
+def test_foreign_messages_become_one_short_line():
+    assert one_line(ValueError("a\n  b\tc")) == "a b c"
+    assert len(one_line(ValueError("x" * 9999))) == 300
+    assert issubclass(UnsupportedModelError, RnnDeployError)
