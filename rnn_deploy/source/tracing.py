@@ -23,7 +23,7 @@ from rnn_deploy.source.intercept import Call, Handler, computing_in, interceptin
 from rnn_deploy.source.reading import read
 from rnn_deploy.source.signature import Signature, call_flat
 from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.spec import Dim, RecurrentLayer, TensorSpec
+from rnn_deploy.spec import Dim, RecurrentLayer, Stack, TensorSpec
 
 MARKER = "rnn_deploy"
 # Sizes no model has by itself, by which a symbol is known again in an output's shape.
@@ -35,14 +35,19 @@ class Trace:
     """A traced model.
 
     graph: a frozen ConcreteFunction, inputs and outputs in the signature's order.
-    layers: the recurrent calls, in order; a marker's token ends in its index here.
+    stacks: the recurrent calls, in order; a marker's token ends in its index here.
     vocabularies: for inputs that reach an Embedding, its number of rows.
     """
 
     signature: Signature
     graph: Any
-    layers: tuple[RecurrentLayer, ...]
+    stacks: tuple[Stack, ...]
     vocabularies: Mapping[str, int]
+
+    @property
+    def layers(self) -> tuple[RecurrentLayer, ...]:
+        """Every recurrent layer, those of a list of cells one by one."""
+        return tuple(layer for stack in self.stacks for layer in stack)
 
     @property
     def output_shapes(self) -> list[list[int | None]]:
@@ -52,11 +57,11 @@ class Trace:
 def trace_markers(model: Any, signature: Signature) -> Trace:
     """Trace `model` with markers in place of its recurrent loops."""
     vocabularies: dict[str, int] = {}
-    layers: list[RecurrentLayer] = []
+    stacks: list[Stack] = []
     with _noting_vocabularies(vocabularies):
-        traced = _traced_markers(model, signature, layers)
+        traced = _traced_markers(model, signature, stacks)
     graph = convert_variables_to_constants_v2(traced)
-    return Trace(signature, graph, tuple(layers), vocabularies)
+    return Trace(signature, graph, tuple(stacks), vocabularies)
 
 
 def with_vocabularies(signature: Signature, trace: Trace) -> Signature:
@@ -105,20 +110,22 @@ def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
     return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
 
 
-def _traced_markers(model: Any, signature: Signature, layers: list[RecurrentLayer]) -> Any:
+def _traced_markers(model: Any, signature: Signature, stacks: list[Stack]) -> Any:
     def mark(call: Call) -> tuple[Any, list[Any]]:
-        layer = read(call)
-        layers.append(layer)
+        stack = read(call)
+        stacks.append(stack)
+        units = [layer.units for layer in stack for _ in layer.roles]
         tensors = [call.sequences, *(call.initial_state or ())]
         outputs = tf.raw_ops.PyFuncStateless(
             input=[tf.cast(tensor, tf.float32) for tensor in tensors],
-            token=f"{MARKER}:{len(layers) - 1}",
-            Tout=[tf.float32, tf.float32],
+            token=f"{MARKER}:{len(stacks) - 1}",
+            Tout=[tf.float32] * (1 + len(units)),
         )
         batch, time = call.sequences.shape[0], call.sequences.shape[1]
-        shape = [batch, time, layer.units] if layer.return_sequences else [batch, layer.units]
-        state = tf.ensure_shape(outputs[1], [batch, layer.units])
-        return tf.ensure_shape(outputs[0], shape), [state]
+        last = stack[-1]
+        shape = [batch, time, last.units] if last.return_sequences else [batch, last.units]
+        finals = [tf.ensure_shape(o, [batch, n]) for o, n in zip(outputs[1:], units, strict=True)]
+        return tf.ensure_shape(outputs[0], shape), finals
 
     specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
     return _traced(model, mark, lambda *tensors: call_flat(model, tensors), specs)
