@@ -49,19 +49,29 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
 
 
 def run(
-    layer: RecurrentLayer, x: Float, states: tuple[Float, ...]
+    layer: RecurrentLayer,
+    x: Float,
+    states: tuple[Float, ...],
+    mask: NDArray[np.bool_] | None = None,
 ) -> tuple[Float, tuple[Float, ...]]:
     """Run `layer` over x (batch, time, width) from its states, each (batch, units), in float64.
 
-    Returns every step's output in the order processed (batch, time, units), and the last states.
+    mask: (batch, time), the steps that count. Returns every step's output in the order processed
+    (batch, time, units), and the last states.
     """
     step = _STEPS[layer.cell]
     weights = _Weights(layer)
     steps = x[:, ::-1] if layer.go_backwards else x
+    counts = np.ones(x.shape[:2], bool) if mask is None else mask
+    counts = counts[:, ::-1] if layer.go_backwards else counts
     outputs = []
+    output = np.zeros_like(states[0]) if layer.initial_state else states[0]
     for t in range(steps.shape[1]):
-        states = step(weights, steps[:, t], *states)
-        outputs.append(states[0])
+        m = counts[:, t, None]
+        after = step(weights, steps[:, t], *states)
+        states = tuple(np.where(m, new, old) for new, old in zip(after, states, strict=True))
+        output = np.where(m, after[0], 0.0 if layer.zero_output_for_mask else output)
+        outputs.append(output)
     return np.stack(outputs, axis=1), states
 
 

@@ -39,12 +39,14 @@ class TensorSpec:
     shape: ints are fixed, strings are symbols; equal symbols of one call have equal sizes.
     dtype: NumPy's name of it.
     below: for token ids, the vocabulary size; ids lie in [-below, below) as Embedding takes them.
+    padding: a step that holds this value and nothing else is masked.
     """
 
     name: str
     shape: tuple[Dim, ...]
     dtype: str
     below: int | None = None
+    padding: float | None = None
 
     def admits(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of `shape` has this rank and these fixed dimensions."""
@@ -116,6 +118,8 @@ class RecurrentLayer:
     second one. reset_after: of a GRU, whether the reset gate is applied after the product.
     go_backwards: the sequence is processed, and returned, last step first.
     return_sequences: every step's output is returned, not only the last one's.
+    masked: a mask (batch, time) says which steps count; at the others states stay, and the output
+    is the one before, or zero with zero_output_for_mask.
     steps: how many steps the sequence has, None when that is open.
     initial_state: the model itself gives the initial state (so a stream may not).
     """
@@ -133,6 +137,18 @@ class RecurrentLayer:
     initial_state: bool
     recurrent_activation: str = "linear"
     reset_after: bool = False
+    masked: bool = False
+    zero_output_for_mask: bool = False
+
+    @property
+    def carries_output(self) -> bool:
+        """Whether the output must be carried beside the states, since it may differ from h.
+
+        At a masked step the output before it is repeated, which is h; except that it is zero
+        where the layer says so, and, after an initial state that the model gives, until the first
+        step that counts. A stream's state is the output of the steps before.
+        """
+        return self.masked and (self.zero_output_for_mask or self.initial_state)
 
     @property
     def roles(self) -> tuple[Role, ...]:

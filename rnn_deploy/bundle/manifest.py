@@ -130,7 +130,8 @@ def _entry(data: dict[str, Any]) -> EntryPoint:
 
 
 def _tensor(data: dict[str, Any]) -> TensorSpec:
-    return TensorSpec(data["name"], tuple(data["shape"]), data["dtype"], data["below"])
+    shape = tuple(data["shape"])
+    return TensorSpec(data["name"], shape, data["dtype"], data["below"], data["padding"])
 
 
 def _artifact(data: dict[str, Any]) -> Artifact:

@@ -114,12 +114,13 @@ def _lower_markers(
         stack = stacks[int(_token(node).removeprefix(f"{MARKER}:"))]
         keys = state_keys(stack)
         output, *own = node.inputs
+        mask = own.pop() if stack[0].masked else None
         initial = dict(zip(keys, own, strict=True)) if own else given
         after: list[ir.Value] = []
         for layer in stack:
             ops = Ops(layer.name)
             states = [initial[key] for key in state_keys((layer,))] if initial else None
-            lowered = lowering_of[layer.name].lower(ops, layer, output, states)
+            lowered = lowering_of[layer.name].lower(ops, layer, output, states, mask)
             _insert(ops, node)
             output, after = lowered.output, [*after, *lowered.states]
         for old, new in zip(node.outputs, (output, *after), strict=True):

@@ -52,10 +52,11 @@ def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
         keys = state_keys(stack)
         own = [tf.cast(state, tf.float32) for state in call.initial_state or ()]
         initial = dict(zip(keys, own, strict=True)) if own else given
+        mask = None if call.mask is None else tf.cast(call.mask, tf.bool)
         output, after = tf.cast(call.sequences, tf.float32), []
         for layer in stack:
             states = [initial[key] for key in state_keys((layer,))] if initial else None
-            output, layer_after = tflite_loop.lower(layer, output, states)
+            output, layer_after = tflite_loop.lower(layer, output, states, mask)
             after += layer_after
         finals.update(zip(keys, after, strict=True))
         return output, after

@@ -9,7 +9,7 @@
     onnx_activations  activations, as attributes of RNN and as nodes
     tflite_loop       TFLite: the input product for all steps at once, then a WHILE
 
-A lowering of ONNX has `support(layer)` and `lower(ops, layer, x, states)`; to add one, write
+A lowering of ONNX has `support(layer)` and `lower(ops, layer, x, states, mask)`; to add one, write
 its file and a line in `choice.ONNX_LOWERINGS`.
 """
 

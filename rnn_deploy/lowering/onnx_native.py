@@ -20,6 +20,8 @@ OPERATORS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
 def support(layer: RecurrentLayer) -> Support:
     """Whether the operator can express the layer."""
+    if layer.masked:
+        return Support(False, "the operators know no mask with holes")
     foreign = [name for name in _activations(layer) if name not in AS_ATTRIBUTE]
     if foreign:
         operator = OPERATORS[layer.cell]
@@ -28,9 +30,13 @@ def support(layer: RecurrentLayer) -> Support:
 
 
 def lower(
-    ops: Ops, layer: RecurrentLayer, x: ir.Value, states: Sequence[ir.Value] | None
+    ops: Ops,
+    layer: RecurrentLayer,
+    x: ir.Value,
+    states: Sequence[ir.Value] | None,
+    mask: ir.Value | None,
 ) -> Lowered:
-    """x (batch, time, width), states (batch, units) each or None for zero."""
+    """x (batch, time, width), states (batch, units) each or None for zero; no mask."""
     weights = onnx_weights(layer)
     W, R, B = (
         None if value is None else ops.constant(name, value)

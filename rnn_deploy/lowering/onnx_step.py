@@ -98,6 +98,29 @@ class Step:
         return AS_NODES[self._layer.recurrent_activation](ops, x)
 
 
+def advance(
+    ops: Ops,
+    step: Step,
+    layer: RecurrentLayer,
+    x: ir.Value,
+    states: Sequence[ir.Value],
+    mask: ir.Value | None,
+    held: ir.Value | None,
+) -> tuple[States, ir.Value]:
+    """A step that a mask (batch, 1) may hold back: the next states, and the output.
+
+    held: the output before, where the layer carries it.
+    """
+    new = step(ops, x, states)
+    if mask is None:
+        return new, new[0]
+    after = tuple(ops("Where", mask, a, b) for a, b in zip(new, states, strict=True))
+    if held is None:
+        return after, after[0]
+    zero = ops.constant("zero", np.zeros((), np.float32))
+    return after, ops("Where", mask, new[0], zero if layer.zero_output_for_mask else held)
+
+
 def _split(ops: Ops, x: ir.Value, *sizes: int) -> Sequence[ir.Value]:
     split = ops.constant("split", np.array(sizes, np.int64))
     return ops.outputs("Split", len(sizes), x, split, axis=-1)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops
-from rnn_deploy.lowering.onnx_step import Step, project, support_nodes, zero_state
+from rnn_deploy.lowering.onnx_step import Step, advance, project, support_nodes, zero_state
 from rnn_deploy.spec import RecurrentLayer, Support
 
 MOST_STEPS = 512
@@ -25,22 +25,31 @@ def support(layer: RecurrentLayer) -> Support:
 
 
 def lower(
-    ops: Ops, layer: RecurrentLayer, x: ir.Value, states: Sequence[ir.Value] | None
+    ops: Ops,
+    layer: RecurrentLayer,
+    x: ir.Value,
+    states: Sequence[ir.Value] | None,
+    mask: ir.Value | None,
 ) -> Lowered:
-    """x (batch, `layer.steps`, width), states (batch, units) each or None for zero."""
+    """x (batch, `layer.steps`, width), states (batch, units) each or None, mask (batch, steps)."""
     step, projected = Step(ops, layer), project(ops, layer, x)
-    if states is None:
-        states = [zero_state(ops, layer, x)] * len(layer.roles)
+    zero = zero_state(ops, layer, x)
+    states = tuple(states or [zero] * len(layer.roles))
+    output = zero if layer.carries_output else None
     outputs: list[ir.Value] = []
     for t in _order(layer):
         x_t = ops("Gather", projected, ops.constant("t", np.array(t, np.int64)), axis=1)
-        states = step(ops, x_t, states)
-        outputs.append(states[0])
+        m_t = None
+        if mask is not None:
+            m_t = ops("Gather", mask, ops.constant("m", np.array([t], np.int64)), axis=1)
+        held = output if layer.carries_output else None
+        states, output = advance(ops, step, layer, x_t, states, m_t, held)
+        outputs.append(output)
     if not layer.return_sequences:
-        return Lowered(states[0], tuple(states))
+        return Lowered(outputs[-1], states)
     axis1 = ops.constant("axis1", np.array([1], np.int64))
     columns = [ops("Unsqueeze", output, axis1) for output in outputs]
-    return Lowered(ops("Concat", *columns, axis=1), tuple(states))
+    return Lowered(ops("Concat", *columns, axis=1), states)
 
 
 def _order(layer: RecurrentLayer) -> range:

@@ -20,52 +20,89 @@ REASON = "builtin operators with batch and time open"
 States = list[Any]
 
 
-def lower(layer: RecurrentLayer, x: Any, states: Sequence[Any] | None) -> tuple[Any, States]:
-    """x (batch, time, width), states (batch, units) each or None: the output, the final states."""
-    steps = tf.transpose(_project(layer, x), [1, 0, 2])  # (time, batch, gates * units)
+def lower(
+    layer: RecurrentLayer, x: Any, states: Sequence[Any] | None, mask: Any | None
+) -> tuple[Any, States]:
+    """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time).
+
+    Returns the output and the final states.
+    """
+    scanned = [tf.transpose(_project(layer, x), [1, 0, 2])]  # (time, batch, gates * units)
+    if mask is not None:
+        scanned.append(tf.expand_dims(tf.transpose(mask, [1, 0]), -1))  # (time, batch, 1)
     if layer.go_backwards:
-        steps = tf.reverse(steps, [0])
-    if states is None:
-        states = [tf.zeros([tf.shape(x)[0], layer.units]) for _ in layer.roles]
+        scanned = [tf.reverse(tensor, [0]) for tensor in scanned]
+    zero = tf.zeros([tf.shape(x)[0], layer.units])
+    carried = [*(states or [zero] * len(layer.roles)), *([zero] if layer.carries_output else [])]
     run = _run_keeping_all if layer.return_sequences else _run_keeping_last
-    return run(layer, steps, list(states))
+    output, finals = run(layer, scanned, carried)
+    return output, finals[: len(layer.roles)]
 
 
-def _run_keeping_last(layer: RecurrentLayer, steps: Any, states: States) -> tuple[Any, States]:
-    step, length = _STEPS[layer.cell](layer), tf.shape(steps)[0]
+def _advance(layer: RecurrentLayer) -> Callable[..., tuple[Any, States]]:
+    """A step that a mask may hold back: from what is carried to the output and what is carried."""
+    step = _STEPS[layer.cell](layer)
 
-    def body(t: Any, *states: Any) -> tuple[Any, ...]:
-        return t + 1, *step(tf.gather(steps, t), *states)
+    def advance(x: Any, mask: Any | None, carried: States) -> tuple[Any, States]:
+        states = carried[: len(layer.roles)]
+        new = step(x, *states)
+        if mask is None:
+            return new[0], new
+        after = [tf.where(mask, a, b) for a, b in zip(new, states, strict=True)]
+        if not layer.carries_output:
+            return after[0], after
+        before = tf.zeros_like(new[0]) if layer.zero_output_for_mask else carried[-1]
+        output = tf.where(mask, new[0], before)
+        return output, [*after, output]
+
+    return advance
+
+
+def _run_keeping_last(
+    layer: RecurrentLayer, scanned: States, carried: States
+) -> tuple[Any, States]:
+    advance, length = _advance(layer), tf.shape(scanned[0])[0]
+
+    def body(t: Any, *carried: Any) -> tuple[Any, ...]:
+        x, mask = _at(scanned, t)
+        return t + 1, *advance(x, mask, list(carried))[1]
 
     _, *finals = tf.while_loop(
-        lambda t, *_: t < length, body, [tf.constant(0), *states], shape_invariants=_shapes(layer)
+        lambda t, *_: t < length, body, [tf.constant(0), *carried], _shapes(layer)
     )
-    return finals[0], finals
+    return finals[-1] if layer.carries_output else finals[0], finals
 
 
-def _run_keeping_all(layer: RecurrentLayer, steps: Any, states: States) -> tuple[Any, States]:
-    step, length = _STEPS[layer.cell](layer), tf.shape(steps)[0]
+def _run_keeping_all(layer: RecurrentLayer, scanned: States, carried: States) -> tuple[Any, States]:
+    advance, steps, length = _advance(layer), scanned[0], tf.shape(scanned[0])[0]
     over_inputs = layer.cell == "simple_rnn"
     buffer = steps if over_inputs else tf.zeros([length, tf.shape(steps)[1], layer.units])
 
-    def body(t: Any, buffer: Any, *states: Any) -> tuple[Any, ...]:
-        after = step(tf.gather(buffer if over_inputs else steps, t), *states)
+    def body(t: Any, buffer: Any, *carried: Any) -> tuple[Any, ...]:
+        x, mask = _at([buffer if over_inputs else steps, *scanned[1:]], t)
+        output, after = advance(x, mask, list(carried))
         place = tf.stack([t, 0, 0])
-        buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, after[0][None], place)
+        buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, output[None], place)
         return t + 1, buffer, *after
 
-    time, *of_states = _shapes(layer)
+    time, *of_carried = _shapes(layer)
     _, outputs, *finals = tf.while_loop(
         lambda t, *_: t < length,
         body,
-        [tf.constant(0), buffer, *states],
-        shape_invariants=[time, tf.TensorShape([None, None, layer.units]), *of_states],
+        [tf.constant(0), buffer, *carried],
+        [time, tf.TensorShape([None, None, layer.units]), *of_carried],
     )
     return tf.transpose(outputs, [1, 0, 2]), finals
 
 
+def _at(scanned: States, t: Any) -> tuple[Any, Any | None]:
+    x, *mask = (tf.gather(tensor, t) for tensor in scanned)
+    return x, mask[0] if mask else None
+
+
 def _shapes(layer: RecurrentLayer) -> list[Any]:
-    return [tf.TensorShape([]), *(tf.TensorShape([None, layer.units]) for _ in layer.roles)]
+    count = len(layer.roles) + layer.carries_output
+    return [tf.TensorShape([]), *[tf.TensorShape([None, layer.units])] * count]
 
 
 def _project(layer: RecurrentLayer, x: Any) -> Any:

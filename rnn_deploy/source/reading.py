@@ -53,14 +53,11 @@ def refuse(model: Any, refusals: list[Refusal]) -> None:
 
 
 def read(call: Call) -> Stack:
-    """Read the layer of one call, a layer for each of its cells; UnsupportedModelError for a mask.
+    """Read the layer of one call, a layer for each of its cells.
 
     Over a list of cells only the first one runs backwards, and each but the last hands on its
     whole sequence: the list is a stack of layers.
     """
-    if call.mask is not None:
-        reason = Refusal(call.name, "receives a mask", "masks are not exported so far")
-        raise UnsupportedModelError(str(reason))
     cells = cells_of(call.layer)
     last = len(cells) - 1
     return tuple(
@@ -78,6 +75,8 @@ def read(call: Call) -> Stack:
             initial_state=call.initial_state is not None,
             recurrent_activation=activation_name(getattr(cell, "recurrent_activation", None)) or "",
             reset_after=bool(getattr(cell, "reset_after", False)),
+            masked=call.mask is not None,
+            zero_output_for_mask=bool(call.layer.zero_output_for_mask) and index == last,
         )
         for index, cell in enumerate(cells)
     )

@@ -74,6 +74,8 @@ class Reference:
             keys = state_keys(read(call))
             free = [given[key] for key in keys if key in given]
             output, after = call.proceed(call.initial_state or free or None)
+            if free and call.mask is not None:
+                output = _continued(call, output, free)
             finals.update(zip(keys, after, strict=True))
             return output, after
 
@@ -111,3 +113,21 @@ def states_of(
             tensor = TensorSpec(enters, (batch, layer.units), "float32")
             states.append(StateSpec(tensor, leaves, layer.name, role))
     return tuple(states)
+
+
+def _continued(call: Call, output: Any, states: list[Any]) -> Any:
+    """The output of a stream: before the first step that counts, it repeats what came before.
+
+    Keras begins with zero there, not knowing the output before; in a stream it is the state h of
+    the last cell.
+    """
+    layer = call.layer
+    if layer.zero_output_for_mask:
+        return output
+    before = states[-len(read(call)[-1].roles)]
+    mask = tf.cast(call.mask, tf.int32)
+    if not layer.return_sequences:
+        return tf.where(tf.reduce_any(call.mask, axis=1)[:, None], output, before)
+    in_order = tf.reverse(mask, [1]) if layer.go_backwards else mask
+    seen = tf.cumsum(in_order, axis=1) > 0
+    return tf.where(seen[:, :, None], output, before[:, None])

@@ -131,6 +131,74 @@ def _shared_twice():
     return keras.Model([a, b], y, name="siamese")
 
 
+def masked(stages=1, embedding=False, **options):
+    """Recurrent layers behind a mask, from Masking or from an Embedding."""
+
+    def build():
+        import keras
+
+        if embedding:
+            x = inputs = keras.Input((None,), dtype="int32", name="ids")
+            x = keras.layers.Embedding(6, 3, mask_zero=True)(x)
+        else:
+            x = inputs = keras.Input((None, 3), name="x")
+            x = keras.layers.Masking(-1.5)(x)
+        for stage in range(stages - 1):
+            x = layer(f"before{stage}", 4, options.get("kind", "GRU"), return_sequences=True)(x)
+        return keras.Model(inputs, layer(**options)(x), name="masked")
+
+    return build
+
+
+def _mask_as_input():
+    import keras
+
+    x = keras.Input((None, 3), name="x")
+    mask = keras.Input((None,), dtype="bool", name="counts")
+    y = keras.layers.GRU(4, return_sequences=True, name="rnn")(x, mask=mask)
+    return keras.Model([x, mask], y, name="explicit")
+
+
+def _masked_bidirectional(mode):
+    def build():
+        import keras
+
+        x = inputs = keras.Input((None,), dtype="int32", name="ids")
+        x = keras.layers.Embedding(6, 3, mask_zero=True)(x)
+        rnn = layer("rnn", 4, "LSTM", return_sequences=mode is not None)
+        y = keras.layers.Bidirectional(rnn, merge_mode=mode or "concat", name="both")(x)
+        return keras.Model(inputs, y, name="masked_both")
+
+    return build
+
+
+def _masked_decoder(**options):
+    def build():
+        import keras
+
+        x = keras.Input((None, 3), name="x")
+        counts = keras.Input((None,), dtype="bool", name="counts")
+        given = keras.Input((4,), name="given")
+        # By name: beside an initial state, Keras does not pass on the mask of the sequence.
+        rnn = layer("rnn", 4, "GRU", return_state=True, **options)
+        y, h = rnn(x, initial_state=given, mask=counts)
+        return keras.Model([x, counts, given], [y, h], name="masked_decoder")
+
+    return build
+
+
+def _masked_cells(**options):
+    def build():
+        import keras
+
+        x = inputs = keras.Input((None, 3), name="x")
+        x = keras.layers.Masking(0.0)(x)
+        cells = [keras.layers.LSTMCell(4), keras.layers.SimpleRNNCell(5)]
+        return keras.Model(inputs, keras.layers.RNN(cells, name="rnn", **options)(x), name="cells")
+
+    return build
+
+
 def _nested():
     import keras
 
@@ -201,6 +269,14 @@ GATED = (
     ("LSTM-tanh-gates", "LSTM", {"recurrent_activation": "tanh"}),
 )
 
+MASKED = (
+    ("sequence", {"return_sequences": True, "return_state": True}),
+    ("last", {"return_state": True}),
+    ("zero", {"return_sequences": True, "zero_output_for_mask": True}),
+    ("zero-last", {"zero_output_for_mask": True}),
+    ("backwards", {"return_sequences": True, "go_backwards": True}),
+)
+
 CASES = (
     *(Case(f"activation-{n}", single(activation=n, return_sequences=True),
            refused=("native",) if n in NEED_NODES else (), scale=0.1 if n in GROWING else 0.3)
@@ -215,6 +291,20 @@ CASES = (
     Case("list-of-cells", _list_of_cells(return_sequences=True, return_state=True)),
     Case("list-of-cells-last", _list_of_cells()),
     Case("list-of-cells-backwards", _list_of_cells(go_backwards=True), chunked=False),
+    *(Case(f"masked-{kind}-{name}", masked(kind=kind, **options), refused=("native",),
+           chunked=not options.get("go_backwards", False))
+      for kind in ("SimpleRNN", "GRU", "LSTM") for name, options in MASKED),
+    Case("masked-tokens", masked(embedding=True, kind="LSTM", return_sequences=True),
+         refused=("native",)),
+    Case("masked-stacked", masked(stages=3, kind="LSTM"), refused=("native",)),
+    *(Case(f"masked-bidirectional-{m}", _masked_bidirectional(m), refused=("native",),
+           chunked=False) for m in ("concat", "sum", None)),
+    Case("masked-cells", _masked_cells(return_sequences=True), refused=("native",)),
+    Case("masked-cells-zero", _masked_cells(zero_output_for_mask=True), refused=("native",)),
+    Case("masked-initial-state", _masked_decoder(return_sequences=True), refused=("native",),
+         chunked=False),
+    Case("masked-initial-state-last", _masked_decoder(), refused=("native",), chunked=False),
+    Case("mask-as-input", _mask_as_input, refused=("native",)),
     Case("unroll", single(shape=(4, 3), unroll=True, return_sequences=True)),
     Case("wide", single(shape=(None, 40), units=70, return_sequences=True), scale=0.1),
     Case("wide-lstm", single(shape=(None, 40), units=70, kind="LSTM"), scale=0.1),
