@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from rnn_deploy.source.per_step import all_steps_at_once
 from rnn_deploy.source.tensorflow import keras
 
 _LOCK = threading.RLock()
@@ -80,7 +81,7 @@ def intercepting(handler: Handler) -> Iterator[None]:
         output, states = handler(Call(name, self, sequences, given, mask, original))
         return (output, *states) if self.return_state else output
 
-    with _LOCK, _plain_errors():
+    with _LOCK, _plain_errors(), all_steps_at_once():
         keras.layers.RNN.call = call
         try:
             yield

@@ -97,11 +97,11 @@ def activation_name(activation: Any) -> str | None:
 
 def _refusal_of(layer: Any) -> Refusal | None:
     kind = type(layer).__name__
-    if isinstance(layer, keras.layers.TimeDistributed):
+    if isinstance(layer, keras.layers.TimeDistributed) and _holds_recurrence(layer.layer):
         return Refusal(
             layer.name,
-            "is TimeDistributed, which Keras itself miscomputes with an open batch and time",
-            "apply the inner layer directly (Dense works on every step by itself)",
+            "is TimeDistributed over a recurrent layer, whose states would be one for each step",
+            "give it to the model as a sequence of its own",
         )
     if isinstance(layer, keras.layers.RNN):
         return _refusal_of_recurrent(layer, kind)
@@ -135,6 +135,10 @@ def _refusal_of_recurrent(layer: Any, kind: str) -> Refusal | None:
 
 def _is_keras_own(layer: Any) -> bool:
     return type(layer).__module__.partition(".")[0] == "keras"
+
+
+def _holds_recurrence(layer: Any) -> bool:
+    return any(isinstance(inner, keras.layers.RNN) for inner in layer._flatten_layers())
 
 
 def _looks_recurrent(layer: Any) -> bool:

@@ -232,6 +232,27 @@ def _around():
     return keras.Model(inputs, keras.layers.Dense(2, name="y")(x), name="around")
 
 
+def _time_distributed(kind):
+    def build():
+        import keras
+
+        inner = {
+            "dense": keras.layers.Dense(3, activation="relu"),
+            "norm": keras.layers.LayerNormalization(),
+            "model": keras.Sequential([keras.layers.Dense(4), keras.layers.Dense(2)]),
+            "conv": keras.layers.Conv1D(2, 2),
+        }[kind]
+        x = inputs = keras.Input((None, 4, 3) if kind == "conv" else (None, 3), name="x")
+        x = keras.layers.TimeDistributed(inner, name="each")(x)
+        if kind == "conv":
+            x = keras.layers.TimeDistributed(keras.layers.Flatten(), name="flat")(x)
+        x = layer("rnn", 4, return_sequences=True)(x)
+        y = keras.layers.TimeDistributed(keras.layers.Dense(2), name="y")(x)
+        return keras.Model(inputs, y, name="distributed")
+
+    return build
+
+
 def _pooled():
     import keras
 
@@ -322,5 +343,7 @@ CASES = (
     Case("nested", _nested),
     Case("tokens", _tokens),
     Case("around", _around),
+    *(Case(f"time-distributed-{kind}", _time_distributed(kind))
+      for kind in ("dense", "norm", "model", "conv")),
     Case("pooled", _pooled, chunked=False),
 )  # fmt: skip
