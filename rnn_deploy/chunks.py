@@ -27,8 +27,13 @@ def equal_lengths(total: int, chunk: int) -> list[int]:
 def cut(
     entry: EntryPoint, feeds: Mapping[str, Array], lengths: Sequence[int]
 ) -> Iterator[dict[str, Array]]:
-    """The inputs in `feeds`, piece by piece; initial states are not among them."""
-    symbol, start = _symbol(entry), 0
+    """The inputs in `feeds`, piece by piece; initial states are not among them.
+
+    InputError when `lengths` do not make up the whole.
+    """
+    symbol, start, total = _symbol(entry), 0, length_of(entry, feeds)
+    if sum(lengths) != total or any(length < 1 for length in lengths):
+        raise InputError(f"chunks of {list(lengths)} steps do not make up the {total} steps given")
     for length in lengths:
         part = slice(start, start + length)
         yield {t.name: _part(t, symbol, feeds[t.name], part) for t in entry.inputs}

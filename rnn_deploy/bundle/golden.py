@@ -54,12 +54,14 @@ def write_cases(place: Path, cases: Iterable[Case]) -> None:
 
 def read_cases(place: Path) -> Iterator[Case]:
     """Read golden vectors one case at a time; BundleError when the file is damaged."""
+    if not zipfile.is_zipfile(place):
+        raise BundleError(f"{place}: golden vectors cannot be read (missing, cut, or not an .npz)")
     try:
         with np.load(place, allow_pickle=False) as file:
             names = dict.fromkeys(key.partition("/")[0] for key in file.files)
             for name in names:
                 yield _case(name, file)
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
 
 

@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
 
@@ -92,14 +94,14 @@ def manifest_from_json(text: str) -> Manifest:
     try:
         data = json.loads(text)
         version = data["schema_version"]
-        if version == SCHEMA_VERSION:
+        if type(version) is int and version == SCHEMA_VERSION:
             return _manifest(data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BundleError(
             f"manifest.json is damaged ({type(error).__name__}: {error}); export the model again"
         ) from error
     raise BundleError(
-        f"manifest.json has schema version {version}, this rnn-deploy reads {SCHEMA_VERSION};"
+        f"manifest.json has schema version {version!r}, this rnn-deploy reads {SCHEMA_VERSION};"
         " export the model again, or use the rnn-deploy that made it"
     )
 
@@ -110,7 +112,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
         entries=tuple(_entry(entry) for entry in data["entries"]),
         artifacts=tuple(_artifact(artifact) for artifact in data["artifacts"]),
         golden=data["golden"],
-        files=tuple(FileRecord(**record) for record in data["files"]),
+        files=tuple(_record(record) for record in data["files"]),
         tools=dict(data["tools"]),
         notes=tuple(data["notes"]),
     )
@@ -130,8 +132,19 @@ def _entry(data: dict[str, Any]) -> EntryPoint:
 
 
 def _tensor(data: dict[str, Any]) -> TensorSpec:
-    shape = tuple(data["shape"])
-    return TensorSpec(data["name"], shape, data["dtype"], data["below"], data["padding"])
+    shape, dtype = data["shape"], data["dtype"]
+    if not isinstance(shape, list) or any(type(dim) not in (int, str) for dim in shape):
+        raise ValueError(f"tensor '{data['name']}' has the shape {shape!r}")
+    if not isinstance(dtype, str) or np.dtype(dtype).kind not in "fiub":
+        raise ValueError(f"tensor '{data['name']}' has the dtype {dtype!r}")
+    return TensorSpec(data["name"], tuple(shape), dtype, data["below"], data["padding"])
+
+
+def _record(data: dict[str, Any]) -> FileRecord:
+    record = FileRecord(**data)
+    if [type(value) for value in (record.path, record.size, record.sha256)] != [str, int, str]:
+        raise ValueError(f"a file is recorded as {data!r}")
+    return record
 
 
 def _artifact(data: dict[str, Any]) -> Artifact:

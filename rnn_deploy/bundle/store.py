@@ -66,7 +66,11 @@ def open_bundle(root: str | Path) -> Bundle:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BundleError(f"{place}: is damaged ({error}); export the model again") from error
-    return Bundle(root, manifest_from_json(text), hashlib.sha256(raw).hexdigest())
+    try:
+        manifest = manifest_from_json(text)
+    except BundleError as error:
+        raise BundleError(f"{root}: {error}") from error
+    return Bundle(root, manifest, hashlib.sha256(raw).hexdigest())
 
 
 @contextmanager
@@ -78,7 +82,7 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
     """
     root = Path(root)
     refuse_existing(root, force=force)
-    if root.exists() and not (root / MANIFEST).is_file() and any(root.iterdir()):
+    if root.exists() and not _is_replaceable(root):
         raise InputError(
             f"{root}: exists and is not a bundle, so --force does not replace it; choose another -o"
         )
@@ -100,6 +104,8 @@ def writing_file(place: str | Path, *, force: bool) -> Iterator[Path]:
     """
     place = Path(place)
     refuse_existing(place, force=force)
+    if place.is_dir():
+        raise InputError(f"{place}: is a folder, which --force does not replace with a file")
     place.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
     try:
@@ -133,6 +139,11 @@ def _inside(root: Path, path: str) -> Path:
     if parts.is_absolute() or ".." in parts.parts or "\\" in path:
         raise BundleError(f"{root}: the manifest names '{path}', which is outside the bundle")
     return root.joinpath(*parts.parts)
+
+
+def _is_replaceable(root: Path) -> bool:
+    """Whether `root` is a bundle or an empty folder."""
+    return (root / MANIFEST).is_file() or (root.is_dir() and not any(root.iterdir()))
 
 
 def _replace_folder(draft: Path, root: Path) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
@@ -34,7 +33,7 @@ def read_arrays(place: Path, entry: EntryPoint) -> dict[str, Array]:
         raise InputError(f"{place}: inputs must end in {_endings()}")
     try:
         return reader(place, entry)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         raise InputError(f"{place}: cannot be read as {place.suffix}: {error}") from error
 
 
@@ -42,12 +41,12 @@ def read_npz(place: Path) -> dict[str, Array]:
     """The arrays of an .npz file by name."""
     if not place.is_file():
         raise InputError(f"{place}: no such file; give an .npz file with an array for each name")
+    if not zipfile.is_zipfile(place):
+        raise InputError(f"{place}: is not an .npz file, or it was cut; save it with np.savez")
     try:
         with np.load(place, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray):
-                raise InputError(f"{place}: holds one array without a name; save it with np.savez")
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{place}: cannot be read as .npz: {error}") from error
 
 
@@ -61,10 +60,17 @@ def check_output(place: Path, outputs: Sequence[TensorSpec]) -> None:
         raise InputError(f"{place}: {ending} holds one array, the model has {names}; use .npz")
 
 
-def write_arrays(place: Path, arrays: Mapping[str, Array], *, force: bool) -> None:
+def write_arrays(place: Path, arrays: Mapping[str, Array]) -> None:
     """Write outputs by name to a file, in the form its ending says."""
-    with writing_file(place, force=force) as draft:
-        _WRITERS[place.suffix.lower()](draft, arrays)
+    _WRITERS[place.suffix.lower()](place, arrays)
+
+
+def write_npz(place: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays by name as .npz, whatever their names and the file's (np.savez minds both)."""
+    with zipfile.ZipFile(place, "w") as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
 
 
 def json_lines(arrays: Mapping[str, Array]) -> list[str]:
@@ -84,17 +90,18 @@ def _read_npz(place: Path, entry: EntryPoint) -> dict[str, Array]:
 
 
 def _read_npy(place: Path, entry: EntryPoint) -> dict[str, Array]:
-    value = np.load(place, allow_pickle=False)
-    if not isinstance(value, np.ndarray):
+    if zipfile.is_zipfile(place):
         raise InputError(f"{place}: holds several arrays; rename it to .npz")
+    with place.open("rb") as file:
+        value = np.lib.format.read_array(file, allow_pickle=False)
     return {_only(entry, place).name: value}
 
 
 def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Array]:
     tensor = _only(entry, place)
-    with place.open(newline="", encoding="utf-8") as file:
+    with place.open(newline="", encoding="utf-8-sig") as file:
         lines = [line for line in csv.reader(file) if line]
-    if lines and not _is_number(lines[0][0]):
+    if lines and not any(map(_is_number, lines[0])):
         lines = lines[1:]
     widths = {len(line) for line in lines}
     if len(widths) != 1:
@@ -135,19 +142,17 @@ def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Array:
 def _cast(value: Array, tensor: TensorSpec, place: Path) -> Array:
     if value.dtype.kind not in "fiub":
         raise InputError(f"{place}: '{tensor.name}' needs numbers, found {value.dtype}")
-    cast = value.astype(tensor.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):  # refused below; told of as infinity
+        cast = value.astype(tensor.dtype)
     if np.dtype(tensor.dtype).kind in "iu" and not np.array_equal(cast, value):
         raise InputError(f"{place}: '{tensor.name}' needs whole numbers")
     return cast
 
 
-def _write_npz(draft: Path, arrays: Mapping[str, Array]) -> None:
-    np.savez(draft, **arrays)  # type: ignore[arg-type]
-
-
 def _write_npy(draft: Path, arrays: Mapping[str, Array]) -> None:
     (only,) = arrays.values()
-    np.save(draft, only)
+    with draft.open("wb") as file:  # given a path, np.save would add an ending to .NPY
+        np.save(file, only)
 
 
 def _write_csv(draft: Path, arrays: Mapping[str, Array]) -> None:
@@ -188,7 +193,7 @@ _READERS: dict[str, Callable[[Path, EntryPoint], dict[str, Array]]] = {
     ".jsonl": _read_jsonl,
 }
 _WRITERS: dict[str, Callable[[Path, Mapping[str, Array]], None]] = {
-    ".npz": _write_npz,
+    ".npz": write_npz,
     ".npy": _write_npy,
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,

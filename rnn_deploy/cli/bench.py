@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def command(
 
     The runtimes take turns within one run, so that their ratios mean something on a busy machine.
     """
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise InputError(f"--seconds {seconds}: expected a number of seconds, for instance 0.5")
+    shapes = [(text, *_parsed(text)) for text in shape]
     opened = open_bundle(bundle)
     entry = opened.manifest.entry("sequence")
     chosen, skipped = (
@@ -50,9 +54,9 @@ def command(
     runners = {r.name: r.load(opened, options) for r in chosen}
     facts: list[dict[str, object]] = []
     with progress() as step:
-        for text in shape:
+        for text, batch, time in shapes:
             step(f"measuring {text}")
-            feeds = _feeds(entry, *_parsed(text))
+            feeds = _feeds(entry, batch, time)
             timings = measure(
                 {name: partial(runner.run, feeds) for name, runner in runners.items()},
                 seconds=seconds,
@@ -88,7 +92,7 @@ def _show(bundle: Bundle, facts: list[dict[str, object]], as_json: bool) -> None
 
 def _parsed(text: str) -> tuple[int, int]:
     batch, _, time = text.partition("x")
-    if not (batch.isdigit() and time.isdigit() and int(batch) and int(time)):
+    if not (text.isascii() and batch.isdigit() and time.isdigit() and int(batch) and int(time)):
         raise InputError(f"--shape {text}: expected BATCHxTIME, for instance 32x100")
     return int(batch), int(time)
 

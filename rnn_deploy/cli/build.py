@@ -11,7 +11,7 @@ import click
 
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import say
-from rnn_deploy.errors import InputError
+from rnn_deploy.errors import InputError, one_line
 
 
 @click.command("build")
@@ -36,7 +36,10 @@ def command(file: str, output: Path, force: bool) -> None:
     builder = _builder(load_module(Path(path)), name or "build_model")
     from rnn_deploy.source.tensorflow import keras
 
-    model = builder()
+    try:
+        model = builder()
+    except Exception as error:
+        raise InputError(f"{file}: building the model failed: {_said(error)}") from error
     if not isinstance(model, keras.Model):
         raise InputError(f"{file}: gave {type(model).__name__}, expected a keras.Model")
     with writing_file(output, force=force) as draft:
@@ -55,9 +58,13 @@ def load_module(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError) as error:
-        raise InputError(f"{path}: cannot be imported: {error}") from error
+    except Exception as error:  # whatever the user's code raises is the user's
+        raise InputError(f"{path}: cannot be imported: {_said(error)}") from error
     return module
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}; rnn-deploy --debug build shows where"
 
 
 def _builder(module: ModuleType, name: str) -> Callable[[], Any]:

@@ -1,23 +1,30 @@
 """`rnn-deploy run`: inputs through a bundle on a runtime."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 
 from rnn_deploy import chunks
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.bundle.store import refuse_existing, writing_file
-from rnn_deploy.cli.arrays import check_output, json_lines, read_arrays, read_npz, write_arrays
+from rnn_deploy.cli.arrays import (
+    check_output,
+    json_lines,
+    read_arrays,
+    read_npz,
+    write_arrays,
+    write_npz,
+)
 from rnn_deploy.cli.console import data, say
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner, RunOptions
-from rnn_deploy.runtimes.feeds import not_finite
+from rnn_deploy.runtimes.feeds import checker, not_finite
 from rnn_deploy.runtimes.model import in_batches
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.runtimes.stream import run_in_chunks
-from rnn_deploy.spec import SEQUENCE, STREAM, Array
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,8 @@ def run(request: Request) -> None:
     """Do what `request` asks."""
     if request.batch_size is not None and request.carries_state:
         raise InputError("--batch-size does not go with --chunk, --state-in or --state-out")
+    if request.output is not None and request.output == request.state_out:
+        raise InputError(f"{request.output}: is both -o and --state-out; give two files")
     bundle = open_bundle(request.bundle)
     for place in (request.output, request.state_out):
         if place is not None:
@@ -87,17 +96,30 @@ def run(request: Request) -> None:
     if request.output is not None:
         check_output(request.output, entry.outputs)
     feeds = read_arrays(request.inputs, entry)
+    if request.state_in is not None:
+        feeds |= _state(entry, request.state_in)
     runner = _load(bundle, request, entry.name)
     results = _results(runner, request, feeds)
     outputs = {tensor.name: results[tensor.name] for tensor in entry.outputs}
+    state = {spec.tensor.name: results[spec.next_name] for spec in entry.states}
     _tell_not_finite(feeds)
-    if request.state_out is not None:
-        _write_state(runner, results, request)
+    _write(request, outputs, state)
     if request.output is None:
         data("\n".join(json_lines(outputs)))
-    else:
-        write_arrays(request.output, outputs, force=request.force)
-        say(f"wrote {request.output}: {', '.join(f'{n} {v.shape}' for n, v in outputs.items())}")
+
+
+def _write(request: Request, outputs: dict[str, Array], state: dict[str, Array]) -> None:
+    """Write outputs and state where asked: both, or neither."""
+    with ExitStack() as drafts:
+        if request.output is not None:
+            draft = drafts.enter_context(writing_file(request.output, force=request.force))
+            write_arrays(draft, outputs)
+        if request.state_out is not None:
+            draft = drafts.enter_context(writing_file(request.state_out, force=request.force))
+            write_npz(draft, state)
+    for place, arrays in ((request.state_out, state), (request.output, outputs)):
+        if place is not None:
+            say(f"wrote {place}: {', '.join(f'{n} {v.shape}' for n, v in arrays.items())}")
 
 
 def _load(bundle: Bundle, request: Request, entry: str) -> Runner:
@@ -107,31 +129,21 @@ def _load(bundle: Bundle, request: Request, entry: str) -> Runner:
 
 
 def _results(runner: Runner, request: Request, feeds: dict[str, Array]) -> dict[str, Array]:
-    if request.state_in is not None:
-        feeds = feeds | _state(runner, request.state_in)
     if request.batch_size is not None:
         return in_batches(runner, feeds, request.batch_size)
     if request.chunk is None:
         return runner.run(feeds)
+    checker(runner.entry)(feeds)
     total = chunks.length_of(runner.entry, feeds)
     return run_in_chunks(runner, feeds, chunks.equal_lengths(total, request.chunk))
 
 
-def _state(runner: Runner, place: Path) -> dict[str, Array]:
+def _state(entry: EntryPoint, place: Path) -> dict[str, Array]:
     state = read_npz(place)
-    wanted = sorted(spec.tensor.name for spec in runner.entry.states)
+    wanted = sorted(spec.tensor.name for spec in entry.states)
     if sorted(state) != wanted:
         raise InputError(f"{place}: holds {sorted(state)}, the model's states are {wanted}")
     return state
-
-
-def _write_state(runner: Runner, results: dict[str, Array], request: Request) -> None:
-    place = request.state_out
-    assert place is not None
-    state = {spec.tensor.name: results[spec.next_name] for spec in runner.entry.states}
-    with writing_file(place, force=request.force) as draft, draft.open("wb") as file:
-        np.savez(file, **state)  # type: ignore[arg-type]
-    say(f"wrote {place}: {', '.join(f'{n} {v.shape}' for n, v in state.items())}")
 
 
 def _provider_options(pairs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

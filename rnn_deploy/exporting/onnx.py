@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import tf2onnx
+from onnx_ir.passes.common import RemoveUnusedOpsetsPass
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError
@@ -63,7 +64,7 @@ def assemble(
         model.graph.outputs.append(finals[state.key])
     clean(model)
     name_everything(model, entry)
-    model.opset_imports.pop(MARKER, None)
+    RemoveUnusedOpsetsPass()(model)
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "rnn_deploy", producer
     refuse_unknown_operators(model)

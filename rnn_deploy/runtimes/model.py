@@ -15,6 +15,7 @@ import numpy as np
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner, RunOptions
+from rnn_deploy.runtimes.feeds import checker
 from rnn_deploy.runtimes.plain import Feeds, Results, named, plain
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.runtimes.stream import Stream
@@ -93,6 +94,7 @@ def in_batches(runner: Runner, feeds: Mapping[str, Array], size: int) -> dict[st
     fixed = [t.name for t in runner.entry.all_inputs if isinstance(t.shape[0], int)]
     if fixed:
         raise InputError(f"input '{fixed[0]}' has a fixed batch, which cannot be cut")
+    checker(runner.entry)(feeds)
     total = next(iter(feeds.values())).shape[0]
     pieces = [
         runner.run({name: value[start : start + size] for name, value in feeds.items()})

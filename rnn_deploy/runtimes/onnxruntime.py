@@ -38,13 +38,13 @@ class OrtRunner:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every output and final state by name."""
         named = dict(zip(self._inputs, self._check(feeds), strict=True))
+        fault = vocabulary_faults(self.entry, named)  # some of them tf2onnx wraps into range
+        if fault is not None:
+            raise InputError(fault)
         try:
             results = self._run(self._outputs, named)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            fault = vocabulary_faults(self.entry, named)
-            raise InputError(
-                fault or f"ONNX Runtime refused the inputs: {one_line(error)}"
-            ) from error
+            raise InputError(f"ONNX Runtime refused the inputs: {one_line(error)}") from error
         return dict(zip(self._outputs, results, strict=True))
 
     def close(self) -> None:

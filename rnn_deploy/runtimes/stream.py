@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from rnn_deploy import chunks
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner
-from rnn_deploy.runtimes.feeds import zero_states
+from rnn_deploy.runtimes.feeds import checker, zero_states
 from rnn_deploy.runtimes.plain import Feeds, Results, named, plain
 from rnn_deploy.spec import Array
 
@@ -18,6 +19,7 @@ def run_in_chunks(
     runner: Runner, feeds: Mapping[str, Array], lengths: Iterable[int]
 ) -> dict[str, Array]:
     """Run `feeds` (initial states among them or not) in chunks: outputs and final states."""
+    checker(runner.entry)(feeds)
     states = {state.tensor.name for state in runner.entry.states}
     inputs = {name: value for name, value in feeds.items() if name not in states}
     stream = Stream(runner, batch=next(iter(inputs.values())).shape[0])
@@ -81,6 +83,7 @@ class Stream:
     def run(self, feeds: Mapping[str, Array], lengths: Iterable[int]) -> dict[str, Array]:
         """Feed a long sequence in chunks of these lengths; the outputs of the whole, by name."""
         entry = self._runner.entry
+        checker(entry)({**feeds, **self._state})  # of the whole, before a chunk has moved the state
         pieces = [self.advance(piece) for piece in chunks.cut(entry, feeds, list(lengths))]
         return chunks.joined(entry, pieces)
 
@@ -95,8 +98,10 @@ class Stream:
 
     def restore(self, place: str | Path) -> None:
         """Take the state from an .npz file that `save` wrote."""
+        if not is_zipfile(place):
+            raise InputError(f"{place}: no state can be read from it (missing, or not an .npz)")
         try:
             with np.load(place, allow_pickle=False) as file:
                 self.state = {name: file[name] for name in file.files}
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise InputError(f"{place}: no state can be read from it ({error})") from error

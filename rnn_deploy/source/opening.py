@@ -5,6 +5,7 @@ run code of its own (a Lambda layer does).
 """
 
 import hashlib
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,15 +88,17 @@ def _load(place: Path, *, trust_source: bool) -> Any:
     try:
         return keras.saving.load_model(place, compile=False, safe_mode=not trust_source)
     except Exception as error:  # Keras raises many types here; each becomes one clear line
-        message = one_line(error)
-        if "safe_mode" in message or "unsafe" in message.lower():
+        message, whole = one_line(error), str(error)
+        if "safe_mode" in whole or "unsafe" in whole.lower():
             raise UnsupportedModelError(
                 f"{place}: holds code of its own (a Lambda layer), which is not run by default;"
                 " add --trust-source if you trust where the file came from"
             ) from error
-        if "Could not locate" in message or "custom_objects" in message:
+        if "Could not locate" in whole or "custom_objects" in whole:
+            what = re.search(r"Could not locate [^.]*", whole)
             raise UnsupportedModelError(
-                f"{place}: needs a class that Keras does not have here ({message});"
+                f"{place}: needs a class that Keras does not have here"
+                f" ({what.group() if what else message});"
                 " export from Python, where your classes are registered:"
                 " rnn_deploy.export(model, ...)"
             ) from error

@@ -63,11 +63,11 @@ class Report:
 def worst_of_each(
     comparisons: Iterable[Comparison], by: Sequence[str] = ("runtime", "check", "name")
 ) -> list[Comparison]:
-    """For each runtime, check and tensor the comparison that used most of its budget."""
+    """For each runtime, check and tensor the comparison that failed or used most of its budget."""
     worst: dict[tuple[str, ...], Comparison] = {}
     for comparison in comparisons:
         key = tuple(getattr(comparison, field) for field in by)
-        if key not in worst or _used(comparison) > _used(worst[key]):
+        if key not in worst or _rank(comparison) > _rank(worst[key]):
             worst[key] = comparison
     return list(worst.values())
 
@@ -81,11 +81,11 @@ def json_from_report(report: Report) -> str:
     return json.dumps(_finite(data), indent=1, allow_nan=False) + "\n"
 
 
-def _used(comparison: Comparison) -> float:
-    """The part of the budget that was used; more than 1 is a failure."""
-    if comparison.max_abs == 0:
-        return 0.0
-    return comparison.max_abs / comparison.budget if comparison.budget else math.inf
+def _rank(comparison: Comparison) -> tuple[bool, float]:
+    """Failures first, then by the part of the budget that was used."""
+    if comparison.max_abs == 0 or not comparison.budget:
+        return not comparison.passed, comparison.max_abs
+    return not comparison.passed, comparison.max_abs / comparison.budget
 
 
 def _finite(value: object) -> object:

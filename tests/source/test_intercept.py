@@ -103,7 +103,7 @@ def test_everything_is_restored_also_after_an_exception(fail):
             call_flat(model, [X])
 
     if fail:
-        with pytest.raises(RuntimeError, match="^planted$"):  # Keras adds nothing to it
+        with pytest.raises(RuntimeError, match=r"^planted$"):  # Keras adds nothing to it
             run()
     else:
         run()
@@ -147,9 +147,11 @@ def test_float64_reads_the_float32_weights_exactly():
     layer = layers.Dense(2, name="d")
     x = keras.Input((3,))
     model = keras.Model(x, layer(x))
-    given = np.random.default_rng(1).standard_normal((4, 3))
+    given = np.random.default_rng(1).standard_normal((4, 3)).astype(np.float32)
     with computing_in(model, "float64"):
         found = model(given)
     kernel, bias = (w.astype(np.float64) for w in layer.get_weights())
     assert found.dtype == "float64"
-    np.testing.assert_allclose(found, given @ kernel + bias, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(
+        found, given.astype(np.float64) @ kernel + bias, rtol=1e-14, atol=1e-14
+    )

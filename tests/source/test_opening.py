@@ -36,7 +36,7 @@ def test_every_form_of_a_model_has_one_digest(small_keras, small_h5):
     assert open_model(small_h5).source.kind == ".h5"
 
 
-def test_the_form_is_told_by_content_not_by_ending(small_keras, small_h5, tmp_path):
+def test_hdf5_that_is_called_keras_is_refused(small_keras, small_h5, tmp_path):
     renamed = tmp_path / "model.keras"
     renamed.write_bytes(small_h5.read_bytes())
     with pytest.raises(InputError, match=r"model\.keras: Keras cannot load it"):

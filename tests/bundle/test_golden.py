@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from rnn_deploy.bundle import Case, read_cases, write_cases
+from rnn_deploy.errors import BundleError
+
+RNG = np.random.default_rng(3)
+
+
+def _array(*shape, dtype=np.float32):
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+CASES = [
+    Case(
+        "n2t5",
+        ("sequence", "stream"),
+        (2, 3),
+        {"x": _array(2, 5, 3), "a/h_in": _array(2, 4)},
+        {"y": _array(2, 5, 2), "a/h_out": _array(2, 4)},
+        {"y": _array(2, 5, 2, dtype=np.float64), "a/h_out": _array(2, 4, dtype=np.float64)},
+    ),
+    Case("n1t1", ("sequence",), (), {"x": np.full((1, 1, 3), np.nan, "f")}, {"y": _array(1)}, {}),
+]
+
+
+def _assert_same(a, b):
+    assert (a.name, a.entries, a.chunks) == (b.name, b.entries, b.chunks)
+    for part in ("feeds", "reference", "oracle"):
+        left, right = getattr(a, part), getattr(b, part)
+        assert list(left) == list(right)
+        for name, value in left.items():
+            assert value.dtype == right[name].dtype
+            np.testing.assert_array_equal(value, right[name], strict=True)
+
+
+def test_cases_come_back_as_they_were_written(tmp_path):
+    write_cases(tmp_path / "golden.npz", CASES)
+    again = list(read_cases(tmp_path / "golden.npz"))
+    assert len(again) == len(CASES)
+    for a, b in zip(again, CASES, strict=True):
+        _assert_same(a, b)
+
+
+def test_the_same_cases_give_the_same_bytes(tmp_path):
+    for name in ("a.npz", "b.npz"):
+        write_cases(tmp_path / name, CASES)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_changed_value_changes_the_bytes(tmp_path):
+    write_cases(tmp_path / "a.npz", CASES[:1])
+    CASES[0].reference["y"][1, 2, 1] += 1
+    write_cases(tmp_path / "b.npz", CASES[:1])
+    assert (tmp_path / "a.npz").read_bytes() != (tmp_path / "b.npz").read_bytes()
+
+
+def test_the_truth_is_the_oracle_where_there_is_one():
+    assert CASES[0].truth["y"].dtype == np.float64
+    assert CASES[1].truth["y"].dtype == np.float32
+
+
+def test_a_bundle_holds_the_states_of_reference_and_oracle(small_bundle):
+    cases = list(read_cases(small_bundle / "golden.npz"))
+    names = {"y", "first_h_out", "second_h_out"}
+    assert all(set(c.reference) == set(c.oracle) == names for c in cases)
+    assert any("second_h_in" in c.feeds and np.any(c.feeds["second_h_in"]) for c in cases)
+    assert any(len(c.chunks) > 1 and sum(c.chunks) == c.feeds["x"].shape[1] for c in cases)
+
+
+def _saved(place, **arrays):
+    np.savez(place, **arrays)
+    return place.read_bytes()
+
+
+def _npy(place):
+    with place.open("wb") as file:
+        np.save(file, _array(3))
+    return place.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda place: b"",
+        lambda place: b"no archive",
+        _npy,
+        lambda place: _saved(place, **{"a/feeds/x": _array(2)}),
+        lambda place: _saved(
+            place,
+            **{
+                "a/entries": np.array(["e"]),
+                "a/chunks": np.array([1]),
+                "a/feeds/x": np.array([{}]),
+            },
+        ),
+    ],
+    ids=["empty", "text", "npy", "without entries", "pickled"],
+)
+def test_damaged_golden_vectors_are_refused(tmp_path, content):
+    place = tmp_path / "golden.npz"
+    place.write_bytes(content(place))
+    with pytest.raises(BundleError, match=r"golden\.npz: golden vectors cannot be read"):
+        list(read_cases(place))
+
+
+def test_a_cut_or_missing_file_is_refused(tmp_path):
+    place = tmp_path / "golden.npz"
+    write_cases(place, CASES)
+    place.write_bytes(place.read_bytes()[:-30])
+    for damaged in (place, tmp_path / "gone.npz"):
+        with pytest.raises(BundleError, match="golden vectors cannot be read"):
+            list(read_cases(damaged))

@@ -1,0 +1,241 @@
+"""The ONNX artifact itself: operators, names, sizes, and what is refused."""
+
+import keras
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+import tensorflow as tf
+
+from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.exporting import onnx as exporting
+from rnn_deploy.exporting.plan import ExportOptions, plan_of
+from rnn_deploy.lowering.choice import choose
+from rnn_deploy.lowering.onnx_activations import AS_ATTRIBUTE, AS_NODES
+from rnn_deploy.source.reference import Reference
+from rnn_deploy.source.samples import draw
+from tests.conftest import randomised, small_model
+
+layers = keras.layers
+TIGHT = 2e-6
+
+
+def model_of(*stack, time=None):
+    x = y = keras.Input((time, 3), name="x")
+    for layer in stack:
+        y = layer(y)
+    return randomised(keras.Model(x, y, name="mine"), scale=0.4)
+
+
+def artifacts(model, lowering="auto", time=None):
+    """Entry point and ONNX model by the entry point's name."""
+    plan = plan_of(model, ExportOptions(lowering=lowering, time=time))
+    found = {}
+    for traced in plan.traced:
+        read, entry = traced.trace.layers, traced.entry
+        choices = [choose(layer, requested=lowering, entry=entry.name) for layer in read]
+        converted = exporting.convert(traced.trace)
+        assembled = exporting.assemble(converted, read, choices, entry, "test")
+        found[entry.name] = (entry, ir.to_proto(assembled))
+    return found
+
+
+def operators(proto):
+    return [node.op_type for node in proto.graph.node]
+
+
+def differences(model, entry, proto, batch=2, time=4):
+    """The largest difference of every output and state from the float64 reference."""
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    feeds = draw(entry.all_inputs, {"batch": batch, "time": time}, np.random.default_rng(3))
+    names = [tensor.name for tensor in entry.all_outputs]
+    found = dict(zip(names, session.run(names, feeds), strict=True))
+    truth = Reference(model, entry, "float64").run(feeds)
+    assert all(found[name].shape == truth[name].shape for name in names)
+    assert all(np.isfinite(value).all() for value in found.values())
+    return {name: np.abs(found[name] - truth[name]).max() for name in names}
+
+
+def dense(**options):
+    return layers.Dense(2, name="y", **options)
+
+
+def rnn(name="rnn", **options):
+    return layers.SimpleRNN(4, name=name, **options)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: rnn(),
+        lambda: layers.RNN(layers.SimpleRNNCell(4), name="rnn"),
+        lambda: rnn(go_backwards=True, return_sequences=True),
+        lambda: layers.Bidirectional(rnn()),
+    ],
+    ids=["SimpleRNN", "RNN(SimpleRNNCell)", "go_backwards", "Bidirectional"],
+)
+def test_a_recurrent_layer_is_the_operator_rnn(build):
+    for _, proto in artifacts(model_of(build())).values():
+        assert "RNN" in operators(proto)
+        assert not {"Loop", "Scan", "If"} & set(operators(proto))
+
+
+@pytest.mark.parametrize(
+    ("stack", "most"),
+    [
+        (lambda: (rnn(), dense()), 6),
+        (lambda: (rnn(return_sequences=True), dense()), 6),
+        (lambda: (*(rnn(f"r{i}", return_sequences=True) for i in range(3)), dense()), 10),
+    ],
+    ids=["last step", "sequence", "three stacked"],
+)
+def test_the_graph_holds_no_more_than_it_needs(stack, most):
+    found = artifacts(model_of(*stack()))
+    assert len(operators(found["sequence"][1])) <= most
+    per_state = 2  # unsqueeze it on its way in, squeeze it on its way out
+    assert len(operators(found["stream"][1])) <= most + per_state * len(found["stream"][0].states)
+
+
+@pytest.mark.parametrize("entry", ["sequence", "stream"])
+def test_names_shapes_and_versions_are_as_promised(entry):
+    _, proto = artifacts(small_model())[entry]
+    inputs, outputs = (
+        {
+            value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+            for value in values
+        }
+        for values in (proto.graph.input, proto.graph.output)
+    )
+    states = {"first": ["batch", 5], "second": ["batch", 4]} if entry == "stream" else {}
+    assert inputs == {"x": ["batch", "time", 3]} | {f"{n}_h_in": s for n, s in states.items()}
+    assert outputs == {"y": ["batch", "time", 2]} | {f"{n}_h_out": s for n, s in states.items()}
+    assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
+    assert proto.ir_version == 8
+    assert (proto.producer_name, proto.producer_version) == ("rnn_deploy", "test")
+    onnx.checker.check_model(proto, full_check=True)
+    names = [node.name for node in proto.graph.node]
+    assert len(set(names)) == len(names)
+    assert "first/RNN" in names
+
+
+def test_the_same_model_gives_the_same_bytes():
+    def content(seed):
+        found = artifacts(small_model(seed))
+        return {
+            name: proto.SerializeToString(deterministic=True) for name, (_, proto) in found.items()
+        }
+
+    first = content(0)
+    assert first == content(0)
+    other = content(1)
+    assert all(first[entry] != other[entry] for entry in ("sequence", "stream"))
+
+
+@pytest.mark.parametrize("lowering", ["native", "scan", "unrolled"])
+@pytest.mark.parametrize("activation", AS_NODES)
+def test_every_activation_in_every_lowering_is_the_original_s(activation, lowering):
+    if lowering == "native" and activation not in AS_ATTRIBUTE:
+        pytest.skip("the operator RNN has no such activation")
+    model = model_of(rnn(activation=activation, return_sequences=True))
+    entry, proto = artifacts(model, lowering, 4 if lowering == "unrolled" else None)["sequence"]
+    assert max(differences(model, entry, proto).values()) <= TIGHT
+
+
+@pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.parametrize("backwards", [True, False])
+@pytest.mark.parametrize("lowering", ["native", "scan", "unrolled"])
+def test_direction_and_form_of_output_in_every_lowering(lowering, backwards, sequences):
+    layer = rnn(go_backwards=backwards, return_sequences=sequences, use_bias=sequences)
+    model = model_of(layer)
+    found = artifacts(model, lowering, 4 if lowering == "unrolled" else None)
+    for entry, proto in found.values():
+        errors = differences(model, entry, proto)
+        assert set(errors) == {tensor.name for tensor in entry.all_outputs}
+        assert max(errors.values()) <= TIGHT
+    operator = {"native": "RNN", "scan": "Scan", "unrolled": "Gemm"}[lowering]
+    assert operator in operators(found["sequence"][1])
+
+
+def test_a_transposed_weight_would_show_in_output_and_state():
+    model = model_of(rnn(return_sequences=True))
+    entry, proto = artifacts(model)["stream"]
+    for tensor in proto.graph.initializer:
+        if tensor.dims == [1, 4, 4]:
+            value = onnx.numpy_helper.to_array(tensor).transpose(0, 2, 1).copy()
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
+    errors = differences(model, entry, proto)
+    assert set(errors) == {"rnn", "rnn_h_out"}
+    assert min(errors.values()) > 1e-3
+
+
+def test_time_fixed_by_the_user_fixes_the_sequence_only():
+    found = artifacts(model_of(rnn(return_sequences=True)), time=6)
+    assert found["sequence"][0].inputs[0].shape == ("batch", 6, 3)
+    assert found["sequence"][0].outputs[0].shape == ("batch", 6, 4)
+    assert found["stream"][0].inputs[0].shape == ("batch", "time", 3)
+
+
+def test_unrolled_has_a_step_for_each_step_and_no_loop():
+    found = artifacts(model_of(rnn()), "unrolled", time=7)
+    assert operators(found["sequence"][1]).count("Tanh") == 7
+    assert "RNN" in operators(found["stream"][1])
+
+
+def test_an_operator_without_onnx_form_is_refused():
+    model = model_of(rnn(), dense(activation="gelu"))
+    with pytest.raises(UnsupportedModelError, match=r"no ONNX form is known for Erfc.*replace"):
+        artifacts(model)
+
+
+def parsed(text):
+    return ir.from_proto(onnx.parser.parse_model(text))
+
+
+def test_inputs_are_put_in_order_and_missing_ones_named():
+    model = parsed(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[N] a, float[N] b) => (float[N] c)'
+        " { c = Sub(a, b) }"
+    )
+    exporting.order_inputs(model, ["b", "a"])
+    assert [value.name for value in model.graph.inputs] == ["b", "a"]
+    with pytest.raises(UnsupportedModelError, match="input z has no influence"):
+        exporting.order_inputs(model, ["z", "a"])
+
+
+def test_operators_of_unknown_domains_are_refused():
+    model = parsed(
+        '<ir_version: 8, opset_import: ["" : 17, "own" : 1]> g (float[N] a) => (float[N] b)'
+        " { c = own.Mystery(a) b = Relu(c) }"
+    )
+    with pytest.raises(UnsupportedModelError, match="no ONNX form is known for Mystery"):
+        exporting.refuse_unknown_operators(model)
+
+
+class Conditional(layers.Layer):
+    """Calls its recurrent layer in a branch."""
+
+    def __init__(self):
+        super().__init__(name="conditional")
+        self.inner = rnn()
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x):
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: self.inner(x), lambda: 2 * self.inner(x))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], 4)
+
+
+def test_a_recurrent_layer_in_a_condition_is_refused():
+    with pytest.raises(UnsupportedModelError, match="inside a condition or loop"):
+        artifacts(model_of(Conditional()))
+
+
+def test_an_unknown_lowering_is_a_mistake_of_the_user():
+    with pytest.raises(InputError, match="no lowering 'fused'"):
+        artifacts(small_model(), "fused")

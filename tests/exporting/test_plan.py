@@ -1,0 +1,116 @@
+"""What is decided before anything is written."""
+
+import keras
+import pytest
+
+from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
+from rnn_deploy.spec import Support
+from tests.conftest import randomised, small_model, token_model
+
+layers = keras.layers
+
+
+def model_of(*stack, time=None):
+    x = y = keras.Input((time, 3), name="x")
+    for layer in stack:
+        y = layer(y)
+    return randomised(keras.Model(x, y, name="mine"))
+
+
+def rnn(**options):
+    return layers.SimpleRNN(4, name="rnn", return_sequences=True, **options)
+
+
+def test_both_entry_points_of_an_open_model_come_from_one_trace():
+    plan = plan_of(small_model(), ExportOptions())
+    assert plan.stream.trace is plan.sequence.trace
+    assert [traced.entry.name for traced in plan.traced] == ["sequence", "stream"]
+    assert plan.sequence.entry.states == ()
+    assert plan.sequence.entry.inputs == plan.stream.entry.inputs
+    assert plan.sequence.entry.outputs == plan.stream.entry.outputs
+    assert plan.notes == ()
+
+
+def test_a_fixed_time_is_opened_for_the_stream():
+    plan = plan_of(model_of(rnn(), time=8), ExportOptions())
+    assert plan.sequence.entry.inputs[0].shape == ("batch", 8, 3)
+    assert plan.sequence.entry.outputs[0].shape == ("batch", 8, 4)
+    assert plan.stream.entry.inputs[0].shape == ("batch", "time", 3)
+    assert plan.stream.entry.outputs[0].shape == ("batch", "time", 4)
+
+
+def test_time_fixed_by_the_user_fixes_tokens_too():
+    plan = plan_of(token_model(), ExportOptions(time=5))
+    (ids,) = plan.sequence.entry.inputs
+    assert (ids.shape, ids.below) == (("batch", 5), 7)
+    assert plan.stream.entry.inputs[0].shape == ("batch", "time")
+    assert plan.stream.entry.inputs[0].below == 7
+    assert [layer.steps for layer in plan.sequence.trace.layers] == [5]
+    assert [layer.steps for layer in plan.stream.trace.layers] == [None]
+
+
+def test_time_the_model_does_not_take_is_refused():
+    flattened = model_of(rnn(), layers.Flatten(), layers.Dense(2), time=8)
+    with pytest.raises(UnsupportedModelError, match="'mine': cannot be traced with inputs x"):
+        plan_of(flattened, ExportOptions(time=5))
+
+
+@pytest.mark.parametrize(
+    ("stack", "note"),
+    [
+        ((layers.Dense(2),), "no stream entry point: the model has no recurrent layer"),
+        ((rnn(stateful=False),), None),
+    ],
+)
+def test_a_model_without_recurrent_layer_has_no_stream(stack, note):
+    plan = plan_of(model_of(*stack), ExportOptions())
+    assert plan.notes == ((note,) if note else ())
+    assert (plan.stream is None) is bool(note)
+
+
+def test_a_model_that_gives_its_initial_states_has_no_stream():
+    x, h = keras.Input((None, 3), name="x"), keras.Input((4,), name="h")
+    plan = plan_of(keras.Model([x, h], rnn()(x, initial_state=h)), ExportOptions())
+    assert plan.stream is None
+    assert plan.notes == ("no stream entry point: the model itself gives every initial state",)
+
+
+def test_a_stateful_layer_is_noted():
+    x = keras.Input(batch_shape=(2, None, 3), name="x")
+    plan = plan_of(keras.Model(x, rnn(stateful=True)(x)), ExportOptions())
+    (note,) = plan.notes
+    assert "'rnn' is stateful: the sequence entry point starts from zero" in note
+    assert plan.stream.entry.states[0].tensor.shape == (2, 4)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_lengths_get_one_symbol_only_where_they_must_be_equal(tied):
+    a, b = keras.Input((None, 3), name="a"), keras.Input((None, 2), name="b")
+    y = rnn()(layers.concatenate([a, b])) if tied else [rnn()(a), layers.Dense(1)(b)]
+    plan = plan_of(keras.Model([a, b], y), ExportOptions())
+    times = [tensor.shape[1] for tensor in plan.sequence.entry.inputs]
+    assert times == (["time", "time"] if tied else ["a_time", "b_time"])
+
+
+def test_what_is_known_about_chunks_changes_the_stream_only():
+    plan = plan_of(small_model(), ExportOptions())
+    known = with_chunks(plan, Support(True, "tried"))
+    assert known.stream.entry.chunked == Support(True, "tried")
+    assert not known.sequence.entry.chunked.ok
+    alone = plan_of(model_of(layers.Dense(2)), ExportOptions())
+    assert with_chunks(alone, Support(True, "tried")) is alone
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"to": ("onnx", "coreml")}, r"unknown format \['coreml'\]; there are onnx, tflite"),
+        ({"to": ()}, "unknown format none; there are onnx, tflite"),
+        ({"time": 0}, "--time 0: a sequence has at least one step"),
+        ({"time": -3}, "--time -3: a sequence has at least one step"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        ExportOptions(**options)

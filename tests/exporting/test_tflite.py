@@ -1,0 +1,141 @@
+"""The TFLite artifact itself: builtin operators, open dimensions, names, shared weights."""
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from tensorflow.lite.python import schema_py_generated as schema
+
+from rnn_deploy.cells import ACTIVATIONS
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.exporting import tflite
+from rnn_deploy.exporting.plan import ExportOptions, plan_of
+from rnn_deploy.source.reference import Reference
+from rnn_deploy.source.samples import draw
+from tests.conftest import randomised, small_model
+
+layers = keras.layers
+TIGHT = 2e-6
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The small model, its entry points by name, its TFLite file."""
+    model = small_model()
+    entries = [traced.entry for traced in plan_of(model, ExportOptions()).traced]
+    return model, {entry.name: entry for entry in entries}, tflite.convert(model, entries)
+
+
+def custom_operators(content):
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    assert model.operatorCodes
+    return [code.customCode for code in model.operatorCodes if code.customCode]
+
+
+def feeds_for(entry, batch, time, seed=0):
+    rng = np.random.default_rng(seed)
+    return draw(entry.all_inputs, {"batch": batch, "time": time}, rng)
+
+
+def assert_same(found, truth):
+    assert set(found) == set(truth)
+    for name, value in truth.items():
+        assert found[name].shape == value.shape
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=TIGHT, equal_nan=False)
+
+
+def test_operators_are_builtin(small):
+    assert custom_operators(small[2]) == []
+
+
+def test_signatures_have_the_names_of_the_entry_points(small):
+    _, entries, content = small
+    found = Interpreter(model_content=content).get_signature_list()
+    assert set(found) == set(entries) == {"sequence", "stream"}
+    for name, entry in entries.items():
+        assert set(found[name]["inputs"]) == {t.name for t in entry.all_inputs}
+        assert set(found[name]["outputs"]) == {t.name for t in entry.all_outputs}
+
+
+@pytest.mark.parametrize("entry", ["sequence", "stream"])
+def test_any_batch_and_time_one_after_the_other_gives_the_original_s_values(small, entry):
+    model, entries, content = small
+    reference = Reference(model, entries[entry], "float64")
+    runner = Interpreter(model_content=content).get_signature_runner(entry)
+    for batch, time in ((1, 1), (3, 5), (1, 9), (5, 1), (2, 33)):
+        feeds = feeds_for(entries[entry], batch, time, seed=time)
+        assert_same(runner(**feeds), reference.run(feeds))
+
+
+def test_nothing_stays_from_one_call_to_the_next(small):
+    _, entries, content = small
+    runner = Interpreter(model_content=content).get_signature_runner("stream")
+    feeds, others = (feeds_for(entries["stream"], 2, 4, seed) for seed in (0, 1))
+    first = {name: value.copy() for name, value in runner(**feeds).items()}
+    between = runner(**others)
+    assert all(np.abs(first[name] - between[name]).max() > 1e-3 for name in first)
+    again = runner(**feeds)
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+
+
+def test_buffers_begin_at_multiples_of_16(small):
+    content = small[2]
+    model = schema.Model.GetRootAsModel(content, 0)
+    base = np.frombuffer(content, np.uint8).ctypes.data
+    buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
+    starts = [b.DataAsNumpy().ctypes.data - base for b in buffers if b.DataLength()]
+    assert len(starts) > 4
+    assert {start % 16 for start in starts} == {0}
+
+
+def test_both_signatures_share_their_weights():
+    x = keras.Input((None, 8), name="x")
+    model = randomised(keras.Model(x, layers.SimpleRNN(128, name="rnn")(x)), scale=0.1)
+    entries = [traced.entry for traced in plan_of(model, ExportOptions()).traced]
+    both = len(tflite.convert(model, entries))
+    alone = [len(tflite.convert(model, [entry])) for entry in entries]
+    assert both < 0.6 * sum(alone)
+    assert both < 4 * model.count_params() + 20_000
+
+
+def test_the_same_model_gives_the_same_bytes_and_is_left_as_it_was(small):
+    model, entries, content = small
+
+    def fingerprint():
+        return layers.RNN.call, [w.tobytes() for w in model.get_weights()], model.dtype_policy
+
+    before = fingerprint()
+    assert tflite.convert(model, list(entries.values())) == content
+    assert fingerprint() == before
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_is_the_original_s_with_builtins_only(activation):
+    x = keras.Input((None, 3), name="x")
+    rnn = layers.SimpleRNN(4, activation=activation, go_backwards=True, name="rnn")
+    model = randomised(keras.Model(x, rnn(x)), scale=0.4)
+    entry = plan_of(model, ExportOptions()).stream.entry
+    content = tflite.convert(model, [entry])
+    feeds = feeds_for(entry, 2, 4)
+    found = Interpreter(model_content=content).get_signature_runner("stream")(**feeds)
+    assert_same(found, Reference(model, entry, "float64").run(feeds))
+    assert custom_operators(content) == []
+
+
+def test_what_needs_more_than_builtins_is_refused_in_one_line():
+    x = keras.Input((None, 3), name="x")
+    y = layers.SimpleRNN(3, name="rnn")(x)
+    model = randomised(keras.Model(x, keras.ops.erfinv(y), name="mine"))
+    entry = plan_of(model, ExportOptions()).sequence.entry
+    with pytest.raises(UnsupportedModelError, match=r"'mine': TFLite's builtin.*--to onnx") as said:
+        tflite.convert(model, [entry])
+    assert "\n" not in str(said.value)
+    assert len(str(said.value)) < 500
+
+
+def test_every_layer_says_how_it_was_lowered(small):
+    choices = tflite.choices_of(plan_of(small[0], ExportOptions()).sequence.trace.layers)
+    assert [(c.layer, c.units, c.lowering) for c in choices] == [
+        ("first", 5, "loop"),
+        ("second", 4, "loop"),
+    ]
