@@ -82,7 +82,11 @@ def reference_cases(
     )
     stream = plan.stream.entry if plan.stream else None
     samples = _checked_samples(options, plan.sequence.entry)
-    return make_cases(references, plan.sequence.entry, stream, samples, options.seed), references
+    opened = plan.stream is not None and plan.stream.trace is not plan.sequence.trace
+    cases = make_cases(
+        references, plan.sequence.entry, stream, samples, options.seed, every_length=opened
+    )
+    return cases, references
 
 
 def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progress) -> Draft:

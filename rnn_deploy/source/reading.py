@@ -40,7 +40,8 @@ _SO_FAR = "SimpleRNN, GRU, LSTM, and RNN over their cells are exported so far"
 def refusals_of(model: Any) -> list[Refusal]:
     """Everything about the model's layers that stands in the way, all of it at once."""
     layers = [layer for layer in model._flatten_layers() if layer is not model]
-    found = (_refusal_of(layer) for layer in layers)
+    cells = {id(c) for rnn in layers if isinstance(rnn, keras.layers.RNN) for c in cells_of(rnn)}
+    found = (_refusal_of(layer) for layer in layers if id(layer) not in cells)
     return [refusal for refusal in found if refusal is not None]
 
 

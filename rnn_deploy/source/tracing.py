@@ -195,14 +195,17 @@ def _noting(found: dict[str, InputFacts]) -> Iterator[None]:
 
     def embedding(self: Any, inputs: Any) -> Any:
         name = _input_behind(inputs)
-        known = found.get(name, InputFacts())
-        below = min(int(self.input_dim), known.below or self.input_dim)
-        found[name] = InputFacts(below, 0.0 if self.mask_zero else known.padding)
+        if name is not None:
+            known = found.get(name, InputFacts())
+            below = min(int(self.input_dim), known.below or self.input_dim)
+            found[name] = InputFacts(below, 0.0 if self.mask_zero else known.padding)
         return embed(self, inputs)
 
     def masking(self: Any, inputs: Any) -> Any:
         name = _input_behind(inputs)
-        found[name] = replace(found.get(name, InputFacts()), padding=float(self.mask_value))
+        if name is not None:
+            known = found.get(name, InputFacts())
+            found[name] = replace(known, padding=float(self.mask_value))
         return mask(self, inputs)
 
     with (
@@ -212,12 +215,12 @@ def _noting(found: dict[str, InputFacts]) -> Iterator[None]:
         yield
 
 
-def _input_behind(tensor: Any) -> str:
-    """The name of the model's input that `tensor` is; of no input, the tensor's own."""
+def _input_behind(tensor: Any) -> str | None:
+    """The name of the model's input that `tensor` is, None if it is none."""
     source = tensor.op
     while source.type in ("Cast", "Identity"):
         source = source.inputs[0].op
-    return str(source.name)
+    return str(source.name) if source.type == "Placeholder" else None
 
 
 @contextmanager
