@@ -1,9 +1,12 @@
 """The recurrences in NumPy float64: one small body per cell, to be held beside the paper.
 
 An oracle that shares no code with Keras or any runtime. Inside this module and `layouts`
-letters follow the literature: x input, h state, W input weights, R recurrent weights, b bias.
+letters follow the literature: x input, h state, c cell state, W input weights, R recurrent
+weights, b bias, sigma the gates' activation, f the other; all as Keras writes them.
 
-    simple_rnn   h_t = f(x_t W + b + h_(t-1) R)          Elman 1990, as Keras writes it
+    simple_rnn   h_t = f(x_t W + b + h_(t-1) R)                          Elman 1990
+    gru          z, r gates; h_t = z h_(t-1) + (1 - z) f(...)            Cho et al. 2014
+    lstm         i, f, o gates; c_t = f c_(t-1) + i f(...); h_t = o f(c) Hochreiter 1997, Gers 2000
 """
 
 from collections.abc import Callable
@@ -45,17 +48,70 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
 }
 
 
-def run(layer: RecurrentLayer, x: Float, h: Float) -> tuple[Float, Float]:
-    """Run `layer` over x (batch, time, width) from state h (batch, units), in float64.
+def run(
+    layer: RecurrentLayer,
+    x: Float,
+    states: tuple[Float, ...],
+    mask: NDArray[np.bool_] | None = None,
+) -> tuple[Float, tuple[Float, ...]]:
+    """Run `layer` over x (batch, time, width) from its states, each (batch, units), in float64.
 
-    Returns every step's output in the order processed (batch, time, units), and the last state.
+    mask: (batch, time), the steps that count. Returns every step's output in the order processed
+    (batch, time, units), and the last states.
     """
-    f = ACTIVATIONS[layer.activation]
-    W, R = layer.kernel.astype(np.float64), layer.recurrent_kernel.astype(np.float64)
-    b = 0.0 if layer.bias is None else layer.bias.astype(np.float64)
+    step = _STEPS[layer.cell]
+    weights = _Weights(layer)
     steps = x[:, ::-1] if layer.go_backwards else x
+    counts = np.ones(x.shape[:2], bool) if mask is None else mask
+    counts = counts[:, ::-1] if layer.go_backwards else counts
     outputs = []
+    output = np.zeros_like(states[0]) if layer.initial_state else states[0]
     for t in range(steps.shape[1]):
-        h = f(steps[:, t] @ W + b + h @ R)
-        outputs.append(h)
-    return np.stack(outputs, axis=1), h
+        m = counts[:, t, None]
+        after = step(weights, steps[:, t], *states)
+        states = tuple(np.where(m, new, old) for new, old in zip(after, states, strict=True))
+        output = np.where(m, after[0], 0.0 if layer.zero_output_for_mask else output)
+        outputs.append(output)
+    return np.stack(outputs, axis=1), states
+
+
+class _Weights:
+    """A layer's weights and activations under the letters of the literature, in float64."""
+
+    def __init__(self, layer: RecurrentLayer) -> None:
+        gates = layer.kernel.shape[1] // layer.units
+        self.W, self.R = layer.kernel.astype(np.float64), layer.recurrent_kernel.astype(np.float64)
+        self.b: Float = np.zeros((2, gates * layer.units))  # of the input, of the recurrence
+        if layer.bias is not None:
+            bias = layer.bias.astype(np.float64)
+            self.b[: bias.ndim] = bias
+        self.f = ACTIVATIONS[layer.activation]
+        self.sigma = ACTIVATIONS[layer.recurrent_activation]
+        self.reset_after = layer.reset_after
+
+
+def _simple_rnn(w: _Weights, x: Float, h: Float) -> tuple[Float]:
+    return (w.f(x @ w.W + w.b[0] + h @ w.R),)
+
+
+def _gru(w: _Weights, x: Float, h: Float) -> tuple[Float]:
+    x_z, x_r, x_h = np.split(x @ w.W + w.b[0], 3, axis=-1)
+    R_z, R_r, R_h = np.split(w.R, 3, axis=-1)
+    b_z, b_r, b_h = np.split(w.b[1], 3)
+    z = w.sigma(x_z + h @ R_z + b_z)
+    r = w.sigma(x_r + h @ R_r + b_r)
+    recurrent = r * (h @ R_h + b_h) if w.reset_after else (r * h) @ R_h
+    return (z * h + (1 - z) * w.f(x_h + recurrent),)
+
+
+def _lstm(w: _Weights, x: Float, h: Float, c: Float) -> tuple[Float, Float]:
+    i, f, g, o = np.split(x @ w.W + w.b[0] + h @ w.R, 4, axis=-1)
+    c = w.sigma(f) * c + w.sigma(i) * w.f(g)
+    return w.sigma(o) * w.f(c), c
+
+
+_STEPS: dict[str, Callable[..., tuple[Float, ...]]] = {
+    "simple_rnn": _simple_rnn,
+    "gru": _gru,
+    "lstm": _lstm,
+}

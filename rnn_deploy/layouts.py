@@ -1,8 +1,13 @@
 """Keras' weight layout to the layouts of the operators it is lowered to (NumPy only).
 
-Keras keeps kernel (width, units) for x @ kernel; ONNX RNN keeps W (directions, units, width),
-R (directions, units, units) and B (directions, 2 * units) = input bias, recurrent bias
-(ONNX operator specification, RNN).
+Keras keeps its gates side by side in columns: kernel (width, gates * units) for x @ kernel. ONNX
+keeps them one below the other: W (directions, gates * units, width), R (directions, gates * units,
+units), B (directions, 2 * gates * units) = input biases, recurrent biases (ONNX operator
+specification: RNN, GRU, LSTM). The order of gates:
+
+            Keras       ONNX
+    GRU     z r h       z r h
+    LSTM    i f c o     i o f c
 """
 
 import numpy as np
@@ -11,12 +16,20 @@ from numpy.typing import NDArray
 from rnn_deploy.spec import RecurrentLayer
 
 Float = NDArray[np.float32]
+ONNX_GATES = {"simple_rnn": (0,), "gru": (0, 1, 2), "lstm": (0, 3, 1, 2)}
 
 
-def onnx_rnn(layer: RecurrentLayer) -> tuple[Float, Float, Float | None]:
-    """W (1, units, width), R (1, units, units) and B (1, 2 * units) or None for ONNX RNN."""
-    W = np.ascontiguousarray(layer.kernel.T[None])
-    R = np.ascontiguousarray(layer.recurrent_kernel.T[None])
+def onnx_weights(layer: RecurrentLayer) -> tuple[Float, Float, Float | None]:
+    """W (1, g * units, width), R (1, g * units, units), B (1, 2 g * units) or None."""
+    W = np.ascontiguousarray(_reordered(layer, layer.kernel).T[None])
+    R = np.ascontiguousarray(_reordered(layer, layer.recurrent_kernel).T[None])
     if layer.bias is None:
         return W, R, None
-    return W, R, np.concatenate([layer.bias, np.zeros_like(layer.bias)])[None]
+    bias = np.atleast_2d(layer.bias)
+    both = np.concatenate([bias, np.zeros_like(bias)])[:2]
+    return W, R, _reordered(layer, both).reshape(1, -1)
+
+
+def _reordered(layer: RecurrentLayer, columns: Float) -> Float:
+    gates = np.split(columns, len(ONNX_GATES[layer.cell]), axis=-1)
+    return np.concatenate([gates[i] for i in ONNX_GATES[layer.cell]], axis=-1)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Dim = int | str
 Array = NDArray[np.generic]
 Role = Literal["h", "c"]
+StateKey = tuple[str, Role]
 
 SEQUENCE = "sequence"
 STREAM = "stream"
@@ -38,12 +39,14 @@ class TensorSpec:
     shape: ints are fixed, strings are symbols; equal symbols of one call have equal sizes.
     dtype: NumPy's name of it.
     below: for token ids, the vocabulary size; ids lie in [-below, below) as Embedding takes them.
+    padding: a step that holds this value and nothing else is masked.
     """
 
     name: str
     shape: tuple[Dim, ...]
     dtype: str
     below: int | None = None
+    padding: float | None = None
 
     def admits(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of `shape` has this rank and these fixed dimensions."""
@@ -63,6 +66,11 @@ class StateSpec:
     next_name: str
     layer: str
     role: Role
+
+    @property
+    def key(self) -> StateKey:
+        """What it is a state of, whatever its names."""
+        return self.layer, self.role
 
     @property
     def next_tensor(self) -> TensorSpec:
@@ -103,11 +111,15 @@ class RecurrentLayer:
     """One call of a recurrent layer, read from Keras.
 
     name: the Keras layer's name, made unique when a layer is called more than once.
-    cell: "simple_rnn".
-    kernel: (input width, units); recurrent_kernel: (units, units); bias: (units,) or None.
-    activation: Keras' name of it, as in `activations.TABLE`.
+    cell: "simple_rnn", "gru" or "lstm"; with g = 1, 3, 4 gates side by side in Keras' order:
+    kernel (width, g * units), recurrent_kernel (units, g * units), bias (g * units,) or None; a
+    GRU with reset_after has a bias (2, g * units), for the input and for the recurrent product.
+    activation, recurrent_activation: Keras' names, as in `cells.ACTIVATIONS`; a SimpleRNN has no
+    second one. reset_after: of a GRU, whether the reset gate is applied after the product.
     go_backwards: the sequence is processed, and returned, last step first.
     return_sequences: every step's output is returned, not only the last one's.
+    masked: a mask (batch, time) says which steps count; at the others states stay, and the output
+    is the one before, or zero with zero_output_for_mask.
     steps: how many steps the sequence has, None when that is open.
     initial_state: the model itself gives the initial state (so a stream may not).
     """
@@ -123,12 +135,35 @@ class RecurrentLayer:
     return_sequences: bool
     steps: int | None
     initial_state: bool
+    recurrent_activation: str = "linear"
+    reset_after: bool = False
+    masked: bool = False
+    zero_output_for_mask: bool = False
 
     @property
-    def state_names(self) -> tuple[str, str]:
-        """The names by which the state h enters and leaves the stream entry point."""
-        return f"{self.name}_h_in", f"{self.name}_h_out"
+    def carries_output(self) -> bool:
+        """Whether the output must be carried beside the states, since it may differ from h.
+
+        At a masked step the output before it is repeated, which is h; except that it is zero
+        where the layer says so, and, after an initial state that the model gives, until the first
+        step that counts. A stream's state is the output of the steps before.
+        """
+        return self.masked and (self.zero_output_for_mask or self.initial_state)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The states the cell carries, in Keras' order."""
+        return ("h", "c") if self.cell == "lstm" else ("h",)
 
     @property
     def width(self) -> int:
         return int(self.kernel.shape[0])
+
+
+# A list of cells in one RNN is a stack of layers; any other layer is a stack of one.
+Stack = tuple[RecurrentLayer, ...]
+
+
+def state_keys(stack: Stack) -> list[StateKey]:
+    """The states of a stack, in the order Keras keeps them."""
+    return [(layer.name, role) for layer in stack for role in layer.roles]

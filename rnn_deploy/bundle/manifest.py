@@ -137,7 +137,7 @@ def _tensor(data: dict[str, Any]) -> TensorSpec:
         raise ValueError(f"tensor '{data['name']}' has the shape {shape!r}")
     if not isinstance(dtype, str) or np.dtype(dtype).kind not in "fiub":
         raise ValueError(f"tensor '{data['name']}' has the dtype {dtype!r}")
-    return TensorSpec(data["name"], tuple(shape), dtype, data["below"])
+    return TensorSpec(data["name"], tuple(shape), dtype, data["below"], data["padding"])
 
 
 def _record(data: dict[str, Any]) -> FileRecord:

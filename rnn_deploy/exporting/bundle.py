@@ -82,7 +82,11 @@ def reference_cases(
     )
     stream = plan.stream.entry if plan.stream else None
     samples = _checked_samples(options, plan.sequence.entry)
-    return make_cases(references, plan.sequence.entry, stream, samples, options.seed), references
+    opened = plan.stream is not None and plan.stream.trace is not plan.sequence.trace
+    cases = make_cases(
+        references, plan.sequence.entry, stream, samples, options.seed, every_length=opened
+    )
+    return cases, references
 
 
 def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progress) -> Draft:
@@ -158,7 +162,7 @@ def _onnx_models(
             choose(layer, requested=options.lowering, entry=entry.name) for layer in trace.layers
         )
         producer = version("rnn-deploy")
-        model = onnx.assemble(converted[id(trace)], trace.layers, choices, entry, producer)
+        model = onnx.assemble(converted[id(trace)], trace.stacks, choices, entry, producer)
         yield entry.name, (model, choices)
 
 

@@ -22,9 +22,9 @@ from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.onnx_cleanup import clean, name_everything
 from rnn_deploy.lowering.choice import ONNX_LOWERINGS
-from rnn_deploy.lowering.onnx_ops import Lowered, Ops
+from rnn_deploy.lowering.onnx_ops import Ops
 from rnn_deploy.source.tracing import MARKER, Trace
-from rnn_deploy.spec import EntryPoint, RecurrentLayer, TensorSpec
+from rnn_deploy.spec import EntryPoint, Stack, StateKey, TensorSpec, state_keys
 
 OPSET = 17
 IR_VERSION = 8
@@ -50,18 +50,18 @@ def convert(trace: Trace) -> ir.Model:
 
 def assemble(
     converted: ir.Model,
-    layers: Sequence[RecurrentLayer],
+    stacks: Sequence[Stack],
     choices: Sequence[Choice],
     entry: EntryPoint,
     producer: str,
 ) -> ir.Model:
     """One entry point's model: lowerings in place, states connected, cleaned, named, checked."""
     model = converted.clone()
-    given = {state.layer: _value(state.tensor) for state in entry.states}
-    lowered = _lower_markers(model.graph, layers, choices, given)
+    given = {state.key: _value(state.tensor) for state in entry.states}
+    finals = _lower_markers(model.graph, stacks, choices, given)
     for state in entry.states:
-        model.graph.inputs.append(given[state.layer])
-        model.graph.outputs.append(lowered[state.layer].state)
+        model.graph.inputs.append(given[state.key])
+        model.graph.outputs.append(finals[state.key])
     clean(model)
     name_everything(model, entry)
     RemoveUnusedOpsetsPass()(model)
@@ -103,44 +103,57 @@ def _has_schema(node: ir.Node) -> bool:
 
 def _lower_markers(
     graph: ir.Graph,
-    layers: Sequence[RecurrentLayer],
+    stacks: Sequence[Stack],
     choices: Sequence[Choice],
-    given: Mapping[str, ir.Value],
-) -> dict[str, Lowered]:
-    found = {}
-    for node in list(graph.all_nodes()):
-        if node.op_type != "PyFuncStateless":
-            continue
-        index = int(_token(node).removeprefix(f"{MARKER}:"))
-        layer, choice = layers[index], choices[index]
-        ops = Ops(layer.name)
-        x, *model_state = node.inputs
-        h = model_state[0] if model_state else given.get(layer.name)
-        lowered = ONNX_LOWERINGS[choice.lowering].lower(ops, layer, x, h)
-        _replace(node, ops, lowered, graph)
-        found[layer.name] = lowered
-    lost = [layer.name for layer in layers if layer.name not in found]
-    if lost and given:
-        raise UnsupportedModelError(
-            f"layer {', '.join(lost)} has no influence on the model's outputs, so its state"
-            " cannot be followed; rebuild the model without it"
-        )
-    return found
+    given: Mapping[StateKey, ir.Value],
+) -> dict[StateKey, ir.Value]:
+    """Put lowerings in place of the markers; the final states."""
+    lowering_of = {choice.layer: ONNX_LOWERINGS[choice.lowering] for choice in choices}
+    finals: dict[StateKey, ir.Value] = {}
+    for node in [node for node in graph.all_nodes() if node.op_type == "PyFuncStateless"]:
+        _refuse_inner(node, graph)
+        stack = stacks[int(_token(node).removeprefix(f"{MARKER}:"))]
+        keys = state_keys(stack)
+        output, *own = node.inputs
+        mask = own.pop() if stack[0].masked else None
+        initial = dict(zip(keys, own, strict=True)) if own else given
+        after: list[ir.Value] = []
+        for layer in stack:
+            ops = Ops(layer.name)
+            states = [initial[key] for key in state_keys((layer,))] if initial else None
+            lowered = lowering_of[layer.name].lower(ops, layer, output, states, mask)
+            _insert(ops, node)
+            output, after = lowered.output, [*after, *lowered.states]
+        for old, new in zip(node.outputs, (output, *after), strict=True):
+            old.replace_all_uses_with(new, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+        finals |= dict(zip(keys, after, strict=True))
+    _refuse_lost(given, finals)
+    return finals
 
 
-def _replace(node: ir.Node, ops: Ops, lowered: Lowered, main: ir.Graph) -> None:
-    graph = node.graph
-    if graph is not main:
+def _insert(ops: Ops, before: ir.Node) -> None:
+    graph = before.graph
+    graph.insert_before(before, ops.nodes)
+    for value in ops.initializers:
+        graph.register_initializer(value)
+
+
+def _refuse_inner(node: ir.Node, main: ir.Graph) -> None:
+    if node.graph is not main:
         raise UnsupportedModelError(
             f"{node.name}: a recurrent layer inside a condition or loop is not exported so far;"
             " call it outside"
         )
-    graph.insert_before(node, ops.nodes)
-    for value in ops.initializers:
-        graph.register_initializer(value)
-    for old, new in zip(node.outputs, (lowered.output, lowered.state), strict=False):
-        old.replace_all_uses_with(new, replace_graph_outputs=True)
-    graph.remove(node, safe=True)
+
+
+def _refuse_lost(given: Mapping[StateKey, ir.Value], finals: Mapping[StateKey, ir.Value]) -> None:
+    lost = sorted({layer for layer, _ in given} - {layer for layer, _ in finals})
+    if lost:
+        raise UnsupportedModelError(
+            f"layer {', '.join(lost)} has no influence on the model's outputs, so its state"
+            " cannot be followed; rebuild the model without it"
+        )
 
 
 def _token(node: ir.Node) -> str:

@@ -20,7 +20,7 @@ from rnn_deploy.source.tracing import (
     lengths_are_tied,
     output_specs,
     trace_markers,
-    with_vocabularies,
+    with_facts,
 )
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, Dim, EntryPoint, TensorSpec
 
@@ -78,7 +78,7 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
     refuse(model, refusals_of(model))
     signature = _signature(model)
     trace = trace_markers(model, signature)
-    signature = with_vocabularies(signature, trace)
+    signature = with_facts(signature, trace)
     if options.time is not None:
         signature = with_time(signature, lambda tensor: options.time or 0)
     trace = trace_markers(model, signature)

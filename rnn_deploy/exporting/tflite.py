@@ -19,7 +19,7 @@ from rnn_deploy.source.reading import read
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import frozen, tensorflow_spec
-from rnn_deploy.spec import EntryPoint, RecurrentLayer
+from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
 
 
 def convert(model: Any, entries: Sequence[EntryPoint]) -> bytes:
@@ -39,21 +39,27 @@ def choices_of(layers: Sequence[RecurrentLayer]) -> tuple[Choice, ...]:
 def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
     def function(*tensors: Any) -> list[Any]:
         inputs, initial = tensors[: len(entry.inputs)], tensors[len(entry.inputs) :]
-        given.update(zip((s.layer for s in entry.states), initial, strict=True))
+        given.update(zip((state.key for state in entry.states), initial, strict=True))
         outputs = call_flat(model, inputs)
         # Outputs that are one tensor would be merged into one; an identity keeps each its own.
-        return [tf.identity(t) for t in (*outputs, *(finals[s.layer] for s in entry.states))]
+        return [tf.identity(t) for t in (*outputs, *(finals[s.key] for s in entry.states))]
 
-    given: dict[str, Any] = {}
-    finals: dict[str, Any] = {}
+    given: dict[StateKey, Any] = {}
+    finals: dict[StateKey, Any] = {}
 
     def loop(call: Call) -> tuple[Any, list[Any]]:
-        layer = read(call)
-        h = call.initial_state[0] if call.initial_state else given.get(layer.name)
-        h = None if h is None else tf.cast(h, tf.float32)
-        output, final = tflite_loop.lower(layer, tf.cast(call.sequences, tf.float32), h)
-        finals[layer.name] = final
-        return output, [final]
+        stack = read(call)
+        keys = state_keys(stack)
+        own = [tf.cast(state, tf.float32) for state in call.initial_state or ()]
+        initial = dict(zip(keys, own, strict=True)) if own else given
+        mask = None if call.mask is None else tf.cast(call.mask, tf.bool)
+        output, after = tf.cast(call.sequences, tf.float32), []
+        for layer in stack:
+            states = [initial[key] for key in state_keys((layer,))] if initial else None
+            output, layer_after = tflite_loop.lower(layer, output, states, mask)
+            after += layer_after
+        finals.update(zip(keys, after, strict=True))
+        return output, after
 
     specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
     graph = frozen(model, loop, function, specs)

@@ -1,14 +1,15 @@
 """Lowerings: the ways to write a recurrent layer in a target format, one file each.
 
     choice            which lowering a layer gets, and why
-    onnx_native       ONNX: the operator RNN
+    onnx_native       ONNX: the operators RNN, GRU, LSTM
     onnx_scan         ONNX: the input product for all steps at once, then a Scan of small steps
     onnx_unrolled     ONNX: every step written out, for a fixed length
+    onnx_step         one step of each cell in ONNX nodes, for scan and unrolled
     onnx_ops          how a lowering writes ONNX nodes
     onnx_activations  activations, as attributes of RNN and as nodes
     tflite_loop       TFLite: the input product for all steps at once, then a WHILE
 
-A lowering of ONNX has `support(layer)` and `lower(ops, layer, x, h)`; to add one, write
+A lowering of ONNX has `support(layer)` and `lower(ops, layer, x, states, mask)`; to add one, write
 its file and a line in `choice.ONNX_LOWERINGS`.
 """
 

@@ -1,58 +1,86 @@
-"""SimpleRNN as ONNX's operator RNN: transpose in, one operator, transpose out.
+"""A layer as ONNX's operator RNN, GRU or LSTM: transpose in, one operator, transpose out.
 
-RNN is time first and keeps a directions axis of 1. With `direction="reverse"` it returns its
-outputs in the order of the input, while Keras' go_backwards returns them in the order processed,
-hence the flip.
+The operators are time first and keep a directions axis of 1. With `direction="reverse"` they return
+their outputs in the order of the input, while Keras' go_backwards returns them in the order
+processed, hence the flip.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.layouts import onnx_rnn
+from rnn_deploy.layouts import onnx_weights
 from rnn_deploy.lowering.onnx_activations import AS_ATTRIBUTE
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops
 from rnn_deploy.spec import RecurrentLayer, Support
 
+OPERATORS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+
 
 def support(layer: RecurrentLayer) -> Support:
-    """Whether the operator RNN can express the layer."""
-    if layer.activation not in AS_ATTRIBUTE:
-        return Support(False, f"the operator RNN has no activation '{layer.activation}'")
+    """Whether the operator can express the layer."""
+    if layer.masked:
+        return Support(False, "the operators know no mask with holes")
+    foreign = [name for name in _activations(layer) if name not in AS_ATTRIBUTE]
+    if foreign:
+        operator = OPERATORS[layer.cell]
+        return Support(False, f"the operator {operator} has no activation '{foreign[0]}'")
     return Support(True, "one operator, which every ONNX runtime knows")
 
 
-def lower(ops: Ops, layer: RecurrentLayer, x: ir.Value, h: ir.Value | None) -> Lowered:
-    """x (batch, time, width), h (batch, units) or None for zero."""
-    weights = onnx_rnn(layer)
+def lower(
+    ops: Ops,
+    layer: RecurrentLayer,
+    x: ir.Value,
+    states: Sequence[ir.Value] | None,
+    mask: ir.Value | None,
+) -> Lowered:
+    """x (batch, time, width), states (batch, units) each or None for zero; no mask."""
+    weights = onnx_weights(layer)
     W, R, B = (
         None if value is None else ops.constant(name, value)
         for name, value in zip("WRB", weights, strict=True)
     )
     axis0 = ops.constant("axis0", np.array([0], np.int64))
-    h_first = None if h is None else ops("Unsqueeze", h, axis0)  # (1, batch, units)
+    initial = [ops("Unsqueeze", state, axis0) for state in states or ()]  # (1, batch, units)
     steps = ops("Transpose", x, perm=[1, 0, 2])  # (time, batch, width)
-    outputs, final = ops.outputs("RNN", 2, steps, W, R, B, None, h_first, **_attributes(layer))
-    state = ops("Squeeze", final, axis0)  # (batch, units)
+    operator, count = OPERATORS[layer.cell], 1 + len(layer.roles)
+    outputs, *finals = ops.outputs(
+        operator, count, steps, W, R, B, None, *initial, **_attributes(layer)
+    )
+    after = tuple(ops("Squeeze", final, axis0) for final in finals)  # (batch, units)
     if not layer.return_sequences:
-        return Lowered(state, state)
+        return Lowered(after[0], after)
     axis1 = ops.constant("axis1", np.array([1], np.int64))
     sequence = ops("Squeeze", outputs, axis1)  # (time, batch, units)
     if layer.go_backwards:
         sequence = _flipped(ops, sequence)
-    return Lowered(ops("Transpose", sequence, perm=[1, 0, 2]), state)
+    return Lowered(ops("Transpose", sequence, perm=[1, 0, 2]), after)
+
+
+def _activations(layer: RecurrentLayer) -> list[str]:
+    """Keras' names in the operator's order: the gates' first, then the others."""
+    f, sigma = layer.activation, layer.recurrent_activation
+    return {"simple_rnn": [f], "gru": [sigma, f], "lstm": [sigma, f, f]}[layer.cell]
 
 
 def _attributes(layer: RecurrentLayer) -> dict[str, object]:
-    activation = AS_ATTRIBUTE[layer.activation]
+    activations = [AS_ATTRIBUTE[name] for name in _activations(layer)]
     attributes: dict[str, object] = {
         "hidden_size": layer.units,
         "direction": "reverse" if layer.go_backwards else "forward",
-        "activations": [activation.name],
+        "activations": [activation.name for activation in activations],
     }
-    if activation.alpha is not None:
-        attributes["activation_alpha"] = [activation.alpha]
-    if activation.beta is not None:
-        attributes["activation_beta"] = [activation.beta]
+    # Parameters are taken in order by the activations that need them.
+    alphas = [a.alpha for a in activations if a.alpha is not None]
+    betas = [a.beta for a in activations if a.beta is not None]
+    if alphas:
+        attributes["activation_alpha"] = alphas
+    if betas:
+        attributes["activation_beta"] = betas
+    if layer.cell == "gru":
+        attributes["linear_before_reset"] = int(layer.reset_after)
     return attributes
 
 

@@ -12,10 +12,10 @@ from onnx_ir.tape import Tape
 
 @dataclass(frozen=True)
 class Lowered:
-    """A lowered layer: what the Keras layer returns first, and its final state (batch, units)."""
+    """A lowered layer: what the Keras layer returns first, and its final states (batch, units)."""
 
     output: ir.Value
-    state: ir.Value
+    states: tuple[ir.Value, ...]
 
 
 class Ops:

@@ -1,75 +1,78 @@
-"""SimpleRNN as one product for the inputs of all steps, then a Scan over small steps.
+"""A layer as one product for the inputs of all steps, then a Scan over small steps.
 
-The body is a Gemm and an activation. Scan reads its input backwards when asked and returns the
-outputs in the order processed, which is what Keras' go_backwards returns.
+Scan reads its input backwards when asked and returns the outputs in the order processed, which is
+what Keras' go_backwards returns.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.lowering.onnx_activations import AS_NODES
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops
+from rnn_deploy.lowering.onnx_step import Step, advance, project, support_nodes, zero_state
 from rnn_deploy.spec import RecurrentLayer, Support
 
-FLOAT = ir.TensorType(ir.DataType.FLOAT)
+FLOAT, BOOL = ir.TensorType(ir.DataType.FLOAT), ir.TensorType(ir.DataType.BOOL)
 
 
 def support(layer: RecurrentLayer) -> Support:
     """Whether a Scan can express the layer."""
-    if layer.activation not in AS_NODES:
-        return Support(False, f"no ONNX operators are known for '{layer.activation}'")
+    nodes = support_nodes(layer)
+    if not nodes.ok:
+        return nodes
     return Support(True, "takes any activation; one product for the inputs of all steps")
 
 
-def lower(ops: Ops, layer: RecurrentLayer, x: ir.Value, h: ir.Value | None) -> Lowered:
-    """x (batch, time, width), h (batch, units) or None for zero."""
-    projected = project(ops, layer, x)
-    steps = ops("Transpose", projected, perm=[1, 0, 2])  # (time, batch, units)
-    final, outputs = ops.outputs(
+def lower(
+    ops: Ops,
+    layer: RecurrentLayer,
+    x: ir.Value,
+    states: Sequence[ir.Value] | None,
+    mask: ir.Value | None,
+) -> Lowered:
+    """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time)."""
+    scanned = [ops("Transpose", project(ops, layer, x), perm=[1, 0, 2])]  # (time, batch, g * units)
+    if mask is not None:
+        axis2 = ops.constant("axis2", np.array([2], np.int64))
+        scanned.append(ops("Unsqueeze", ops("Transpose", mask, perm=[1, 0]), axis2))
+    zero = zero_state(ops, layer, x)
+    carried = [*(states or [zero] * len(layer.roles)), *([zero] if layer.carries_output else [])]
+    *finals, outputs = ops.outputs(
         "Scan",
-        2,
-        zero_state(ops, layer, x) if h is None else h,
-        steps,
-        body=_body(layer, ops.constant("R", layer.recurrent_kernel)),
-        num_scan_inputs=1,
-        scan_input_directions=[int(layer.go_backwards)],
+        len(carried) + 1,
+        *carried,
+        *scanned,
+        body=_body(layer, Step(ops, layer)),
+        num_scan_inputs=len(scanned),
+        scan_input_directions=[int(layer.go_backwards)] * len(scanned),
     )
+    after = tuple(finals[: len(layer.roles)])
     if not layer.return_sequences:
-        return Lowered(final, final)
-    return Lowered(ops("Transpose", outputs, perm=[1, 0, 2]), final)
+        return Lowered(finals[-1] if layer.carries_output else after[0], after)
+    return Lowered(ops("Transpose", outputs, perm=[1, 0, 2]), after)
 
 
-def project(ops: Ops, layer: RecurrentLayer, x: ir.Value) -> ir.Value:
-    """The inputs' part of every step: x W + b, (batch, time, units)."""
-    product = ops("MatMul", x, ops.constant("W", layer.kernel))
-    if layer.bias is None:
-        return product
-    return ops("Add", product, ops.constant("b", layer.bias))
-
-
-def zero_state(ops: Ops, layer: RecurrentLayer, x: ir.Value) -> ir.Value:
-    """Zeros (batch, units) for the batch of x."""
-    batch = ops("Shape", x, start=0, end=1)
-    shape = ops("Concat", batch, ops.constant("units", np.array([layer.units])), axis=0)
-    zero = ir.tensor(np.zeros(1, np.float32))
-    return ops("ConstantOfShape", shape, value=zero)
-
-
-def _body(layer: RecurrentLayer, R: ir.Value) -> ir.Graph:
-    shape = ir.Shape([None, layer.units])
-    h, step = (
-        ir.Value(name=f"{layer.name}/{name}", type=FLOAT, shape=shape) for name in ("h", "x_t")
-    )
+def _body(layer: RecurrentLayer, step: Step) -> ir.Graph:
+    states = [_value(layer, role, layer.units) for role in layer.roles]
+    held = [_value(layer, "held", layer.units)] if layer.carries_output else []
+    x = _value(layer, "x_t", layer.kernel.shape[1])
+    mask = [_value(layer, "mask_t", 1, BOOL)] if layer.masked else []
     ops = Ops(f"{layer.name}/step")
-    new = AS_NODES[layer.activation](ops, ops("Gemm", h, R, step))
+    after, output = advance(ops, step, layer, x, states, *(mask or [None]), *(held or [None]))
     # ONNX Runtime's Scan is silently wrong when one value is both state and output.
-    output = ops("Identity", new)
-    for value in (new, output):
-        value.type, value.shape = FLOAT, shape
+    out = ops("Identity", output)
+    carried = [*after, output] if held else list(after)
+    for value in (*carried, out):
+        value.type, value.shape = FLOAT, ir.Shape([None, layer.units])
     return ir.Graph(
-        inputs=[h, step],
-        outputs=[new, output],
+        inputs=[*states, *held, x, *mask],
+        outputs=[*carried, out],
         nodes=ops.nodes,
         initializers=ops.initializers,
         name=f"{layer.name}_step",
     )
+
+
+def _value(layer: RecurrentLayer, name: str, width: int, kind: ir.TensorType = FLOAT) -> ir.Value:
+    return ir.Value(name=f"{layer.name}/{name}", type=kind, shape=ir.Shape([None, width]))

@@ -1,11 +1,12 @@
-"""SimpleRNN with every step written out, for a sequence of fixed length: no loop at all."""
+"""A layer with every step written out, for a sequence of fixed length: no loop at all."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.lowering.onnx_activations import AS_NODES
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops
-from rnn_deploy.lowering.onnx_scan import project
+from rnn_deploy.lowering.onnx_step import Step, advance, project, support_nodes, zero_state
 from rnn_deploy.spec import RecurrentLayer, Support
 
 MOST_STEPS = 512
@@ -13,8 +14,9 @@ MOST_STEPS = 512
 
 def support(layer: RecurrentLayer) -> Support:
     """Whether the steps can be written out: their number must be fixed, and not too large."""
-    if layer.activation not in AS_NODES:
-        return Support(False, f"no ONNX operators are known for '{layer.activation}'")
+    nodes = support_nodes(layer)
+    if not nodes.ok:
+        return nodes
     if layer.steps is None:
         return Support(False, "needs a fixed number of steps, and time is open; add --time N")
     if layer.steps > MOST_STEPS:
@@ -22,23 +24,32 @@ def support(layer: RecurrentLayer) -> Support:
     return Support(True, f"{layer.steps} steps, written out")
 
 
-def lower(ops: Ops, layer: RecurrentLayer, x: ir.Value, h: ir.Value | None) -> Lowered:
-    """x (batch, time, width) of `layer.steps` steps, h (batch, units) or None for zero."""
-    R = ops.constant("R", layer.recurrent_kernel)
-    projected = project(ops, layer, x)
+def lower(
+    ops: Ops,
+    layer: RecurrentLayer,
+    x: ir.Value,
+    states: Sequence[ir.Value] | None,
+    mask: ir.Value | None,
+) -> Lowered:
+    """x (batch, `layer.steps`, width), states (batch, units) each or None, mask (batch, steps)."""
+    step, projected = Step(ops, layer), project(ops, layer, x)
+    zero = zero_state(ops, layer, x)
+    states = tuple(states or [zero] * len(layer.roles))
+    output = zero if layer.carries_output else None
     outputs: list[ir.Value] = []
     for t in _order(layer):
-        step = ops("Gather", projected, ops.constant("t", np.array(t, np.int64)), axis=1)
-        # From zero, the first step's recurrent product is zero too.
-        before = step if h is None else ops("Gemm", h, R, step)
-        h = AS_NODES[layer.activation](ops, before)
-        outputs.append(h)
-    state = outputs[-1]
+        x_t = ops("Gather", projected, ops.constant("t", np.array(t, np.int64)), axis=1)
+        m_t = None
+        if mask is not None:
+            m_t = ops("Gather", mask, ops.constant("m", np.array([t], np.int64)), axis=1)
+        held = output if layer.carries_output else None
+        states, output = advance(ops, step, layer, x_t, states, m_t, held)
+        outputs.append(output)
     if not layer.return_sequences:
-        return Lowered(state, state)
+        return Lowered(outputs[-1], states)
     axis1 = ops.constant("axis1", np.array([1], np.int64))
     columns = [ops("Unsqueeze", output, axis1) for output in outputs]
-    return Lowered(ops("Concat", *columns, axis=1), state)
+    return Lowered(ops("Concat", *columns, axis=1), states)
 
 
 def _order(layer: RecurrentLayer) -> range:

@@ -1,12 +1,14 @@
-"""SimpleRNN for TFLite: one product for the inputs of all steps, then a WHILE of small steps.
+"""A layer for TFLite: one product for the inputs of all steps, then a WHILE of small steps.
 
 Written in TensorFlow operations that the converter turns into builtins with batch and time open.
-The buffer that holds the inputs' part of every step is overwritten by the outputs, step by step,
-so the loop carries one tensor. Batch is kept first outside, time first inside.
+Where the whole sequence is returned, the loop carries one buffer for it; a SimpleRNN writes its
+outputs over the inputs' part, which has their shape. Batch is first outside, time first inside.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from rnn_deploy.source.tensorflow import keras, tf
@@ -15,36 +17,143 @@ from rnn_deploy.spec import RecurrentLayer
 NAME = "loop"
 REASON = "builtin operators with batch and time open"
 
+States = list[Any]
 
-def lower(layer: RecurrentLayer, x: Any, h: Any | None) -> tuple[Any, Any]:
-    """x (batch, time, width), h (batch, units) or None for zero: the output, the final state."""
-    activation = keras.activations.get(layer.activation)
-    recurrent = tf.constant(layer.recurrent_kernel)
-    steps = tf.transpose(_project(layer, x), [1, 0, 2])  # (time, batch, units)
+
+def lower(
+    layer: RecurrentLayer, x: Any, states: Sequence[Any] | None, mask: Any | None
+) -> tuple[Any, States]:
+    """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time).
+
+    Returns the output and the final states.
+    """
+    scanned = [tf.transpose(_project(layer, x), [1, 0, 2])]  # (time, batch, gates * units)
+    if mask is not None:
+        scanned.append(tf.expand_dims(tf.transpose(mask, [1, 0]), -1))  # (time, batch, 1)
     if layer.go_backwards:
-        steps = tf.reverse(steps, [0])
-    if h is None:
-        h = tf.zeros([tf.shape(x)[0], layer.units])
-    length = tf.shape(steps)[0]
+        scanned = [tf.reverse(tensor, [0]) for tensor in scanned]
+    zero = tf.zeros([tf.shape(x)[0], layer.units])
+    carried = [*(states or [zero] * len(layer.roles)), *([zero] if layer.carries_output else [])]
+    run = _run_keeping_all if layer.return_sequences else _run_keeping_last
+    output, finals = run(layer, scanned, carried)
+    return output, finals[: len(layer.roles)]
 
-    def body(t: Any, state: Any, buffer: Any) -> tuple[Any, Any, Any]:
-        state = activation(tf.gather(buffer, t) + tf.matmul(state, recurrent))
-        place = tf.stack([t, 0, 0])
-        updated = gen_xla_ops.xla_dynamic_update_slice(buffer, state[None], place)
-        return t + 1, state, updated
 
-    state_shape, buffer_shape = [None, layer.units], [None, None, layer.units]
-    _, final, outputs = tf.while_loop(
-        lambda t, state, buffer: t < length,
-        body,
-        [tf.constant(0), h, steps],
-        shape_invariants=[tf.TensorShape(s) for s in ([], state_shape, buffer_shape)],
+def _advance(layer: RecurrentLayer) -> Callable[..., tuple[Any, States]]:
+    """A step that a mask may hold back: from what is carried to the output and what is carried."""
+    step = _STEPS[layer.cell](layer)
+
+    def advance(x: Any, mask: Any | None, carried: States) -> tuple[Any, States]:
+        states = carried[: len(layer.roles)]
+        new = step(x, *states)
+        if mask is None:
+            return new[0], new
+        after = [tf.where(mask, a, b) for a, b in zip(new, states, strict=True)]
+        if not layer.carries_output:
+            return after[0], after
+        before = tf.zeros_like(new[0]) if layer.zero_output_for_mask else carried[-1]
+        output = tf.where(mask, new[0], before)
+        return output, [*after, output]
+
+    return advance
+
+
+def _run_keeping_last(
+    layer: RecurrentLayer, scanned: States, carried: States
+) -> tuple[Any, States]:
+    advance, length = _advance(layer), tf.shape(scanned[0])[0]
+
+    def body(t: Any, *carried: Any) -> tuple[Any, ...]:
+        x, mask = _at(scanned, t)
+        return t + 1, *advance(x, mask, list(carried))[1]
+
+    _, *finals = tf.while_loop(
+        lambda t, *_: t < length, body, [tf.constant(0), *carried], _shapes(layer)
     )
-    if not layer.return_sequences:
-        return final, final
-    return tf.transpose(outputs, [1, 0, 2]), final
+    return finals[-1] if layer.carries_output else finals[0], finals
+
+
+def _run_keeping_all(layer: RecurrentLayer, scanned: States, carried: States) -> tuple[Any, States]:
+    advance, steps, length = _advance(layer), scanned[0], tf.shape(scanned[0])[0]
+    over_inputs = layer.cell == "simple_rnn"
+    buffer = steps if over_inputs else tf.zeros([length, tf.shape(steps)[1], layer.units])
+
+    def body(t: Any, buffer: Any, *carried: Any) -> tuple[Any, ...]:
+        x, mask = _at([buffer if over_inputs else steps, *scanned[1:]], t)
+        output, after = advance(x, mask, list(carried))
+        place = tf.stack([t, 0, 0])
+        buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, output[None], place)
+        return t + 1, buffer, *after
+
+    time, *of_carried = _shapes(layer)
+    _, outputs, *finals = tf.while_loop(
+        lambda t, *_: t < length,
+        body,
+        [tf.constant(0), buffer, *carried],
+        [time, tf.TensorShape([None, None, layer.units]), *of_carried],
+    )
+    return tf.transpose(outputs, [1, 0, 2]), finals
+
+
+def _at(scanned: States, t: Any) -> tuple[Any, Any | None]:
+    x, *mask = (tf.gather(tensor, t) for tensor in scanned)
+    return x, mask[0] if mask else None
+
+
+def _shapes(layer: RecurrentLayer) -> list[Any]:
+    count = len(layer.roles) + layer.carries_output
+    return [tf.TensorShape([]), *[tf.TensorShape([None, layer.units])] * count]
 
 
 def _project(layer: RecurrentLayer, x: Any) -> Any:
     product = tf.matmul(x, tf.constant(layer.kernel))
-    return product if layer.bias is None else product + tf.constant(layer.bias)
+    return product if layer.bias is None else product + tf.constant(np.atleast_2d(layer.bias)[0])
+
+
+def _activations(layer: RecurrentLayer) -> tuple[Any, Any]:
+    f, sigma = layer.activation, layer.recurrent_activation
+    return keras.activations.get(f), keras.activations.get(sigma)
+
+
+def _simple_rnn(layer: RecurrentLayer) -> Callable[..., States]:
+    f, _ = _activations(layer)
+    R = tf.constant(layer.recurrent_kernel)
+
+    def step(x: Any, h: Any) -> States:
+        return [f(x + tf.matmul(h, R))]
+
+    return step
+
+
+def _gru(layer: RecurrentLayer) -> Callable[..., States]:
+    f, sigma = _activations(layer)
+    units = layer.units
+    bias = np.zeros(3 * units, np.float32)
+    if layer.reset_after and layer.bias is not None:
+        bias = layer.bias[1]
+    R_zr, R_h = (tf.constant(part) for part in np.split(layer.recurrent_kernel, [2 * units], -1))
+    b_zr, b_h = (tf.constant(part) for part in np.split(bias, [2 * units]))
+
+    def step(x: Any, h: Any) -> States:
+        x_zr, x_h = tf.split(x, [2 * units, units], axis=-1)
+        z, r = tf.split(sigma(x_zr + (tf.matmul(h, R_zr) + b_zr)), 2, axis=-1)
+        recurrent = r * (tf.matmul(h, R_h) + b_h) if layer.reset_after else tf.matmul(r * h, R_h)
+        candidate = f(x_h + recurrent)
+        return [candidate + z * (h - candidate)]
+
+    return step
+
+
+def _lstm(layer: RecurrentLayer) -> Callable[..., States]:
+    f, sigma = _activations(layer)
+    R = tf.constant(layer.recurrent_kernel)
+
+    def step(x: Any, h: Any, c: Any) -> States:
+        i, forget, g, o = tf.split(x + tf.matmul(h, R), 4, axis=-1)
+        c = sigma(forget) * c + sigma(i) * f(g)
+        return [sigma(o) * f(c), c]
+
+    return step
+
+
+_STEPS = {"simple_rnn": _simple_rnn, "gru": _gru, "lstm": _lstm}

@@ -20,6 +20,7 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support
 # (batch, time): one sequence and several, one step and several, more sequences than steps
 SHAPES = ((1, 1), (1, 7), (3, 5), (4, 3), (2, 16))
 STATE_SHAPES = ((1, 1), (3, 6))
+SAMPLES = "samples"
 SAME = 1e-9
 
 
@@ -43,13 +44,27 @@ def make_cases(
     stream: EntryPoint | None,
     samples: Mapping[str, Array] | None,
     seed: int,
+    *,
+    every_length: bool = True,
 ) -> list[Case]:
-    """Golden vectors for the entry points: seeded ones, and one of `samples` where given."""
+    """Golden vectors for the entry points: seeded ones, and one of `samples` where given.
+
+    InputError when the model does not take them; without `every_length` only when it takes none
+    (a convolution before the recurrence needs more than one step).
+    """
     rng = np.random.default_rng(seed)
-    return [
-        _case(references, name, feeds, sequence, stream, rng)
-        for name, feeds in _feeds(sequence, stream, samples, rng)
-    ]
+    cases: list[Case] = []
+    refusal: InputError | None = None
+    for name, feeds in _feeds(sequence, stream, samples, rng):
+        try:
+            cases.append(_case(references, name, feeds, sequence, stream, rng))
+        except InputError as error:
+            refusal = error
+            if every_length or name == SAMPLES:
+                raise
+    if refusal is not None and not cases:
+        raise refusal
+    return cases
 
 
 def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Support:
@@ -59,7 +74,11 @@ def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Sup
         if len(case.chunks) < 2:
             continue
         whole = case.oracle
-        pieces = run_in_chunks(oracle, stream, case.feeds, case.chunks)
+        try:
+            pieces = run_in_chunks(oracle, stream, case.feeds, case.chunks)
+        except InputError:
+            lengths = ", ".join(map(str, case.chunks))
+            return Support(False, f"the model does not run chunks of {lengths} steps")
         for name, value in pieces.items():
             if not _same(value, whole[name]):
                 return Support(False, f"'{name}' of a whole differs from that of its chunks")
@@ -90,7 +109,7 @@ def _feeds(
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, dict[str, Array]]]:
     if samples is not None:
-        yield "samples", dict(samples)
+        yield SAMPLES, dict(samples)
     drawable = samples is None or all(_drawable(t.dtype, t.below) for t in sequence.inputs)
     if not drawable:
         return

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from rnn_deploy.source.per_step import all_steps_at_once
 from rnn_deploy.source.tensorflow import keras
 
 _LOCK = threading.RLock()
@@ -41,11 +42,21 @@ class Call:
         A stateful layer's own variables are neither read nor written. Steps are not written out
         even where the layer says so: the sums are the same, and the length may be open.
         """
+        nested = None if initial_state is None else self._by_cell(initial_state)
         with _set(self.layer, return_state=True, stateful=False, unroll=False):
             output, *states = self._original(
-                self.layer, self.sequences, initial_state=initial_state, mask=self.mask
+                self.layer, self.sequences, initial_state=nested, mask=self.mask
             )
-        return output, states
+        return output, list(keras.tree.flatten(states))
+
+    def _by_cell(self, states: list[Any]) -> list[Any]:
+        """Flat states as Keras wants them: a list for each cell where there is a list of cells."""
+        cells = getattr(self.layer.cell, "cells", None)
+        if cells is None:
+            return states
+        remaining = iter(states)
+        counts = (len(keras.tree.flatten(cell.state_size)) for cell in cells)
+        return [[next(remaining) for _ in range(count)] for count in counts]
 
 
 Handler = Callable[[Call], tuple[Any, list[Any]]]
@@ -70,7 +81,7 @@ def intercepting(handler: Handler) -> Iterator[None]:
         output, states = handler(Call(name, self, sequences, given, mask, original))
         return (output, *states) if self.return_state else output
 
-    with _LOCK, _plain_errors():
+    with _LOCK, _plain_errors(), all_steps_at_once():
         keras.layers.RNN.call = call
         try:
             yield

@@ -13,7 +13,7 @@ from rnn_deploy.cells import ACTIVATIONS
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.source.intercept import Call
 from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.spec import RecurrentLayer
+from rnn_deploy.spec import RecurrentLayer, Stack
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,20 @@ class Refusal:
         return f"layer '{self.layer}': {self.reason}; {self.advice}"
 
 
-TAKEN_LAYERS = (keras.layers.SimpleRNN, keras.layers.RNN)
-TAKEN_CELLS = {keras.layers.SimpleRNNCell: "simple_rnn"}
-_SO_FAR = "SimpleRNN and RNN(SimpleRNNCell) are exported so far"
+TAKEN_LAYERS = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM, keras.layers.RNN)
+TAKEN_CELLS = {
+    keras.layers.SimpleRNNCell: "simple_rnn",
+    keras.layers.GRUCell: "gru",
+    keras.layers.LSTMCell: "lstm",
+}
+_SO_FAR = "SimpleRNN, GRU, LSTM, and RNN over their cells are exported so far"
 
 
 def refusals_of(model: Any) -> list[Refusal]:
     """Everything about the model's layers that stands in the way, all of it at once."""
     layers = [layer for layer in model._flatten_layers() if layer is not model]
-    found = (_refusal_of(layer) for layer in layers)
+    cells = {id(c) for rnn in layers if isinstance(rnn, keras.layers.RNN) for c in cells_of(rnn)}
+    found = (_refusal_of(layer) for layer in layers if id(layer) not in cells)
     return [refusal for refusal in found if refusal is not None]
 
 
@@ -48,25 +53,40 @@ def refuse(model: Any, refusals: list[Refusal]) -> None:
         )
 
 
-def read(call: Call) -> RecurrentLayer:
-    """Read the layer of one call; UnsupportedModelError for a mask or a foreign activation."""
-    cell = call.layer.cell
-    if call.mask is not None:
-        reason = Refusal(call.name, "receives a mask", "masks are not exported so far")
-        raise UnsupportedModelError(str(reason))
-    return RecurrentLayer(
-        name=call.name,
-        cell=TAKEN_CELLS[type(cell)],
-        units=int(cell.units),
-        kernel=_value(cell.kernel),
-        recurrent_kernel=_value(cell.recurrent_kernel),
-        bias=None if cell.bias is None else _value(cell.bias),
-        activation=activation_name(cell.activation) or "",
-        go_backwards=bool(call.layer.go_backwards),
-        return_sequences=bool(call.layer.return_sequences),
-        steps=call.sequences.shape[1],
-        initial_state=call.initial_state is not None,
+def read(call: Call) -> Stack:
+    """Read the layer of one call, a layer for each of its cells.
+
+    Over a list of cells only the first one runs backwards, and each but the last hands on its
+    whole sequence: the list is a stack of layers.
+    """
+    cells = cells_of(call.layer)
+    last = len(cells) - 1
+    return tuple(
+        RecurrentLayer(
+            name=call.name if last == 0 else f"{call.name}_cell{index}",
+            cell=TAKEN_CELLS[type(cell)],
+            units=int(cell.units),
+            kernel=_value(cell.kernel),
+            recurrent_kernel=_value(cell.recurrent_kernel),
+            bias=_value(cell.bias) if cell.use_bias else None,
+            activation=activation_name(cell.activation) or "",
+            go_backwards=bool(call.layer.go_backwards) and index == 0,
+            return_sequences=bool(call.layer.return_sequences) or index < last,
+            steps=call.sequences.shape[1],
+            initial_state=call.initial_state is not None,
+            recurrent_activation=activation_name(getattr(cell, "recurrent_activation", None)) or "",
+            reset_after=bool(getattr(cell, "reset_after", False)),
+            masked=call.mask is not None,
+            zero_output_for_mask=bool(call.layer.zero_output_for_mask) and index == last,
+        )
+        for index, cell in enumerate(cells)
     )
+
+
+def cells_of(layer: Any) -> list[Any]:
+    """The cells an RNN layer runs, first to last."""
+    stacked = type(layer.cell) is keras.layers.StackedRNNCells
+    return list(layer.cell.cells) if stacked else [layer.cell]
 
 
 def activation_name(activation: Any) -> str | None:
@@ -78,11 +98,11 @@ def activation_name(activation: Any) -> str | None:
 
 def _refusal_of(layer: Any) -> Refusal | None:
     kind = type(layer).__name__
-    if isinstance(layer, keras.layers.TimeDistributed):
+    if isinstance(layer, keras.layers.TimeDistributed) and _holds_recurrence(layer.layer):
         return Refusal(
             layer.name,
-            "is TimeDistributed, which Keras itself miscomputes with an open batch and time",
-            "apply the inner layer directly (Dense works on every step by itself)",
+            "is TimeDistributed over a recurrent layer, whose states would be one for each step",
+            "give it to the model as a sequence of its own",
         )
     if isinstance(layer, keras.layers.RNN):
         return _refusal_of_recurrent(layer, kind)
@@ -98,21 +118,28 @@ def _refusal_of(layer: Any) -> Refusal | None:
 
 
 def _refusal_of_recurrent(layer: Any, kind: str) -> Refusal | None:
-    cell = layer.cell
-    if type(layer) not in TAKEN_LAYERS or type(cell) not in TAKEN_CELLS:
-        over = "" if type(layer) is not keras.layers.RNN else f" over {type(cell).__name__}"
+    cells = cells_of(layer)
+    foreign = [type(cell).__name__ for cell in cells if type(cell) not in TAKEN_CELLS]
+    if type(layer) not in TAKEN_LAYERS or foreign:
+        over = f" over {', '.join(foreign)}" if type(layer) is keras.layers.RNN else ""
         return Refusal(layer.name, f"is {kind}{over}", _SO_FAR)
     if not layer.built:
         return Refusal(layer.name, "has no weights yet", "call the model once before exporting")
-    if activation_name(cell.activation) is None:
-        name = getattr(cell.activation, "__name__", type(cell.activation).__name__)
-        known = ", ".join(ACTIVATIONS)
-        return Refusal(layer.name, f"has the activation '{name}'", f"known are {known}")
+    for cell in cells:
+        for activation in (cell.activation, getattr(cell, "recurrent_activation", None)):
+            if activation_name(activation) is None:
+                name = getattr(activation, "__name__", type(activation).__name__)
+                known = ", ".join(ACTIVATIONS)
+                return Refusal(layer.name, f"has the activation '{name}'", f"known are {known}")
     return None
 
 
 def _is_keras_own(layer: Any) -> bool:
     return type(layer).__module__.partition(".")[0] == "keras"
+
+
+def _holds_recurrence(layer: Any) -> bool:
+    return any(isinstance(inner, keras.layers.RNN) for inner in layer._flatten_layers())
 
 
 def _looks_recurrent(layer: Any) -> bool:

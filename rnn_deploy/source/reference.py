@@ -10,10 +10,19 @@ from typing import Any
 
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.source.intercept import Call, computing_in, intercepting, unused
+from rnn_deploy.source.reading import read
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import tensorflow_spec
-from rnn_deploy.spec import Array, EntryPoint, RecurrentLayer, StateSpec, TensorSpec
+from rnn_deploy.spec import (
+    Array,
+    EntryPoint,
+    RecurrentLayer,
+    StateKey,
+    StateSpec,
+    TensorSpec,
+    state_keys,
+)
 
 FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
 
@@ -58,18 +67,21 @@ class Reference:
     def _call(self, *tensors: Any) -> list[Any]:
         states, count = self.entry.states, len(self.entry.inputs)
         inputs, initial = tensors[:count], tensors[count:]
-        given = {state.layer: value for state, value in zip(states, initial, strict=True)}
-        finals: dict[str, Any] = {}
+        given = dict(zip((state.key for state in states), initial, strict=True))
+        finals: dict[StateKey, Any] = {}
 
         def observe(call: Call) -> tuple[Any, list[Any]]:
-            initial_state = [given[call.name]] if call.name in given else call.initial_state
-            output, states = call.proceed(initial_state)
-            finals[call.name] = states[0]
-            return output, states
+            keys = state_keys(read(call))
+            free = [given[key] for key in keys if key in given]
+            output, after = call.proceed(call.initial_state or free or None)
+            if free and call.mask is not None:
+                output = _continued(call, output, free)
+            finals.update(zip(keys, after, strict=True))
+            return output, after
 
         with computing_in(self._model, self.dtype), intercepting(observe):
             outputs = call_flat(self._model, inputs)
-        return [*outputs, *(finals[state.layer] for state in states)]
+        return [*outputs, *(finals[state.key] for state in states)]
 
     def _specs(self) -> list[tf.TensorSpec]:
         states = (tensorflow_spec(state.tensor) for state in self.entry.states)
@@ -94,9 +106,28 @@ def states_of(
     used = set(taken)
     states = []
     for layer in layers:
-        if not layer.initial_state:
-            enters, leaves = (unused(name, used) for name in layer.state_names)
+        for role in () if layer.initial_state else layer.roles:
+            names = (f"{layer.name}_{role}_in", f"{layer.name}_{role}_out")
+            enters, leaves = (unused(name, used) for name in names)
             used |= {enters, leaves}
             tensor = TensorSpec(enters, (batch, layer.units), "float32")
-            states.append(StateSpec(tensor, leaves, layer.name, "h"))
+            states.append(StateSpec(tensor, leaves, layer.name, role))
     return tuple(states)
+
+
+def _continued(call: Call, output: Any, states: list[Any]) -> Any:
+    """The output of a stream: before the first step that counts, it repeats what came before.
+
+    Keras begins with zero there, not knowing the output before; in a stream it is the state h of
+    the last cell.
+    """
+    layer = call.layer
+    if layer.zero_output_for_mask:
+        return output
+    before = states[-len(read(call)[-1].roles)]
+    mask = tf.cast(call.mask, tf.int32)
+    if not layer.return_sequences:
+        return tf.where(tf.reduce_any(call.mask, axis=1)[:, None], output, before)
+    in_order = tf.reverse(mask, [1]) if layer.go_backwards else mask
+    seen = tf.cumsum(in_order, axis=1) > 0
+    return tf.where(seen[:, :, None], output, before[:, None])

@@ -15,7 +15,20 @@ def draw(
 
     InputError for an integer input that reaches no Embedding: its range cannot be known.
     """
-    return {tensor.name: _value(tensor, sizes, rng) for tensor in tensors}
+    return {tensor.name: _padded(tensor, _value(tensor, sizes, rng), rng) for tensor in tensors}
+
+
+def _padded(tensor: TensorSpec, value: Array, rng: np.random.Generator) -> Array:
+    """Steps of padding in the ways they occur: none, right, left, holes, everything."""
+    if tensor.padding is None or value.ndim < 2:
+        return value
+    batch, time = value.shape[:2]
+    places = np.arange(time)
+    for row, way in enumerate(rng.permuted(np.arange(max(batch, 5)) % 5)[:batch]):
+        cut = rng.integers(0, time + 1)
+        patterns = (places < 0, places >= cut, places < cut, rng.random(time) < 0.4, places >= 0)
+        value[row, patterns[way]] = tensor.padding
+    return value
 
 
 def _value(tensor: TensorSpec, sizes: Mapping[str, int], rng: np.random.Generator) -> Array:

@@ -8,7 +8,7 @@ never enter the graph. While tracing:
 - every layer computes in float32;
 - products of a sequence with a matrix stay one product (Keras writes them as a reshape, a
   product and a reshape);
-- token inputs are recognised where they reach an Embedding, with the vocabulary's size.
+- inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ from rnn_deploy.source.intercept import Call, Handler, computing_in, interceptin
 from rnn_deploy.source.reading import read
 from rnn_deploy.source.signature import Signature, call_flat
 from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.spec import Dim, RecurrentLayer, TensorSpec
+from rnn_deploy.spec import Dim, RecurrentLayer, Stack, TensorSpec
 
 MARKER = "rnn_deploy"
 # Sizes no model has by itself, by which a symbol is known again in an output's shape.
@@ -31,18 +31,31 @@ _PROBES = (1009, 2003, 3001, 4001, 5003, 6007, 7001, 8009, 9001)
 
 
 @dataclass(frozen=True)
+class InputFacts:
+    """What an input's values mean: ids below a vocabulary's size, a value that masks a step."""
+
+    below: int | None = None
+    padding: float | None = None
+
+
+@dataclass(frozen=True)
 class Trace:
     """A traced model.
 
     graph: a frozen ConcreteFunction, inputs and outputs in the signature's order.
-    layers: the recurrent calls, in order; a marker's token ends in its index here.
-    vocabularies: for inputs that reach an Embedding, its number of rows.
+    stacks: the recurrent calls, in order; a marker's token ends in its index here.
+    facts: what was noted of inputs on their way: vocabulary and padding.
     """
 
     signature: Signature
     graph: Any
-    layers: tuple[RecurrentLayer, ...]
-    vocabularies: Mapping[str, int]
+    stacks: tuple[Stack, ...]
+    facts: Mapping[str, InputFacts]
+
+    @property
+    def layers(self) -> tuple[RecurrentLayer, ...]:
+        """Every recurrent layer, those of a list of cells one by one."""
+        return tuple(layer for stack in self.stacks for layer in stack)
 
     @property
     def output_shapes(self) -> list[list[int | None]]:
@@ -51,18 +64,19 @@ class Trace:
 
 def trace_markers(model: Any, signature: Signature) -> Trace:
     """Trace `model` with markers in place of its recurrent loops."""
-    vocabularies: dict[str, int] = {}
-    layers: list[RecurrentLayer] = []
-    with _noting_vocabularies(vocabularies):
-        traced = _traced_markers(model, signature, layers)
+    facts: dict[str, InputFacts] = {}
+    stacks: list[Stack] = []
+    with _noting(facts):
+        traced = _traced_markers(model, signature, stacks)
     graph = convert_variables_to_constants_v2(traced)
-    return Trace(signature, graph, tuple(layers), vocabularies)
+    return Trace(signature, graph, tuple(stacks), facts)
 
 
-def with_vocabularies(signature: Signature, trace: Trace) -> Signature:
-    """The signature with the vocabularies that the trace met."""
-    inputs = (replace(t, below=trace.vocabularies.get(t.name)) for t in signature.inputs)
-    return replace(signature, inputs=tuple(inputs))
+def with_facts(signature: Signature, trace: Trace) -> Signature:
+    """The signature with the vocabularies and paddings that the trace met."""
+    facts = ((t, trace.facts.get(t.name, InputFacts())) for t in signature.inputs)
+    inputs = tuple(replace(t, below=f.below, padding=f.padding) for t, f in facts)
+    return replace(signature, inputs=inputs)
 
 
 def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
@@ -105,20 +119,24 @@ def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
     return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
 
 
-def _traced_markers(model: Any, signature: Signature, layers: list[RecurrentLayer]) -> Any:
+def _traced_markers(model: Any, signature: Signature, stacks: list[Stack]) -> Any:
     def mark(call: Call) -> tuple[Any, list[Any]]:
-        layer = read(call)
-        layers.append(layer)
-        tensors = [call.sequences, *(call.initial_state or ())]
+        stack = read(call)
+        stacks.append(stack)
+        if call.mask is not None:  # their lengths are one
+            call.sequences.shape[:2].assert_is_compatible_with(call.mask.shape)
+        units = [layer.units for layer in stack for _ in layer.roles]
+        tensors = [tf.cast(t, tf.float32) for t in (call.sequences, *(call.initial_state or ()))]
         outputs = tf.raw_ops.PyFuncStateless(
-            input=[tf.cast(tensor, tf.float32) for tensor in tensors],
-            token=f"{MARKER}:{len(layers) - 1}",
-            Tout=[tf.float32, tf.float32],
+            input=tensors if call.mask is None else [*tensors, tf.cast(call.mask, tf.bool)],
+            token=f"{MARKER}:{len(stacks) - 1}",
+            Tout=[tf.float32] * (1 + len(units)),
         )
         batch, time = call.sequences.shape[0], call.sequences.shape[1]
-        shape = [batch, time, layer.units] if layer.return_sequences else [batch, layer.units]
-        state = tf.ensure_shape(outputs[1], [batch, layer.units])
-        return tf.ensure_shape(outputs[0], shape), [state]
+        last = stack[-1]
+        shape = [batch, time, last.units] if last.return_sequences else [batch, last.units]
+        finals = [tf.ensure_shape(o, [batch, n]) for o, n in zip(outputs[1:], units, strict=True)]
+        return tf.ensure_shape(outputs[0], shape), finals
 
     specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
     return _traced(model, mark, lambda *tensors: call_flat(model, tensors), specs)
@@ -172,19 +190,37 @@ def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _noting_vocabularies(found: dict[str, int]) -> Iterator[None]:
-    original = keras.layers.Embedding.call
+def _noting(found: dict[str, InputFacts]) -> Iterator[None]:
+    embed, mask = keras.layers.Embedding.call, keras.layers.Masking.call
 
-    def call(self: Any, inputs: Any) -> Any:
-        source = inputs.op
-        while source.type in ("Cast", "Identity"):
-            source = source.inputs[0].op
-        if source.type == "Placeholder":
-            found[source.name] = min(int(self.input_dim), found.get(source.name, self.input_dim))
-        return original(self, inputs)
+    def embedding(self: Any, inputs: Any) -> Any:
+        name = _input_behind(inputs)
+        if name is not None:
+            known = found.get(name, InputFacts())
+            below = min(int(self.input_dim), known.below or self.input_dim)
+            found[name] = InputFacts(below, 0.0 if self.mask_zero else known.padding)
+        return embed(self, inputs)
 
-    with _replaced(keras.layers.Embedding, "call", call):
+    def masking(self: Any, inputs: Any) -> Any:
+        name = _input_behind(inputs)
+        if name is not None:
+            known = found.get(name, InputFacts())
+            found[name] = replace(known, padding=float(self.mask_value))
+        return mask(self, inputs)
+
+    with (
+        _replaced(keras.layers.Embedding, "call", embedding),
+        _replaced(keras.layers.Masking, "call", masking),
+    ):
         yield
+
+
+def _input_behind(tensor: Any) -> str | None:
+    """The name of the model's input that `tensor` is, None if it is none."""
+    source = tensor.op
+    while source.type in ("Cast", "Identity"):
+        source = source.inputs[0].op
+    return str(source.name) if source.type == "Placeholder" else None
 
 
 @contextmanager

@@ -460,16 +460,24 @@ def test_a_reference_that_disturbs_the_model_is_noticed(small_keras, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=InputError,
-    reason="golden cases of one step are run although the model needs two steps at least",
-)
 def test_a_model_that_needs_two_steps_at_least_is_exported(tmp_path):
     x = _x()
     y = layers.SimpleRNN(4, return_sequences=True, name="rnn")(x)
     model = randomised(keras.Model(x, layers.MaxPooling1D(2)(y)))
-    assert verify(export(model, tmp_path / "b", ExportOptions(("onnx",)))).passed
+    bundle = export(model, tmp_path / "b", ExportOptions(("onnx",)))
+    assert verify(bundle).passed
+    lengths = {case.feeds["x"].shape[1] for case in read_cases(bundle.root / "golden.npz")}
+    assert lengths == {3, 5, 6, 7, 16}
+    assert not bundle.manifest.entry("stream").chunked.ok
+
+
+def test_samples_the_model_does_not_take_are_refused(tmp_path):
+    x = _x()
+    y = layers.SimpleRNN(4, return_sequences=True, name="rnn")(x)
+    model = randomised(keras.Model(x, layers.MaxPooling1D(2)(y)))
+    options = ExportOptions(("onnx",), samples={"x": np.ones((1, 1, 3), np.float32)})
+    with pytest.raises(InputError, match="TensorFlow cannot run the model on these inputs"):
+        export(model, tmp_path / "b", options)
 
 
 def test_a_layer_nothing_depends_on_is_named_in_the_refusal(tmp_path):

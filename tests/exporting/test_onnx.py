@@ -33,10 +33,10 @@ def artifacts(model, lowering="auto", time=None):
     plan = plan_of(model, ExportOptions(lowering=lowering, time=time))
     found = {}
     for traced in plan.traced:
-        read, entry = traced.trace.layers, traced.entry
-        choices = [choose(layer, requested=lowering, entry=entry.name) for layer in read]
-        converted = exporting.convert(traced.trace)
-        assembled = exporting.assemble(converted, read, choices, entry, "test")
+        trace, entry = traced.trace, traced.entry
+        choices = [choose(layer, requested=lowering, entry=entry.name) for layer in trace.layers]
+        converted = exporting.convert(trace)
+        assembled = exporting.assemble(converted, trace.stacks, choices, entry, "test")
         found[entry.name] = (entry, ir.to_proto(assembled))
     return found
 

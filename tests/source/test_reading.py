@@ -38,7 +38,31 @@ def test_a_layer_is_read_whole():
     assert facts == ("rnn", "simple_rnn", 4, 3, "relu")
     assert (read.go_backwards, read.return_sequences, read.steps) == (True, True, 6)
     assert read.initial_state is False
-    assert read.state_names == ("rnn_h_in", "rnn_h_out")
+    assert read.roles == ("h",)
+    assert (read.masked, read.zero_output_for_mask) == (False, False)
+
+
+def test_a_gated_layer_is_read_whole():
+    options = {"recurrent_activation": "hard_sigmoid", "return_sequences": True}
+    gru = layers.GRU(4, reset_after=False, name="gru", **options)
+    lstm = layers.LSTM(5, use_bias=False, name="lstm", **options)
+    first, second = read_layers(model_of(gru, lstm))
+    assert [np.array_equal(a, b) for a, b in zip(
+        (first.kernel, first.recurrent_kernel, first.bias), gru.get_weights(), strict=True
+    )] == [True] * 3  # fmt: skip
+    assert (first.cell, first.recurrent_activation, first.reset_after) == (
+        "gru", "hard_sigmoid", False,
+    )  # fmt: skip
+    assert (second.cell, second.bias, second.roles) == ("lstm", None, ("h", "c"))
+
+
+def test_a_list_of_cells_is_read_as_a_stack_of_layers():
+    cells = [layers.LSTMCell(4), layers.SimpleRNNCell(3)]
+    read = read_layers(model_of(layers.RNN(cells, go_backwards=True, name="rnn")))
+    assert [layer.name for layer in read] == ["rnn_cell0", "rnn_cell1"]
+    assert [layer.go_backwards for layer in read] == [True, False]
+    assert [layer.return_sequences for layer in read] == [True, False]
+    assert np.array_equal(read[1].kernel, cells[1].get_weights()[0])
 
 
 def test_a_cell_in_rnn_is_read_like_the_layer():
@@ -87,14 +111,15 @@ class OwnSimpleCell(layers.SimpleRNNCell):
 
 
 REFUSED = {
-    "gru": (lambda: layers.GRU(3, name="l"), "layer 'l': is GRU;"),
-    "lstm": (lambda: layers.LSTM(3, name="l"), "layer 'l': is LSTM;"),
     "conv": (
         lambda: keras.Sequential([layers.Reshape((-1, 3, 1)), layers.ConvLSTM1D(2, 2, name="l")]),
         "layer 'l': is ConvLSTM1D",
     ),
     "time distributed": (
-        lambda: layers.TimeDistributed(layers.Dense(2), name="l"), "layer 'l': is TimeDistributed",
+        lambda: keras.Sequential([
+            layers.Reshape((-1, 1, 3)), layers.TimeDistributed(layers.GRU(2), name="l"),
+        ]),
+        "layer 'l': is TimeDistributed over a recurrent layer",
     ),
     "own cell": (lambda: layers.RNN(OwnCell(), name="l"), "layer 'l': is RNN over OwnCell;"),
     "own layer": (lambda: OwnRnn(3, name="l"), "layer 'l': is OwnRnn;"),
@@ -102,8 +127,8 @@ REFUSED = {
         lambda: layers.RNN(OwnSimpleCell(3), name="l"), "layer 'l': is RNN over OwnSimpleCell;",
     ),
     "stacked cells": (
-        lambda: layers.RNN([layers.SimpleRNNCell(2), layers.SimpleRNNCell(3)], name="l"),
-        "layer 'l': is RNN over StackedRNNCells;",
+        lambda: layers.RNN([layers.SimpleRNNCell(3), OwnCell()], name="l"),
+        "layer 'l': is RNN over OwnCell;",
     ),
     "own activation": (
         lambda: layers.SimpleRNN(3, activation=keras.ops.sin, name="l"),
@@ -116,14 +141,18 @@ REFUSED = {
         lambda: layers.SimpleRNN(3, activation=layers.LeakyReLU(), name="l"),
         "has the activation 'LeakyReLU'",
     ),
-    "bidirectional gru": (
-        lambda: layers.Bidirectional(layers.GRU(3, name="l")), "layer 'forward_l': is GRU;",
+    "gates": (
+        lambda: layers.GRU(3, recurrent_activation="gelu", name="l"), "has the activation 'gelu'",
+    ),
+    "bidirectional": (
+        lambda: layers.Bidirectional(layers.LSTM(3, activation="gelu", name="l")),
+        "layer 'forward_l': has the activation 'gelu'",
     ),
     "float64": (
         lambda: layers.Dense(3, dtype="float64", name="l"), "layer 'l': has float64 weights",
     ),
     "nested": (
-        lambda: keras.Sequential([layers.LSTM(3, name="deep")]), "layer 'deep': is LSTM;",
+        lambda: keras.Sequential([OwnRnn(3, name="deep")]), "layer 'deep': is OwnRnn;",
     ),
 }  # fmt: skip
 
@@ -140,10 +169,10 @@ def test_what_cannot_be_exported_exactly_is_refused(what):
 
 def test_every_reason_is_given_at_once():
     model = model_of(
-        layers.TimeDistributed(layers.Dense(3), name="a"),
-        layers.GRU(3, return_sequences=True, name="b"),
+        layers.GRU(3, return_sequences=True, recurrent_activation="gelu", name="a"),
+        OwnRnn(3, return_sequences=True, name="b"),
         layers.SimpleRNN(3, return_sequences=True, name="fine"),
-        layers.LSTM(3, return_sequences=True, name="c"),
+        layers.RNN(OwnCell(), return_sequences=True, name="c"),
         layers.SimpleRNN(3, activation="gelu", name="d"),
         layers.Dense(3, dtype="float64", name="e"),
     )
@@ -161,43 +190,22 @@ def test_a_model_of_known_layers_has_no_reason_against_it():
     refuse(model, [])
 
 
-def masked(*extra):
+def masked(*stack):
     x = keras.Input((None, 3), name="x")
     y = layers.Masking()(x)
-    for layer in extra or (layers.SimpleRNN(4, name="a"),):
+    for layer in stack:
         y = layer(y)
     return keras.Model(x, y, name="mine")
 
 
-def masked_tokens():
-    ids = keras.Input((None,), dtype="int32", name="ids")
-    y = layers.Embedding(7, 3, mask_zero=True)(ids)
-    return keras.Model(ids, layers.SimpleRNN(4, name="a")(y), name="mine")
+def test_a_mask_is_read_where_a_layer_receives_one():
+    options = {"return_sequences": True, "zero_output_for_mask": True}
+    model = masked(layers.LSTM(4, **options), layers.GRU(3))
+    facts = [(r.masked, r.zero_output_for_mask, r.carries_output) for r in read_layers(model)]
+    assert facts == [(True, True, True), (True, False, False)]
 
 
-def mask_given():
-    x, mask = keras.Input((None, 3), name="x"), keras.Input((None,), dtype="bool", name="m")
-    return keras.Model([x, mask], layers.SimpleRNN(4, name="a")(x, mask=mask), name="mine")
-
-
-@pytest.mark.parametrize("build", [masked, masked_tokens, mask_given])
-def test_a_mask_is_refused_and_named_in_one_line(build):
-    with pytest.raises(UnsupportedModelError, match="layer 'a': receives a mask") as raised:
-        read_layers(build())
-    assert "\n" not in str(raised.value)
-    assert "\x1b" not in str(raised.value)
-
-
-def test_a_mask_no_recurrent_layer_receives_is_no_reason():
+def test_a_mask_that_ends_before_a_recurrent_layer_is_none():
     pooled = (layers.GlobalAveragePooling1D(), layers.RepeatVector(4))
     (read,) = read_layers(masked(*pooled, layers.SimpleRNN(4, name="rnn")))
-    assert read.name == "rnn"
-
-
-@pytest.mark.xfail(
-    strict=True, reason="masks are met while tracing, one at a time, after every other reason"
-)
-def test_masks_are_given_together_with_the_other_reasons():
-    model = masked(layers.SimpleRNN(4, return_sequences=True, name="a"), layers.GRU(4, name="b"))
-    with pytest.raises(UnsupportedModelError, match=r"'a': receives a mask.*'b': is GRU"):
-        read_layers(model)
+    assert (read.name, read.masked) == ("rnn", False)

@@ -9,10 +9,11 @@ from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.source.signature import signature_of
 from rnn_deploy.source.tracing import (
     MARKER,
+    InputFacts,
     lengths_are_tied,
     output_specs,
     trace_markers,
-    with_vocabularies,
+    with_facts,
 )
 from tests.conftest import randomised, small_model, token_model
 
@@ -53,9 +54,10 @@ def test_tracing_leaves_tensorflow_and_keras_as_they_were():
     model = small_model()
     before = (tf.tensordot, layers.RNN.call, layers.Embedding.call, model.dtype_policy)
     trace_markers(model, signature_of(model))
-    masked = keras.Sequential([keras.Input((None, 3)), layers.Masking(), layers.SimpleRNN(2)])
-    with pytest.raises(UnsupportedModelError, match="receives a mask"):
-        trace_markers(masked, signature_of(masked))
+    x = keras.Input((None, 3), name="x")
+    odd = keras.Model(x, layers.SimpleRNN(2, name="schön")(layers.Masking()(x)))
+    with pytest.raises(UnsupportedModelError, match="cannot be traced"):
+        trace_markers(odd, signature_of(odd))
     assert (tf.tensordot, layers.RNN.call, layers.Embedding.call, model.dtype_policy) == before
 
 
@@ -66,14 +68,31 @@ def test_tokens_are_known_by_the_embedding_they_reach(dtype):
     model = keras.Model(ids, layers.SimpleRNN(4)(wide + narrow))
     signature = signature_of(model)
     trace = trace_markers(model, signature)
-    assert dict(trace.vocabularies) == {"ids": 7}
-    assert with_vocabularies(signature, trace).inputs[0].below == 7
+    assert dict(trace.facts) == {"ids": InputFacts(below=7)}
+    assert with_facts(signature, trace).inputs[0].below == 7
+
+
+@pytest.mark.parametrize(
+    ("layer", "dtype", "padding"),
+    [
+        (lambda: layers.Masking(-1.5), "float32", -1.5),
+        (lambda: layers.Embedding(9, 3, mask_zero=True), "int32", 0.0),
+        (lambda: layers.Embedding(9, 3), "int32", None),
+    ],
+)
+def test_padding_is_known_by_the_layer_that_makes_the_mask(layer, dtype, padding):
+    x = keras.Input((None, 3) if dtype == "float32" else (None,), dtype=dtype, name="x")
+    model = keras.Model(x, layers.SimpleRNN(4)(layer()(x)))
+    signature = signature_of(model)
+    trace = trace_markers(model, signature)
+    assert with_facts(signature, trace).inputs[0].padding == padding
+    assert trace.layers[0].masked == (padding is not None)
 
 
 def test_tokens_that_are_shifted_first_are_not_taken_for_ids():
     ids = keras.Input((None,), dtype="int32", name="ids")
     model = keras.Model(ids, layers.SimpleRNN(4)(layers.Embedding(9, 3)(ids + 1)))
-    assert not trace_markers(model, signature_of(model)).vocabularies
+    assert not trace_markers(model, signature_of(model)).facts
 
 
 def test_output_dimensions_are_named_after_the_inputs_they_follow():
@@ -131,7 +150,7 @@ def test_a_name_tensorflow_cannot_hold_is_said_in_one_line():
 def test_the_vocabulary_of_a_model_in_a_model_is_found():
     ids = keras.Input((None,), dtype="int32", name="outer")
     model = keras.Model(ids, token_model()(ids))
-    assert dict(trace_markers(model, signature_of(model)).vocabularies) == {"outer": 7}
+    assert dict(trace_markers(model, signature_of(model)).facts) == {"outer": InputFacts(below=7)}
     assert np.array_equal(
         trace_markers(model, signature_of(model)).layers[0].kernel,
         token_model().get_layer("rnn").get_weights()[0],
