@@ -32,7 +32,7 @@ DEFAULT_SHAPES = ("1x1", "1x32", "32x32")
     help="A shape to measure; may be given again.",
 )
 @click.option("--seconds", default=0.5, show_default=True, help="For each runtime and shape.")
-@click.option("--threads", type=click.IntRange(1), help="Threads within an operator.")
+@click.option("--threads", type=int, help="Threads within an operator.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     bundle: Path, runtime: tuple[str, ...], shape: tuple[str, ...], seconds: float,

@@ -63,7 +63,7 @@ class Request:
     help="Where to write the outputs, by ending; without it JSON Lines are printed.",
 )
 @click.option("--runtime", help="The runtime; by default the first that is here.")
-@click.option("--threads", type=click.IntRange(1), help="Threads within an operator.")
+@click.option("--threads", type=int, help="Threads within an operator.")
 @click.option("--batch-size", type=click.IntRange(1), help="At most so many sequences at a time.")
 @click.option(
     "--option",

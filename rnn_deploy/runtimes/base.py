@@ -8,16 +8,27 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import InputError
 from rnn_deploy.spec import SEQUENCE, Array, EntryPoint
+
+MOST_THREADS = 256
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to load. threads: None leaves it to the runtime. provider: the provider's own options."""
+    """How to load. threads: None leaves it to the runtime. provider: the provider's own options.
+
+    InputError for a number of threads that is none or that would exhaust the machine: a runtime
+    starts as many as it is told.
+    """
 
     entry: str = SEQUENCE
     threads: int | None = None
     provider: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise InputError(f"{self.threads} threads; give 1 to {MOST_THREADS}, or leave it out")
 
 
 class Runner(Protocol):

@@ -428,18 +428,23 @@ def test_outputs_that_cannot_be_written_leave_the_state_as_it_was(run, snapshot,
 
 
 @pytest.mark.parametrize("ending", [".npz", ".npy", ".csv", ".jsonl"])
-@pytest.mark.parametrize("room", [0, 100])
-def test_a_full_disk_leaves_everything_as_it_was(run, snapshot, disk_of, tmp_path, ending, room):
+@pytest.mark.parametrize(("steps", "fits"), [(200, "nothing"), (1, "the outputs")])
+def test_a_full_disk_leaves_everything_as_it_was(
+    run, snapshot, disk_of, tmp_path, ending, steps, fits
+):
     for name in (f"y{ending}", "s.npz"):
         (tmp_path / name).write_text("of yesterday")
-    np.savez(tmp_path / "x.npz", x=np.ones((1, 30, 3), "f"))
+    np.savez(tmp_path / "x.npz", x=np.ones((1, steps, 3), "f"))
     before = snapshot()
     words = ("-o", tmp_path / f"y{ending}", "--state-out", tmp_path / "s.npz", "--force")
-    with disk_of(room):
+    with disk_of(400):  # bytes: less than the state's file
         ended = run(*words)
     ended.refused(2, "File too large", "nothing was changed")
     assert snapshot() == before
     assert run(*words).code == 0
+    sizes = [(tmp_path / name).stat().st_size for name in (f"y{ending}", "s.npz")]
+    assert sizes[1] > 400
+    assert (sizes[0] > 400) == (fits == "nothing")
 
 
 def test_a_full_disk_in_a_process_of_its_own(small_bundle, tmp_path, snapshot):
