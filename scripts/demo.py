@@ -20,10 +20,11 @@ import numpy as np
 
 import rnn_deploy
 from rnn_deploy.bundle import Bundle, open_bundle
-from rnn_deploy.bundle.store import writing_file
+from rnn_deploy.bundle.store import MANIFEST, writing_file
 from rnn_deploy.cli.build import load_module
 from rnn_deploy.cli.console import OK, data, say, table, verdict, without_chatter
 from rnn_deploy.cli.verify import number
+from rnn_deploy.errors import BundleError
 from rnn_deploy.runtimes.model import Model
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, Array
@@ -91,12 +92,21 @@ def _exported(sample: Sample, module: ModuleType) -> Bundle:
             model = getattr(module, sample.function)()
             with writing_file(sample.keras, force=True) as draft:
                 model.save(draft)
-    if _older(sample.bundle / "manifest.json", sample.keras):
+    if _older(sample.bundle / MANIFEST, sample.keras) or not _readable(sample.bundle):
         with _step(f"{sample.name}: exporting to ONNX and TFLite"):
             rnn_deploy.export(
                 sample.keras, sample.bundle, samples=_real(sample, module), force=True
             )
     return open_bundle(sample.bundle)
+
+
+def _readable(bundle: Path) -> bool:
+    """Whether this version of rnn-deploy reads the bundle; one of another version is made anew."""
+    try:
+        open_bundle(bundle)
+    except BundleError:
+        return False
+    return True
 
 
 def _older(place: Path, source: Path) -> bool:
