@@ -81,11 +81,7 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
     bundle: --force replaces a bundle, never somebody's folder.
     """
     root = Path(root)
-    refuse_existing(root, force=force)
-    if root.exists() and not _is_replaceable(root):
-        raise InputError(
-            f"{root}: exists and is not a bundle, so --force does not replace it; choose another -o"
-        )
+    refuse_folder(root, force=force)
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=root.parent))
     try:
@@ -120,6 +116,15 @@ def refuse_existing(place: Path, *, force: bool) -> None:
     """InputError if `place` exists and `force` is false."""
     if place.exists() and not force:
         raise InputError(f"{place}: exists already; add --force to replace it")
+
+
+def refuse_folder(root: Path, *, force: bool) -> None:
+    """InputError if `root` exists and `force` is false, or it is something else than a bundle."""
+    refuse_existing(root, force=force)
+    if root.exists() and not _is_replaceable(root):
+        raise InputError(
+            f"{root}: exists and is not a bundle, so --force does not replace it; choose another -o"
+        )
 
 
 def sha256_of(place: Path) -> str:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from rnn_deploy.bundle import Artifact, Bundle, Case, Choice, Manifest, open_bundle, write_cases
 from rnn_deploy.bundle.manifest import Source, json_from_manifest
-from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_existing, writing_bundle
+from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_folder, writing_bundle
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx, saved_model, tflite
 from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
@@ -59,7 +59,7 @@ def export(
     model cannot be exported exactly. Nothing is left behind when it fails.
     """
     options = options or ExportOptions()
-    refuse_existing(Path(output), force=force)
+    refuse_folder(Path(output), force=force)
     progress("opening the model")
     opened = open_model(source, trust_source=options.trust_source)
     if isinstance(opened, OpenedSavedModel):

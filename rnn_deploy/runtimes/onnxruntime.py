@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
+from rnn_deploy.bundle import Bundle, read_cases
+from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
@@ -93,7 +91,7 @@ class OrtRuntime:
         session = self._session(require("onnxruntime"), path, options)
         runner = OrtRunner(entry, session)
         if self.provider != CPU:
-            self._prove_placement(path, entry, options)
+            self._prove_placement(bundle, path, entry, options)
         return runner
 
     def _session(self, ort: ModuleType, path: str, options: RunOptions, **extra: Any) -> Any:
@@ -117,11 +115,13 @@ class OrtRuntime:
             )
         return session
 
-    def _prove_placement(self, path: str, entry: EntryPoint, options: RunOptions) -> None:
+    def _prove_placement(
+        self, bundle: Bundle, path: str, entry: EntryPoint, options: RunOptions
+    ) -> None:
         def session(**extra: Any) -> Any:
             return self._session(require("onnxruntime"), path, options, **extra)
 
-        nodes = run_profiled(session, _smallest_feeds(entry))
+        nodes = run_profiled(session, _golden_feeds(bundle, entry))
         if not nodes:
             raise RuntimeUnavailableError(
                 f"runtime '{self.name}': ONNX Runtime's profile names no node, so where they were"
@@ -136,8 +136,11 @@ class OrtRuntime:
             )
 
 
-def _smallest_feeds(entry: EntryPoint) -> dict[str, Array]:
-    return {
-        tensor.name: np.zeros([d if isinstance(d, int) else 1 for d in tensor.shape], tensor.dtype)
-        for tensor in entry.all_inputs
-    }
+def _golden_feeds(bundle: Bundle, entry: EntryPoint) -> dict[str, Array]:
+    """Inputs that the model is known to run on."""
+    cases = read_cases(bundle.checked(bundle.manifest.golden))
+    case = next((case for case in cases if entry.name in case.entries), None)
+    if case is None:
+        raise BundleError(f"{bundle.root}: holds no golden vector for '{entry.name}'")
+    names = (tensor.name for tensor in entry.all_inputs)
+    return dict(zip(names, checker(entry)(case.feeds), strict=True))

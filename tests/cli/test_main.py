@@ -38,7 +38,6 @@ def test_every_verb_has_help(command, verb):
         (["run"], "Missing argument 'BUNDLE'"),
         (["run", "b"], "Missing option '--inputs'"),
         (["run", "b", "--zzz"], "No such option"),
-        (["run", "b", "--inputs", "x.npz", "--threads", "0"], "0 is not in the range x>=1"),
         (["run", "b", "--inputs", "x.npz", "--chunk", "0"], "0 is not in the range x>=1"),
         (["run", "b", "--inputs", "x.npz", "--batch-size", "-1"], "-1 is not in the range x>=1"),
         (["export", "m.keras"], "Missing option '-o'"),

@@ -276,6 +276,8 @@ def test_a_damaged_manifest_is_refused(run, small_bundle):
     ("way", "code", "message"),
     [
         (["--runtime", "ort-gpu"], 2, "no runtime 'ort-gpu'; there are ort-cpu, ort-cuda, litert"),
+        (["--threads", 0], 2, "0 threads; give 1 to 256, or leave it out"),
+        (["--threads", 99999], 2, "99999 threads; give 1 to 256"),
         (["--option", "x"], 2, "--option x: expected KEY=VALUE"),
         (["--option", "device_id=1"], 2, "ort-cpu has no provider options"),
         (["--runtime", "litert", "--option", "a=b"], 2, "litert has no provider options"),

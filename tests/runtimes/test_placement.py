@@ -3,7 +3,7 @@ import pytest
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.runtimes.base import RunOptions
-from rnn_deploy.runtimes.onnxruntime import OrtRuntime, _smallest_feeds
+from rnn_deploy.runtimes.onnxruntime import OrtRuntime, _golden_feeds
 from rnn_deploy.runtimes.placement import Placement, misplaced, placements, run_profiled
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -47,8 +47,8 @@ def test_a_real_profile_names_every_recurrent_node_and_where_it_ran(small_bundle
         place = str(small_bundle / "stream.onnx")
         return onnxruntime.InferenceSession(place, settings, providers=[CPU])
 
-    entry = open_bundle(small_bundle).manifest.entry("stream")
-    nodes = run_profiled(session, _smallest_feeds(entry))
+    bundle = open_bundle(small_bundle)
+    nodes = run_profiled(session, _golden_feeds(bundle, bundle.manifest.entry("stream")))
     assert [node.op_type for node in nodes].count("RNN") == 2
     assert misplaced(nodes, CPU) == []
     assert len(misplaced(nodes, CUDA)) == 2
@@ -57,7 +57,8 @@ def test_a_real_profile_names_every_recurrent_node_and_where_it_ran(small_bundle
 def test_profiling_leaves_no_file_behind(small_bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    entry = open_bundle(small_bundle).manifest.entry("sequence")
+    bundle = open_bundle(small_bundle)
+    entry = bundle.manifest.entry("sequence")
     place = str(small_bundle / "sequence.onnx")
-    OrtRuntime("as-cuda", CPU)._prove_placement(place, entry, RunOptions())
+    OrtRuntime("as-cuda", CPU)._prove_placement(bundle, place, entry, RunOptions())
     assert sorted(tmp_path.rglob("*")) == before

@@ -102,6 +102,9 @@ def test_chunks_that_do_not_make_up_the_whole_are_refused(pieces):
 def test_bad_feeds_are_refused_as_a_whole(feeds, message):
     with pytest.raises(InputError, match=re.escape(message)):
         run_in_chunks(RUNNER, feeds, [3, 3])
+    if "h_in" not in feeds:
+        with pytest.raises(InputError, match=re.escape(message)):
+            Stream(RUNNER, batch=2).run(feeds, [3, 3])
 
 
 def test_steps_carry_the_state_and_reset_forgets_it():

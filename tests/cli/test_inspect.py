@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from rnn_deploy.bundle.manifest import SCHEMA_VERSION
+from rnn_deploy.bundle.store import MANIFEST
+
+
+def _rows(text):
+    """The cells of every table's rows."""
+    lines = [line for line in text.splitlines() if line.startswith("│")]
+    return [tuple(cell.strip() for cell in line.split("│")[1:-1]) for line in lines]
+
+
+def test_a_bundle_is_shown_with_every_tensor_state_lowering_and_file(command, small_bundle):
+    ended = command("inspect", small_bundle)
+    assert ended.code == 0
+    assert "made from small.keras (.keras), weights " in ended.out
+    rows = _rows(ended.out)
+    for entry in ("sequence", "stream"):
+        assert (entry, "input", "x float32(batch, time, 3)") in rows
+        assert (entry, "output", "y float32(batch, time, 2)") in rows
+    state = "second_h_in float32(batch, 4), leaves as second_h_out"
+    assert ("stream", "state h", state) in rows
+    assert ("sequence", "state h", state) not in rows
+    data = json.loads((small_bundle / MANIFEST).read_text())
+    for artifact in data["artifacts"]:
+        for choice in artifact["choices"]:
+            row = next(
+                r for r in rows if r[:3] == (artifact["format"], artifact["entry"], choice["layer"])
+            )
+            assert row[3:6] == ("simple_rnn", str(choice["units"]), choice["lowering"])
+    for record in data["files"]:
+        assert (record["path"], f"{record['size']:,}", record["sha256"][:12]) in rows
+    assert "stream: chunks give what the whole gives (measured in float64" in ended.err
+
+
+def test_json_of_a_bundle_is_its_manifest(command, small_bundle):
+    ended = command("inspect", small_bundle, "--json")
+    assert json.loads(ended.out) == json.loads((small_bundle / MANIFEST).read_text())
+
+
+def test_what_a_model_would_become_is_what_it_becomes(command, small_keras, small_bundle):
+    ended = command("inspect", small_keras, "--json")
+    assert ended.code == 0
+    told, data = json.loads(ended.out), json.loads((small_bundle / MANIFEST).read_text())
+    assert told["kind"] == ".keras"
+    made = [
+        {"format": artifact["format"], "entry": artifact["entry"], **choice}
+        for artifact in data["artifacts"]
+        for choice in artifact["choices"]
+    ]
+    assert told["layers"] == made
+    for planned, exported in zip(told["entries"], data["entries"], strict=True):
+        assert {**planned, "chunked": None} == {**exported, "chunked": None}
+
+
+def test_a_model_is_drawn_too(command, small_keras):
+    rows = _rows(command("inspect", small_keras).out)
+    assert ("stream", "input", "x float32(batch, time, 3)") in rows
+    assert ("tflite", "stream", "second", "simple_rnn", "4", "loop") in {row[:6] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda place: None, "no such bundle; make one with: rnn-deploy export MODEL -o"),
+        (lambda place: place.write_text("x"), "is not a Keras model"),
+        (lambda place: place.mkdir(), "a folder without saved_model.pb is not a SavedModel"),
+    ],
+    ids=["missing", "text", "folder"],
+)
+def test_what_is_neither_bundle_nor_model_is_refused(command, tmp_path, make, message):
+    make(tmp_path / "thing")
+    command("inspect", tmp_path / "thing").refused(2, "thing: ", message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "manifest.json is damaged"),
+        (b"\xff", "is damaged"),
+        (b'{"schema_version": 999}', f"version 999, this rnn-deploy reads {SCHEMA_VERSION}"),
+        (b"[" * 100_000, "manifest.json is damaged"),
+    ],
+)
+def test_a_damaged_or_foreign_manifest_is_refused(command, small_bundle, content, message):
+    (small_bundle / MANIFEST).write_bytes(content)
+    command("inspect", small_bundle).refused(2, "/small", message, "export the model again")
