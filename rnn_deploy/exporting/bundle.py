@@ -82,9 +82,8 @@ def reference_cases(
     )
     stream = plan.stream.entry if plan.stream else None
     samples = _checked_samples(options, plan.sequence.entry)
-    opened = plan.stream is not None and plan.stream.trace is not plan.sequence.trace
     cases = make_cases(
-        references, plan.sequence.entry, stream, samples, options.seed, every_length=opened
+        references, plan.sequence.entry, stream, samples, options.seed, every_length=plan.opened
     )
     return cases, references
 
@@ -117,10 +116,10 @@ def _runnable(
     try:
         return plan, *reference_cases(model, plan, options)
     except InputError:
-        if plan.stream is None or plan.stream.trace is plan.sequence.trace:
+        if not plan.opened:
             raise
         note = "no stream entry point: the model runs with no other number of steps than its own"
-        plan = replace(plan, stream=None, notes=(*plan.notes, note))
+        plan = replace(plan, stream=None, notes=(*plan.notes, note), opened=False)
         return plan, *reference_cases(model, plan, options)
 
 

@@ -22,7 +22,7 @@ from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.onnx_cleanup import clean, name_everything
 from rnn_deploy.lowering.choice import ONNX_LOWERINGS
-from rnn_deploy.lowering.onnx_ops import Ops
+from rnn_deploy.lowering.onnx_ops import Ops, flip
 from rnn_deploy.source.tracing import MARKER, Trace
 from rnn_deploy.spec import EntryPoint, Stack, StateKey, TensorSpec, state_keys
 
@@ -124,12 +124,21 @@ def _lower_markers(
             lowered = lowering_of[layer.name].lower(ops, layer, output, states, mask)
             _insert(ops, node)
             output, after = lowered.output, [*after, *lowered.states]
+            if mask is not None and layer.go_backwards:
+                mask = _flipped(mask, node)  # what comes next runs over the steps in this order
         for old, new in zip(node.outputs, (output, *after), strict=True):
             old.replace_all_uses_with(new, replace_graph_outputs=True)
         graph.remove(node, safe=True)
         finals |= dict(zip(keys, after, strict=True))
     _refuse_lost(given, finals)
     return finals
+
+
+def _flipped(mask: ir.Value, before: ir.Node) -> ir.Value:
+    ops = Ops("flipped_mask")
+    flipped = flip(ops, mask, axis=1)
+    _insert(ops, before)
+    return flipped
 
 
 def _insert(ops: Ops, before: ir.Node) -> None:

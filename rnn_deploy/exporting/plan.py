@@ -14,7 +14,7 @@ from typing import Any
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.source.reading import refusals_of, refuse
 from rnn_deploy.source.reference import states_of
-from rnn_deploy.source.signature import TIME, Signature, has_time, signature_of, with_time
+from rnn_deploy.source.signature import TIME, Signature, signature_of, with_time
 from rnn_deploy.source.tracing import (
     Trace,
     lengths_are_tied,
@@ -61,12 +61,16 @@ class Traced:
 
 @dataclass(frozen=True)
 class Plan:
-    """A model read and traced. notes: what a user must know."""
+    """A model read and traced.
+
+    notes: what a user must know. opened: the stream's time is open where the model fixes it.
+    """
 
     model: Any
     sequence: Traced
     stream: Traced | None
     notes: tuple[str, ...]
+    opened: bool
 
     @property
     def traced(self) -> tuple[Traced, ...]:
@@ -78,14 +82,34 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
     refuse(model, refusals_of(model))
     signature = _signature(model)
     trace = trace_markers(model, signature)
+    _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
-    if options.time is not None:
-        signature = with_time(signature, lambda tensor: options.time or 0)
+    trace = replace(trace, signature=signature)
+    own = Traced(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
+    sequence = own if options.time is None else _fixed(model, own, options.time)
+    stream, notes = _stream(model, own)
+    opened = stream is not None and stream.trace is not own.trace
+    return Plan(model, sequence, stream, (*notes, *_notes(model)), opened)
+
+
+def _fixed(model: Any, own: Traced, time: int) -> Traced:
+    """The sequence entry point with its open lengths fixed."""
+    signature = own.trace.signature
+    if not any(_length_symbol(tensor.shape) for tensor in signature.inputs):
+        raise InputError(f"--time {time}: the model's inputs have no open number of steps to fix")
+    signature = with_time(signature, lambda t: time if _length_symbol(t.shape) else t.shape[1])
     trace = trace_markers(model, signature)
-    outputs = output_specs(model, trace)
-    sequence = Traced(trace, EntryPoint(SEQUENCE, signature.inputs, outputs))
-    stream, notes = _stream(model, sequence)
-    return Plan(model, sequence, stream, (*notes, *_notes(model)))
+    return Traced(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
+
+
+def _refuse_equal_names(trace: Trace) -> None:
+    """Layers are known by name from here on; a list's cells are named after their place in it."""
+    names = [layer.name for layer in trace.layers]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UnsupportedModelError(
+            f"layer '{twice[0]}': a cell in a list of cells is called so too; rename the layer"
+        )
 
 
 def _signature(model: Any) -> Signature:
@@ -107,14 +131,14 @@ def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...
     if all(layer.initial_state for layer in trace.layers):
         return None, ("no stream entry point: the model itself gives every initial state",)
     outputs = sequence.entry.outputs
-    if any(_has_fixed_time(tensor) for tensor in trace.signature.inputs):
-        opened = with_time(trace.signature, lambda t: TIME if _has_fixed_time(t) else t.shape[1])
-        fixed = {t.shape[1] for t in trace.signature.inputs if _has_fixed_time(t)}
+    symbols = _symbols_for_fixed(trace.signature.inputs)
+    if symbols:
+        opened = with_time(trace.signature, lambda t: symbols.get(t.name, t.shape[1]))
         try:
             trace = trace_markers(model, opened)
         except UnsupportedModelError as error:
             return None, (f"no stream entry point: with time open, {error}",)
-        outputs = _opened_outputs(outputs, trace, fixed)
+        outputs = _opened_outputs(sequence.entry, trace, symbols)
     inputs = trace.signature.inputs
     states = states_of(
         trace.layers, inputs[0].shape[0], taken=[tensor.name for tensor in (*inputs, *outputs)]
@@ -123,15 +147,34 @@ def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...
     return Traced(trace, entry), ()
 
 
+def _symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
+    """A symbol for each input whose number of steps is fixed, to open it in the stream.
+
+    Equal lengths are taken for one length. Beside an input of open length a fixed one is no
+    sequence to be cut, but a context that stays as it is.
+    """
+    fixed = [tensor for tensor in inputs if _has_fixed_time(tensor)]
+    if any(_length_symbol(tensor.shape) for tensor in inputs):
+        return {}
+    alone = len({tensor.shape[1] for tensor in fixed}) == 1
+    return {tensor.name: TIME if alone else f"{tensor.name}_{TIME}" for tensor in fixed}
+
+
 def _opened_outputs(
-    outputs: Sequence[TensorSpec], trace: Trace, fixed: set[Dim]
+    sequence: EntryPoint, trace: Trace, symbols: Mapping[str, str]
 ) -> tuple[TensorSpec, ...]:
-    """The outputs once time is open: what was as long as the input follows it."""
+    """The outputs once time is open: what was as long as an input follows it."""
+    outputs = sequence.outputs
+    following: dict[Dim, set[str]] = {}
+    for tensor in sequence.inputs:
+        if tensor.name in symbols:
+            following.setdefault(tensor.shape[1], set()).add(symbols[tensor.name])
 
     def dim(name: str, axis: int, before: Dim, now: int | None) -> Dim:
         if now is not None or isinstance(before, str):
             return before
-        return TIME if before in fixed else f"{name}_axis{axis}"
+        fitting = following.get(before, set())
+        return next(iter(fitting)) if len(fitting) == 1 else f"{name}_axis{axis}"
 
     return tuple(
         replace(
@@ -146,7 +189,8 @@ def _opened_outputs(
 
 
 def _has_fixed_time(tensor: TensorSpec) -> bool:
-    return has_time(tensor) and isinstance(tensor.shape[1], int)
+    sequence = len(tensor.shape) == 3 or (len(tensor.shape) == 2 and tensor.below is not None)
+    return sequence and isinstance(tensor.shape[1], int)
 
 
 def _notes(model: Any) -> tuple[str, ...]:

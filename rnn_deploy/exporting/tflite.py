@@ -58,6 +58,8 @@ def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
             states = [initial[key] for key in state_keys((layer,))] if initial else None
             output, layer_after = tflite_loop.lower(layer, output, states, mask)
             after += layer_after
+            if mask is not None and layer.go_backwards:
+                mask = tf.reverse(mask, [1])  # what comes next runs over the steps in this order
         finals.update(zip(keys, after, strict=True))
         return output, after
 

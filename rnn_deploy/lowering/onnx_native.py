@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from rnn_deploy.layouts import onnx_weights
 from rnn_deploy.lowering.onnx_activations import AS_ATTRIBUTE
-from rnn_deploy.lowering.onnx_ops import Lowered, Ops
+from rnn_deploy.lowering.onnx_ops import Lowered, Ops, flip
 from rnn_deploy.spec import RecurrentLayer, Support
 
 OPERATORS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
@@ -55,7 +55,7 @@ def lower(
     axis1 = ops.constant("axis1", np.array([1], np.int64))
     sequence = ops("Squeeze", outputs, axis1)  # (time, batch, units)
     if layer.go_backwards:
-        sequence = _flipped(ops, sequence)
+        sequence = flip(ops, sequence, axis=0)
     return Lowered(ops("Transpose", sequence, perm=[1, 0, 2]), after)
 
 
@@ -82,11 +82,3 @@ def _attributes(layer: RecurrentLayer) -> dict[str, object]:
     if layer.cell == "gru":
         attributes["linear_before_reset"] = int(layer.reset_after)
     return attributes
-
-
-def _flipped(ops: Ops, x: ir.Value) -> ir.Value:
-    start, end, axis, step = (
-        ops.constant(name, np.array([value], np.int64))
-        for name, value in (("last", -1), ("before", -(2**62)), ("time", 0), ("back", -1))
-    )
-    return ops("Slice", x, start, end, axis, step)

@@ -55,3 +55,12 @@ class Ops:
         count = self._count[name]
         self._count[name] += 1
         return f"{self._prefix}/{name}" + (f"_{count}" if count else "")
+
+
+def flip(ops: Ops, x: ir.Value, axis: int) -> ir.Value:
+    """x backwards along an axis."""
+    start, end, axes, step = (
+        ops.constant(name, np.array([value], np.int64))
+        for name, value in (("last", -1), ("before", -(2**62)), ("axis", axis), ("back", -1))
+    )
+    return ops("Slice", x, start, end, axes, step)

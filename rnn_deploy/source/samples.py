@@ -41,6 +41,6 @@ def _value(tensor: TensorSpec, sizes: Mapping[str, int], rng: np.random.Generato
     if kind == "b":
         return rng.integers(0, 2, shape).astype(tensor.dtype)
     raise InputError(
-        f"input '{tensor.name}' is {tensor.dtype} and reaches no Embedding, so no test inputs can"
-        " be made up for it; give real ones: --samples FILE.npz"
+        f"input '{tensor.name}' is {tensor.dtype} and does not go straight to an Embedding, so no"
+        " test inputs can be made up for it; give real ones: --samples FILE.npz"
     )

@@ -4,7 +4,8 @@ A dimension that Keras leaves open becomes a symbol: axis 0 "batch", axis 1 "tim
 input, "<input>_time", when several inputs have lengths of their own).
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +35,7 @@ def signature_of(model: Any) -> Signature:
     """Read a functional or Sequential model's signature; UnsupportedModelError for others."""
     functional = _functional(model)
     names = _unique([t._keras_history.operation.name for t in model.inputs], taken=())
+    _refuse_text(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
     inputs = tuple(
         TensorSpec(name, _dims(name, t.shape, alone=lengths <= 1), str(t.dtype))
@@ -50,21 +52,23 @@ def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
 
 
 def with_time(signature: Signature, time: Callable[[TensorSpec], Dim]) -> Signature:
-    """The signature with the time axis of every sequence input set to `time(input)`."""
+    """The signature with axis 1 of every input that has one set to `time(input)`."""
 
     def changed(tensor: TensorSpec) -> TensorSpec:
-        if not has_time(tensor):
+        if len(tensor.shape) < 2:
             return tensor
         return replace(tensor, shape=(tensor.shape[0], time(tensor), *tensor.shape[2:]))
 
     return replace(signature, inputs=tuple(changed(tensor) for tensor in signature.inputs))
 
 
-def has_time(tensor: TensorSpec) -> bool:
-    """Whether axis 1 is time: it is open, or the input is a sequence of vectors or of ids."""
-    if len(tensor.shape) < 2:
-        return False
-    return isinstance(tensor.shape[1], str) or len(tensor.shape) > 2 or tensor.below is not None
+def _refuse_text(names: Sequence[str], model: Any) -> None:
+    for name, tensor in zip(names, model.inputs, strict=True):
+        if str(tensor.dtype) == "string":
+            raise UnsupportedModelError(
+                f"input '{name}' is text, which is not exported; make a model that begins at the"
+                " token ids and keep the text's part beside it"
+            )
 
 
 def _functional(model: Any) -> Any:
@@ -89,9 +93,13 @@ def _unique(names: list[str], taken: Sequence[str]) -> tuple[str, ...]:
     result: list[str] = []
     for name in names:
         base = f"{name}_out" if name in taken else name
-        candidates = (base, *(f"{base}_{i}" for i in range(1, len(names) + 1)))
-        result.append(next(c for c in candidates if c not in result))
+        result.append(next(c for c in _numbered(base) if c not in (*result, *taken)))
     return tuple(result)
+
+
+def _numbered(base: str) -> Iterator[str]:
+    yield base
+    yield from (f"{base}_{i}" for i in itertools.count(1))
 
 
 def _dims(name: str, shape: Sequence[int | None], *, alone: bool) -> tuple[Dim, ...]:

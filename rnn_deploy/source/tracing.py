@@ -68,6 +68,9 @@ def trace_markers(model: Any, signature: Signature) -> Trace:
     stacks: list[Stack] = []
     with _noting(facts):
         traced = _traced_markers(model, signature, stacks)
+    # TensorFlow changes names it cannot hold, so inputs are told by their place.
+    of_inputs = zip(signature.inputs, traced.inputs, strict=False)
+    facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
     graph = convert_variables_to_constants_v2(traced)
     return Trace(signature, graph, tuple(stacks), facts)
 

@@ -253,6 +253,26 @@ def _time_distributed(kind):
     return build
 
 
+def _several_lengths(first, second):
+    def build():
+        import keras
+
+        x, z = keras.Input((first, 3), name="x"), keras.Input((second, 2), name="z")
+        both = [layer("a", 4, "GRU")(x), layer("b", 3, "LSTM")(z)]
+        return keras.Model([x, z], keras.layers.Concatenate(name="y")(both), name="lengths")
+
+    return build
+
+
+def _looking_back():
+    """A convolution that reaches 20 steps back, further than any short case shows."""
+    import keras
+
+    x = inputs = keras.Input((None, 3), name="x")
+    x = keras.layers.Conv1D(3, 2, dilation_rate=20, padding="causal")(x)
+    return keras.Model(inputs, layer("rnn", 4, "GRU", return_sequences=True)(x), name="back")
+
+
 def _pooled():
     import keras
 
@@ -321,6 +341,10 @@ CASES = (
     *(Case(f"masked-bidirectional-{m}", _masked_bidirectional(m), native=False,
            chunked=False) for m in ("concat", "sum", None)),
     Case("masked-cells", _masked_cells(return_sequences=True), native=False),
+    Case("masked-cells-backwards", _masked_cells(go_backwards=True, return_sequences=True),
+         native=False, chunked=False),
+    Case("masked-cells-backwards-last", _masked_cells(go_backwards=True), native=False,
+         chunked=False),
     Case("masked-cells-zero", _masked_cells(zero_output_for_mask=True), native=False),
     Case("masked-initial-state", _masked_decoder(return_sequences=True), native=False,
          chunked=False),
@@ -345,5 +369,9 @@ CASES = (
     Case("around", _around),
     *(Case(f"time-distributed-{kind}", _time_distributed(kind))
       for kind in ("dense", "norm", "model", "conv")),
+    Case("fixed-lengths", _several_lengths(8, 11), chunked=False),
+    Case("fixed-equal-lengths", _several_lengths(8, 8)),
+    Case("fixed-beside-open", _several_lengths(None, 11), chunked=False),
+    Case("looking-back", _looking_back, chunked=False),
     Case("pooled", _pooled, chunked=False),
 )  # fmt: skip

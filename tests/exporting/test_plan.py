@@ -50,10 +50,41 @@ def test_time_fixed_by_the_user_fixes_tokens_too():
     assert [layer.steps for layer in plan.stream.trace.layers] == [None]
 
 
-def test_time_the_model_does_not_take_is_refused():
+def test_time_is_refused_where_the_model_itself_fixes_its_steps():
     flattened = model_of(rnn(), layers.Flatten(), layers.Dense(2), time=8)
-    with pytest.raises(UnsupportedModelError, match="'mine': cannot be traced with inputs x"):
+    with pytest.raises(InputError, match="--time 5: the model's inputs have no open number"):
         plan_of(flattened, ExportOptions(time=5))
+
+
+def test_time_fixes_open_lengths_only_and_the_stream_keeps_its_own():
+    x, image = keras.Input((None, 3), name="x"), keras.Input((8, 8, 1), name="image")
+    y = layers.Concatenate()([rnn()(x)[:, -1], layers.Flatten()(image)])
+    plan = plan_of(randomised(keras.Model([x, image], y)), ExportOptions(time=5))
+    shapes = [[t.shape[1] for t in traced.entry.inputs] for traced in plan.traced]
+    assert shapes == [[5, 8], ["time", 8]]
+    assert not plan.opened
+
+
+def test_fixed_lengths_are_opened_one_by_one_unless_an_open_one_stands_beside():
+    def lengths(*times):
+        inputs = [keras.Input((time, 3)) for time in times]
+        states = [layers.GRU(2)(tensor) for tensor in inputs]
+        plan = plan_of(keras.Model(inputs, layers.Add()(states)), ExportOptions())
+        return [t.shape[1] for t in plan.stream.entry.inputs], plan.opened
+
+    opened, is_opened = lengths(8, 11)
+    assert len(set(opened)) == 2
+    assert all(isinstance(length, str) for length in opened)
+    assert is_opened
+    assert lengths(8, 8) == (["time", "time"], True)
+    assert lengths(None, 11) == (["time", 11], False)
+
+
+def test_a_cell_of_a_list_and_a_layer_of_one_name_are_refused():
+    cells = layers.RNN([layers.GRUCell(4), layers.GRUCell(4)], name="rnn", return_sequences=True)
+    model = model_of(cells, layers.GRU(4, name="rnn_cell0"))
+    with pytest.raises(UnsupportedModelError, match="layer 'rnn_cell0': a cell in a list"):
+        plan_of(model, ExportOptions())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError, RnnDeployError
+from rnn_deploy.exporting.bundle import reference_cases
+from rnn_deploy.exporting.plan import ExportOptions, plan_of
 from rnn_deploy.source.golden import (
     References,
     check_untouched,
@@ -17,6 +20,7 @@ from rnn_deploy.source.golden import (
     run_in_chunks,
 )
 from rnn_deploy.spec import EntryPoint, StateSpec, TensorSpec
+from tests.conftest import randomised
 
 X = TensorSpec("x", ("batch", "time", 2), "float32")
 Y = TensorSpec("y", ("batch", "time", 2), "float32")
@@ -110,7 +114,7 @@ def test_samples_of_unknown_integers_are_the_only_case():
     samples = {"x": np.ones((1, 2, 2), np.int32)}
     cases = make_cases(GOOD, counts, None, samples, 0)
     assert [case.name for case in cases] == ["samples"]
-    with pytest.raises(InputError, match="reaches no Embedding"):
+    with pytest.raises(InputError, match="does not go straight to an Embedding"):
         make_cases(GOOD, counts, None, None, 0)
 
 
@@ -173,3 +177,20 @@ def test_a_reference_that_says_something_else_than_the_model_is_noticed(said):
 @pytest.mark.parametrize("said", [[[1.0, 2.0]], [[np.nan, np.inf]]])
 def test_a_reference_that_says_what_the_model_says_is_fine(said):
     check_untouched(None, None, case_with(said), SEQUENCE, lambda model, x: [np.array(said)])
+
+
+def test_a_long_reach_is_found_and_a_sensitive_recurrence_is_not_taken_for_one():
+    def chunked(*stack, scale=0.3):
+        x = y = keras.Input((None, 3), name="x")
+        for layer in stack:
+            y = layer(y)
+        model = randomised(keras.Model(x, y), scale=scale)
+        plan = plan_of(model, ExportOptions())
+        cases, references = reference_cases(model, plan, ExportOptions())
+        return chunks_match(references.oracle, plan.stream.entry, cases)
+
+    rnn = keras.layers.SimpleRNN(16, return_sequences=True)
+    reach = keras.layers.Conv1D(3, 2, dilation_rate=20, padding="causal")
+    assert "whole of 300 steps differs" in chunked(reach, rnn).reason
+    chaotic = (keras.layers.Dense(40), keras.layers.SimpleRNN(64, return_sequences=True))
+    assert chunked(*chaotic, scale=0.6).ok

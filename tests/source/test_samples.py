@@ -45,5 +45,7 @@ def test_a_seed_gives_the_same_and_another_seed_another():
 
 
 def test_integers_of_unknown_range_are_not_made_up():
-    with pytest.raises(InputError, match=r"'n' is int64 and reaches no Embedding.*--samples"):
+    with pytest.raises(
+        InputError, match=r"'n' is int64 and does not go straight to an Embedding.*--samples"
+    ):
         drawn(TensorSpec("n", ("batch",), "int64"))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.source.signature import call_flat, has_time, signature_of, with_time
+from rnn_deploy.source.signature import call_flat, signature_of, with_time
 from rnn_deploy.spec import TensorSpec
 from tests.conftest import randomised, small_model, token_model
 
@@ -96,14 +96,20 @@ def test_a_wrapped_subclassed_model_is_read():
     assert signature_of(keras.Model(x, Subclassed()(x))).output_names == ("mine",)
 
 
-def test_time_is_set_only_where_there_is_time():
-    ids, flat = (
-        TensorSpec("ids", ("batch", 5), "int32", below=7),
-        TensorSpec("f", ("batch", 5), "float32"),
-    )
-    seq = TensorSpec("x", ("batch", "time", 3), "float32")
-    assert [has_time(t) for t in (ids, flat, seq, TensorSpec("s", (), "float32"))] == [
-        True, False, True, False
-    ]  # fmt: skip
+def test_the_time_axis_is_changed_where_there_is_one():
     signature = signature_of(token_model())
     assert with_time(signature, lambda tensor: 9).inputs[0].shape == ("batch", 9)
+
+
+def test_an_output_never_takes_a_name_that_is_taken():
+    x, z = keras.Input((None, 3), name="x"), keras.Input((None, 3), name="x_out")
+    signature = signature_of(keras.Model([x, z], [x, layers.GRU(4, name="y")(x + z)]))
+    assert signature.output_names == ("x_out_1", "y")
+
+
+def test_text_is_refused():
+    x = keras.Input((), dtype="string", name="words")
+    ids = layers.TextVectorization(vocabulary=["a", "b"])(x)
+    model = keras.Model(x, layers.GRU(4)(layers.Embedding(9, 3)(ids)))
+    with pytest.raises(UnsupportedModelError, match=r"input 'words' is text.*token ids"):
+        signature_of(model)
