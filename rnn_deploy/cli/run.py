@@ -21,9 +21,7 @@ from rnn_deploy.cli.console import data, say
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.feeds import checker, not_finite
-from rnn_deploy.runtimes.model import in_batches
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
-from rnn_deploy.runtimes.stream import run_in_chunks
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint
 
 
@@ -129,10 +127,15 @@ def _load(bundle: Bundle, request: Request, entry: str) -> Runner:
 
 
 def _results(runner: Runner, request: Request, feeds: dict[str, Array]) -> dict[str, Array]:
+    # Imported where they are needed: `run` is started anew for each call.
     if request.batch_size is not None:
+        from rnn_deploy.runtimes.model import in_batches
+
         return in_batches(runner, feeds, request.batch_size)
     if request.chunk is None:
         return runner.run(feeds)
+    from rnn_deploy.runtimes.stream import run_in_chunks
+
     checker(runner.entry)(feeds)
     total = chunks.length_of(runner.entry, feeds)
     return run_in_chunks(runner, feeds, chunks.equal_lengths(total, request.chunk))
