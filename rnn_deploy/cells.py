@@ -9,6 +9,7 @@ weights, b bias, sigma the gates' activation, f the other; all as Keras writes t
     lstm         i, f, o gates; c_t = f c_(t-1) + i f(...); h_t = o f(c) Hochreiter 1997, Gers 2000
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -25,6 +26,10 @@ def _softplus(x: Float) -> Float:
 
 def _sigmoid(x: Float) -> Float:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _erf(x: Float) -> Float:
+    return np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
 ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
@@ -45,6 +50,16 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "silu": lambda x: x * _sigmoid(x),
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "exponential": np.exp,
+    # As it does this root of 2.
+    "gelu": lambda x: 0.5 * x * (1.0 + _erf(x / np.float64(np.float32(np.sqrt(2.0))))),
+    "celu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
+    "hard_silu": lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
+    "hard_tanh": lambda x: np.clip(x, -1.0, 1.0),
+    "log_sigmoid": lambda x: -_softplus(-x),
+    "tanh_shrink": lambda x: x - np.tanh(x),
+    "soft_shrink": lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0.0),
+    "hard_shrink": lambda x: np.where(np.abs(x) > 0.5, x, 0.0),
+    "squareplus": lambda x: 0.5 * (x + np.sqrt(x * x + 4.0)),
 }
 
 

@@ -161,7 +161,7 @@ def _onnx_models(
             choose(layer, requested=options.lowering, entry=entry.name) for layer in trace.layers
         )
         producer = version("rnn-deploy")
-        model = onnx.assemble(converted[id(trace)], trace.stacks, choices, entry, producer)
+        model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, producer)
         yield entry.name, (model, choices)
 
 

@@ -7,26 +7,22 @@ stream entry point a layer's state is a graph input and a graph output, placed h
 TensorFlow, so both entry points share everything else.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-import tf2onnx
 from onnx_ir.passes.common import RemoveUnusedOpsetsPass
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.onnx_cleanup import clean, name_everything
-from rnn_deploy.lowering.choice import ONNX_LOWERINGS
-from rnn_deploy.lowering.onnx_ops import Ops, flip
+from rnn_deploy.lowering import onnx_graph
+from rnn_deploy.lowering.onnx_call import lower_call
+from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.source.tracing import MARKER, Trace
-from rnn_deploy.spec import EntryPoint, Stack, StateKey, TensorSpec, state_keys
+from rnn_deploy.spec import Called, EntryPoint, StateKey, TensorSpec
 
-OPSET = 17
 IR_VERSION = 8
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
@@ -34,23 +30,14 @@ KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 def convert(trace: Trace) -> ir.Model:
     """The traced graph as ONNX, markers still in it."""
     graph = trace.graph
-    with _quiet_tf2onnx():
-        proto, _ = tf2onnx.convert.from_graph_def(
-            graph.graph.as_graph_def(),
-            input_names=[tensor.name for tensor in graph.inputs],
-            output_names=[tensor.name for tensor in graph.outputs],
-            opset=OPSET,
-            custom_ops={"PyFuncStateless": MARKER},
-            extra_opset=[onnx.helper.make_opsetid(MARKER, 1)],
-        )
-    model = ir.from_proto(proto)
+    model = onnx_graph.convert(graph)
     order_inputs(model, [tensor.name for tensor in graph.inputs])
     return model
 
 
 def assemble(
     converted: ir.Model,
-    stacks: Sequence[Stack],
+    calls: Sequence[Called],
     choices: Sequence[Choice],
     entry: EntryPoint,
     producer: str,
@@ -58,7 +45,7 @@ def assemble(
     """One entry point's model: lowerings in place, states connected, cleaned, named, checked."""
     model = converted.clone()
     given = {state.key: _value(state.tensor) for state in entry.states}
-    finals = _lower_markers(model.graph, stacks, choices, given)
+    finals = _lower_markers(model.graph, calls, choices, given)
     for state in entry.states:
         model.graph.inputs.append(given[state.key])
         model.graph.outputs.append(finals[state.key])
@@ -103,49 +90,28 @@ def _has_schema(node: ir.Node) -> bool:
 
 def _lower_markers(
     graph: ir.Graph,
-    stacks: Sequence[Stack],
+    calls: Sequence[Called],
     choices: Sequence[Choice],
     given: Mapping[StateKey, ir.Value],
 ) -> dict[StateKey, ir.Value]:
     """Put lowerings in place of the markers; the final states."""
-    lowering_of = {choice.layer: ONNX_LOWERINGS[choice.lowering] for choice in choices}
+    lowerings = {choice.layer: choice.lowering for choice in choices}
     finals: dict[StateKey, ir.Value] = {}
     for node in [node for node in graph.all_nodes() if node.op_type == "PyFuncStateless"]:
         _refuse_inner(node, graph)
-        stack = stacks[int(_token(node).removeprefix(f"{MARKER}:"))]
-        keys = state_keys(stack)
-        output, *own = node.inputs
-        mask = own.pop() if stack[0].masked else None
-        initial = dict(zip(keys, own, strict=True)) if own else given
-        after: list[ir.Value] = []
-        for layer in stack:
-            ops = Ops(layer.name)
-            states = [initial[key] for key in state_keys((layer,))] if initial else None
-            lowered = lowering_of[layer.name].lower(ops, layer, output, states, mask)
-            _insert(ops, node)
-            output, after = lowered.output, [*after, *lowered.states]
-            if mask is not None and layer.go_backwards:
-                mask = _flipped(mask, node)  # what comes next runs over the steps in this order
-        for old, new in zip(node.outputs, (output, *after), strict=True):
+        called = calls[int(_token(node).removeprefix(f"{MARKER}:"))]
+        lowered = lower_call(called, lowerings, list(node.inputs), given)
+        for ops in lowered.written:
+            graph.insert_before(node, ops.nodes)
+            for value in ops.initializers:
+                graph.register_initializer(value)
+        after = [*lowered.outputs, *lowered.finals.values()]
+        for old, new in zip(node.outputs, after, strict=True):
             old.replace_all_uses_with(new, replace_graph_outputs=True)
         graph.remove(node, safe=True)
-        finals |= dict(zip(keys, after, strict=True))
+        finals |= lowered.finals
     _refuse_lost(given, finals)
     return finals
-
-
-def _flipped(mask: ir.Value, before: ir.Node) -> ir.Value:
-    ops = Ops("flipped_mask")
-    flipped = flip(ops, mask, axis=1)
-    _insert(ops, before)
-    return flipped
-
-
-def _insert(ops: Ops, before: ir.Node) -> None:
-    graph = before.graph
-    graph.insert_before(before, ops.nodes)
-    for value in ops.initializers:
-        graph.register_initializer(value)
 
 
 def _refuse_inner(node: ir.Node, main: ir.Graph) -> None:
@@ -175,20 +141,3 @@ def _value(tensor: TensorSpec) -> ir.Value:
         type=ir.TensorType(ir.DataType.from_numpy(np.dtype(tensor.dtype))),
         shape=ir.Shape(tensor.shape),
     )
-
-
-@contextmanager
-def _quiet_tf2onnx() -> Iterator[None]:
-    """tf2onnx logs that it does not know the markers' shapes; we do, and set them."""
-    logger = logging.getLogger("tf2onnx")
-    tensorflow_logger = logging.getLogger("tensorflow")
-    levels = logger.level, tensorflow_logger.level
-    logger.setLevel(logging.CRITICAL)
-    tensorflow_logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(levels[0])
-        tensorflow_logger.setLevel(levels[1])

@@ -128,7 +128,7 @@ def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...
     trace = sequence.trace
     if not trace.layers:
         return None, ("no stream entry point: the model has no recurrent layer",)
-    if all(layer.initial_state for layer in trace.layers):
+    if not any(layer.free for layer in trace.layers):
         return None, ("no stream entry point: the model itself gives every initial state",)
     outputs = sequence.entry.outputs
     symbols = _symbols_for_fixed(trace.signature.inputs)

@@ -15,20 +15,25 @@ from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.exporting.tflite_merge import merged, with_signature
 from rnn_deploy.lowering import tflite_loop
 from rnn_deploy.source.intercept import Call
-from rnn_deploy.source.reading import read
+from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import frozen, tensorflow_spec
-from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
+from rnn_deploy.spec import EntryPoint, Recurrence, StateKey, state_keys
 
 
 def convert(model: Any, entries: Sequence[EntryPoint]) -> bytes:
     """One TFLite file with a signature for each entry point, sharing their weights."""
+    if precision_of(model) == "float64":
+        raise UnsupportedModelError(
+            f"model '{model.name}': computes in float64, which TFLite's operators do not;"
+            " export with --to onnx only"
+        )
     files = [with_signature(_convert_entry(model, entry), entry) for entry in entries]
     return merged(files)
 
 
-def choices_of(layers: Sequence[RecurrentLayer]) -> tuple[Choice, ...]:
+def choices_of(layers: Sequence[Recurrence]) -> tuple[Choice, ...]:
     """How each layer is lowered for TFLite: there is one way so far."""
     return tuple(
         Choice(layer.name, layer.cell, layer.units, tflite_loop.NAME, tflite_loop.REASON)
@@ -55,7 +60,7 @@ def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
         mask = None if call.mask is None else tf.cast(call.mask, tf.bool)
         output, after = tf.cast(call.sequences, tf.float32), []
         for layer in stack:
-            states = [initial[key] for key in state_keys((layer,))] if initial else None
+            states = [initial[key] for key in state_keys((layer,)) if key in initial] or None
             output, layer_after = tflite_loop.lower(layer, output, states, mask)
             after += layer_after
             if mask is not None and layer.go_backwards:

@@ -8,7 +8,7 @@ from types import ModuleType
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.lowering import onnx_native, onnx_scan, onnx_unrolled
-from rnn_deploy.spec import STREAM, RecurrentLayer
+from rnn_deploy.spec import STREAM, Recurrence
 
 AUTO = "auto"
 ONNX_LOWERINGS: dict[str, ModuleType] = {
@@ -18,7 +18,7 @@ ONNX_LOWERINGS: dict[str, ModuleType] = {
 }
 
 
-def choose(layer: RecurrentLayer, *, requested: str, entry: str) -> Choice:
+def choose(layer: Recurrence, *, requested: str, entry: str) -> Choice:
     """The ONNX lowering of `layer` in the entry point `entry`.
 
     Raises UnsupportedModelError when the requested one cannot express it. The stream entry
@@ -39,7 +39,7 @@ def choose(layer: RecurrentLayer, *, requested: str, entry: str) -> Choice:
     return _choice(layer, requested, f"asked for; {support.reason}")
 
 
-def _automatic(layer: RecurrentLayer, why: str) -> Choice:
+def _automatic(layer: Recurrence, why: str) -> Choice:
     refused: list[str] = []
     for name, lowering in ONNX_LOWERINGS.items():
         support = lowering.support(layer)
@@ -49,5 +49,5 @@ def _automatic(layer: RecurrentLayer, why: str) -> Choice:
     raise UnsupportedModelError(f"layer '{layer.name}': no lowering: {'; '.join(refused)}")
 
 
-def _choice(layer: RecurrentLayer, lowering: str, reason: str) -> Choice:
+def _choice(layer: Recurrence, lowering: str, reason: str) -> Choice:
     return Choice(layer.name, layer.cell, layer.units, lowering, reason)

@@ -7,7 +7,6 @@ Constants are Keras' own; where ONNX has another default (HardSigmoid's slope is
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from rnn_deploy.lowering.onnx_ops import Ops
@@ -32,28 +31,45 @@ AS_ATTRIBUTE = {
     "softplus": RnnActivation("Softplus"),
     "elu": RnnActivation("Elu", 1.0),
     "leaky_relu": RnnActivation("LeakyRelu", 0.2),
+    "celu": RnnActivation("Elu", 1.0),
 }
 
 
-def _relu6(ops: Ops, x: ir.Value) -> ir.Value:
-    low, high = (ops.constant(n, np.array(v, np.float32)) for n, v in (("low", 0.0), ("high", 6.0)))
-    return ops("Clip", x, low, high)
+Nodes = Callable[[Ops, ir.Value], ir.Value]
 
 
-def _silu(ops: Ops, x: ir.Value) -> ir.Value:
-    return ops("Mul", x, ops("Sigmoid", x))
+def _clipped(low: float, high: float) -> Nodes:
+    return lambda ops, x: ops("Clip", x, ops.scalar("low", low), ops.scalar("high", high))
+
+
+def _scaled(ops: Ops, x: ir.Value, factor: float) -> ir.Value:
+    return ops("Mul", x, ops.scalar("factor", factor))
+
+
+def _hard_sigmoid(ops: Ops, x: ir.Value) -> ir.Value:
+    return ops("HardSigmoid", x, alpha=1.0 / 6.0, beta=0.5)
 
 
 def _mish(ops: Ops, x: ir.Value) -> ir.Value:
     return ops("Mul", x, ops("Tanh", ops("Softplus", x)))
 
 
-AS_NODES: dict[str, Callable[[Ops, ir.Value], ir.Value]] = {
+def _gelu(ops: Ops, x: ir.Value) -> ir.Value:
+    erf = ops("Erf", _scaled(ops, x, 0.5**0.5))
+    return ops("Mul", _scaled(ops, x, 0.5), ops("Add", erf, ops.scalar("one", 1.0)))
+
+
+def _squareplus(ops: Ops, x: ir.Value) -> ir.Value:
+    root = ops("Sqrt", ops("Add", ops("Mul", x, x), ops.scalar("four", 4.0)))
+    return _scaled(ops, ops("Add", x, root), 0.5)
+
+
+AS_NODES: dict[str, Nodes] = {
     "tanh": lambda ops, x: ops("Tanh", x),
     "linear": lambda ops, x: x,
     "relu": lambda ops, x: ops("Relu", x),
     "sigmoid": lambda ops, x: ops("Sigmoid", x),
-    "hard_sigmoid": lambda ops, x: ops("HardSigmoid", x, alpha=1.0 / 6.0, beta=0.5),
+    "hard_sigmoid": _hard_sigmoid,
     "softsign": lambda ops, x: ops("Softsign", x),
     "softplus": lambda ops, x: ops("Softplus", x),
     "elu": lambda ops, x: ops("Elu", x, alpha=1.0),
@@ -61,8 +77,17 @@ AS_NODES: dict[str, Callable[[Ops, ir.Value], ir.Value]] = {
         "Selu", x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875
     ),
     "leaky_relu": lambda ops, x: ops("LeakyRelu", x, alpha=0.2),
-    "relu6": _relu6,
-    "silu": _silu,
+    "relu6": _clipped(0.0, 6.0),
+    "silu": lambda ops, x: ops("Mul", x, ops("Sigmoid", x)),
     "mish": _mish,
     "exponential": lambda ops, x: ops("Exp", x),
+    "gelu": _gelu,
+    "celu": lambda ops, x: ops("Elu", x, alpha=1.0),
+    "hard_silu": lambda ops, x: ops("Mul", x, _hard_sigmoid(ops, x)),
+    "hard_tanh": _clipped(-1.0, 1.0),
+    "log_sigmoid": lambda ops, x: ops("Neg", ops("Softplus", ops("Neg", x))),
+    "tanh_shrink": lambda ops, x: ops("Sub", x, ops("Tanh", x)),
+    "soft_shrink": lambda ops, x: ops("Shrink", x, lambd=0.5, bias=0.5),
+    "hard_shrink": lambda ops, x: ops("Shrink", x, lambd=0.5, bias=0.0),
+    "squareplus": _squareplus,
 }

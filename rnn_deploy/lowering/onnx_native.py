@@ -13,13 +13,17 @@ import onnx_ir as ir
 from rnn_deploy.layouts import onnx_weights
 from rnn_deploy.lowering.onnx_activations import AS_ATTRIBUTE
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops, flip
-from rnn_deploy.spec import RecurrentLayer, Support
+from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
 OPERATORS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
 
-def support(layer: RecurrentLayer) -> Support:
+def support(layer: Recurrence) -> Support:
     """Whether the operator can express the layer."""
+    if not isinstance(layer, RecurrentLayer):
+        return Support(False, f"no operator is {layer.cell}")
+    if layer.dtype != np.float32:
+        return Support(False, f"the operators of the runtimes do not compute in {layer.dtype}")
     if layer.masked:
         return Support(False, "the operators know no mask with holes")
     foreign = [name for name in _activations(layer) if name not in AS_ATTRIBUTE]
@@ -46,8 +50,9 @@ def lower(
     initial = [ops("Unsqueeze", state, axis0) for state in states or ()]  # (1, batch, units)
     steps = ops("Transpose", x, perm=[1, 0, 2])  # (time, batch, width)
     operator, count = OPERATORS[layer.cell], 1 + len(layer.roles)
+    direction = "reverse" if layer.go_backwards else "forward"
     outputs, *finals = ops.outputs(
-        operator, count, steps, W, R, B, None, *initial, **_attributes(layer)
+        operator, count, steps, W, R, B, None, *initial, **attributes(layer, direction)
     )
     after = tuple(ops("Squeeze", final, axis0) for final in finals)  # (batch, units)
     if not layer.return_sequences:
@@ -65,11 +70,12 @@ def _activations(layer: RecurrentLayer) -> list[str]:
     return {"simple_rnn": [f], "gru": [sigma, f], "lstm": [sigma, f, f]}[layer.cell]
 
 
-def _attributes(layer: RecurrentLayer) -> dict[str, object]:
-    activations = [AS_ATTRIBUTE[name] for name in _activations(layer)]
+def attributes(layer: RecurrentLayer, direction: str, times: int = 1) -> dict[str, object]:
+    """The operator's attributes; `times`: once for each direction."""
+    activations = [AS_ATTRIBUTE[name] for name in _activations(layer)] * times
     attributes: dict[str, object] = {
         "hidden_size": layer.units,
-        "direction": "reverse" if layer.go_backwards else "forward",
+        "direction": direction,
         "activations": [activation.name for activation in activations],
     }
     # Parameters are taken in order by the activations that need them.

@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 from onnx_ir.tape import Tape
+
+DType = np.dtype[np.floating[Any]]
+SINGLE = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -19,16 +23,19 @@ class Lowered:
 
 
 class Ops:
-    """Writes nodes whose names and values begin with `prefix`."""
+    """Writes nodes whose names and values begin with `prefix`; numbers are of `dtype`."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, dtype: DType = SINGLE) -> None:
+        self.dtype = dtype
         self._prefix = prefix
         self._tape = Tape()
+        self._taken: list[ir.Node] = []
         self._count: Counter[str] = Counter()
 
     @property
     def nodes(self) -> Sequence[ir.Node]:
-        return self._tape.nodes
+        """All that was written; what was taken in stands last, so sort it."""
+        return (*self._tape.nodes, *self._taken)
 
     @property
     def initializers(self) -> Sequence[ir.Value]:
@@ -46,10 +53,31 @@ class Ops:
         values = [ir.Value(name=f"{name}:{i}") for i in range(count)]
         return self._tape.op_multi_out(op_type, inputs, attributes, outputs=values, name=name)
 
-    def constant(self, name: str, value: np.ndarray[Any, Any]) -> ir.Value:
+    def constant(self, name: str, value: NDArray[Any]) -> ir.Value:
         """Write an initializer."""
         full = self._name(name)
         return self._tape.initializer(ir.tensor(value, name=full), name=full)
+
+    def scalar(self, name: str, value: float) -> ir.Value:
+        """Write an initializer of one number."""
+        return self.constant(name, np.array(value, self.dtype))
+
+    def take_in(self, graph: ir.Graph, inputs: Sequence[ir.Value]) -> list[ir.Value]:
+        """Write the nodes of `graph`, `inputs` in place of its own; its outputs.
+
+        The graph is used up.
+        """
+        for own, value in zip(graph.inputs, inputs, strict=True):
+            own.replace_all_uses_with(value, replace_graph_outputs=True)
+        outputs, nodes = list(graph.outputs), list(graph)
+        graph.outputs.clear()
+        graph.remove(nodes)
+        for node in nodes:
+            node.name = self._name(node.op_type)
+            for i, value in enumerate(node.outputs):
+                value.name = f"{node.name}:{i}"
+        self._taken += nodes
+        return outputs
 
     def _name(self, name: str) -> str:
         count = self._count[name]

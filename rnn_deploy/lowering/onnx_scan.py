@@ -10,69 +10,93 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops
-from rnn_deploy.lowering.onnx_step import Step, advance, project, support_nodes, zero_state
-from rnn_deploy.spec import RecurrentLayer, Support
+from rnn_deploy.lowering.onnx_step import (
+    Step,
+    advance,
+    project,
+    projected_shape,
+    step_of,
+    support_nodes,
+    zero_states,
+    zeros,
+)
+from rnn_deploy.spec import Recurrence, Support
 
-FLOAT, BOOL = ir.TensorType(ir.DataType.FLOAT), ir.TensorType(ir.DataType.BOOL)
 
-
-def support(layer: RecurrentLayer) -> Support:
+def support(layer: Recurrence) -> Support:
     """Whether a Scan can express the layer."""
     nodes = support_nodes(layer)
     if not nodes.ok:
         return nodes
-    return Support(True, "takes any activation; one product for the inputs of all steps")
+    known = "takes any activation; one product for the inputs of all steps"
+    return Support(True, nodes.reason or known)
 
 
 def lower(
     ops: Ops,
-    layer: RecurrentLayer,
+    layer: Recurrence,
     x: ir.Value,
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
 ) -> Lowered:
-    """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time)."""
-    scanned = [ops("Transpose", project(ops, layer, x), perm=[1, 0, 2])]  # (time, batch, g * units)
+    """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time)."""
+    scanned = [time_first(ops, project(ops, layer, x), projected_shape(layer))]
     if mask is not None:
         axis2 = ops.constant("axis2", np.array([2], np.int64))
         scanned.append(ops("Unsqueeze", ops("Transpose", mask, perm=[1, 0]), axis2))
-    zero = zero_state(ops, layer, x)
-    carried = [*(states or [zero] * len(layer.roles)), *([zero] if layer.carries_output else [])]
+    carried = [*(states or zero_states(ops, layer, x))]
+    if layer.carries_output:
+        carried.append(zeros(ops, layer, x, layer.output_shape))
     *finals, outputs = ops.outputs(
         "Scan",
         len(carried) + 1,
         *carried,
         *scanned,
-        body=_body(layer, Step(ops, layer)),
+        body=_body(layer, step_of(ops, layer)),
         num_scan_inputs=len(scanned),
         scan_input_directions=[int(layer.go_backwards)] * len(scanned),
     )
     after = tuple(finals[: len(layer.roles)])
-    if not layer.return_sequences:
-        return Lowered(finals[-1] if layer.carries_output else after[0], after)
-    return Lowered(ops("Transpose", outputs, perm=[1, 0, 2]), after)
+    if layer.return_sequences:
+        return Lowered(time_first(ops, outputs, layer.output_shape), after)
+    if layer.carries_output:
+        return Lowered(finals[-1], after)
+    if layer.output_is_state:
+        return Lowered(after[0], after)
+    return Lowered(ops("Gather", outputs, ops.constant("last", np.array(-1, np.int64))), after)
 
 
-def _body(layer: RecurrentLayer, step: Step) -> ir.Graph:
-    states = [_value(layer, role, layer.units) for role in layer.roles]
-    held = [_value(layer, "held", layer.units)] if layer.carries_output else []
-    x = _value(layer, "x_t", layer.kernel.shape[1])
-    mask = [_value(layer, "mask_t", 1, BOOL)] if layer.masked else []
-    ops = Ops(f"{layer.name}/step")
-    after, output = advance(ops, step, layer, x, states, *(mask or [None]), *(held or [None]))
-    # ONNX Runtime's Scan is silently wrong when one value is both state and output.
-    out = ops("Identity", output)
-    carried = [*after, output] if held else list(after)
-    for value in (*carried, out):
-        value.type, value.shape = FLOAT, ir.Shape([None, layer.units])
-    return ir.Graph(
+def time_first(ops: Ops, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+    """The first two axes of x (batch, time, *shape) changed about, or back."""
+    return ops("Transpose", x, perm=[1, 0, *range(2, 2 + len(shape))])
+
+
+def _body(layer: Recurrence, step: Step) -> ir.Graph:
+    def value(name: str, shape: tuple[int, ...], kind: ir.DataType | None = None) -> ir.Value:
+        own = ir.DataType.from_numpy(layer.dtype) if kind is None else kind
+        return ir.Value(
+            name=f"{layer.name}/{name}", type=ir.TensorType(own), shape=ir.Shape([None, *shape])
+        )
+
+    states = [value(r, shape) for r, shape in zip(layer.roles, layer.state_shapes, strict=True)]
+    held = [value("held", layer.output_shape)] if layer.carries_output else []
+    x = value("x_t", projected_shape(layer))
+    mask = [value("mask_t", (1,), ir.DataType.BOOL)] if layer.masked else []
+    ops = Ops(f"{layer.name}/step", layer.dtype)
+    new = advance(ops, step, layer, x, states, *(mask or [None]), *(held or [None]))
+    # ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs.
+    carried = [*new.states, *([new.output] if held else [])]
+    outputs = [ops("Identity", output) for output in (*carried, new.output)]
+    shapes = [*layer.state_shapes, *([layer.output_shape] if held else []), layer.output_shape]
+    for output, shape in zip(outputs, shapes, strict=True):
+        output.type = ir.TensorType(ir.DataType.from_numpy(layer.dtype))
+        output.shape = ir.Shape([None, *shape])
+    body = ir.Graph(
         inputs=[*states, *held, x, *mask],
-        outputs=[*carried, out],
+        outputs=outputs,
         nodes=ops.nodes,
         initializers=ops.initializers,
         name=f"{layer.name}_step",
     )
-
-
-def _value(layer: RecurrentLayer, name: str, width: int, kind: ir.TensorType = FLOAT) -> ir.Value:
-    return ir.Value(name=f"{layer.name}/{name}", type=kind, shape=ir.Shape([None, width]))
+    body.sort()
+    return body

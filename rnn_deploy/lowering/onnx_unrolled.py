@@ -6,13 +6,20 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops
-from rnn_deploy.lowering.onnx_step import Step, advance, project, support_nodes, zero_state
-from rnn_deploy.spec import RecurrentLayer, Support
+from rnn_deploy.lowering.onnx_step import (
+    advance,
+    project,
+    step_of,
+    support_nodes,
+    zero_states,
+    zeros,
+)
+from rnn_deploy.spec import Recurrence, Support
 
 MOST_STEPS = 512
 
 
-def support(layer: RecurrentLayer) -> Support:
+def support(layer: Recurrence) -> Support:
     """Whether the steps can be written out: their number must be fixed, and not too large."""
     nodes = support_nodes(layer)
     if not nodes.ok:
@@ -26,16 +33,15 @@ def support(layer: RecurrentLayer) -> Support:
 
 def lower(
     ops: Ops,
-    layer: RecurrentLayer,
+    layer: Recurrence,
     x: ir.Value,
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
 ) -> Lowered:
-    """x (batch, `layer.steps`, width), states (batch, units) each or None, mask (batch, steps)."""
-    step, projected = Step(ops, layer), project(ops, layer, x)
-    zero = zero_state(ops, layer, x)
-    states = tuple(states or [zero] * len(layer.roles))
-    output = zero if layer.carries_output else None
+    """x (batch, steps, *width), states (batch, *shape) each or None, mask (batch, steps)."""
+    step, projected = step_of(ops, layer), project(ops, layer, x)
+    states = tuple(states or zero_states(ops, layer, x))
+    output = zeros(ops, layer, x, layer.output_shape) if layer.carries_output else None
     outputs: list[ir.Value] = []
     for t in _order(layer):
         x_t = ops("Gather", projected, ops.constant("t", np.array(t, np.int64)), axis=1)
@@ -43,7 +49,8 @@ def lower(
         if mask is not None:
             m_t = ops("Gather", mask, ops.constant("m", np.array([t], np.int64)), axis=1)
         held = output if layer.carries_output else None
-        states, output = advance(ops, step, layer, x_t, states, m_t, held)
+        new = advance(ops, step, layer, x_t, states, m_t, held)
+        states, output = new.states, new.output
         outputs.append(output)
     if not layer.return_sequences:
         return Lowered(outputs[-1], states)
@@ -52,6 +59,6 @@ def lower(
     return Lowered(ops("Concat", *columns, axis=1), states)
 
 
-def _order(layer: RecurrentLayer) -> range:
+def _order(layer: Recurrence) -> range:
     steps = layer.steps or 0
     return range(steps - 1, -1, -1) if layer.go_backwards else range(steps)

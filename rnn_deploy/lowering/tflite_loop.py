@@ -3,6 +3,7 @@
 Written in TensorFlow operations that the converter turns into builtins with batch and time open.
 Where the whole sequence is returned, the loop carries one buffer for it; a SimpleRNN writes its
 outputs over the inputs' part, which has their shape. Batch is first outside, time first inside.
+The step of a cell that is not Keras' own is called as it was traced.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.spec import RecurrentLayer
+from rnn_deploy.spec import Recurrence, RecurrentLayer, TracedLayer
 
 NAME = "loop"
 REASON = "builtin operators with batch and time open"
@@ -21,46 +22,44 @@ States = list[Any]
 
 
 def lower(
-    layer: RecurrentLayer, x: Any, states: Sequence[Any] | None, mask: Any | None
+    layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
 ) -> tuple[Any, States]:
-    """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time).
+    """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time).
 
     Returns the output and the final states.
     """
-    scanned = [tf.transpose(_project(layer, x), [1, 0, 2])]  # (time, batch, gates * units)
+    scanned = [_time_first(_project(layer, x))]
     if mask is not None:
         scanned.append(tf.expand_dims(tf.transpose(mask, [1, 0]), -1))  # (time, batch, 1)
     if layer.go_backwards:
         scanned = [tf.reverse(tensor, [0]) for tensor in scanned]
-    zero = tf.zeros([tf.shape(x)[0], layer.units])
-    carried = [*(states or [zero] * len(layer.roles)), *([zero] if layer.carries_output else [])]
+    zeros = [tf.zeros([tf.shape(x)[0], *shape]) for shape in _carried_shapes(layer)]
+    carried = [*(states or zeros[: len(layer.roles)]), *zeros[len(layer.roles) :]]
     run = _run_keeping_all if layer.return_sequences else _run_keeping_last
     output, finals = run(layer, scanned, carried)
     return output, finals[: len(layer.roles)]
 
 
-def _advance(layer: RecurrentLayer) -> Callable[..., tuple[Any, States]]:
+def _advance(layer: Recurrence) -> Callable[..., tuple[Any, States]]:
     """A step that a mask may hold back: from what is carried to the output and what is carried."""
-    step = _STEPS[layer.cell](layer)
+    step = _step(layer)
 
     def advance(x: Any, mask: Any | None, carried: States) -> tuple[Any, States]:
         states = carried[: len(layer.roles)]
-        new = step(x, *states)
+        output, new = step(x, *states)
         if mask is None:
-            return new[0], new
-        after = [tf.where(mask, a, b) for a, b in zip(new, states, strict=True)]
+            return output, [*new, *([output] if _keeps_output(layer) else [])]
+        after = [_where(mask, a, b) for a, b in zip(new, states, strict=True)]
         if not layer.carries_output:
             return after[0], after
-        before = tf.zeros_like(new[0]) if layer.zero_output_for_mask else carried[-1]
-        output = tf.where(mask, new[0], before)
+        before = tf.zeros_like(output) if layer.zero_output_for_mask else carried[-1]
+        output = _where(mask, output, before)
         return output, [*after, output]
 
     return advance
 
 
-def _run_keeping_last(
-    layer: RecurrentLayer, scanned: States, carried: States
-) -> tuple[Any, States]:
+def _run_keeping_last(layer: Recurrence, scanned: States, carried: States) -> tuple[Any, States]:
     advance, length = _advance(layer), tf.shape(scanned[0])[0]
 
     def body(t: Any, *carried: Any) -> tuple[Any, ...]:
@@ -70,18 +69,19 @@ def _run_keeping_last(
     _, *finals = tf.while_loop(
         lambda t, *_: t < length, body, [tf.constant(0), *carried], _shapes(layer)
     )
-    return finals[-1] if layer.carries_output else finals[0], finals
+    return finals[-1] if _keeps_output(layer) else finals[0], finals
 
 
-def _run_keeping_all(layer: RecurrentLayer, scanned: States, carried: States) -> tuple[Any, States]:
+def _run_keeping_all(layer: Recurrence, scanned: States, carried: States) -> tuple[Any, States]:
     advance, steps, length = _advance(layer), scanned[0], tf.shape(scanned[0])[0]
-    over_inputs = layer.cell == "simple_rnn"
-    buffer = steps if over_inputs else tf.zeros([length, tf.shape(steps)[1], layer.units])
+    over_inputs = isinstance(layer, RecurrentLayer) and layer.cell == "simple_rnn"
+    shape = layer.output_shape
+    buffer = steps if over_inputs else tf.zeros([length, tf.shape(steps)[1], *shape])
 
     def body(t: Any, buffer: Any, *carried: Any) -> tuple[Any, ...]:
         x, mask = _at([buffer if over_inputs else steps, *scanned[1:]], t)
         output, after = advance(x, mask, list(carried))
-        place = tf.stack([t, 0, 0])
+        place = tf.stack([t, 0, *([0] * len(shape))])
         buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, output[None], place)
         return t + 1, buffer, *after
 
@@ -90,9 +90,9 @@ def _run_keeping_all(layer: RecurrentLayer, scanned: States, carried: States) ->
         lambda t, *_: t < length,
         body,
         [tf.constant(0), buffer, *carried],
-        [time, tf.TensorShape([None, None, layer.units]), *of_carried],
+        [time, tf.TensorShape([None, None, *shape]), *of_carried],
     )
-    return tf.transpose(outputs, [1, 0, 2]), finals
+    return _time_first(outputs), finals
 
 
 def _at(scanned: States, t: Any) -> tuple[Any, Any | None]:
@@ -100,12 +100,34 @@ def _at(scanned: States, t: Any) -> tuple[Any, Any | None]:
     return x, mask[0] if mask else None
 
 
-def _shapes(layer: RecurrentLayer) -> list[Any]:
-    count = len(layer.roles) + layer.carries_output
-    return [tf.TensorShape([]), *[tf.TensorShape([None, layer.units])] * count]
+def _shapes(layer: Recurrence) -> list[Any]:
+    shapes = _carried_shapes(layer)
+    return [tf.TensorShape([]), *(tf.TensorShape([None, *shape]) for shape in shapes)]
 
 
-def _project(layer: RecurrentLayer, x: Any) -> Any:
+def _carried_shapes(layer: Recurrence) -> list[tuple[int, ...]]:
+    return [*layer.state_shapes, *([layer.output_shape] if _keeps_output(layer) else [])]
+
+
+def _keeps_output(layer: Recurrence) -> bool:
+    """Whether the loop carries the output: it is no state, and the last one is asked for."""
+    last = not layer.return_sequences and not layer.output_is_state
+    return layer.carries_output or last
+
+
+def _time_first(x: Any) -> Any:
+    """The first two axes changed about."""
+    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+
+
+def _where(mask: Any, new: Any, old: Any) -> Any:
+    """By the mask (batch, 1), for values of any rank."""
+    return tf.where(tf.reshape(mask, [-1, *[1] * (new.shape.rank - 1)]), new, old)
+
+
+def _project(layer: Recurrence, x: Any) -> Any:
+    if not isinstance(layer, RecurrentLayer):
+        return x
     product = tf.matmul(x, tf.constant(layer.kernel))
     return product if layer.bias is None else product + tf.constant(np.atleast_2d(layer.bias)[0])
 
@@ -113,6 +135,25 @@ def _project(layer: RecurrentLayer, x: Any) -> Any:
 def _activations(layer: RecurrentLayer) -> tuple[Any, Any]:
     f, sigma = layer.activation, layer.recurrent_activation
     return keras.activations.get(f), keras.activations.get(sigma)
+
+
+def _step(layer: Recurrence) -> Callable[..., tuple[Any, States]]:
+    """A step of x and the states to the output and the next states."""
+    if isinstance(layer, TracedLayer):
+
+        def traced(x: Any, *states: Any) -> tuple[Any, States]:
+            output, *after = layer.step(x, *states)
+            return output, after
+
+        return traced
+    assert isinstance(layer, RecurrentLayer)
+    step = _STEPS[layer.cell](layer)
+
+    def known(x: Any, *states: Any) -> tuple[Any, States]:
+        after = step(x, *states)
+        return after[0], after
+
+    return known
 
 
 def _simple_rnn(layer: RecurrentLayer) -> Callable[..., States]:

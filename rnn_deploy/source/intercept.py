@@ -4,9 +4,10 @@
 state and mask settled. While `intercepting(handler)` is open, the handler is asked instead, once
 per call, and its answer put into the form Keras expects. The three uses differ only in the
 handler: a marker (tracing for ONNX), our own loop (TFLite), Keras' loop with states given and
-taken (the reference).
+taken (the reference). A second handler may answer for both halves of a Bidirectional at once.
 
-The patch is one function on one class, restored in `finally`; a lock keeps other exports out.
+The patches are restored in `finally`; a lock keeps other exports out. A layer with a loop of its
+own is left alone: it runs as it is written, its states unseen.
 """
 
 import threading
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rnn_deploy.source.per_step import all_steps_at_once
+from rnn_deploy.source.per_step import all_steps_at_once, within_step
 from rnn_deploy.source.tensorflow import keras
 
 _LOCK = threading.RLock()
@@ -26,7 +27,8 @@ class Call:
     """One call of a recurrent layer inside the model.
 
     name: the layer's, made unique by a suffix when met again. initial_state: a list of tensors
-    when the model gives one, else None. mask: (batch, time) or None.
+    when the model gives one, else None. mask: (batch, time) or None. within_step: it is called
+    for the steps of a TimeDistributed, all of them side by side in the batch.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Call:
     sequences: Any
     initial_state: list[Any] | None
     mask: Any
+    within_step: bool
     _original: Callable[..., Any]
 
     def proceed(self, initial_state: list[Any] | None) -> tuple[Any, list[Any]]:
@@ -59,14 +62,42 @@ class Call:
         return [[next(remaining) for _ in range(count)] for count in counts]
 
 
+@dataclass(frozen=True)
+class Both:
+    """One call of a Bidirectional layer, its halves called alike."""
+
+    layer: Any
+    forward: Call
+    backward: Call
+
+
 Handler = Callable[[Call], tuple[Any, list[Any]]]
+BothHandler = Callable[[Both], tuple[list[Any], list[Any]]]
+
+
+def runs_its_own_loop(layer: Any) -> bool:
+    """Whether a recurrent layer of the user's own replaces Keras' loop by something else."""
+    return type(layer).inner_loop not in _LOOPS
 
 
 @contextmanager
-def intercepting(handler: Handler) -> Iterator[None]:
-    """While open, `handler` answers every RNN.call with (output, final states)."""
+def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[None]:
+    """While open, `handler` answers every RNN.call with (output, final states).
+
+    both: answers every Bidirectional.call with (outputs, final states), outputs merged or, with
+    no merge mode, two.
+    """
     original = keras.layers.RNN.call
     names: set[str] = set()
+
+    def call_of(layer: Any, sequences: Any, initial_state: Any, mask: Any) -> Call:
+        given = None if initial_state is None else list(keras.tree.flatten(initial_state))
+        if given is None and _starts_elsewhere(layer):
+            batch = keras.ops.shape(sequences)[0]
+            given = list(keras.tree.flatten(layer.get_initial_state(batch_size=batch)))
+        name = unused(layer.name, names)
+        names.add(name)
+        return Call(name, layer, sequences, given, mask, within_step(), original)
 
     def call(
         self: Any,
@@ -75,18 +106,39 @@ def intercepting(handler: Handler) -> Iterator[None]:
         mask: Any = None,
         training: bool = False,
     ) -> Any:
-        given = None if initial_state is None else list(keras.tree.flatten(initial_state))
-        name = unused(self.name, names)
-        names.add(name)
-        output, states = handler(Call(name, self, sequences, given, mask, original))
+        if runs_its_own_loop(self):
+            return original(self, sequences, initial_state, mask, training)
+        output, states = handler(call_of(self, sequences, initial_state, mask))
         return (output, *states) if self.return_state else output
 
+    def call_both(
+        self: Any,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+    ) -> Any:
+        halves = (self.forward_layer, self.backward_layer)
+        if both is None or not all(type(half).call in _CALLS for half in halves):
+            return original_both(self, sequences, initial_state, mask, training)
+        states: list[Any] = [None, None]
+        if initial_state is not None:
+            given = list(keras.tree.flatten(initial_state))
+            states = [given[: len(given) // 2], given[len(given) // 2 :]]
+        calls = (call_of(h, sequences, s, mask) for h, s in zip(halves, states, strict=True))
+        outputs, finals = both(Both(self, *calls))
+        if self.return_state:
+            return (*outputs, *finals)
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    original_both = keras.layers.Bidirectional.call
     with _LOCK, _plain_errors(), all_steps_at_once():
-        keras.layers.RNN.call = call
+        keras.layers.RNN.call, keras.layers.Bidirectional.call = call, call_both
         try:
             yield
         finally:
             keras.layers.RNN.call = original
+            keras.layers.Bidirectional.call = original_both
 
 
 @contextmanager
@@ -120,6 +172,27 @@ def _plain_errors() -> Iterator[None]:
         yield
     finally:
         keras.config.enable_traceback_filtering()
+
+
+def _starts_elsewhere(layer: Any) -> bool:
+    """Whether the layer, or a cell of it, makes an initial state of its own (Keras' are zero)."""
+    cells = getattr(layer.cell, "cells", [layer.cell])
+    makers = [type(layer).get_initial_state, *(_maker(type(cell)) for cell in cells)]
+    return any(maker not in _STARTS for maker in makers)
+
+
+def _maker(cell: type) -> Any:
+    return getattr(cell, "get_initial_state", None)
+
+
+_OWN = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM)
+_CONV = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
+_CONV_CELL = keras.src.layers.rnn.conv_lstm.ConvLSTMCell
+_CELLS = (keras.layers.SimpleRNNCell, keras.layers.GRUCell, keras.layers.LSTMCell, _CONV_CELL)
+# What Keras itself does; taken before anything is patched.
+_CALLS = [keras.layers.RNN.call, *(layer.call for layer in (*_OWN, *_CONV))]
+_LOOPS = [layer.inner_loop for layer in (keras.layers.RNN, *_OWN, *_CONV)]
+_STARTS = [keras.layers.RNN.get_initial_state, None, *map(_maker, _CELLS)]
 
 
 def unused(name: str, used: set[str]) -> str:

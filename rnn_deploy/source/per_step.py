@@ -2,18 +2,25 @@
 
 With batch and time both open, Keras' own TimeDistributed maps over the batch's size in place of
 time when it is traced, and answers with a wrong shape. A layer that treats every step alike can
-take all of them at once: (batch, time, ...) as (batch * time, ...) and back.
+take all of them at once: (batch, time, ...) as (batch * time, ...) and back, the mask likewise. A
+recurrent layer inside runs anew for each step, so its state is no state of the model.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.source.tensorflow import keras, tf
 
 # These work on the last axis, whatever stands before it.
 ON_LAST_AXIS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Dropout)
+_WITHIN: ContextVar[bool] = ContextVar("within a TimeDistributed", default=False)
+
+
+def within_step() -> bool:
+    """Whether a TimeDistributed is being called, so that the batch holds its steps."""
+    return _WITHIN.get()
 
 
 @contextmanager
@@ -29,18 +36,24 @@ def all_steps_at_once() -> Iterator[None]:
 
 def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     layer = self.layer
-    if mask is not None and layer._call_has_mask_arg:
-        raise UnsupportedModelError(
-            f"layer '{self.name}': hands a mask to {type(layer).__name__} step by step, which is"
-            " not exported so far; end the mask before it"
-        )
     options = {"training": False} if layer._call_has_training_arg else {}
     if type(layer) in ON_LAST_AXIS:
         return layer.call(inputs, **options)
-    shape = tf.shape(inputs)
-    flat = tf.reshape(inputs, tf.concat([[-1], shape[2:]], axis=0))
-    flat.set_shape([None, *inputs.shape[2:]])
-    outputs = layer.call(flat, **options)
-    steps = tf.reshape(outputs, tf.concat([shape[:2], tf.shape(outputs)[1:]], axis=0))
+    if mask is not None and layer._call_has_mask_arg:
+        options["mask"] = _side_by_side(mask)
+    token = _WITHIN.set(True)
+    try:
+        outputs = layer.call(_side_by_side(inputs), **options)
+    finally:
+        _WITHIN.reset(token)
+    shape = tf.concat([tf.shape(inputs)[:2], tf.shape(outputs)[1:]], axis=0)
+    steps = tf.reshape(outputs, shape)
     steps.set_shape([*inputs.shape[:2], *outputs.shape[1:]])
     return steps
+
+
+def _side_by_side(steps: Any) -> Any:
+    """(batch, time, ...) as (batch * time, ...)."""
+    flat = tf.reshape(steps, tf.concat([[-1], tf.shape(steps)[2:]], axis=0))
+    flat.set_shape([None, *steps.shape[2:]])
+    return flat

@@ -1,7 +1,7 @@
-"""A Keras recurrent layer as a RecurrentLayer, or the reason why it cannot be exported exactly.
+"""A Keras recurrent layer as a RecurrentLayer or TracedLayer, or why it cannot be exported exactly.
 
-Layers are read, never guessed back from a graph: only a layer whose code is Keras' own is taken,
-since a subclass may compute anything.
+Layers are read, never guessed back from a graph. A cell whose code is Keras' own, with an
+activation that is known, is read weight by weight; of any other cell the step is traced.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ import numpy as np
 
 from rnn_deploy.cells import ACTIVATIONS
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.source.intercept import Call
+from rnn_deploy.source.intercept import Call, runs_its_own_loop
+from rnn_deploy.source.step import state_shapes, traced_step
 from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.spec import RecurrentLayer, Stack
+from rnn_deploy.spec import RecurrentLayer, Stack, StateKey, TracedLayer, Weights, roles_of
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,25 @@ class Refusal:
         return f"layer '{self.layer}': {self.reason}; {self.advice}"
 
 
-TAKEN_LAYERS = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM, keras.layers.RNN)
-TAKEN_CELLS = {
+READ_CELLS = {
     keras.layers.SimpleRNNCell: "simple_rnn",
     keras.layers.GRUCell: "gru",
     keras.layers.LSTMCell: "lstm",
 }
-_SO_FAR = "SimpleRNN, GRU, LSTM, and RNN over their cells are exported so far"
+# The same functions under other names; what they compute is Keras' own to the last bit or nearly.
+# (keras.ops.gelu is not: it approximates unless told otherwise.)
+_ALIASES: dict[Any, str] = {
+    getattr(module, name): name
+    for module in (keras.activations, keras.ops, tf.nn)
+    for name in ACTIVATIONS
+    if hasattr(module, name) and (module, name) != (keras.ops, "gelu")
+} | {
+    tf.tanh: "tanh",
+    tf.sigmoid: "sigmoid",
+    tf.identity: "linear",
+    tf.exp: "exponential",
+    keras.ops.exp: "exponential",
+}
 
 
 def refusals_of(model: Any) -> list[Refusal]:
@@ -53,6 +66,12 @@ def refuse(model: Any, refusals: list[Refusal]) -> None:
         )
 
 
+def precision_of(model: Any) -> str:
+    """What the model is computed in: float64 where a layer of it is, float32 otherwise."""
+    computed = {layer.compute_dtype for layer in model._flatten_layers()}
+    return "float64" if "float64" in computed else "float32"
+
+
 def read(call: Call) -> Stack:
     """Read the layer of one call, a layer for each of its cells.
 
@@ -61,26 +80,32 @@ def read(call: Call) -> Stack:
     """
     cells = cells_of(call.layer)
     last = len(cells) - 1
-    return tuple(
-        RecurrentLayer(
-            name=call.name if last == 0 else f"{call.name}_cell{index}",
-            cell=TAKEN_CELLS[type(cell)],
-            units=int(cell.units),
-            kernel=_value(cell.kernel),
-            recurrent_kernel=_value(cell.recurrent_kernel),
-            bias=_value(cell.bias) if cell.use_bias else None,
-            activation=activation_name(cell.activation) or "",
-            go_backwards=bool(call.layer.go_backwards) and index == 0,
-            return_sequences=bool(call.layer.return_sequences) or index < last,
-            steps=call.sequences.shape[1],
-            initial_state=call.initial_state is not None,
-            recurrent_activation=activation_name(getattr(cell, "recurrent_activation", None)) or "",
-            reset_after=bool(getattr(cell, "reset_after", False)),
-            masked=call.mask is not None,
-            zero_output_for_mask=bool(call.layer.zero_output_for_mask) and index == last,
-        )
-        for index, cell in enumerate(cells)
-    )
+    layers: list[RecurrentLayer | TracedLayer] = []
+    width = tuple(call.sequences.shape[2:])
+    for index, cell in enumerate(cells):
+        facts = {
+            "name": call.name if last == 0 else f"{call.name}_cell{index}",
+            "go_backwards": bool(call.layer.go_backwards) and index == 0,
+            "return_sequences": bool(call.layer.return_sequences) or index < last,
+            "steps": call.sequences.shape[1],
+            "initial_state": call.initial_state is not None,
+            "masked": call.mask is not None,
+            "zero_output_for_mask": bool(call.layer.zero_output_for_mask) and index == last,
+            "within_step": call.within_step,
+        }
+        layers.append(_read_cell(cell, facts) if _is_known(cell) else _traced(cell, width, facts))
+        width = layers[-1].output_shape
+    return tuple(layers)
+
+
+def keys_of(call: Call) -> list[StateKey]:
+    """The states of one call, as the layers that `read` gives name them."""
+    cells = cells_of(call.layer)
+    names = [call.name if len(cells) == 1 else f"{call.name}_cell{i}" for i in range(len(cells))]
+    counts = [len(state_shapes(cell)) for cell in cells]
+    return [
+        (name, role) for name, count in zip(names, counts, strict=True) for role in roles_of(count)
+    ]
 
 
 def cells_of(layer: Any) -> list[Any]:
@@ -90,26 +115,74 @@ def cells_of(layer: Any) -> list[Any]:
 
 
 def activation_name(activation: Any) -> str | None:
-    """Keras' name of one of its own activation functions, or None for any other."""
+    """Keras' name of an activation that is one of its own functions, or None for any other."""
     if activation is None:
         return "linear"
-    return next((n for n in ACTIVATIONS if getattr(keras.activations, n) is activation), None)
+    if isinstance(activation, keras.layers.Layer):
+        return _name_of_layer(activation)
+    try:
+        return _ALIASES.get(activation)
+    except TypeError:  # what cannot be hashed is no function of Keras'
+        return None
+
+
+def _name_of_layer(layer: Any) -> str | None:
+    """The function that an activation layer is, where its parameters are the function's own."""
+    kind, facts = type(layer), layer.get_config()
+    if kind is keras.layers.Activation:
+        return activation_name(layer.activation)
+    if kind is keras.layers.LeakyReLU and np.float32(facts["negative_slope"]) == np.float32(0.2):
+        return "leaky_relu"
+    if kind is keras.layers.ELU and facts["alpha"] == 1:
+        return "elu"
+    if kind is keras.layers.ReLU and not facts["negative_slope"] and not facts["threshold"]:
+        return {None: "relu", 6: "relu6"}.get(facts["max_value"])
+    return None
+
+
+def _is_known(cell: Any) -> bool:
+    own = (getattr(cell, name, None) for name in ("activation", "recurrent_activation"))
+    return type(cell) in READ_CELLS and None not in map(activation_name, own)
+
+
+def _read_cell(cell: Any, facts: dict[str, Any]) -> RecurrentLayer:
+    return RecurrentLayer(
+        cell=READ_CELLS[type(cell)],
+        units=int(cell.units),
+        kernel=_value(cell.kernel, cell),
+        recurrent_kernel=_value(cell.recurrent_kernel, cell),
+        bias=_value(cell.bias, cell) if cell.use_bias else None,
+        activation=activation_name(cell.activation) or "",
+        recurrent_activation=activation_name(getattr(cell, "recurrent_activation", None)) or "",
+        reset_after=bool(getattr(cell, "reset_after", False)),
+        **facts,
+    )
+
+
+def _traced(cell: Any, width: tuple[int, ...], facts: dict[str, Any]) -> TracedLayer:
+    name = facts["name"]
+    if None in width:
+        raise UnsupportedModelError(
+            f"layer '{name}': runs a cell of its own over steps of an open size {width};"
+            " fix every axis after time"
+        )
+    step = traced_step(cell, name, width)
+    return TracedLayer(
+        cell=type(cell).__name__,
+        units=step.output_shape[-1] if step.output_shape else 1,
+        step=step.function,
+        width=width,
+        state_shapes=step.state_shapes,
+        output_shape=step.output_shape,
+        dtype=np.dtype(step.dtype),
+        output_is_state=step.output_is_state,
+        **facts,
+    )
 
 
 def _refusal_of(layer: Any) -> Refusal | None:
-    kind = type(layer).__name__
-    if isinstance(layer, keras.layers.TimeDistributed) and _holds_recurrence(layer.layer):
-        return Refusal(
-            layer.name,
-            "is TimeDistributed over a recurrent layer, whose states would be one for each step",
-            "give it to the model as a sequence of its own",
-        )
     if isinstance(layer, keras.layers.RNN):
-        return _refusal_of_recurrent(layer, kind)
-    if not _is_keras_own(layer) and _looks_recurrent(layer):
-        return Refusal(layer.name, f"is a recurrent cell of your own ({kind})", _SO_FAR)
-    if layer.variable_dtype == "float64":
-        return Refusal(layer.name, "has float64 weights", "export a float32 copy of the model")
+        return _refusal_of_recurrent(layer)
     if "int8" in str(layer.dtype_policy.name) or "float8" in str(layer.dtype_policy.name):
         return Refusal(
             layer.name, f"is quantised ({layer.dtype_policy.name})", "export the model unquantised"
@@ -117,35 +190,18 @@ def _refusal_of(layer: Any) -> Refusal | None:
     return None
 
 
-def _refusal_of_recurrent(layer: Any, kind: str) -> Refusal | None:
-    cells = cells_of(layer)
-    foreign = [type(cell).__name__ for cell in cells if type(cell) not in TAKEN_CELLS]
-    if type(layer) not in TAKEN_LAYERS or foreign:
-        over = f" over {', '.join(foreign)}" if type(layer) is keras.layers.RNN else ""
-        return Refusal(layer.name, f"is {kind}{over}", _SO_FAR)
+def _refusal_of_recurrent(layer: Any) -> Refusal | None:
     if not layer.built:
         return Refusal(layer.name, "has no weights yet", "call the model once before exporting")
-    for cell in cells:
-        for activation in (cell.activation, getattr(cell, "recurrent_activation", None)):
-            if activation_name(activation) is None:
-                name = getattr(activation, "__name__", type(activation).__name__)
-                known = ", ".join(ACTIVATIONS)
-                return Refusal(layer.name, f"has the activation '{name}'", f"known are {known}")
+    if runs_its_own_loop(layer) and layer.stateful:
+        return Refusal(
+            layer.name,
+            f"is stateful with a loop of its own ({type(layer).__name__}.inner_loop)",
+            "keep Keras' loop and write a cell of your own",
+        )
     return None
 
 
-def _is_keras_own(layer: Any) -> bool:
-    return type(layer).__module__.partition(".")[0] == "keras"
-
-
-def _holds_recurrence(layer: Any) -> bool:
-    return any(isinstance(inner, keras.layers.RNN) for inner in layer._flatten_layers())
-
-
-def _looks_recurrent(layer: Any) -> bool:
-    return hasattr(layer, "state_size")
-
-
-def _value(variable: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _value(variable: Any, cell: Any) -> Weights:
     with tf.init_scope():
-        return np.asarray(variable.numpy(), dtype=np.float32)
+        return np.asarray(variable.numpy()).astype(cell.compute_dtype)

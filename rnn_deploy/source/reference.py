@@ -10,18 +10,17 @@ from typing import Any
 
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.source.intercept import Call, computing_in, intercepting, unused
-from rnn_deploy.source.reading import read
+from rnn_deploy.source.reading import keys_of, read
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import tensorflow_spec
 from rnn_deploy.spec import (
     Array,
     EntryPoint,
-    RecurrentLayer,
+    Recurrence,
     StateKey,
     StateSpec,
     TensorSpec,
-    state_keys,
 )
 
 FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
@@ -52,7 +51,7 @@ class Reference:
         tensors = [tf.constant(feeds[tensor.name]) for tensor in self.entry.inputs]
         for state in self.entry.states:
             given = feeds.get(state.tensor.name)
-            zero = tf.zeros([batch, state.tensor.shape[1]], FLOAT_OF[self.dtype])
+            zero = tf.zeros([batch, *state.tensor.shape[1:]], FLOAT_OF[self.dtype])
             tensors.append(zero if given is None else tf.constant(given, FLOAT_OF[self.dtype]))
         try:
             results = self._function(*tensors)
@@ -71,7 +70,7 @@ class Reference:
         finals: dict[StateKey, Any] = {}
 
         def observe(call: Call) -> tuple[Any, list[Any]]:
-            keys = state_keys(read(call))
+            keys = keys_of(call)
             free = [given[key] for key in keys if key in given]
             output, after = call.proceed(call.initial_state or free or None)
             if free and call.mask is not None:
@@ -97,7 +96,7 @@ def tensorflow_refused(error: Exception) -> InputError:
 
 
 def states_of(
-    layers: Sequence[RecurrentLayer], batch: int | str, taken: Iterable[str]
+    layers: Sequence[Recurrence], batch: int | str, taken: Iterable[str]
 ) -> tuple[StateSpec, ...]:
     """The states of the stream entry point: every layer whose initial state is free.
 
@@ -105,12 +104,12 @@ def states_of(
     """
     used = set(taken)
     states = []
-    for layer in layers:
-        for role in () if layer.initial_state else layer.roles:
+    for layer in filter(lambda layer: layer.free, layers):
+        for role, shape in zip(layer.roles, layer.state_shapes, strict=True):
             names = (f"{layer.name}_{role}_in", f"{layer.name}_{role}_out")
             enters, leaves = (unused(name, used) for name in names)
             used |= {enters, leaves}
-            tensor = TensorSpec(enters, (batch, layer.units), "float32")
+            tensor = TensorSpec(enters, (batch, *shape), layer.dtype.name)
             states.append(StateSpec(tensor, leaves, layer.name, role))
     return tuple(states)
 
@@ -119,15 +118,22 @@ def _continued(call: Call, output: Any, states: list[Any]) -> Any:
     """The output of a stream: before the first step that counts, it repeats what came before.
 
     Keras begins with zero there, not knowing the output before; in a stream it is the state h of
-    the last cell.
+    the last cell, if its output is that state at all.
     """
-    layer = call.layer
-    if layer.zero_output_for_mask:
+    layer, last = call.layer, read(call)[-1]
+    if layer.zero_output_for_mask or not last.output_is_state:
         return output
-    before = states[-len(read(call)[-1].roles)]
+    before = states[-len(last.roles)]
     mask = tf.cast(call.mask, tf.int32)
     if not layer.return_sequences:
-        return tf.where(tf.reduce_any(call.mask, axis=1)[:, None], output, before)
+        return tf.where(_over(tf.reduce_any(call.mask, axis=1), output), output, before)
     in_order = tf.reverse(mask, [1]) if layer.go_backwards else mask
     seen = tf.cumsum(in_order, axis=1) > 0
-    return tf.where(seen[:, :, None], output, before[:, None])
+    return tf.where(_over(seen, output), output, before[:, None])
+
+
+def _over(mask: Any, values: Any) -> Any:
+    """A mask of the first axes of `values`, with axes of one for the others."""
+    for _ in range(values.shape.rank - mask.shape.rank):
+        mask = mask[..., None]
+    return mask

@@ -2,16 +2,17 @@
 
 A marker is a stateless op that no pass touches, `PyFuncStateless` with the token
 "rnn_deploy:<index>": its inputs are the sequence and, where the model gives one, the initial
-state; its outputs are the layer's output and its final state. The weights of recurrent layers
-never enter the graph. While tracing:
+state; its outputs are the layer's output and its final state. One marker stands for both halves of
+a Bidirectional. The weights of recurrent layers never enter the graph. While tracing:
 
-- every layer computes in float32;
+- every layer computes in float32, or in float64 where one of them does;
 - products of a sequence with a matrix stay one product (Keras writes them as a reshape, a
   product and a reshape);
+- an Embedding is one Gather, which takes negative ids as Keras does;
 - inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +20,18 @@ from typing import Any
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
-from rnn_deploy.source.intercept import Call, Handler, computing_in, intercepting
-from rnn_deploy.source.reading import read
+from rnn_deploy.source.intercept import (
+    Both,
+    BothHandler,
+    Call,
+    Handler,
+    computing_in,
+    intercepting,
+)
+from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.signature import Signature, call_flat
 from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.spec import Dim, RecurrentLayer, Stack, TensorSpec
+from rnn_deploy.spec import Called, Dim, Pair, Recurrence, TensorSpec, layers_of
 
 MARKER = "rnn_deploy"
 # Sizes no model has by itself, by which a symbol is known again in an output's shape.
@@ -43,19 +51,19 @@ class Trace:
     """A traced model.
 
     graph: a frozen ConcreteFunction, inputs and outputs in the signature's order.
-    stacks: the recurrent calls, in order; a marker's token ends in its index here.
+    calls: the recurrent calls, in order; a marker's token ends in its index here.
     facts: what was noted of inputs on their way: vocabulary and padding.
     """
 
     signature: Signature
     graph: Any
-    stacks: tuple[Stack, ...]
+    calls: tuple[Called, ...]
     facts: Mapping[str, InputFacts]
 
     @property
-    def layers(self) -> tuple[RecurrentLayer, ...]:
+    def layers(self) -> tuple[Recurrence, ...]:
         """Every recurrent layer, those of a list of cells one by one."""
-        return tuple(layer for stack in self.stacks for layer in stack)
+        return tuple(layer for called in self.calls for layer in layers_of(called))
 
     @property
     def output_shapes(self) -> list[list[int | None]]:
@@ -65,14 +73,14 @@ class Trace:
 def trace_markers(model: Any, signature: Signature) -> Trace:
     """Trace `model` with markers in place of its recurrent loops."""
     facts: dict[str, InputFacts] = {}
-    stacks: list[Stack] = []
+    calls: list[Called] = []
     with _noting(facts):
-        traced = _traced_markers(model, signature, stacks)
+        traced = _traced_markers(model, signature, calls)
     # TensorFlow changes names it cannot hold, so inputs are told by their place.
     of_inputs = zip(signature.inputs, traced.inputs, strict=False)
     facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
     graph = convert_variables_to_constants_v2(traced)
-    return Trace(signature, graph, tuple(stacks), facts)
+    return Trace(signature, graph, tuple(calls), facts)
 
 
 def with_facts(signature: Signature, trace: Trace) -> Signature:
@@ -122,34 +130,71 @@ def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
     return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
 
 
-def _traced_markers(model: Any, signature: Signature, stacks: list[Stack]) -> Any:
+def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> Any:
     def mark(call: Call) -> tuple[Any, list[Any]]:
         stack = read(call)
-        stacks.append(stack)
-        if call.mask is not None:  # their lengths are one
-            call.sequences.shape[:2].assert_is_compatible_with(call.mask.shape)
-        units = [layer.units for layer in stack for _ in layer.roles]
-        tensors = [tf.cast(t, tf.float32) for t in (call.sequences, *(call.initial_state or ()))]
-        outputs = tf.raw_ops.PyFuncStateless(
-            input=tensors if call.mask is None else [*tensors, tf.cast(call.mask, tf.bool)],
-            token=f"{MARKER}:{len(stacks) - 1}",
-            Tout=[tf.float32] * (1 + len(units)),
-        )
-        batch, time = call.sequences.shape[0], call.sequences.shape[1]
-        last = stack[-1]
-        shape = [batch, time, last.units] if last.return_sequences else [batch, last.units]
-        finals = [tf.ensure_shape(o, [batch, n]) for o, n in zip(outputs[1:], units, strict=True)]
-        return tf.ensure_shape(outputs[0], shape), finals
+        calls.append(stack)
+        outputs, finals = _marker(len(calls) - 1, stack, call, [call], [stack[-1].output_shape])
+        return outputs[0], finals
+
+    def mark_both(both: Both) -> tuple[list[Any], list[Any]]:
+        halves = (both.forward, both.backward)
+        forward, backward = (read(call) for call in halves)
+        pair = Pair(both.layer.name, forward, backward, both.layer.merge_mode)
+        calls.append(pair)
+        return _marker(len(calls) - 1, pair, both.forward, halves, _merged_shapes(pair))
 
     specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
-    return _traced(model, mark, lambda *tensors: call_flat(model, tensors), specs)
+    function = lambda *tensors: call_flat(model, tensors)  # noqa: E731
+    return _traced(model, mark, function, specs, mark_both)
+
+
+def _marker(
+    index: int,
+    called: Called,
+    over: Call,
+    calls: Sequence[Call],
+    shapes: Sequence[tuple[int, ...]],
+) -> tuple[list[Any], list[Any]]:
+    """The marker of `calls`, over the sequence and the mask of one: outputs, final states."""
+    layers = layers_of(called)
+    dtype = tf.as_dtype(layers[0].dtype)
+    batch, time = over.sequences.shape[0], over.sequences.shape[1]
+    states = [state for call in calls for state in call.initial_state or ()]
+    inputs = [tf.cast(tensor, dtype) for tensor in (over.sequences, *states)]
+    if over.mask is not None:  # its length is that of the sequence
+        over.sequences.shape[:2].assert_is_compatible_with(over.mask.shape)
+        inputs.append(tf.cast(over.mask, tf.bool))
+    steps = [time] if layers[-1].return_sequences else []
+    wanted = [
+        *([batch, *steps, *shape] for shape in shapes),
+        *([batch, *shape] for layer in layers for shape in layer.state_shapes),
+    ]
+    tensors = tf.raw_ops.PyFuncStateless(
+        input=inputs, token=f"{MARKER}:{index}", Tout=[dtype] * len(wanted)
+    )
+    shaped = [tf.ensure_shape(t, shape) for t, shape in zip(tensors, wanted, strict=True)]
+    return shaped[: len(shapes)], shaped[len(shapes) :]
+
+
+def _merged_shapes(pair: Pair) -> list[tuple[int, ...]]:
+    forward, backward = pair.forward[-1].output_shape, pair.backward[-1].output_shape
+    if pair.merge is None:
+        return [forward, backward]
+    if pair.merge == "concat":
+        return [(*forward[:-1], forward[-1] + backward[-1])]
+    return [forward]
 
 
 def _traced(
-    model: Any, handler: Handler, function: Callable[..., Any], specs: list[tf.TensorSpec]
+    model: Any,
+    handler: Handler,
+    function: Callable[..., Any],
+    specs: list[tf.TensorSpec],
+    both: BothHandler | None = None,
 ) -> Any:
     traced = tf.function(function, autograph=False)
-    with _tracing(model, handler):
+    with _tracing(model, handler, both):
         try:
             return traced.get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
@@ -160,10 +205,10 @@ def _traced(
 
 
 @contextmanager
-def _tracing(model: Any, handler: Handler) -> Iterator[None]:
+def _tracing(model: Any, handler: Handler, both: BothHandler | None) -> Iterator[None]:
     with ExitStack() as stack:
-        stack.enter_context(computing_in(model, "float32"))
-        stack.enter_context(intercepting(handler))
+        stack.enter_context(computing_in(model, precision_of(model)))
+        stack.enter_context(intercepting(handler, both))
         stack.enter_context(_replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)))
         yield
 
@@ -194,7 +239,7 @@ def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _noting(found: dict[str, InputFacts]) -> Iterator[None]:
-    embed, mask = keras.layers.Embedding.call, keras.layers.Masking.call
+    mask = keras.layers.Masking.call
 
     def embedding(self: Any, inputs: Any) -> Any:
         name = _input_behind(inputs)
@@ -202,7 +247,9 @@ def _noting(found: dict[str, InputFacts]) -> Iterator[None]:
             known = found.get(name, InputFacts())
             below = min(int(self.input_dim), known.below or self.input_dim)
             found[name] = InputFacts(below, 0.0 if self.mask_zero else known.padding)
-        return embed(self, inputs)
+        ids = inputs if inputs.dtype in (tf.int32, tf.int64) else tf.cast(inputs, tf.int32)
+        table = tf.convert_to_tensor(self.embeddings)
+        return tf.cast(tf.gather(table, ids), self.compute_dtype)
 
     def masking(self: Any, inputs: Any) -> Any:
         name = _input_behind(inputs)

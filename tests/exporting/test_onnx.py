@@ -36,7 +36,7 @@ def artifacts(model, lowering="auto", time=None):
         trace, entry = traced.trace, traced.entry
         choices = [choose(layer, requested=lowering, entry=entry.name) for layer in trace.layers]
         converted = exporting.convert(trace)
-        assembled = exporting.assemble(converted, trace.stacks, choices, entry, "test")
+        assembled = exporting.assemble(converted, trace.calls, choices, entry, "test")
         found[entry.name] = (entry, ir.to_proto(assembled))
     return found
 

@@ -1,0 +1,77 @@
+"""A TensorFlow graph as ONNX, through tf2onnx: all that is not a recurrent loop.
+
+Two operators that Keras' activations need and tf2onnx lacks are added here.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import tf2onnx
+
+from rnn_deploy.source.tracing import MARKER
+
+OPSET = 17
+
+
+def convert(graph: Any) -> ir.Model:
+    """A frozen ConcreteFunction as ONNX, markers in it; inputs that nothing reads are gone."""
+    with _quiet_tf2onnx():
+        proto, _ = tf2onnx.convert.from_graph_def(
+            graph.graph.as_graph_def(),
+            input_names=[tensor.name for tensor in graph.inputs],
+            output_names=[tensor.name for tensor in graph.outputs],
+            opset=OPSET,
+            custom_ops={"PyFuncStateless": MARKER},
+            custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])},
+            extra_opset=[onnx.helper.make_opsetid(MARKER, 1)],
+        )
+    return ir.from_proto(proto)
+
+
+def _erfc(context: Any, node: Any, name: str, args: Any) -> None:
+    """1 - erf(x), as Keras' gelu has it."""
+    one = context.make_const(f"{node.name}_one", np.ones((), _dtype(context, node)))
+    erf = context.make_node("Erf", list(node.input), name=f"{node.name}_erf")
+    _replace(context, node, "Sub", [one.output[0], erf.output[0]])
+
+
+def _expm1(context: Any, node: Any, name: str, args: Any) -> None:
+    """exp(x) - 1, as Keras' celu has it."""
+    one = context.make_const(f"{node.name}_one", np.ones((), _dtype(context, node)))
+    exp = context.make_node("Exp", list(node.input), name=f"{node.name}_exp")
+    _replace(context, node, "Sub", [exp.output[0], one.output[0]])
+
+
+def _replace(context: Any, node: Any, operator: str, inputs: list[str]) -> None:
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    context.remove_node(node.name)
+    context.make_node(
+        operator, inputs, name=node.name, outputs=node.output, shapes=shapes, dtypes=dtypes
+    )
+
+
+def _dtype(context: Any, node: Any) -> Any:
+    return tf2onnx.utils.map_onnx_to_numpy_type(context.get_dtype(node.input[0]))
+
+
+@contextmanager
+def _quiet_tf2onnx() -> Iterator[None]:
+    """tf2onnx logs that it does not know the markers' shapes; we do, and set them."""
+    logger = logging.getLogger("tf2onnx")
+    tensorflow_logger = logging.getLogger("tensorflow")
+    levels = logger.level, tensorflow_logger.level
+    logger.setLevel(logging.CRITICAL)
+    tensorflow_logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(levels[0])
+        tensorflow_logger.setLevel(levels[1])
