@@ -19,9 +19,10 @@ from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.onnx_cleanup import clean, name_everything
 from rnn_deploy.lowering import onnx_graph
 from rnn_deploy.lowering.onnx_call import lower_call
+from rnn_deploy.lowering.onnx_double import write_for_double
 from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.source.tracing import MARKER, Trace
-from rnn_deploy.spec import Called, EntryPoint, StateKey, TensorSpec
+from rnn_deploy.spec import Called, EntryPoint, StateKey, TensorSpec, layers_of
 
 IR_VERSION = 8
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
@@ -46,6 +47,8 @@ def assemble(
     model = converted.clone()
     given = {state.key: _value(state.tensor) for state in entry.states}
     finals = _lower_markers(model.graph, calls, choices, given)
+    if any(layer.dtype == np.float64 for called in calls for layer in layers_of(called)):
+        write_for_double(model)
     for state in entry.states:
         model.graph.inputs.append(given[state.key])
         model.graph.outputs.append(finals[state.key])

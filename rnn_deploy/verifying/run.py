@@ -94,9 +94,12 @@ def _checked(
     except RnnDeployError as error:
         yield Fault(runtime, check, case.name, str(error))
         return
-    states = {s.next_name for runner in runners.values() for s in runner.entry.states}
+    entries = [runner.entry for runner in runners.values()]
+    states = {s.next_name for entry in entries for s in entry.states}
+    dtypes = {tensor.name: tensor.dtype for entry in entries for tensor in entry.all_outputs}
     for name, value in (actual or {}).items():
-        yield _compared(runtime, check, case, name, value, name in states, own_errors)
+        allowed = budget(case.truth[name], own_errors.get(name), dtypes[name])
+        yield _compared(runtime, check, case, name, value, name in states, own_errors, allowed)
 
 
 def _compared(
@@ -107,18 +110,18 @@ def _compared(
     value: Array,
     is_state: bool,
     own_errors: Mapping[str, float],
+    allowed: float,
 ) -> Comparison:
-    truth, own = case.truth[name], own_errors.get(name)
     return compare(
         value,
-        truth,
+        case.truth[name],
         runtime=runtime,
         check=check,
         case=case.name,
         name=name,
         kind="state" if is_state else "output",
-        budget=budget(truth, own),
-        reference_error=own,
+        budget=allowed,
+        reference_error=own_errors.get(name),
     )
 
 

@@ -14,6 +14,10 @@ where TensorFlow's own may happen to be none); ULPS for cases so small that Tens
 zero by luck. Wrong arithmetic is far outside: bfloat16 alone errs by 2^-9 s. Higham, Accuracy and
 Stability of Numerical Algorithms, 2nd ed., section 3.1, gives the bound both terms stand for.
 
+A model that computes in float64 is its own oracle. TensorFlow's error in float32 still says how
+much it amplifies rounding, so there the whole budget is scaled by the ratio of the two unit
+roundoffs, 2^-29.
+
 Without an oracle the reference itself is the truth, and its own error unknown: BLIND * u * s.
 Integers and booleans must be equal.
 """
@@ -27,6 +31,7 @@ from rnn_deploy.spec import Array
 from rnn_deploy.verifying.compare import max_abs_error
 
 UNIT_ROUNDOFF = 2.0**-24
+FINER = 2.0**-29  # float64's unit roundoff in terms of float32's
 OTHERS = 8.0
 ULPS = 16.0
 BLIND = 256.0
@@ -42,8 +47,13 @@ def reference_errors(cases: Iterable[Case]) -> dict[str, float]:
     return errors
 
 
-def budget(truth: Array, reference_error: float | None) -> float:
-    """The largest absolute error allowed for a tensor whose true value is `truth`."""
+def budget(truth: Array, reference_error: float | None, dtype: str = "float32") -> float:
+    """The largest absolute error allowed for a tensor whose true value is `truth`.
+
+    dtype: what the model gives it in.
+    """
+    if dtype == "float64" and reference_error is not None:
+        return FINER * budget(truth, reference_error)
     if truth.dtype.kind != "f":
         return 0.0
     finite = np.abs(truth[np.isfinite(truth)])
