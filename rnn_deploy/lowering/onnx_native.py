@@ -1,5 +1,7 @@
 """A layer as ONNX's operator RNN, GRU or LSTM: transpose in, one operator, transpose out.
 
+The operators know no mask; `onnx_compaction` takes what is masked out of their way.
+
 The operators are time first and keep a directions axis of 1. With `direction="reverse"` they return
 their outputs in the order of the input, while Keras' go_backwards returns them in the order
 processed, hence the flip.
@@ -12,6 +14,7 @@ import onnx_ir as ir
 
 from rnn_deploy.layouts import onnx_weights
 from rnn_deploy.lowering.onnx_activations import AS_ATTRIBUTE
+from rnn_deploy.lowering.onnx_compaction import lower_masked
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops, flip
 from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
@@ -24,8 +27,6 @@ def support(layer: Recurrence) -> Support:
         return Support(False, f"no operator is {layer.cell}")
     if layer.dtype != np.float32:
         return Support(False, f"the operators of the runtimes do not compute in {layer.dtype}")
-    if layer.masked:
-        return Support(False, "the operators know no mask with holes")
     foreign = [name for name in _activations(layer) if name not in AS_ATTRIBUTE]
     if foreign:
         operator = OPERATORS[layer.cell]
@@ -40,7 +41,32 @@ def lower(
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
 ) -> Lowered:
-    """x (batch, time, width), states (batch, units) each or None for zero; no mask."""
+    """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time)."""
+    if mask is not None:
+
+        def run(steps: ir.Value, lengths: ir.Value) -> tuple[ir.Value, Sequence[ir.Value]]:
+            return _operator(ops, layer, steps, states, lengths, "forward")
+
+        return lower_masked(ops, layer, x, states, mask, run)
+    steps = ops("Transpose", x, perm=[1, 0, 2])  # (time, batch, width)
+    direction = "reverse" if layer.go_backwards else "forward"
+    sequence, after = _operator(ops, layer, steps, states, None, direction)
+    if not layer.return_sequences:
+        return Lowered(after[0], after)
+    if layer.go_backwards:
+        sequence = flip(ops, sequence, axis=0)
+    return Lowered(ops("Transpose", sequence, perm=[1, 0, 2]), after)
+
+
+def _operator(
+    ops: Ops,
+    layer: RecurrentLayer,
+    steps: ir.Value,
+    states: Sequence[ir.Value] | None,
+    lengths: ir.Value | None,
+    direction: str,
+) -> tuple[ir.Value, tuple[ir.Value, ...]]:
+    """Over steps (time, batch, width): the outputs (time, batch, units), the final states."""
     weights = onnx_weights(layer)
     W, R, B = (
         None if value is None else ops.constant(name, value)
@@ -48,20 +74,13 @@ def lower(
     )
     axis0 = ops.constant("axis0", np.array([0], np.int64))
     initial = [ops("Unsqueeze", state, axis0) for state in states or ()]  # (1, batch, units)
-    steps = ops("Transpose", x, perm=[1, 0, 2])  # (time, batch, width)
     operator, count = OPERATORS[layer.cell], 1 + len(layer.roles)
-    direction = "reverse" if layer.go_backwards else "forward"
     outputs, *finals = ops.outputs(
-        operator, count, steps, W, R, B, None, *initial, **attributes(layer, direction)
+        operator, count, steps, W, R, B, lengths, *initial, **attributes(layer, direction)
     )
-    after = tuple(ops("Squeeze", final, axis0) for final in finals)  # (batch, units)
-    if not layer.return_sequences:
-        return Lowered(after[0], after)
     axis1 = ops.constant("axis1", np.array([1], np.int64))
-    sequence = ops("Squeeze", outputs, axis1)  # (time, batch, units)
-    if layer.go_backwards:
-        sequence = flip(ops, sequence, axis=0)
-    return Lowered(ops("Transpose", sequence, perm=[1, 0, 2]), after)
+    after = tuple(ops("Squeeze", final, axis0) for final in finals)  # (batch, units)
+    return ops("Squeeze", outputs, axis1), after
 
 
 def _activations(layer: RecurrentLayer) -> list[str]:
