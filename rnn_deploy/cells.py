@@ -28,8 +28,8 @@ def _sigmoid(x: Float) -> Float:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-def _erf(x: Float) -> Float:
-    return np.vectorize(math.erf, otypes=[np.float64])(x)
+def _erfc(x: Float) -> Float:
+    return np.vectorize(math.erfc, otypes=[np.float64])(x)
 
 
 ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
@@ -50,8 +50,8 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "silu": lambda x: x * _sigmoid(x),
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "exponential": np.exp,
-    # As it does this root of 2.
-    "gelu": lambda x: 0.5 * x * (1.0 + _erf(x / np.float64(np.float32(np.sqrt(2.0))))),
+    # As it does this root of one half.
+    "gelu": lambda x: 0.5 * x * _erfc(-x * np.float64(np.float32(np.sqrt(0.5)))),
     "celu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
     "hard_silu": lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
     "hard_tanh": lambda x: np.clip(x, -1.0, 1.0),

@@ -36,7 +36,7 @@ READ_CELLS = {
 }
 # The same functions under other names; what they compute is Keras' own to the last bit or nearly.
 # (keras.ops.gelu is not: it approximates unless told otherwise.)
-_ALIASES: dict[Any, str] = {
+ALIASES: dict[Any, str] = {
     getattr(module, name): name
     for module in (keras.activations, keras.ops, tf.nn)
     for name in ACTIVATIONS
@@ -121,7 +121,7 @@ def activation_name(activation: Any) -> str | None:
     if isinstance(activation, keras.layers.Layer):
         return _name_of_layer(activation)
     try:
-        return _ALIASES.get(activation)
+        return ALIASES.get(activation)
     except TypeError:  # what cannot be hashed is no function of Keras'
         return None
 

@@ -30,11 +30,14 @@ def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedStep:
 
     UnsupportedModelError, naming `layer`, when that cannot be done.
     """
-    options = {"training": False} if _takes_training(cell) else {}
+    options = {"training": False} if getattr(cell, "_call_has_training_arg", False) else {}
+    same: list[bool] = []
 
     def step(x: Any, *states: Any) -> list[Any]:
         output, after = cell(x, list(states), **options)
-        return [output, *keras.tree.flatten(after)]
+        flat = keras.tree.flatten(after)
+        same.append(bool(flat) and output is flat[0])
+        return [output, *flat]
 
     dtype = cell.compute_dtype
     shapes = state_shapes(cell)
@@ -54,8 +57,7 @@ def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedStep:
             f"layer '{layer}': the states {list(shapes)} become {found[1:]} by one step of"
             f" {type(cell).__name__}; states must keep their shapes"
         )
-    same = function.structured_outputs[0] is function.structured_outputs[1]
-    return TracedStep(function, found[0], shapes, dtype, same)
+    return TracedStep(function, found[0], shapes, dtype, same[-1])
 
 
 def state_shapes(cell: Any) -> tuple[tuple[int, ...], ...]:
@@ -65,7 +67,3 @@ def state_shapes(cell: Any) -> tuple[tuple[int, ...], ...]:
     with tf.init_scope():
         initial = keras.tree.flatten(cell.get_initial_state(batch_size=1))
     return tuple(tuple(state.shape[1:]) for state in initial)
-
-
-def _takes_training(cell: Any) -> bool:
-    return bool(getattr(cell, "_call_has_training_arg", False))
