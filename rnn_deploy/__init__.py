@@ -28,7 +28,8 @@ def export(
     output: str | Path,
     *,
     to: Sequence[str] = ("onnx", "tflite"),
-    lowering: str = "auto",
+    lowering: str | Mapping[str, str] = "auto",
+    target: str = "ort",
     time: int | None = None,
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
@@ -37,10 +38,11 @@ def export(
 ) -> "Bundle":
     """Export a Keras model (live, or the path of a .keras, .h5 or SavedModel) to a bundle.
 
-    to: "onnx", "tflite". lowering: of ONNX, "auto", "native", "scan" or "unrolled". time: fix
-    the number of steps of the sequence entry point. samples: real inputs by name, kept as a
-    golden vector. trust_source: let the file run code of its own (a Lambda layer).
-    force: replace the bundle that is at `output`.
+    to: "onnx", "tflite". lowering: of ONNX, "auto", "native", "scan" or "unrolled", or a dict of
+    these by layer ("*": of all others). target: what the ONNX must be right on, "ort",
+    "openvino" or "portable". time: fix the number of steps of the sequence entry point.
+    samples: real inputs by name, kept as a golden vector. trust_source: let the file run code of
+    its own (a Lambda layer). force: replace the bundle that is at `output`.
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
     InputError for a bad source or an existing output.
@@ -48,7 +50,7 @@ def export(
     from rnn_deploy.exporting.bundle import export as export_bundle
     from rnn_deploy.exporting.plan import ExportOptions
 
-    options = ExportOptions(tuple(to), lowering, time, samples, seed, trust_source)
+    options = ExportOptions(tuple(to), lowering, time, samples, seed, trust_source, target)
     return export_bundle(source, output, options, force=force)
 
 

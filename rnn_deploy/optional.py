@@ -13,6 +13,7 @@ EXTRA_OF = {
     "onnx": "export",
     "onnx_ir": "export",
     "onnxruntime": "ort",
+    "openvino": "openvino",
     "ai_edge_litert": "litert",
 }
 

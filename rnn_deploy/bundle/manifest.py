@@ -18,13 +18,17 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Choice:
-    """How one recurrent layer was lowered in one artifact, and why."""
+    """How one recurrent layer was lowered in one artifact, and why.
+
+    not_on: runtimes that are known to get this form wrong.
+    """
 
     layer: str
     cell: str
     units: int
     lowering: str
     reason: str
+    not_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,5 +152,7 @@ def _record(data: dict[str, Any]) -> FileRecord:
 
 
 def _artifact(data: dict[str, Any]) -> Artifact:
-    choices = tuple(Choice(**choice) for choice in data["choices"])
+    choices = tuple(
+        Choice(**choice | {"not_on": tuple(choice["not_on"])}) for choice in data["choices"]
+    )
     return Artifact(data["path"], data["format"], data["entry"], choices, data["weights"])

@@ -1,5 +1,6 @@
 """`rnn-deploy export`: a Keras model to a bundle."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.cli.arrays import read_npz
 from rnn_deploy.cli.console import data, progress, say
+from rnn_deploy.errors import InputError
 
 
 @click.command("export")
@@ -23,10 +25,17 @@ from rnn_deploy.cli.console import data, progress, say
 )
 @click.option(
     "--lowering",
-    default="auto",
+    multiple=True,
+    metavar="[LAYER=]NAME",
+    help="How recurrent layers are written in ONNX: auto, native, scan, unrolled; for all or for"
+    " one layer, may be given several times.  [default: auto]",
+)
+@click.option(
+    "--target",
+    default="ort",
     show_default=True,
     metavar="NAME",
-    help="How recurrent layers are written in ONNX: auto, native, scan, unrolled.",
+    help="What the ONNX must be right on: ort, openvino, portable (every runtime tried).",
 )
 @click.option(
     "--time",
@@ -44,8 +53,9 @@ from rnn_deploy.cli.console import data, progress, say
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
-    model: Path, output: Path, to: tuple[str, ...], lowering: str, time: int | None,
-    samples: Path | None, seed: int, trust_source: bool, force: bool, as_json: bool,
+    model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
+    time: int | None, samples: Path | None, seed: int, trust_source: bool, force: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
@@ -54,12 +64,26 @@ def command(
         from rnn_deploy.exporting.plan import FORMATS, ExportOptions
 
         real = None if samples is None else read_npz(samples)
-        options = ExportOptions(to or FORMATS, lowering, time, real, seed, trust_source)
+        lowerings = lowerings_from(lowering)
+        options = ExportOptions(to or FORMATS, lowerings, time, real, seed, trust_source, target)
         bundle = export(model, output, options, force=force, progress=step)
     if as_json:
         data(json_from_manifest(bundle.manifest).rstrip())
     for line in summary(bundle):
         say(line)
+
+
+def lowerings_from(words: Sequence[str]) -> dict[str, str]:
+    """LAYER=NAME by layer, NAME under "*"; InputError when one is given twice."""
+    lowerings: dict[str, str] = {}
+    for word in words:
+        layer, equals, name = word.rpartition("=")
+        key = layer if equals else "*"
+        if key in lowerings:
+            of = f"layer '{layer}'" if equals else "all layers"
+            raise InputError(f"--lowering is given twice for {of}: {lowerings[key]}, {name}")
+        lowerings[key] = name
+    return lowerings
 
 
 def summary(bundle: Bundle) -> list[str]:

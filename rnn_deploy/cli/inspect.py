@@ -86,7 +86,7 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         step("starting TensorFlow")
         from rnn_deploy.exporting import saved_model, tflite
         from rnn_deploy.exporting.plan import ExportOptions, plan_of
-        from rnn_deploy.lowering.choice import AUTO, choose
+        from rnn_deploy.lowering.choice import Wishes, choices_of
         from rnn_deploy.source.opening import OpenedSavedModel, open_model
 
         step("reading the layers")
@@ -97,9 +97,9 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
             return _facts(opened.source.kind, entries, [], saved_model.NOTES)
         plan = plan_of(opened.model, ExportOptions())
         choices = [
-            ("onnx", t.entry.name, choose(layer, requested=AUTO, entry=t.entry.name))
+            ("onnx", t.entry.name, choice)
             for t in plan.traced
-            for layer in t.trace.layers
+            for choice in choices_of(t.trace.calls, Wishes(), t.entry.name)
         ]
         choices += [
             ("tflite", t.entry.name, choice)

@@ -17,7 +17,7 @@ from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_folder, writing_
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx, saved_model, tflite
 from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
-from rnn_deploy.lowering.choice import choose
+from rnn_deploy.lowering.choice import Wishes, choices_of
 from rnn_deploy.source.golden import References, check_untouched, chunks_match, make_cases
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel, open_model
 from rnn_deploy.source.reference import Reference
@@ -126,10 +126,11 @@ def _runnable(
 def _draft_of_saved_model(
     opened: OpenedSavedModel, options: ExportOptions, progress: Progress
 ) -> Draft:
-    if options.lowering != "auto" or options.time is not None:
+    asked = (options.wishes, options.time)
+    if asked != (Wishes(), None):
         raise UnsupportedModelError(
-            "a SavedModel's layers can no longer be read, so --lowering and --time do not apply;"
-            " export the .keras file"
+            "a SavedModel's layers can no longer be read, so --lowering, --target and --time do"
+            " not apply; export the .keras file"
         )
     if "onnx" not in options.to:
         raise UnsupportedModelError(
@@ -157,9 +158,7 @@ def _onnx_models(
         trace, entry = traced.trace, traced.entry
         if id(trace) not in converted:
             converted[id(trace)] = onnx.convert(trace)
-        choices = tuple(
-            choose(layer, requested=options.lowering, entry=entry.name) for layer in trace.layers
-        )
+        choices = choices_of(trace.calls, options.wishes, entry.name)
         producer = version("rnn-deploy")
         model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, producer)
         yield entry.name, (model, choices)

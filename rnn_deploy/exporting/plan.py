@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
+from rnn_deploy.lowering.targets import ORT
 from rnn_deploy.source.reading import refusals_of, refuse
 from rnn_deploy.source.reference import states_of
 from rnn_deploy.source.signature import TIME, Signature, signature_of, with_time
@@ -31,24 +33,33 @@ FORMATS = ("onnx", "tflite")
 class ExportOptions:
     """How to export.
 
-    to: formats. lowering: of ONNX, "auto" or one of `choice.ONNX_LOWERINGS`. time: fix the
-    number of steps of the sequence entry point. samples: real inputs by name, kept as a golden
-    vector. seed: of the made-up ones. trust_source: let a file run code of its own.
+    to: formats. lowering: of ONNX, "auto" or one of `choice.ONNX_LOWERINGS`, or one by layer's
+    name ("*": of all others). target: of ONNX, one of `targets.TARGETS`. time: fix the number of
+    steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
+    seed: of the made-up ones. trust_source: let a file run code of its own.
     """
 
     to: tuple[str, ...] = FORMATS
-    lowering: str = "auto"
+    lowering: str | Mapping[str, str] = AUTO
     time: int | None = None
     samples: Mapping[str, Array] | None = field(default=None, repr=False)
     seed: int = 0
     trust_source: bool = False
+    target: str = ORT
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
         if unknown or not self.to:
             raise InputError(f"unknown format {unknown or 'none'}; there are {', '.join(FORMATS)}")
+        if self.wishes.target != ORT and "onnx" not in self.to:
+            raise InputError(f"--target {self.target} is of ONNX, which is not exported here")
         if self.time is not None and self.time < 1:
             raise InputError(f"--time {self.time}: a sequence has at least one step")
+
+    @property
+    def wishes(self) -> Wishes:
+        """How layers are to be lowered in ONNX."""
+        return wishes(self.lowering, self.target)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """A mask around an operator that knows none: the steps that count are moved to the front.
 
-The operator then runs over them without a gap, as many as `sequence_lens` says, and every step's
-output is looked up where it was moved to. With m the mask as numbers, over the steps t of a row:
+The operator then runs over them without a gap, and every step's output, the last one's too, is
+looked up where it was moved to. What follows behind them is computed and never read; only LSTM's c
+needs `sequence_lens`, which not every runtime obeys. Over the steps t of a row:
 
     n        how many steps count
     r[t]     how many of them have been processed up to and including t
@@ -20,9 +21,9 @@ import onnx_ir as ir
 from rnn_deploy.lowering.onnx_ops import Lowered, Ops, flip
 from rnn_deploy.spec import Recurrence
 
-# Runs the operator over (time, batch, width) for `lengths` (batch,) steps each: every step's
-# output (time, batch, units), and the last states (batch, units).
-Run = Callable[[ir.Value, ir.Value], tuple[ir.Value, Sequence[ir.Value]]]
+# Runs the operator over (time, batch, width) for `lengths` (batch,) steps each, or for all: every
+# step's output (time, batch, units), and the last states (batch, units).
+Run = Callable[[ir.Value, ir.Value | None], tuple[ir.Value, Sequence[ir.Value]]]
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,17 @@ def lower_masked(
     places = _places(ops, layer, mask)
     compact = ops("GatherND", x, _index(ops, places.source), batch_dims=1)
     axis1 = ops.constant("axis1", np.array([1], np.int64))
-    lengths = ops("Cast", ops("Squeeze", places.count, axis1), to=ir.DataType.INT32)
+    lengths = None
+    if len(layer.roles) > 1:
+        lengths = ops("Cast", ops("Squeeze", places.count, axis1), to=ir.DataType.INT32)
     outputs, last = run(ops("Transpose", compact, perm=[1, 0, 2]), lengths)
+    outputs = ops("Transpose", outputs, perm=[1, 0, 2])
     any_counts = ops("Greater", places.count, _int(ops, "none", 0))  # (batch, 1)
-    # A row without a step that counts ends where it began; the operator says zero.
+    if lengths is None:
+        at_end = ops("Max", ops("Sub", places.count, _int(ops, "one", 1)), _int(ops, "none", 0))
+        h = ops("GatherND", outputs, at_end, batch_dims=1)
+        last = [ops("Where", any_counts, h, ops.scalar("zero", 0.0))]
+    # A row without a step that counts ends where it began, so far it is zero.
     after = tuple(last)
     if states:
         after = tuple(ops("Where", any_counts, a, b) for a, b in zip(last, states, strict=True))
@@ -88,11 +96,10 @@ def _looked_up(
     mask: ir.Value,
     places: _Places,
 ) -> ir.Value:
-    """Every step's output (batch, time, units) from those of the steps that count."""
+    """Every step's output from those of the steps that count, both (batch, time, units)."""
     none, one = _int(ops, "none", 0), _int(ops, "one", 1)
     place = ops("Max", ops("Sub", places.processed, one), none)
-    by_row = ops("Transpose", outputs, perm=[1, 0, 2])
-    found = ops("GatherND", by_row, _index(ops, place), batch_dims=1)
+    found = ops("GatherND", outputs, _index(ops, place), batch_dims=1)
     holds = mask if layer.zero_output_for_mask else ops("Greater", places.processed, none)
     axis2 = ops.constant("axis2", np.array([2], np.int64))
     otherwise = ops.scalar("zero", 0.0)

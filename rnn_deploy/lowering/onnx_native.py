@@ -44,7 +44,7 @@ def lower(
     """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time)."""
     if mask is not None:
 
-        def run(steps: ir.Value, lengths: ir.Value) -> tuple[ir.Value, Sequence[ir.Value]]:
+        def run(steps: ir.Value, lengths: ir.Value | None) -> tuple[ir.Value, Sequence[ir.Value]]:
             return _operator(ops, layer, steps, states, lengths, "forward")
 
         return lower_masked(ops, layer, x, states, mask, run)

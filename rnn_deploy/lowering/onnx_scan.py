@@ -1,7 +1,7 @@
 """A layer as one product for the inputs of all steps, then a Scan over small steps.
 
-Scan reads its input backwards when asked and returns the outputs in the order processed, which is
-what Keras' go_backwards returns.
+Keras' go_backwards returns the outputs in the order processed, so the sequence is turned around
+before the loop. (Scan has an attribute for it, which not every runtime knows.)
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.lowering.onnx_ops import Lowered, Ops
+from rnn_deploy.lowering.onnx_ops import Lowered, Ops, flip
 from rnn_deploy.lowering.onnx_step import (
     Step,
     advance,
@@ -40,6 +40,8 @@ def lower(
     mask: ir.Value | None,
 ) -> Lowered:
     """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time)."""
+    if layer.go_backwards:
+        x, mask = flip(ops, x, axis=1), None if mask is None else flip(ops, mask, axis=1)
     scanned = [time_first(ops, project(ops, layer, x), projected_shape(layer))]
     if mask is not None:
         axis2 = ops.constant("axis2", np.array([2], np.int64))
@@ -54,7 +56,6 @@ def lower(
         *scanned,
         body=_body(layer, step_of(ops, layer)),
         num_scan_inputs=len(scanned),
-        scan_input_directions=[int(layer.go_backwards)] * len(scanned),
     )
     after = tuple(finals[: len(layer.roles)])
     if layer.return_sequences:

@@ -63,3 +63,15 @@ class Runtime(Protocol):
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
         """Load an entry point; RuntimeUnavailableError when this runtime is not here."""
+
+
+def why_wrong(bundle: Bundle, runtime: Runtime) -> str | None:
+    """Why `runtime` is known to get this bundle wrong, as was written down on export."""
+    for artifact in bundle.manifest.artifacts:
+        for choice in artifact.choices if artifact.format == runtime.format else ():
+            if runtime.name in choice.not_on:
+                return (
+                    f"it gets layer '{choice.layer}' as {choice.lowering} wrong; export with"
+                    " --target openvino, or choose another runtime"
+                )
+    return None

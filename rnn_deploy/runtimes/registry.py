@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
-from rnn_deploy.runtimes.base import Runtime
+from rnn_deploy.runtimes.base import Runtime, why_wrong
 from rnn_deploy.runtimes.litert import LiteRtRuntime
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime
+from rnn_deploy.runtimes.openvino import OpenVinoRuntime
 
 RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OrtRuntime("ort-cpu", "CPUExecutionProvider"),
     "ort-cuda": OrtRuntime("ort-cuda", "CUDAExecutionProvider"),
+    "openvino-cpu": OpenVinoRuntime(),
     "litert": LiteRtRuntime(),
 }
 
@@ -38,6 +40,7 @@ def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[Skipped]]:
         why = runtime.why_unavailable()
         if runtime.format not in formats:
             why = f"the bundle holds no {runtime.format} artifact"
+        why = why or why_wrong(bundle, runtime)
         if why is None:
             usable.append(runtime)
         else:

@@ -1,0 +1,108 @@
+"""OpenVINO on the CPU (`openvino-cpu`), in float32.
+
+Left alone it computes in bfloat16 where the processor can, which is no longer the model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
+from rnn_deploy.optional import installed_version, is_installed, pip_line, require
+from rnn_deploy.runtimes.base import RunOptions, why_wrong
+from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
+from rnn_deploy.spec import Array, EntryPoint
+
+PRECISION = "INFERENCE_PRECISION_HINT"
+
+
+class OpenVinoRunner:
+    """An entry point in a compiled OpenVINO model."""
+
+    def __init__(self, entry: EntryPoint, compiled: Any) -> None:
+        self.entry = entry
+        self._request = compiled.create_infer_request()
+        self._check = checker(entry)
+        self._inputs = [_port(compiled.inputs, tensor.name) for tensor in entry.all_inputs]
+        self._outputs = [
+            (tensor.name, _port(compiled.outputs, tensor.name)) for tensor in entry.all_outputs
+        ]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every output and final state by name."""
+        arrays = self._check(feeds)
+        names = (tensor.name for tensor in self.entry.all_inputs)
+        fault = vocabulary_faults(self.entry, dict(zip(names, arrays, strict=True)))
+        if fault is not None:
+            raise InputError(fault)
+        # OpenVINO reads the memory as it lies, whatever the strides say.
+        packed = {i: np.ascontiguousarray(a) for i, a in zip(self._inputs, arrays, strict=True)}
+        try:
+            self._request.infer(packed)
+        except RuntimeError as error:
+            raise InputError(f"OpenVINO refused the inputs: {one_line(error)}") from error
+        # The request's own memory is written over by its next run.
+        return {n: self._request.get_output_tensor(i).data.copy() for n, i in self._outputs}
+
+    def close(self) -> None:
+        """Release the compiled model."""
+        self._request = None
+
+
+@dataclass(frozen=True)
+class OpenVinoRuntime:
+    """OpenVINO's CPU plugin."""
+
+    name: str = "openvino-cpu"
+    format: str = "onnx"
+
+    def version(self) -> str | None:
+        """The version installed, None if it is not."""
+        return installed_version("openvino")
+
+    def why_unavailable(self) -> str | None:
+        """Why this runtime cannot be used here, None if it can."""
+        if is_installed("openvino"):
+            return None
+        return f"openvino is not installed; {pip_line('openvino')}"
+
+    def load(self, bundle: Bundle, options: RunOptions) -> OpenVinoRunner:
+        """Load an entry point; RuntimeUnavailableError if OpenVINO does not take it."""
+        why = self.why_unavailable() or why_wrong(bundle, self)
+        if why is not None:
+            raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
+        entry = bundle.manifest.entry(options.entry)
+        artifact = bundle.manifest.artifact(self.format, options.entry)
+        if artifact is None:
+            raise InputError(f"{bundle.root}: holds no ONNX artifact; export with --to onnx")
+        if artifact.weights is not None:
+            bundle.checked(artifact.weights)
+        path = str(bundle.checked(artifact.path))
+        core = require("openvino").Core()
+        try:
+            compiled = core.compile_model(path, "CPU", _properties(core, options))
+            return OpenVinoRunner(entry, compiled)
+        except RuntimeError as error:
+            raise RuntimeUnavailableError(
+                f"runtime '{self.name}': OpenVINO did not load {path}: {one_line(error)}"
+            ) from error
+
+
+def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:
+    known = core.get_property("CPU", "SUPPORTED_PROPERTIES")
+    unknown = [name for name, _ in options.provider if name not in known]
+    if unknown:
+        raise InputError(
+            f"openvino-cpu has no option '{unknown[0]}'; there are {', '.join(sorted(known))}"
+        )
+    threads = {} if options.threads is None else {"INFERENCE_NUM_THREADS": options.threads}
+    return {PRECISION: "f32", **threads, **dict(options.provider)}
+
+
+def _port(ports: Any, name: str) -> int:
+    """Where a tensor stands; one port may have several names."""
+    return next(i for i, port in enumerate(ports) if name in port.get_names())
