@@ -12,8 +12,8 @@ from rnn_deploy.runtimes.openvino import OpenVinoRuntime
 RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OrtRuntime("ort-cpu", "CPUExecutionProvider"),
     "ort-cuda": OrtRuntime("ort-cuda", "CUDAExecutionProvider"),
-    "openvino-cpu": OpenVinoRuntime(),
     "litert": LiteRtRuntime(),
+    "openvino-cpu": OpenVinoRuntime(),
 }
 
 

@@ -275,7 +275,11 @@ def test_a_damaged_manifest_is_refused(run, small_bundle):
 @pytest.mark.parametrize(
     ("way", "code", "message"),
     [
-        (["--runtime", "ort-gpu"], 2, "no runtime 'ort-gpu'; there are ort-cpu, ort-cuda, litert"),
+        (
+            ["--runtime", "ort-gpu"],
+            2,
+            "no runtime 'ort-gpu'; there are ort-cpu, ort-cuda, litert, openvino-cpu",
+        ),
         (["--threads", 0], 2, "0 threads; give 1 to 256, or leave it out"),
         (["--threads", 99999], 2, "99999 threads; give 1 to 256"),
         (["--option", "x"], 2, "--option x: expected KEY=VALUE"),

@@ -118,7 +118,11 @@ def test_checks_are_chosen(small_bundle, rnn_deploy_verify):
     ("words", "code", "message"),
     [
         (["--check", "spelling"], 2, "'spelling' is not one of 'sequence', 'states', 'chunked'"),
-        (["--runtime", "abacus"], 2, "no runtime 'abacus'; there are ort-cpu, ort-cuda, litert"),
+        (
+            ["--runtime", "abacus"],
+            2,
+            "no runtime 'abacus'; there are ort-cpu, ort-cuda, litert, openvino-cpu",
+        ),
         (["--runtime", ""], 2, "no runtime ''"),
         (["--against", "no-such.keras"], 2, "no-such.keras: no such file"),
         (["--threads", "0"], 2, "0 threads; give 1 to 256"),

@@ -11,7 +11,7 @@ import tensorflow as tf
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx as exporting
 from rnn_deploy.exporting.plan import ExportOptions, plan_of
-from rnn_deploy.lowering.choice import choose
+from rnn_deploy.lowering.choice import choices_of
 from rnn_deploy.lowering.onnx_activations import AS_ATTRIBUTE, AS_NODES
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.samples import draw
@@ -30,11 +30,12 @@ def model_of(*stack, time=None):
 
 def artifacts(model, lowering="auto", time=None):
     """Entry point and ONNX model by the entry point's name."""
-    plan = plan_of(model, ExportOptions(lowering=lowering, time=time))
+    options = ExportOptions(lowering=lowering, time=time)
+    plan = plan_of(model, options)
     found = {}
     for traced in plan.traced:
         trace, entry = traced.trace, traced.entry
-        choices = [choose(layer, requested=lowering, entry=entry.name) for layer in trace.layers]
+        choices = choices_of(trace.calls, options.wishes, entry.name)
         converted = exporting.convert(trace)
         assembled = exporting.assemble(converted, trace.calls, choices, entry, "test")
         found[entry.name] = (entry, ir.to_proto(assembled))

@@ -66,8 +66,11 @@ def test_streaming_it_is_refused_with_the_reason(bundle):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (ExportOptions(lowering="scan"), "--lowering and --time do not apply; export the .keras"),
-        (ExportOptions(time=4), "--lowering and --time do not apply; export the .keras"),
+        (
+            ExportOptions(lowering="scan"),
+            "--lowering, --target and --time do not apply; export the .keras",
+        ),
+        (ExportOptions(time=4), "--lowering, --target and --time do not apply; export the .keras"),
         (ExportOptions(("tflite",)), r"loops need more than TFLite's builtin.*--to onnx"),
     ],
 )

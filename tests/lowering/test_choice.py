@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.lowering.choice import AUTO, ONNX_LOWERINGS, choose
+from rnn_deploy.lowering.choice import AUTO, ONNX_LOWERINGS, Wishes, choices_of, choose, wishes
 from rnn_deploy.lowering.onnx_unrolled import MOST_STEPS
 from rnn_deploy.spec import SEQUENCE, STREAM
 from tests.test_cells import layer_of
 
 
 def choice_of(requested=AUTO, entry=SEQUENCE, **changes):
-    return choose(layer_of(np.random.default_rng(0), **changes), requested=requested, entry=entry)
+    return choose(layer_of(np.random.default_rng(0), **changes), Wishes(requested), entry)
 
 
 @pytest.mark.parametrize("entry", [SEQUENCE, STREAM])
@@ -65,3 +65,63 @@ def test_unrolled_gives_way_in_a_stream_of_open_length_and_says_so():
 def test_an_unknown_lowering_is_a_mistake_of_the_user():
     with pytest.raises(InputError, match="no lowering 'fused'; there are auto, native, scan, unr"):
         choice_of("fused")
+
+
+def layers(**by_name):
+    rng = np.random.default_rng(0)
+    return [(layer_of(rng, name=name, **changes),) for name, changes in by_name.items()]
+
+
+def test_single_layers_are_lowered_as_asked_and_the_rest_as_asked_for_all():
+    calls = layers(a={}, b={}, c={})
+    chosen = choices_of(calls, wishes({"b": "scan", "*": "native"}, "ort"), SEQUENCE)
+    assert [(c.layer, c.lowering) for c in chosen] == [
+        ("a", "native"),
+        ("b", "scan"),
+        ("c", "native"),
+    ]
+    assert choices_of(calls, wishes("scan", "ort"), SEQUENCE)[0].lowering == "scan"
+    assert choices_of(calls, wishes({"b": "scan"}, "ort"), SEQUENCE)[0].reason.startswith("one op")
+
+
+def test_a_layer_that_there_is_not_is_a_mistake_of_the_user():
+    with pytest.raises(InputError, match="no recurrent layer 'z' to lower; there are a, b"):
+        choices_of(layers(a={}, b={}), wishes({"z": "scan"}, "ort"), SEQUENCE)
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "lowering", "why"),
+    [
+        ("openvino", {}, "native", "one operator"),
+        (
+            "openvino",
+            {"activation": "elu"},
+            "scan",
+            "OpenVINO's operators have no activation 'elu'",
+        ),
+        ("openvino", {"cell": "lstm", "masked": True}, "scan", "lets sequence_lens be"),
+        ("openvino", {"cell": "gru", "masked": True}, "native", "one operator"),
+        ("portable", {"cell": "gru"}, "scan", "runtimes differ"),
+    ],
+)
+def test_a_target_is_not_given_what_it_gets_wrong(target, changes, lowering, why):
+    layer = layer_of(np.random.default_rng(0), **changes)
+    chosen = choose(layer, Wishes(target=target), SEQUENCE)
+    assert chosen.lowering == lowering
+    assert why in chosen.reason
+    assert chosen.not_on == ()
+    if lowering != "native":
+        with pytest.raises(UnsupportedModelError, match=rf"'native' cannot .*\(target {target}\)"):
+            choose(layer, Wishes("native", target=target), SEQUENCE)
+
+
+def test_a_form_says_which_runtimes_get_it_wrong():
+    rng = np.random.default_rng(0)
+    wrong = choose(layer_of(rng, cell="lstm", masked=True), Wishes(), SEQUENCE)
+    assert (wrong.lowering, wrong.not_on) == ("native", ("openvino-cpu",))
+    assert choose(layer_of(rng, cell="lstm"), Wishes(), SEQUENCE).not_on == ()
+
+
+def test_an_unknown_target_is_a_mistake_of_the_user():
+    with pytest.raises(InputError, match="no target 'moon'; there are ort, openvino, portable"):
+        Wishes(target="moon")

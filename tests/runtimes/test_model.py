@@ -135,7 +135,9 @@ def test_no_runtime_at_all_is_refused_with_every_reason(small_bundle, monkeypatc
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are(small_bundle):
-    with pytest.raises(InputError, match="no runtime 'onnx'; there are ort-cpu, ort-cuda, litert"):
+    with pytest.raises(
+        InputError, match="no runtime 'onnx'; there are ort-cpu, ort-cuda, litert, openvino-cpu"
+    ):
         rnn_deploy.load(small_bundle, "onnx")
 
 
