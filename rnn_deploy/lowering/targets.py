@@ -18,11 +18,11 @@ _OPENVINO_ACTIVATIONS = ("tanh", "sigmoid", "relu")
 
 def wrong_on(target: str, lowering: str, layer: Recurrence) -> str | None:
     """Why `lowering` of `layer` must not be written for `target`, None if it may."""
-    if target == OPENVINO:
-        return _wrong_on_openvino(lowering, layer)
+    if target == ORT:
+        return None
     if target == PORTABLE and lowering == "native":
         return "runtimes differ in what they know of the recurrent operators"
-    return None
+    return _wrong_on_openvino(lowering, layer)
 
 
 def runtimes_wrong_with(lowering: str, layer: Recurrence) -> tuple[str, ...]:

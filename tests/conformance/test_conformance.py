@@ -1,60 +1,36 @@
-"""Cases x lowerings x runtimes, outputs and states, whole and in chunks.
-
-Each case is exported with each lowering and verified on every runtime. The budget is the
-verification's own; beside it the absolute bound that the project promises at these sizes.
-"""
+"""Cases x forms x runtimes, outputs and states, whole and in chunks; gaps are strict."""
 
 import pytest
 
-from tests.conformance.cases import CASES, Case
-from tests.conftest import randomised
-
-PROMISED = 2e-6  # absolute error against the oracle, at up to 16 steps and 70 units
-STEPS = 4  # of the sequence entry point, for the lowerings that need a fixed length
+from rnn_deploy.conformance.cases import CASES
+from rnn_deploy.conformance.checking import FORMS, judged, made
+from rnn_deploy.runtimes.registry import RUNTIMES
 
 
-def _exported(case: Case, lowering: str, tmp_path):
-    from rnn_deploy.exporting.bundle import export
-    from rnn_deploy.exporting.plan import ExportOptions
-
-    model = randomised(case.build(), seed=3, scale=case.scale)
-    to = ("onnx", "tflite") if lowering == "auto" else ("onnx",)
-    open_length = any(tensor.shape[1:2] == (None,) for tensor in model.inputs)
-    time = STEPS if lowering == "unrolled" and open_length else None
-    return export(model, tmp_path / "bundle", ExportOptions(to, lowering, time))
-
-
-@pytest.mark.parametrize("lowering", ["auto", "scan", "unrolled"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case_agrees_with_keras(case, lowering, tmp_path):
-    from rnn_deploy.verifying import verify
-
-    bundle = _exported(case, lowering, tmp_path)
-    report = verify(bundle)
-    failed = [c for c in report.comparisons if not c.passed]
-    assert report.passed, f"{report.verdict}: {failed} {report.faults}"
-    assert max(c.max_abs for c in report.comparisons) <= PROMISED
-    if lowering == "auto":
+def test_case_agrees_with_keras(case, form, tmp_path):
+    bundle = made(case, form, tmp_path / "bundle")
+    runtimes = [r for r in RUNTIMES.values() if r.why_unavailable() is None]
+    outcomes = judged(bundle, case.name, form, runtimes)
+    wrong = [outcome for outcome in outcomes if not outcome.as_expected]
+    assert not wrong, wrong
+    assert {"ort-cpu", "openvino-cpu"} <= {outcome.runtime for outcome in outcomes}
+    assert ("litert" in {o.runtime for o in outcomes}) == (
+        form == "auto" and "tflite" in case.formats
+    )
+    if form == "auto":
         _assert_native(bundle, case)
-    _assert_complete(bundle, case.chunked, report)
+    for entry in bundle.manifest.entries:
+        if entry.states:
+            assert entry.chunked.ok == case.chunked, entry.chunked
 
 
 def _assert_native(bundle, case):
     """`auto` takes the native operator, except where the case says it cannot: then Scan."""
     choices = [c for a in bundle.manifest.artifacts if a.format == "onnx" for c in a.choices]
+    if case.native is None:
+        assert {choice.lowering for choice in choices} == {"native", "scan"}
+        return
     assert {choice.lowering for choice in choices} == {"native" if case.native else "scan"}
     assert all(choice.reason.startswith("not native") != case.native for choice in choices)
-
-
-def _assert_complete(bundle, chunked, report):
-    """Every output of every entry point was compared, on every runtime the bundle is for."""
-    formats = {artifact.format for artifact in bundle.manifest.artifacts}
-    runtimes = {"onnx": "ort-cpu", "tflite": "litert"}
-    seen = {(c.runtime, c.check, c.name) for c in report.comparisons}
-    for runtime in (runtimes[form] for form in formats):
-        for entry in bundle.manifest.entries:
-            check = "sequence" if entry.name == "sequence" else "states"
-            for tensor in entry.all_outputs:
-                assert (runtime, check, tensor.name) in seen
-                if entry.name == "stream":
-                    assert ((runtime, "chunked", tensor.name) in seen) == chunked

@@ -1,0 +1,261 @@
+"""Models written once: every option of a recurrent layer, and what stands around it.
+
+Each builds a Keras model, whose weights `checking` makes random. Themes are the rows of the
+support table.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rnn_deploy.conformance import masks, models, own
+from rnn_deploy.conformance.layers import (
+    Build,
+    activated,
+    bidirectional,
+    bidirectional_cells,
+    bidirectional_unlike,
+    conv_lstm,
+    list_of_cells,
+    single,
+    stacked,
+    stacked_cells,
+)
+from rnn_deploy.conformance.masks import masked
+from rnn_deploy.source.tensorflow import keras, tf
+
+KINDS = ("SimpleRNN", "GRU", "LSTM")
+AS_ATTRIBUTE = (
+    *("tanh", "linear", "relu", "sigmoid", "hard_sigmoid", "softsign", "softplus", "elu"),
+    *("leaky_relu", "celu"),
+)
+AS_NODES = (
+    *("selu", "relu6", "silu", "mish", "exponential", "gelu", "hard_silu", "hard_tanh"),
+    *("log_sigmoid", "tanh_shrink", "soft_shrink", "hard_shrink", "squareplus"),
+)
+TRACED = ("softmax", "log_softmax", "sparse_plus", "sparse_sigmoid", "sparsemax")
+GROWING = ("exponential", "softplus", "squareplus", "sparse_plus", "log_sigmoid")
+BOTH = ("onnx", "tflite")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to export.
+
+    native: whether ONNX's own operators can express it, None where some of its layers only.
+    chunked: whether its chunks give what the whole gives. scale: of its random weights, so small
+    that errors do not grow step by step. formats: those it can be exported to.
+    """
+
+    name: str
+    build: Build
+    native: bool | None = True
+    chunked: bool = True
+    scale: float = 0.3
+    formats: tuple[str, ...] = BOTH
+
+
+# What every kind of layer is tried with.
+OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("last", {}),
+    ("cell", {"cell": True, "return_sequences": True, "return_state": True}),
+    ("no-bias", {"use_bias": False, "return_sequences": True}),
+    ("states", {"return_sequences": True, "return_state": True}),
+    ("backwards", {"go_backwards": True, "return_sequences": True}),
+    ("backwards-last", {"go_backwards": True, "return_state": True}),
+    ("relu", {"activation": "relu", "return_sequences": True}),
+    ("one-unit", {"units": 1, "return_sequences": True}),
+    ("dropout", {"dropout": 0.5, "recurrent_dropout": 0.5, "return_sequences": True}),
+    ("one-step", {"shape": (1, 3), "return_sequences": True}),
+)
+GATED = (
+    ("GRU-before", "GRU", {"reset_after": False}),
+    ("GRU-before-no-bias", "GRU", {"reset_after": False, "use_bias": False}),
+    ("GRU-hard-gates", "GRU", {"recurrent_activation": "hard_sigmoid"}),
+    ("GRU-before-cell", "GRU", {"cell": True, "reset_after": False}),
+    ("LSTM-hard-gates", "LSTM", {"recurrent_activation": "hard_sigmoid", "activation": "softsign"}),
+    ("LSTM-leaky", "LSTM", {"activation": "leaky_relu"}),
+    ("LSTM-tanh-gates", "LSTM", {"recurrent_activation": "tanh"}),
+)
+MASKED = (
+    ("sequence", {"return_sequences": True, "return_state": True}),
+    ("last", {"return_state": True}),
+    ("zero", {"return_sequences": True, "zero_output_for_mask": True}),
+    ("zero-last", {"zero_output_for_mask": True}),
+    ("backwards", {"return_sequences": True, "go_backwards": True}),
+    ("backwards-zero-last", {"zero_output_for_mask": True, "go_backwards": True}),
+)
+OBJECTS = (
+    ("LeakyReLU-0.2", lambda: keras.layers.LeakyReLU(negative_slope=0.2), True),
+    ("LeakyReLU-0.3", lambda: keras.layers.LeakyReLU(negative_slope=0.3), False),
+    ("ReLU-max", lambda: keras.layers.ReLU(max_value=1.0), False),
+    ("ELU-half", lambda: keras.layers.ELU(0.5), False),
+    ("PReLU", lambda: keras.layers.PReLU(), False),
+    ("Softmax", lambda: keras.layers.Softmax(), False),
+    ("ops-gelu", lambda: keras.ops.gelu, False),
+    ("tf-sin", lambda: tf.sin, False),
+    ("tf-tanh", lambda: tf.tanh, True),
+)
+
+
+def _layers() -> Iterator[Case]:
+    for kind in KINDS:
+        for name, options in OPTIONS:
+            chunked = not options.get("go_backwards", False)
+            yield Case(f"{kind}-{name}", single(kind=kind, **options), chunked=chunked, scale=0.2)
+    for name, kind, options in GATED:
+        yield Case(name, single(kind=kind, return_sequences=True, return_state=True, **options))
+    yield Case("unroll", single(shape=(4, 3), unroll=True, return_sequences=True))
+    for kind, scale in (("SimpleRNN", 0.07), ("GRU", 0.1), ("LSTM", 0.1)):
+        wide = single(shape=(100, 8), units=128, kind=kind, return_sequences=True)
+        yield Case(f"{kind}-100-steps-128-units", wide, scale=scale)
+    yield Case("wide", single(shape=(None, 40), units=70, return_sequences=True), scale=0.1)
+    yield Case("stacked", stacked)
+    for kind in KINDS:
+        yield Case(f"stateful-{kind}", models.stateful(kind))
+
+
+def _activations() -> Iterator[Case]:
+    for names, native in ((AS_ATTRIBUTE, True), (AS_NODES, False), (TRACED, False)):
+        for name in names:
+            scale = 0.1 if name in GROWING else 0.3
+            build = single(activation=name, return_sequences=True)
+            yield Case(f"activation-{name}", build, native=native, scale=scale)
+    for name, make, native in OBJECTS:
+        yield Case(f"activation-{name}", activated(make), native=native)
+    gates = single(kind="GRU", recurrent_activation="silu")
+    yield Case("GRU-silu-gates", gates, native=False, scale=0.05)
+    softmax = single(kind="GRU", recurrent_activation="softmax", return_sequences=True)
+    yield Case("GRU-softmax-gates", softmax, native=False)
+    leaky = activated(lambda: keras.layers.LeakyReLU(negative_slope=0.1), "LSTM")
+    yield Case("LSTM-LeakyReLU-0.1", leaky, native=False)
+    for name in ("gelu", "celu", "sparsemax", "soft_shrink", "hard_silu", "squareplus"):
+        yield Case(f"head-{name}", models.headed(name))
+
+
+def _cells() -> Iterator[Case]:
+    yield Case("list-of-cells", list_of_cells(return_sequences=True, return_state=True))
+    yield Case("list-of-cells-last", list_of_cells())
+    yield Case("list-of-cells-backwards", list_of_cells(go_backwards=True), chunked=False)
+    yield Case("stacked-cells", stacked_cells)
+    yield Case("mixed-cells", own.mixed_cells(return_sequences=True), native=None)
+    yield Case("mixed-cells-last", own.mixed_cells(return_state=True), native=None)
+
+
+def _own() -> Iterator[Case]:
+    for cell in ("echo", "peephole"):
+        steps = {"return_sequences": True, "return_state": True}
+        yield Case(f"{cell}", own.own(cell, **steps), native=False)
+        yield Case(f"{cell}-last", own.own(cell), native=False)
+        backwards = own.own(cell, go_backwards=True, return_sequences=True)
+        yield Case(f"{cell}-backwards", backwards, native=False, chunked=False)
+        both = own.own(cell, both=True, return_sequences=True)
+        yield Case(f"{cell}-both", both, native=False, chunked=False)
+        # At a masked step the output before is repeated; a stream of echoes does not know it.
+        repeats = cell == "peephole"
+        for name in ("steps", "last"):
+            build = own.own(cell, masked=True, return_sequences=name == "steps")
+            yield Case(f"{cell}-masked-{name}", build, native=False, chunked=repeats)
+        zero = own.own(cell, masked=True, zero_output_for_mask=True, return_sequences=True)
+        yield Case(f"{cell}-masked-zero", zero, native=False)
+    yield Case("learned-start", own.own("learned", return_sequences=True), False, chunked=False)
+
+
+def _conv() -> Iterator[Case]:
+    for rank in (1, 2, 3):
+        build = conv_lstm(rank, return_sequences=True, return_state=True)
+        yield Case(f"ConvLSTM{rank}D", build, native=False, scale=0.2)
+    same = conv_lstm(2, padding="same", go_backwards=True)
+    yield Case("ConvLSTM2D-same-backwards", same, native=False, chunked=False, scale=0.2)
+    yield Case("ConvLSTM1D-masked", masks.masked_conv, native=False, scale=0.2)
+
+
+def _masks() -> Iterator[Case]:
+    for kind in KINDS:
+        for name, options in MASKED:
+            chunked = not options.get("go_backwards", False)
+            yield Case(f"masked-{kind}-{name}", masked(kind=kind, **options), chunked=chunked)
+    tokens = masked(embedding=True, kind="LSTM", return_sequences=True)
+    yield Case("masked-tokens", tokens)
+    yield Case("masked-stacked", masked(stages=3, kind="LSTM"))
+    for mode in ("concat", "sum", None):
+        both = masks.masked_bidirectional(mode)
+        yield Case(f"masked-bidirectional-{mode}", both, chunked=False)
+    yield Case("masked-cells", masks.masked_cells(return_sequences=True))
+    for name, options in (("", {"return_sequences": True}), ("-last", {})):
+        back = masks.masked_cells(go_backwards=True, **options)
+        yield Case(f"masked-cells-backwards{name}", back, chunked=False)
+        decoder = masks.masked_decoder(**options)
+        yield Case(f"masked-initial-state{name}", decoder, chunked=False)
+    yield Case("masked-cells-zero", masks.masked_cells(zero_output_for_mask=True))
+    yield Case("mask-as-input", masks.mask_as_input)
+
+
+def _both() -> Iterator[Case]:
+    modes = ("concat", "sum", "mul", "ave", None)
+    for mode in modes:
+        yield Case(f"bidirectional-{mode}", bidirectional(mode), chunked=False)
+        last = bidirectional(mode, "LSTM", sequences=False)
+        yield Case(f"bidirectional-last-{mode}", last, chunked=False)
+    for kind in ("GRU", "LSTM"):
+        build = bidirectional("concat", kind, return_state=True)
+        yield Case(f"bidirectional-{kind}", build, chunked=False)
+    odd = bidirectional("sum", "LSTM", activation="gelu")
+    yield Case("bidirectional-gelu", odd, native=False, chunked=False)
+    yield Case("bidirectional-unlike", bidirectional_unlike, chunked=False)
+    yield Case("bidirectional-cells", bidirectional_cells, chunked=False)
+
+
+def _steps() -> Iterator[Case]:
+    for kind in ("dense", "norm", "model", "conv"):
+        yield Case(f"time-distributed-{kind}", models.time_distributed(kind))
+    for kind in ("layer", "both", "model"):
+        yield Case(f"time-distributed-recurrent-{kind}", models.recurrent_steps(kind))
+    yield Case("time-distributed-masked", masks.masked_within_steps)
+
+
+def _around() -> Iterator[Case]:
+    yield Case("sequential", models.sequential)
+    for kind in KINDS:
+        build = models.encoder_decoder(kind)
+        yield Case(f"encoder-decoder-{kind}", build, chunked=False)
+    yield Case("state-as-input", models.state_as_input, chunked=False)
+    yield Case("shared-twice", models.shared_twice, chunked=False)
+    yield Case("nested", models.nested)
+    yield Case("tokens", models.tokens)
+    yield Case("around", models.around)
+    yield Case("dictionaries", models.dictionaries)
+    yield Case("from-keras-file", models.through_file(".keras"))
+    yield Case("from-h5-file", models.through_file(".h5"))
+    yield Case("fixed-lengths", models.several_lengths(8, 11), chunked=False)
+    yield Case("fixed-equal-lengths", models.several_lengths(8, 8))
+    yield Case("fixed-beside-open", models.several_lengths(None, 11), chunked=False)
+    yield Case("looking-back", models.looking_back, chunked=False)
+    yield Case("pooled", models.pooled, chunked=False)
+
+
+def _precisions() -> Iterator[Case]:
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        yield Case(policy, models.in_policy(policy))
+    onnx: tuple[str, ...] = ("onnx",)
+    yield Case("float64", models.in_policy("float64"), native=False, formats=onnx)
+    echo = own.own("echo", return_sequences=True, dtype="float64")
+    yield Case("float64-own-cell", echo, native=False, formats=onnx)
+    for name in ("selu", "softplus", "hard_sigmoid", "softsign", "soft_shrink"):
+        build = single(kind="GRU", activation=name, return_sequences=True, dtype="float64")
+        yield Case(f"float64-{name}", build, native=False, scale=0.2, formats=onnx)
+
+
+THEMES: dict[str, tuple[Case, ...]] = {
+    "SimpleRNN, GRU, LSTM and their options": tuple(_layers()),
+    "activations": tuple(_activations()),
+    "cells and lists of cells": tuple(_cells()),
+    "cells of your own": tuple(_own()),
+    "ConvLSTM": tuple(_conv()),
+    "masks": tuple(_masks()),
+    "Bidirectional": tuple(_both()),
+    "TimeDistributed": tuple(_steps()),
+    "models around them": tuple(_around()),
+    "other precisions": tuple(_precisions()),
+}
+CASES = tuple(case for cases in THEMES.values() for case in cases)

@@ -1,0 +1,124 @@
+"""One case in one form on the runtimes: exported, verified, judged.
+
+    Case, form  --made-->  Bundle  --judged-->  an Outcome for each runtime
+
+Forms: `auto`, and the portable ones, which no recurrent operator helps. Beside the verification's
+own budget stands the absolute bound that the project promises at these sizes. `judged` needs
+neither TensorFlow nor onnx.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.conformance.gaps import gap_of
+from rnn_deploy.errors import RnnDeployError
+from rnn_deploy.runtimes.base import Runtime, why_wrong
+from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.report import Report
+
+if TYPE_CHECKING:
+    from rnn_deploy.conformance.cases import Case
+
+FORMS = ("auto", "scan", "unrolled")
+PROMISED = 2e-6  # absolute error against the oracle, at up to 100 steps and 128 units
+STEPS = 4  # of the sequence entry point, where steps are written out
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case in one form on one runtime.
+
+    fault: what is wrong, empty if nothing; gap: why that is known. worst: the largest absolute
+    error. compared: how many tensors were.
+    """
+
+    case: str
+    form: str
+    runtime: str
+    fault: str
+    gap: str
+    worst: float
+    compared: int
+
+    @property
+    def as_expected(self) -> bool:
+        """It works, or it is known not to."""
+        return bool(self.fault) == bool(self.gap)
+
+    @property
+    def said(self) -> str:
+        """In a few words."""
+        if self.gap:
+            return "gap" if self.fault else "WORKS, though a gap is written down"
+        return self.fault or "ok"
+
+
+def made(case: "Case", form: str, place: Path, seed: int = 3) -> Bundle:
+    """Export a case; TFLite with `auto` alone, since the other forms are ONNX's."""
+    from rnn_deploy.exporting.bundle import export
+    from rnn_deploy.exporting.plan import ExportOptions
+
+    model = with_random_weights(case.build(), seed, case.scale)
+    to = case.formats if form == "auto" else ("onnx",)
+    open_length = any(tensor.shape[1:2] == (None,) for tensor in model.inputs)
+    time = STEPS if form == "unrolled" and open_length else None
+    # A float64 model has no portable form.
+    target = "portable" if form != "auto" and case.formats != ("onnx",) else "ort"
+    return export(model, place, ExportOptions(to, form, time, target=target))
+
+
+def judged(bundle: Bundle, case: str, form: str, runtimes: Iterable[Runtime]) -> list[Outcome]:
+    """Verify a bundle on every runtime that has an artifact in it."""
+    formats = {artifact.format for artifact in bundle.manifest.artifacts}
+    return [_on(bundle, case, form, r) for r in runtimes if r.format in formats]
+
+
+def with_random_weights(model: Any, seed: int, scale: float) -> Any:
+    """Give every weight random values, so that a swapped or forgotten one shows."""
+    rng = np.random.default_rng(seed)
+    weights = [scale * rng.standard_normal(w.shape) for w in model.get_weights()]
+    model.set_weights(
+        [value.astype(w.dtype) for value, w in zip(weights, model.get_weights(), strict=True)]
+    )
+    return model
+
+
+def _on(bundle: Bundle, case: str, form: str, runtime: Runtime) -> Outcome:
+    gap = gap_of(case, form, runtime.name)
+    worst, compared = 0.0, 0
+    fault = why_wrong(bundle, runtime) or ""
+    if not fault:
+        try:
+            report = verify(bundle, runtimes=[runtime])
+        except RnnDeployError as error:
+            fault = str(error)
+        else:
+            worst = max((c.max_abs for c in report.comparisons), default=0.0)
+            compared = len(report.comparisons)
+            fault = _fault_of(bundle, report, worst)
+    reason = "" if gap is None else gap.reason
+    return Outcome(case, form, runtime.name, fault, reason, worst, compared)
+
+
+def _fault_of(bundle: Bundle, report: Report, worst: float) -> str:
+    if not report.passed:
+        return report.verdict
+    if worst > PROMISED:
+        return f"an error of {worst:.1e}, more than the {PROMISED:.0e} promised"
+    seen = {(c.check, c.name) for c in report.comparisons}
+    missing = [key for key in _wanted(bundle) if key not in seen]
+    return f"not compared: {missing}" if missing else ""
+
+
+def _wanted(bundle: Bundle) -> Iterable[tuple[str, str]]:
+    """Every output and state of every entry point, by the checks that must see it."""
+    for entry in bundle.manifest.entries:
+        checks = ["sequence" if entry.name == "sequence" else "states"]
+        if entry.states and entry.chunked.ok:
+            checks.append("chunked")
+        yield from ((check, tensor.name) for check in checks for tensor in entry.all_outputs)

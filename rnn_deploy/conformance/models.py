@@ -1,0 +1,187 @@
+"""Models around recurrent layers: several inputs, nesting, what stands before and after."""
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rnn_deploy.conformance.layers import Build, layer
+from rnn_deploy.source.tensorflow import keras
+
+
+def encoder_decoder(kind: str) -> Build:
+    def build() -> Any:
+        source = keras.Input((None, 3), name="source")
+        target = keras.Input((None, 2), name="target")
+        _, *states = layer("encoder", 5, kind, return_state=True)(source)
+        y = layer("decoder", 5, kind, return_sequences=True)(target, initial_state=states)
+        outputs = keras.layers.Dense(2, name="y")(y)
+        return keras.Model([source, target], outputs, name="translate")
+
+    return build
+
+
+def state_as_input() -> Any:
+    x = keras.Input((None, 3), name="x")
+    state = keras.Input((4,), name="given")
+    outputs = keras.layers.SimpleRNN(4, return_sequences=True, return_state=True, name="rnn")(
+        x, initial_state=state
+    )
+    return keras.Model([x, state], list(outputs), name="given_state")
+
+
+def shared_twice() -> Any:
+    a, b = keras.Input((None, 3), name="a"), keras.Input((None, 3), name="b")
+    rnn = keras.layers.SimpleRNN(4, name="rnn")
+    y = keras.layers.Concatenate(name="y")([rnn(a), rnn(b)])
+    return keras.Model([a, b], y, name="siamese")
+
+
+def nested() -> Any:
+    inner_in = keras.Input((None, 3))
+    inner = keras.Model(inner_in, layer("rnn", 4, return_sequences=True)(inner_in), name="inner")
+    x = keras.Input((None, 3), name="x")
+    y = layer("rnn", 4)(inner(x))
+    return keras.Model(x, y, name="outer")
+
+
+def tokens() -> Any:
+    x = inputs = keras.Input((None,), dtype="int32", name="ids")
+    x = keras.layers.Embedding(11, 4, name="embedding")(x)
+    x = layer("rnn", 6, return_sequences=True)(x)
+    y = keras.layers.Dense(11, activation="softmax", name="next")(x)
+    return keras.Model(inputs, y, name="tokens")
+
+
+def around() -> Any:
+    """Layers before, between and after, none of which looks along time."""
+    x = inputs = keras.Input((None, 3), name="x")
+    x = keras.layers.Dense(4, activation="relu")(x)
+    x = keras.layers.LayerNormalization()(x)
+    x = layer("first", 5, return_sequences=True, dropout=0.3, recurrent_dropout=0.2)(x)
+    x = keras.layers.Dropout(0.5)(x)
+    x = keras.layers.Concatenate()([x, layer("second", 4, return_sequences=True)(x)])
+    return keras.Model(inputs, keras.layers.Dense(2, name="y")(x), name="around")
+
+
+def time_distributed(kind: str) -> Build:
+    def build() -> Any:
+        inner = {
+            "dense": keras.layers.Dense(3, activation="relu"),
+            "norm": keras.layers.LayerNormalization(),
+            "model": keras.Sequential([keras.layers.Dense(4), keras.layers.Dense(2)]),
+            "conv": keras.layers.Conv1D(2, 2),
+        }[kind]
+        x = inputs = keras.Input((None, 4, 3) if kind == "conv" else (None, 3), name="x")
+        x = keras.layers.TimeDistributed(inner, name="each")(x)
+        if kind == "conv":
+            x = keras.layers.TimeDistributed(keras.layers.Flatten(), name="flat")(x)
+        x = layer("rnn", 4, return_sequences=True)(x)
+        y = keras.layers.TimeDistributed(keras.layers.Dense(2), name="y")(x)
+        return keras.Model(inputs, y, name="distributed")
+
+    return build
+
+
+def several_lengths(first: int | None, second: int | None) -> Build:
+    def build() -> Any:
+        x, z = keras.Input((first, 3), name="x"), keras.Input((second, 2), name="z")
+        both = [layer("a", 4, "GRU")(x), layer("b", 3, "LSTM")(z)]
+        return keras.Model([x, z], keras.layers.Concatenate(name="y")(both), name="lengths")
+
+    return build
+
+
+def looking_back() -> Any:
+    """A convolution that reaches 20 steps back, further than any short case shows."""
+    x = inputs = keras.Input((None, 3), name="x")
+    x = keras.layers.Conv1D(3, 2, dilation_rate=20, padding="causal")(x)
+    return keras.Model(inputs, layer("rnn", 4, "GRU", return_sequences=True)(x), name="back")
+
+
+def pooled() -> Any:
+    x = inputs = keras.Input((None, 3), name="x")
+    x = layer("rnn", 4, return_sequences=True)(x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, keras.layers.Dense(2, name="y")(x), name="pooled")
+
+
+def sequential() -> Any:
+    layers = [keras.Input((None, 3)), layer("rnn", 4, return_sequences=True), layer("last", 5)]
+    return keras.Sequential([*layers, keras.layers.Dense(2)], name="sequential")
+
+
+def recurrent_steps(kind: str) -> Build:
+    """A recurrent layer within each step of another."""
+
+    def build() -> Any:
+        x = inputs = keras.Input((None, 4, 3), name="x")
+        inner = layer("inner", 3, "GRU")
+        if kind == "both":
+            inner = keras.layers.Bidirectional(layer("inner", 3, "LSTM"), name="both")
+        if kind == "model":
+            stack = [layer("inner", 3, "LSTM", return_sequences=True), keras.layers.Flatten()]
+            inner = keras.Sequential([keras.Input((4, 3)), *stack])
+        x = keras.layers.TimeDistributed(inner, name="each")(x)
+        y = layer("outer", 4, "LSTM", return_sequences=True)(x)
+        return keras.Model(inputs, y, name="steps")
+
+    return build
+
+
+def dictionaries() -> Any:
+    """Inputs and outputs by name."""
+    inputs = {
+        "left": keras.Input((None, 3), name="left"), "right": keras.Input((None, 2), name="right"),
+    }  # fmt: skip
+    both = keras.layers.Concatenate()(list(inputs.values()))
+    y, h, c = layer("rnn", 4, "LSTM", return_sequences=True, return_state=True)(both)
+    last = keras.layers.Dense(2)(keras.layers.Concatenate()([h, c]))
+    return keras.Model(inputs, {"steps": y, "last": last}, name="dictionaries")
+
+
+def through_file(suffix: str) -> Build:
+    """A model that was saved and loaded again."""
+
+    def build() -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder) / f"model{suffix}"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Keras on .h5 files
+                around().save(place)
+            return keras.saving.load_model(place, compile=False)
+
+    return build
+
+
+def stateful(kind: str) -> Build:
+    def build() -> Any:
+        inputs = keras.Input(batch_shape=(2, None, 3), name="x")
+        rnn = layer("rnn", 4, kind, stateful=True, return_sequences=True)
+        return keras.Model(inputs, rnn(inputs), name="stateful")
+
+    return build
+
+
+def in_policy(policy: str) -> Build:
+    """A model whose layers compute in another precision."""
+
+    def build() -> Any:
+        x = inputs = keras.Input((None, 3), name="x")
+        x = keras.layers.Dense(4, activation="elu", dtype=policy)(x)
+        for index, kind in enumerate(("SimpleRNN", "GRU", "LSTM")):
+            x = layer(f"rnn{index}", 4, kind, return_sequences=True, dtype=policy)(x)
+        return keras.Model(inputs, keras.layers.Dense(2, dtype=policy)(x), name="policy")
+
+    return build
+
+
+def headed(activation: str) -> Build:
+    """A Dense layer with an activation after a recurrent one."""
+
+    def build() -> Any:
+        inputs = keras.Input((None, 3), name="x")
+        x = layer("rnn", 4, return_sequences=True)(inputs)
+        return keras.Model(inputs, keras.layers.Dense(3, activation=activation)(x), name="headed")
+
+    return build
