@@ -33,11 +33,20 @@ MAY_IMPORT = {
     "runtimes": {*VOCABULARY, "bundle"},
     "verifying": {*VOCABULARY, "bundle", "runtimes"},
     "bench": {*VOCABULARY, "bundle", "runtimes", "verifying"},
+    "conformance": {
+        *VOCABULARY,
+        "bundle",
+        "source",
+        "lowering",
+        "exporting",
+        "runtimes",
+        "verifying",
+    },
     "__init__": {"errors"},
     "__main__": {"cli"},
 }
 # Imports inside functions: the command line and the package's own front, which start fast.
-MAY_IMPORT_LATE = {"cli", "__init__"}
+MAY_IMPORT_LATE = {"cli", "__init__", "conformance"}
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "onnx_ir")
 
 

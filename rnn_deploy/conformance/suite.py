@@ -1,0 +1,117 @@
+"""The whole suite: made here and judged at once, or saved as bundles to be judged elsewhere.
+
+    DIR/suite.json           what there is: [{theme, case, form, bundle}]
+    DIR/<case>.<form>/       a bundle
+
+A saved suite is run with a runtime's package alone, on a machine without TensorFlow.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.conformance.checking import Outcome, judged, made
+from rnn_deploy.errors import InputError
+from rnn_deploy.runtimes.base import Runtime
+
+if TYPE_CHECKING:
+    from rnn_deploy.conformance.cases import Case
+
+INDEX = "suite.json"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One bundle of a saved suite."""
+
+    theme: str
+    case: str
+    form: str
+    bundle: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of the suite: cases by a pattern, and forms."""
+
+    case: str = "*"
+    forms: Sequence[str] = ()
+
+    def takes(self, case: str, form: str) -> bool:
+        return fnmatchcase(case, self.case) and form in self.forms
+
+
+def run(
+    chosen: Choice, runtimes: Sequence[Runtime], progress: Progress
+) -> Iterator[tuple[str, Outcome]]:
+    """Make each bundle in a temporary folder and judge it: theme, outcome."""
+    for member in _members(chosen):
+        progress(f"{member.case}, {member.form}")
+        with tempfile.TemporaryDirectory() as folder:
+            bundle = made(_case(member.case), member.form, Path(folder) / "bundle")
+            for outcome in judged(bundle, member.case, member.form, runtimes):
+                yield member.theme, outcome
+
+
+def save(chosen: Choice, place: Path, progress: Progress) -> int:
+    """Write the bundles to the new folder `place`; how many."""
+    if place.exists():
+        raise InputError(f"{place}: is there already; give a new folder")
+    members = _members(chosen)
+    for member in members:
+        progress(f"{member.case}, {member.form}")
+        made(_case(member.case), member.form, place / member.bundle)
+    index = json.dumps([asdict(member) for member in members], indent=1)
+    (place / INDEX).write_text(index + "\n", encoding="utf-8")
+    return len(members)
+
+
+def run_saved(
+    place: Path, chosen: Choice, runtimes: Sequence[Runtime], progress: Progress
+) -> Iterator[tuple[str, Outcome]]:
+    """Judge the bundles that `save` wrote: theme, outcome."""
+    for member in _saved(place):
+        if chosen.takes(member.case, member.form):
+            progress(f"{member.case}, {member.form}")
+            bundle = open_bundle(place / member.bundle)
+            for outcome in judged(bundle, member.case, member.form, runtimes):
+                yield member.theme, outcome
+
+
+def _members(chosen: Choice) -> list[Member]:
+    from rnn_deploy.conformance.cases import THEMES
+
+    return [
+        Member(theme, case.name, form, f"{case.name}.{form}")
+        for theme, cases in THEMES.items()
+        for case in cases
+        for form in chosen.forms
+        if chosen.takes(case.name, form)
+    ]
+
+
+def _case(name: str) -> "Case":
+    from rnn_deploy.conformance.cases import CASES
+
+    return next(case for case in CASES if case.name == name)
+
+
+def _saved(place: Path) -> list[Member]:
+    try:
+        found = json.loads((place / INDEX).read_text(encoding="utf-8"))
+        members = [Member(**member) for member in found]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{place}: holds no saved suite ({error}); write one with"
+            " rnn-deploy conformance --save DIR, where TensorFlow is"
+        ) from error
+    outside = [m.bundle for m in members if Path(m.bundle).name != m.bundle]
+    if outside:
+        raise InputError(f"{place}: the suite names a bundle outside its folder: {outside[0]}")
+    return members

@@ -1,0 +1,37 @@
+"""The support table: how many of a theme's models each runtime gets right, as Markdown.
+
+It says what the suite says: every case works but for the gaps, which are strict.
+"""
+
+from collections.abc import Sequence
+
+from rnn_deploy.conformance.cases import THEMES, Case
+from rnn_deploy.conformance.gaps import gap_of
+
+# A column, the form the models are exported in, and the runtime.
+COLUMNS = (
+    ("ort-cpu", "auto", "ort-cpu"),
+    ("litert", "auto", "litert"),
+    ("openvino-cpu", "auto", "openvino-cpu"),
+    ("openvino-cpu, portable", "scan", "openvino-cpu"),
+)
+
+
+def support_table() -> str:
+    """The table, one line for each theme."""
+    head = ["", *(column for column, _, _ in COLUMNS)]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for theme, cases in THEMES.items():
+        lines.append(_line([theme, *(_cell(cases, form, runtime) for _, form, runtime in COLUMNS)]))
+    return "\n".join(lines)
+
+
+def _cell(cases: Sequence[Case], form: str, runtime: str) -> str:
+    format = "tflite" if runtime == "litert" else "onnx"
+    there = [case for case in cases if format in case.formats]
+    right = [case for case in there if gap_of(case.name, form, runtime) is None]
+    return f"{len(right)} of {len(cases)}" if len(right) < len(cases) else f"all {len(cases)}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
