@@ -30,6 +30,8 @@ def export(
     to: Sequence[str] = ("onnx", "tflite"),
     lowering: str | Mapping[str, str] = "auto",
     target: str = "ort",
+    opset: int = 17,
+    state: str = "input",
     time: int | None = None,
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
@@ -40,7 +42,9 @@ def export(
 
     to: "onnx", "tflite". lowering: of ONNX, "auto", "native", "scan" or "unrolled", or a dict of
     these by layer ("*": of all others). target: what the ONNX must be right on, "ort",
-    "openvino" or "portable". time: fix the number of steps of the sequence entry point.
+    "openvino" or "portable". opset: of ONNX, 17 to 22. time: fix the number of steps of the
+    sequence entry point. state: "input" (the stream entry point takes and returns states),
+    "reset" (no stream; each call starts from zero) or "keep" (from what the model holds).
     samples: real inputs by name, kept as a golden vector. trust_source: let the file run code of
     its own (a Lambda layer). force: replace the bundle that is at `output`.
 
@@ -50,7 +54,9 @@ def export(
     from rnn_deploy.exporting.bundle import export as export_bundle
     from rnn_deploy.exporting.plan import ExportOptions
 
-    options = ExportOptions(tuple(to), lowering, time, samples, seed, trust_source, target)
+    options = ExportOptions(
+        tuple(to), lowering, time, samples, seed, trust_source, target, state, opset
+    )
     return export_bundle(source, output, options, force=force)
 
 

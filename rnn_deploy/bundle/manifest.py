@@ -62,7 +62,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle holds. golden: the path of the golden vectors; notes: what a user must know."""
+    """What a bundle holds.
+
+    golden: the path of the golden vectors; notes: what a user must know; state: what became of
+    states on export, "input", "reset" or "keep".
+    """
 
     source: Source
     entries: tuple[EntryPoint, ...]
@@ -71,6 +75,7 @@ class Manifest:
     files: tuple[FileRecord, ...]
     tools: dict[str, str]
     notes: tuple[str, ...] = ()
+    state: str = "input"
     schema_version: int = SCHEMA_VERSION
 
     def entry(self, name: str) -> EntryPoint:
@@ -119,6 +124,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
         files=tuple(_record(record) for record in data["files"]),
         tools=dict(data["tools"]),
         notes=tuple(data["notes"]),
+        state=str(data["state"]),
     )
 
 

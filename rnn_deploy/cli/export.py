@@ -38,6 +38,9 @@ from rnn_deploy.errors import InputError
     help="What the ONNX must be right on: ort, openvino, portable (every runtime tried).",
 )
 @click.option(
+    "--opset", type=int, default=17, show_default=True, metavar="N", help="Of ONNX: 17 to 22."
+)
+@click.option(
     "--time",
     type=click.IntRange(1),
     metavar="N",
@@ -48,14 +51,22 @@ from rnn_deploy.errors import InputError
     type=click.Path(path_type=Path),
     help="Real inputs (.npz, by input name), kept as a golden vector.",
 )
+@click.option(
+    "--state",
+    default="input",
+    show_default=True,
+    type=click.Choice(["input", "reset", "keep"]),
+    help="Of recurrent layers: input and output of the stream entry point; or no stream, and each"
+    " call starts from zero, or from the state the model holds.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the made-up golden vectors.")
 @click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
-    time: int | None, samples: Path | None, seed: int, trust_source: bool, force: bool,
-    as_json: bool,
+    opset: int, time: int | None, samples: Path | None, state: str, seed: int, trust_source: bool,
+    force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
@@ -65,7 +76,17 @@ def command(
 
         real = None if samples is None else read_npz(samples)
         lowerings = lowerings_from(lowering)
-        options = ExportOptions(to or FORMATS, lowerings, time, real, seed, trust_source, target)
+        options = ExportOptions(
+            to or FORMATS,
+            lowerings,
+            time,
+            real,
+            seed,
+            trust_source,
+            target,
+            state,
+            opset,
+        )
         bundle = export(model, output, options, force=force, progress=step)
     if as_json:
         data(json_from_manifest(bundle.manifest).rstrip())

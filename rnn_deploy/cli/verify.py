@@ -108,6 +108,7 @@ def _recomputed(
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.bundle import reference_cases
     from rnn_deploy.exporting.plan import ExportOptions, plan_of
+    from rnn_deploy.source.intercept import keeping_states
     from rnn_deploy.source.opening import OpenedSavedModel, open_model
 
     opened = open_model(model, trust_source=trust_source)
@@ -120,7 +121,9 @@ def _recomputed(
         )
     fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
     (time,) = fixed if len(fixed) == 1 else (None,)
-    options = ExportOptions(time=time if isinstance(time, int) else None, seed=seed)
-    plan = plan_of(opened.model, options)
-    cases, _ = reference_cases(opened.model, plan, options)
+    state = bundle.manifest.state
+    options = ExportOptions(time=time if isinstance(time, int) else None, seed=seed, state=state)
+    with keeping_states(state == "keep"):
+        plan = plan_of(opened.model, options)
+        cases, _ = reference_cases(opened.model, plan, options)
     return cases

@@ -16,9 +16,11 @@ from rnn_deploy.bundle.manifest import Source, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_folder, writing_bundle
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx, saved_model, tflite
+from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.lowering.choice import Wishes, choices_of
 from rnn_deploy.source.golden import References, check_untouched, chunks_match, make_cases
+from rnn_deploy.source.intercept import keeping_states
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel, open_model
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.signature import call_flat
@@ -43,6 +45,7 @@ class Draft:
     onnx_models: Mapping[str, tuple[ir.Model, tuple[Choice, ...]]]
     tflite_model: tuple[bytes, tuple[Choice, ...]] | None
     notes: tuple[str, ...]
+    state: str = "input"
 
 
 def export(
@@ -65,7 +68,8 @@ def export(
     if isinstance(opened, OpenedSavedModel):
         draft = _draft_of_saved_model(opened, options, progress)
     else:
-        draft = _draft_of_model(opened, options, progress)
+        with keeping_states(options.state == "keep"):
+            draft = _draft_of_model(opened, options, progress)
     progress("writing the bundle")
     with writing_bundle(output, force=force) as root:
         _write(draft, root)
@@ -100,13 +104,16 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     onnx_models = {}
     if "onnx" in options.to:
         progress("writing ONNX")
-        onnx_models = dict(_onnx_models(plan, options))
+        label = _label(opened.source, options, opened.model)
+        onnx_models = dict(_onnx_models(plan, options, label))
     tflite_model = None
     if "tflite" in options.to:
         progress("writing TFLite")
         choices = tflite.choices_of(plan.sequence.trace.layers)
         tflite_model = tflite.convert(opened.model, entries), choices
-    return Draft(opened.source, entries, cases, onnx_models, tflite_model, plan.notes)
+    return Draft(
+        opened.source, entries, cases, onnx_models, tflite_model, plan.notes, options.state
+    )
 
 
 def _runnable(
@@ -126,11 +133,11 @@ def _runnable(
 def _draft_of_saved_model(
     opened: OpenedSavedModel, options: ExportOptions, progress: Progress
 ) -> Draft:
-    asked = (options.wishes, options.time)
-    if asked != (Wishes(), None):
+    asked = (options.wishes, options.time, options.state)
+    if asked != (Wishes(), None, "input"):
         raise UnsupportedModelError(
-            "a SavedModel's layers can no longer be read, so --lowering, --target and --time do"
-            " not apply; export the .keras file"
+            "a SavedModel's layers can no longer be read, so --lowering, --target, --time and"
+            " --state do not apply; export the .keras file"
         )
     if "onnx" not in options.to:
         raise UnsupportedModelError(
@@ -143,15 +150,22 @@ def _draft_of_saved_model(
     samples = _checked_samples(options, entry)
     cases = make_cases(References(reference, None), entry, None, samples, options.seed)
     progress("writing ONNX")
-    model = saved_model.convert(opened, entry, version("rnn-deploy"))
+    model = saved_model.convert(opened, entry, _label(opened.source, options))
     notes: tuple[str, ...] = saved_model.NOTES
     if "tflite" in options.to:
         notes = (*notes, "no TFLite: a SavedModel's loops need more than its builtin operators")
     return Draft(opened.source, (entry,), cases, {entry.name: (model, ())}, None, notes)
 
 
+def _label(source: Source, options: ExportOptions, model: Any = None) -> Label:
+    said = f"{source.name} ({source.kind}), {source.digest}"
+    layers = [] if model is None else [layer.name for layer in model._flatten_layers()]
+    inner = frozenset(name for name in layers if model is None or name != model.name)
+    return Label(version("rnn-deploy"), options.opset, said, inner)
+
+
 def _onnx_models(
-    plan: Plan, options: ExportOptions
+    plan: Plan, options: ExportOptions, label: Label
 ) -> Iterator[tuple[str, tuple[ir.Model, tuple[Choice, ...]]]]:
     converted: dict[int, ir.Model] = {}
     for traced in plan.traced:
@@ -159,8 +173,7 @@ def _onnx_models(
         if id(trace) not in converted:
             converted[id(trace)] = onnx.convert(trace)
         choices = choices_of(trace.calls, options.wishes, entry.name)
-        producer = version("rnn-deploy")
-        model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, producer)
+        model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, label)
         yield entry.name, (model, choices)
 
 
@@ -214,6 +227,7 @@ def _write(draft: Draft, root: Path) -> None:
         files=tuple(record_of(root, path) for path in (*paths, GOLDEN)),
         tools={name: version(name) for name in TOOLS},
         notes=draft.notes,
+        state=draft.state,
     )
     (root / MANIFEST).write_text(json_from_manifest(manifest), encoding="utf-8")
 

@@ -17,6 +17,7 @@ from onnx_ir.passes.common import RemoveUnusedOpsetsPass
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.onnx_cleanup import clean, name_everything
+from rnn_deploy.exporting.onnx_label import Label, in_opset, write_label
 from rnn_deploy.lowering import onnx_graph
 from rnn_deploy.lowering.onnx_call import lower_call
 from rnn_deploy.lowering.onnx_double import write_for_double
@@ -24,7 +25,6 @@ from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.source.tracing import MARKER, Trace
 from rnn_deploy.spec import Called, EntryPoint, StateKey, TensorSpec, layers_of
 
-IR_VERSION = 8
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
@@ -41,7 +41,7 @@ def assemble(
     calls: Sequence[Called],
     choices: Sequence[Choice],
     entry: EntryPoint,
-    producer: str,
+    label: Label,
 ) -> ir.Model:
     """One entry point's model: lowerings in place, states connected, cleaned, named, checked."""
     model = converted.clone()
@@ -53,11 +53,11 @@ def assemble(
         model.graph.inputs.append(given[state.key])
         model.graph.outputs.append(finals[state.key])
     clean(model)
-    name_everything(model, entry)
+    name_everything(model, entry, label.layers)
     RemoveUnusedOpsetsPass()(model)
-    model.ir_version = IR_VERSION
-    model.producer_name, model.producer_version = "rnn_deploy", producer
     refuse_unknown_operators(model)
+    model = in_opset(model, label.opset)
+    write_label(model, label, entry, choices)
     onnx.checker.check_model(ir.to_proto(model), full_check=True)
     return model
 

@@ -4,6 +4,9 @@ onnx-ir's own passes do most; ours cancels transpositions between stacked layers
 last: inputs and outputs as the entry point says, nodes without TensorFlow's outer scopes.
 """
 
+import re
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -41,11 +44,11 @@ class CancelTransposesPass(ir.passes.InPlacePass):  # type: ignore[misc]
         return ir.passes.PassResult(model, modified)
 
 
-def name_everything(model: ir.Model, entry: EntryPoint) -> None:
-    """Name inputs and outputs as `entry` does, with its shapes; shorten the other names."""
+def name_everything(model: ir.Model, entry: EntryPoint, layers: Collection[str] = ()) -> None:
+    """Name inputs and outputs as `entry` does, with its shapes; others after the Keras layers."""
     graph = model.graph
     wanted = {tensor.name for tensor in (*entry.all_inputs, *entry.all_outputs)}
-    _shorten(graph, wanted)
+    _shorten(graph, wanted, layers)
     for value, tensor in zip(graph.inputs, entry.all_inputs, strict=True):
         value.name, value.shape = tensor.name, ir.Shape(tensor.shape)
     for value, tensor in zip(graph.outputs, entry.all_outputs, strict=True):
@@ -66,22 +69,25 @@ def _cancelled(node: ir.Node) -> ir.Value | None:
     return before.inputs[0]
 
 
-def _shorten(graph: ir.Graph, reserved: set[str]) -> None:
-    """Cut the model's own scope from names, and keep every name different from the others."""
+def _shorten(graph: ir.Graph, reserved: set[str], layers: Collection[str]) -> None:
+    """Cut the scopes around a layer from names, and keep every name different from the others."""
     used = set(reserved)
     for node in graph:
-        node.name = _free(_short(node.name or node.op_type), used)
+        node.name = _free(_short(node.name or node.op_type, layers), used)
         for value in node.outputs:
-            value.name = _free(_short(value.name or node.name), used)
+            value.name = _free(_short(value.name or node.name, layers), used)
     for value in list(graph.initializers.values()):
-        value.name = _free(_short(value.name), used)
+        value.name = _free(_short(value.name, layers), used)
 
 
-def _short(name: str) -> str:
+def _short(name: str, layers: Collection[str]) -> str:
+    """A name from its layer on; TensorFlow numbers a scope that is entered again."""
     parts = name.split("/")
-    if len(parts) > 2:
-        parts = parts[1:]
-    return "/".join(parts)
+    for index, part in enumerate(parts[:-1]):
+        for layer in (part, re.sub(r"_\d+$", "", part)):
+            if layer in layers:
+                return "/".join((layer, *parts[index + 1 :]))
+    return "/".join(parts[1:] if len(parts) > 2 else parts)
 
 
 def _free(name: str, used: set[str]) -> str:

@@ -11,12 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.exporting.onnx_label import check_opset
 from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
+from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.lowering.targets import ORT
+from rnn_deploy.source.intercept import holds_state
 from rnn_deploy.source.reading import refusals_of, refuse
 from rnn_deploy.source.reference import states_of
 from rnn_deploy.source.signature import TIME, Signature, signature_of, with_time
+from rnn_deploy.source.tensorflow import keras
 from rnn_deploy.source.tracing import (
     Trace,
     lengths_are_tied,
@@ -27,6 +33,9 @@ from rnn_deploy.source.tracing import (
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, Dim, EntryPoint, TensorSpec
 
 FORMATS = ("onnx", "tflite")
+# The stream entry point takes and returns them; or there is none, and each call starts from zero;
+# or from the states that the model holds, which are written into the file.
+STATES = ("input", "reset", "keep")
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,8 @@ class ExportOptions:
     to: formats. lowering: of ONNX, "auto" or one of `choice.ONNX_LOWERINGS`, or one by layer's
     name ("*": of all others). target: of ONNX, one of `targets.TARGETS`. time: fix the number of
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
-    seed: of the made-up ones. trust_source: let a file run code of its own.
+    seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
+    of states, one of STATES. opset: of ONNX.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -46,13 +56,22 @@ class ExportOptions:
     seed: int = 0
     trust_source: bool = False
     target: str = ORT
+    state: str = "input"
+    opset: int = OPSET
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
         if unknown or not self.to:
             raise InputError(f"unknown format {unknown or 'none'}; there are {', '.join(FORMATS)}")
-        if self.wishes.target != ORT and "onnx" not in self.to:
-            raise InputError(f"--target {self.target} is of ONNX, which is not exported here")
+        check_opset(self.opset)
+        for option, given in (
+            (f"--target {self.target}", self.wishes.target != ORT),
+            (f"--opset {self.opset}", self.opset != OPSET),
+        ):
+            if given and "onnx" not in self.to:
+                raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")
+        if self.state not in STATES:
+            raise InputError(f"no --state '{self.state}'; there are {', '.join(STATES)}")
         if self.time is not None and self.time < 1:
             raise InputError(f"--time {self.time}: a sequence has at least one step")
 
@@ -91,6 +110,11 @@ class Plan:
 def plan_of(model: Any, options: ExportOptions) -> Plan:
     """Read and trace a Keras model; UnsupportedModelError lists every refusal."""
     refuse(model, refusals_of(model))
+    if options.state == "keep" and not any(map(holds_state, model._flatten_layers())):
+        raise InputError(
+            f"--state keep: no layer of model '{model.name}' holds a state (one that is stateful"
+            " and has run does); leave it out"
+        )
     signature = _signature(model)
     trace = trace_markers(model, signature)
     _refuse_equal_names(trace)
@@ -98,9 +122,9 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
     trace = replace(trace, signature=signature)
     own = Traced(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
     sequence = own if options.time is None else _fixed(model, own, options.time)
-    stream, notes = _stream(model, own)
+    stream, notes = _stream(model, own) if options.state == "input" else (None, ())
     opened = stream is not None and stream.trace is not own.trace
-    return Plan(model, sequence, stream, (*notes, *_notes(model)), opened)
+    return Plan(model, sequence, stream, (*notes, *_notes(model, options.state)), opened)
 
 
 def _fixed(model: Any, own: Traced, time: int) -> Traced:
@@ -204,13 +228,25 @@ def _has_fixed_time(tensor: TensorSpec) -> bool:
     return sequence and isinstance(tensor.shape[1], int)
 
 
-def _notes(model: Any) -> tuple[str, ...]:
-    stateful = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
-    return tuple(
+def _notes(model: Any, state: str) -> tuple[str, ...]:
+    """What a user must know of the model's states."""
+    if state == "reset":
+        return ("no stream entry point, as asked: each call starts from zero states",)
+    if state == "keep":
+        return ("no stream entry point, as asked: each call starts from the states the model held",)
+    layers = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    return tuple(_note_of_stateful(layer) for layer in layers)
+
+
+def _note_of_stateful(layer: Any) -> str:
+    said = (
         f"layer '{layer.name}' is stateful: the sequence entry point starts from zero each time,"
         " and the stream entry point takes and returns the state"
-        for layer in stateful
     )
+    held = keras.tree.flatten(layer.states) if holds_state(layer) else []
+    if any(np.any(np.asarray(state)) for state in held):
+        said += "; the state it holds now is left out (--state keep writes it into the file)"
+    return said
 
 
 def with_chunks(plan: Plan, chunked: Any) -> Plan:

@@ -13,6 +13,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting import onnx
+from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.source.opening import OpenedSavedModel
 from rnn_deploy.source.reference import tensorflow_refused
 from rnn_deploy.source.samples import draw
@@ -67,12 +68,12 @@ def entry_of(
     return EntryPoint(SEQUENCE, inputs, outputs)
 
 
-def convert(opened: OpenedSavedModel, entry: EntryPoint, producer: str) -> ir.Model:
+def convert(opened: OpenedSavedModel, entry: EntryPoint, label: Label) -> ir.Model:
     """The serving function as ONNX, as tf2onnx writes it."""
     graph = convert_variables_to_constants_v2(opened.function, lower_control_flow=False)
     signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))
     model = onnx.convert(Trace(signature, _InOrder(graph, opened, entry), (), {}))
-    return onnx.assemble(model, (), (), entry, producer)
+    return onnx.assemble(model, (), (), entry, label)
 
 
 class _InOrder:

@@ -13,13 +13,15 @@ own is left alone: it runs as it is written, its states unseen.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.source.per_step import all_steps_at_once, within_step
-from rnn_deploy.source.tensorflow import keras
+from rnn_deploy.source.tensorflow import keras, tf
 
 _LOCK = threading.RLock()
+_KEEPING: ContextVar[bool] = ContextVar("calls start from the states held", default=False)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,21 @@ Handler = Callable[[Call], tuple[Any, list[Any]]]
 BothHandler = Callable[[Both], tuple[list[Any], list[Any]]]
 
 
+def holds_state(layer: Any) -> bool:
+    """Whether a recurrent layer is stateful and has run, so that it holds a state."""
+    return bool(getattr(layer, "stateful", False)) and getattr(layer, "states", None) is not None
+
+
+@contextmanager
+def keeping_states(keep: bool) -> Iterator[None]:
+    """While open, and if `keep`, a stateful layer's calls start from the state that it holds."""
+    token = _KEEPING.set(keep)
+    try:
+        yield
+    finally:
+        _KEEPING.reset(token)
+
+
 def runs_its_own_loop(layer: Any) -> bool:
     """Whether a recurrent layer of the user's own replaces Keras' loop by something else."""
     return type(layer).inner_loop not in _LOOPS
@@ -92,6 +109,8 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
 
     def call_of(layer: Any, sequences: Any, initial_state: Any, mask: Any) -> Call:
         given = None if initial_state is None else list(keras.tree.flatten(initial_state))
+        if given is None and holds_state(layer) and _KEEPING.get():
+            given = [tf.convert_to_tensor(state) for state in keras.tree.flatten(layer.states)]
         if given is None and _starts_elsewhere(layer):
             batch = keras.ops.shape(sequences)[0]
             given = list(keras.tree.flatten(layer.get_initial_state(batch_size=batch)))

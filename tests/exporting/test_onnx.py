@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx as exporting
+from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.plan import ExportOptions, plan_of
 from rnn_deploy.lowering.choice import choices_of
 from rnn_deploy.lowering.onnx_activations import AS_ATTRIBUTE, AS_NODES
@@ -32,12 +33,13 @@ def artifacts(model, lowering="auto", time=None):
     """Entry point and ONNX model by the entry point's name."""
     options = ExportOptions(lowering=lowering, time=time)
     plan = plan_of(model, options)
+    label = Label("test", layers=[layer.name for layer in model.layers])
     found = {}
     for traced in plan.traced:
         trace, entry = traced.trace, traced.entry
         choices = choices_of(trace.calls, options.wishes, entry.name)
         converted = exporting.convert(trace)
-        assembled = exporting.assemble(converted, trace.calls, choices, entry, "test")
+        assembled = exporting.assemble(converted, trace.calls, choices, entry, label)
         found[entry.name] = (entry, ir.to_proto(assembled))
     return found
 
