@@ -225,6 +225,7 @@ def _around() -> Iterator[Case]:
     yield Case("tokens", models.tokens)
     yield Case("around", models.around)
     yield Case("dictionaries", models.dictionaries)
+    yield Case("subclassed", own.subclassed, chunked=False)
     yield Case("from-keras-file", models.through_file(".keras"))
     yield Case("from-h5-file", models.through_file(".h5"))
     yield Case("fixed-lengths", models.several_lengths(8, 11), chunked=False)

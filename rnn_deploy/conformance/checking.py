@@ -62,10 +62,12 @@ def made(case: "Case", form: str, place: Path, seed: int = 3) -> Bundle:
     """Export a case; TFLite with `auto` alone, since the other forms are ONNX's."""
     from rnn_deploy.exporting.bundle import export
     from rnn_deploy.exporting.plan import ExportOptions
+    from rnn_deploy.source.signature import signature_of
 
     model = with_random_weights(case.build(), seed, case.scale)
     to = case.formats if form == "auto" else ("onnx",)
-    open_length = any(tensor.shape[1:2] == (None,) for tensor in model.inputs)
+    shapes = [tensor.shape for tensor in signature_of(model).inputs]
+    open_length = any(isinstance(dim, str) for shape in shapes for dim in shape[1:2])
     time = STEPS if form == "unrolled" and open_length else None
     # A float64 model has no portable form.
     target = "portable" if form != "auto" and case.formats != ("onnx",) else "ort"

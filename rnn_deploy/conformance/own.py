@@ -66,6 +66,27 @@ class Learned(Echo):
 CELLS = {"echo": Echo, "peephole": Peephole, "learned": Learned}
 
 
+@keras.saving.register_keras_serializable("rnn_deploy")
+class Written(keras.Model):  # type: ignore[misc]
+    """A model with a call of its own, dicts in and out."""
+
+    def __init__(self) -> None:
+        super().__init__(name="written")
+        self.rnn = keras.layers.LSTM(4, return_sequences=True, name="rnn")
+        self.both = keras.layers.Bidirectional(keras.layers.GRU(3, name="inner"), name="both")
+        self.head = keras.layers.Dense(2, name="head")
+
+    def call(self, tensors: Any, training: bool = False) -> Any:
+        steps = self.rnn(keras.ops.concatenate([tensors["b"], tensors["a"]], axis=-1))
+        return {"steps": steps, "head": self.head(self.both(steps))}
+
+
+def subclassed() -> Any:
+    model = Written()
+    model({"a": keras.Input((None, 2)), "b": keras.Input((None, 3))})
+    return model
+
+
 def own(cell: str, *, masked: bool = False, both: bool = False, **options: Any) -> Build:
     """A layer of one of these cells; in both directions, or behind a mask."""
 

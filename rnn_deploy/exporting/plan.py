@@ -115,7 +115,7 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
             f"--state keep: no layer of model '{model.name}' holds a state (one that is stateful"
             " and has run does); leave it out"
         )
-    signature = _signature(model)
+    signature = _signature(model, options.samples)
     trace = trace_markers(model, signature)
     _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
@@ -147,8 +147,8 @@ def _refuse_equal_names(trace: Trace) -> None:
         )
 
 
-def _signature(model: Any) -> Signature:
-    signature = signature_of(model)
+def _signature(model: Any, samples: Mapping[str, Array] | None) -> Signature:
+    signature = signature_of(model, samples)
     lengths = [tensor for tensor in signature.inputs if _length_symbol(tensor.shape)]
     if len(lengths) > 1 and lengths_are_tied(model, signature):
         return with_time(signature, lambda t: TIME if _length_symbol(t.shape) else t.shape[1])

@@ -5,13 +5,14 @@ input, "<input>_time", when several inputs have lengths of their own).
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.source import subclassed
 from rnn_deploy.source.tensorflow import keras
-from rnn_deploy.spec import Dim, TensorSpec
+from rnn_deploy.spec import Array, Dim, TensorSpec
 
 BATCH = "batch"
 TIME = "time"
@@ -31,9 +32,27 @@ class Signature:
         return tuple(dict.fromkeys(dim for dim in dims if isinstance(dim, str)))
 
 
-def signature_of(model: Any) -> Signature:
-    """Read a functional or Sequential model's signature; UnsupportedModelError for others."""
-    functional = _functional(model)
+def signature_of(model: Any, samples: Mapping[str, Array] | None = None) -> Signature:
+    """Read a model's signature; UnsupportedModelError where it does not say it.
+
+    samples: real inputs, by which the dtypes of a subclassed model's inputs are known; they are
+    float32 otherwise.
+    """
+    if is_functional(model):
+        return _of_functional(model)
+    return _of_subclassed(model, samples)
+
+
+def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
+    """Call `model` for inference on its inputs in flat order; outputs in flat order."""
+    if is_functional(model):
+        structure = _functional(model)._inputs_struct
+        packed = keras.tree.pack_sequence_as(structure, list(tensors))
+        return list(keras.tree.flatten(model(packed, training=False)))
+    return subclassed.call_flat(model, tensors)
+
+
+def _of_functional(model: Any) -> Signature:
     names = _unique([t._keras_history.operation.name for t in model.inputs], taken=())
     _refuse_text(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
@@ -41,14 +60,24 @@ def signature_of(model: Any) -> Signature:
         TensorSpec(name, _dims(name, t.shape, alone=lengths <= 1), str(t.dtype))
         for name, t in zip(names, model.inputs, strict=True)
     )
-    return Signature(inputs, _unique(_output_names(functional), taken=names))
+    return Signature(inputs, _unique(_output_names(_functional(model)), taken=names))
 
 
-def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
-    """Call `model` for inference on its inputs in flat order; outputs in flat order."""
-    structure = _functional(model)._inputs_struct
-    packed = keras.tree.pack_sequence_as(structure, list(tensors))
-    return list(keras.tree.flatten(model(packed, training=False)))
+def _of_subclassed(model: Any, samples: Mapping[str, Array] | None) -> Signature:
+    found = subclassed.inputs_of(model)
+    names = _unique([name for name, _ in found], taken=())
+    lengths = sum(len(shape) > 1 and shape[1] is None for _, shape in found)
+    real = samples or {}
+    inputs = tuple(
+        TensorSpec(
+            name,
+            _dims(name, shape, alone=lengths <= 1),
+            str(real[name].dtype) if name in real else "float32",
+        )
+        for name, (_, shape) in zip(names, found, strict=True)
+    )
+    facts = [(shape, t.dtype) for (_, shape), t in zip(found, inputs, strict=True)]
+    return Signature(inputs, _unique(subclassed.output_names(model, facts), taken=names))
 
 
 def with_time(signature: Signature, time: Callable[[TensorSpec], Dim]) -> Signature:
@@ -71,14 +100,13 @@ def _refuse_text(names: Sequence[str], model: Any) -> None:
             )
 
 
+def is_functional(model: Any) -> bool:
+    """Whether a model keeps its inputs and outputs as a graph of layers."""
+    return bool(getattr(model, "inputs", None)) and hasattr(_functional(model), "_inputs_struct")
+
+
 def _functional(model: Any) -> Any:
-    functional = getattr(model, "_functional", None) or model
-    if not getattr(model, "inputs", None) or not hasattr(functional, "_inputs_struct"):
-        raise UnsupportedModelError(
-            f"model '{model.name}': is subclassed or was never built, so its inputs cannot be read;"
-            " wrap it: inputs = keras.Input(...); keras.Model(inputs, model(inputs))"
-        )
-    return functional
+    return getattr(model, "_functional", None) or model
 
 
 def _output_names(functional: Any) -> list[str]:
