@@ -22,6 +22,8 @@ Found = list[tuple[str, Outcome]]
 @click.option("--runtime", multiple=True, help="A runtime to try; by default all that are here.")
 @click.option("--case", default="*", metavar="PATTERN", help="Only cases like this: 'masked-*'.")
 @click.option("--form", multiple=True, type=click.Choice(FORMS), help="By default every form.")
+@click.option("--random", "count", type=click.IntRange(1), metavar="N", help="N random models.")
+@click.option("--seed", default=0, show_default=True, help="Of the first random model.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="DIR", help="Only write bundles.")
 @click.option(
     "--from",
@@ -33,8 +35,8 @@ Found = list[tuple[str, Outcome]]
 @click.option("--table", "as_table", is_flag=True, help="Print the support table (Markdown).")
 @click.option("--json", "as_json", is_flag=True, help="Print every outcome as JSON.")
 def command(
-    runtime: tuple[str, ...], case: str, form: tuple[str, ...], save: Path | None,
-    saved: Path | None, as_table: bool, as_json: bool,
+    runtime: tuple[str, ...], case: str, form: tuple[str, ...], count: int | None, seed: int,
+    save: Path | None, saved: Path | None, as_table: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Export some 200 models in every form and compare every runtime with Keras.
 
@@ -46,6 +48,12 @@ def command(
         data(support_table())
         return
     chosen = suite.Choice(case, form or FORMS)
+    if count is not None:
+        if saved is not None or save is not None or form or case != "*":
+            raise InputError("--random makes models of its own; give --runtime and --seed alone")
+        with progress() as step:
+            _judge(list(suite.run_random(count, seed, _runtimes(runtime), step)), as_json)
+        return
     if save is not None:
         if saved is not None or runtime:
             raise InputError("--save only writes bundles; leave --from and --runtime out")
@@ -63,8 +71,13 @@ def command(
         found = list(steps)
     if not found:
         raise VerificationError(f"nothing was tried: no case is like '{case}'")
+    _judge(found, as_json)
+
+
+def _judge(found: Found, as_json: bool) -> None:
+    """Show what was found; VerificationError when it is not as it should be."""
     if as_json:
-        data(json.dumps([{"theme": t, **asdict(o)} for t, o in found], indent=1))
+        data(json.dumps([{"of": of, **asdict(outcome)} for of, outcome in found], indent=1))
     else:
         _show(found)
     wrong = [outcome for _, outcome in found if not outcome.as_expected]
@@ -93,7 +106,8 @@ def _kind(outcome: Outcome) -> str:
 
 def _show(found: Found) -> None:
     counts: dict[tuple[str, str, str], Counter[str]] = {}
-    for theme, outcome in found:
+    for of, outcome in found:
+        theme = "composed at random" if of.startswith("{") else of
         counter = counts.setdefault((theme, outcome.runtime, outcome.form), Counter())
         counter[_kind(outcome)] += 1
     rows = [
@@ -101,9 +115,11 @@ def _show(found: Found) -> None:
         for (theme, runtime, form), c in counts.items()
     ]
     table("conformance", ("theme", "runtime", "form", ">ok", ">gaps", ">wrong"), rows)
-    for _, outcome in found:
+    for of, outcome in found:
         if not outcome.as_expected:
             say(f"{outcome.case}, {outcome.form}, {outcome.runtime}: {outcome.said}")
+            if of.startswith("{"):
+                say(f"  {of}")
     for reason in dict.fromkeys(o.gap for _, o in found if o.gap and o.fault):
         say(f"gap: {reason}")
     worst = max(outcome.worst for _, outcome in found)

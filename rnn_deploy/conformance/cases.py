@@ -219,6 +219,8 @@ def _around() -> Iterator[Case]:
     for kind in KINDS:
         build = models.encoder_decoder(kind)
         yield Case(f"encoder-decoder-{kind}", build, chunked=False)
+        fixed = models.encoder_decoder(kind, 5)
+        yield Case(f"encoder-decoder-fixed-{kind}", fixed, chunked=False)
     yield Case("state-as-input", models.state_as_input, chunked=False)
     yield Case("shared-twice", models.shared_twice, chunked=False)
     yield Case("nested", models.nested)

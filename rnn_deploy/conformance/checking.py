@@ -74,10 +74,16 @@ def made(case: "Case", form: str, place: Path, seed: int = 3) -> Bundle:
     return export(model, place, ExportOptions(to, form, time, target=target))
 
 
-def judged(bundle: Bundle, case: str, form: str, runtimes: Iterable[Runtime]) -> list[Outcome]:
+def judged(
+    bundle: Bundle,
+    case: str,
+    form: str,
+    runtimes: Iterable[Runtime],
+    promised: float = PROMISED,
+) -> list[Outcome]:
     """Verify a bundle on every runtime that has an artifact in it."""
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
-    return [_on(bundle, case, form, r) for r in runtimes if r.format in formats]
+    return [_on(bundle, case, form, r, promised) for r in runtimes if r.format in formats]
 
 
 def with_random_weights(model: Any, seed: int, scale: float) -> Any:
@@ -90,7 +96,7 @@ def with_random_weights(model: Any, seed: int, scale: float) -> Any:
     return model
 
 
-def _on(bundle: Bundle, case: str, form: str, runtime: Runtime) -> Outcome:
+def _on(bundle: Bundle, case: str, form: str, runtime: Runtime, promised: float) -> Outcome:
     gap = gap_of(case, form, runtime.name)
     worst, compared = 0.0, 0
     fault = why_wrong(bundle, runtime) or ""
@@ -102,16 +108,16 @@ def _on(bundle: Bundle, case: str, form: str, runtime: Runtime) -> Outcome:
         else:
             worst = max((c.max_abs for c in report.comparisons), default=0.0)
             compared = len(report.comparisons)
-            fault = _fault_of(bundle, report, worst)
+            fault = _fault_of(bundle, report, worst, promised)
     reason = "" if gap is None else gap.reason
     return Outcome(case, form, runtime.name, fault, reason, worst, compared)
 
 
-def _fault_of(bundle: Bundle, report: Report, worst: float) -> str:
+def _fault_of(bundle: Bundle, report: Report, worst: float, promised: float) -> str:
     if not report.passed:
         return report.verdict
-    if worst > PROMISED:
-        return f"an error of {worst:.1e}, more than the {PROMISED:.0e} promised"
+    if worst > promised:
+        return f"an error of {worst:.1e}, more than the {promised:.0e} promised"
     seen = {(c.check, c.name) for c in report.comparisons}
     missing = [key for key in _wanted(bundle) if key not in seen]
     return f"not compared: {missing}" if missing else ""

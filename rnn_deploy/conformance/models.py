@@ -9,10 +9,10 @@ from rnn_deploy.conformance.layers import Build, layer
 from rnn_deploy.source.tensorflow import keras
 
 
-def encoder_decoder(kind: str) -> Build:
+def encoder_decoder(kind: str, time: int | None = None) -> Build:
     def build() -> Any:
-        source = keras.Input((None, 3), name="source")
-        target = keras.Input((None, 2), name="target")
+        source = keras.Input((time, 3), name="source")
+        target = keras.Input((time, 2), name="target")
         _, *states = layer("encoder", 5, kind, return_state=True)(source)
         y = layer("decoder", 5, kind, return_sequences=True)(target, initial_state=states)
         outputs = keras.layers.Dense(2, name="y")(y)

@@ -7,17 +7,19 @@ A saved suite is run with a runtime's package alone, on a machine without Tensor
 """
 
 import json
+import math
+import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.conformance.checking import Outcome, judged, made
+from rnn_deploy.conformance.checking import Outcome, judged, made, with_random_weights
 from rnn_deploy.errors import InputError
-from rnn_deploy.runtimes.base import Runtime
+from rnn_deploy.runtimes.base import Runtime, why_wrong
 
 if TYPE_CHECKING:
     from rnn_deploy.conformance.cases import Case
@@ -57,6 +59,38 @@ def run(
             bundle = made(_case(member.case), member.form, Path(folder) / "bundle")
             for outcome in judged(bundle, member.case, member.form, runtimes):
                 yield member.theme, outcome
+
+
+def run_random(
+    count: int, seed: int, runtimes: Sequence[Runtime], progress: Progress
+) -> Iterator[tuple[str, Outcome]]:
+    """Compose `count` models at random, from `seed` on, and judge each: description, outcome."""
+    from rnn_deploy.conformance.composed import described
+
+    for number in range(seed, seed + count):
+        progress(f"model {number - seed + 1} of {count}")
+        what = described(random.Random(number).choice)
+        for outcome in composed_outcomes(what, number, runtimes):
+            yield json.dumps(what), outcome
+
+
+def composed_outcomes(
+    what: dict[str, Any], seed: int, runtimes: Sequence[Runtime]
+) -> Iterator[Outcome]:
+    """A described model, exported and judged by the verification's own budgets.
+
+    TFLite, the slowest to write, is written for one seed in three.
+    """
+    from rnn_deploy.conformance.composed import built
+    from rnn_deploy.exporting.bundle import export
+    from rnn_deploy.exporting.plan import FORMATS, ExportOptions
+
+    model = with_random_weights(built(what), seed, 0.3)
+    options = ExportOptions(FORMATS if seed % 3 == 0 else FORMATS[:1], seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = export(model, Path(folder) / "bundle", options)
+        fitting = [runtime for runtime in runtimes if why_wrong(bundle, runtime) is None]
+        yield from judged(bundle, f"random-{seed}", "auto", fitting, promised=math.inf)
 
 
 def save(chosen: Choice, place: Path, progress: Progress) -> int:

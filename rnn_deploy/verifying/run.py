@@ -7,7 +7,7 @@ memory does not grow with their number.
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rnn_deploy.bundle import Bundle, Case, read_cases
 from rnn_deploy.errors import InputError, RnnDeployError
@@ -17,9 +17,17 @@ from rnn_deploy.spec import Array
 from rnn_deploy.verifying.checks import CHECKS
 from rnn_deploy.verifying.compare import Comparison, compare
 from rnn_deploy.verifying.report import Fault, Report
-from rnn_deploy.verifying.tolerance import budget, reference_errors
+from rnn_deploy.verifying.tolerance import budget, reference_errors, scales
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What all cases together say of each tensor: TensorFlow's own error, and its magnitude."""
+
+    errors: Mapping[str, float]
+    scales: Mapping[str, float]
 
 
 def verify(
@@ -42,12 +50,12 @@ def verify(
         raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
     read = _reader(bundle, cases)
-    own_errors = reference_errors(read())
+    known = Known(reference_errors(read()), scales(read()))
     comparisons: list[Comparison] = []
     faults: list[Fault] = []
     for runtime in chosen:
         progress(f"verifying on {runtime.name}")
-        for result in _verified(bundle, runtime, read(), checks, own_errors, options):
+        for result in _verified(bundle, runtime, read(), checks, known, options):
             (comparisons if isinstance(result, Comparison) else faults).append(result)  # type: ignore[arg-type]
     return Report(
         reference=_truth_of(bundle, cases),
@@ -65,7 +73,7 @@ def _verified(
     runtime: Runtime,
     cases: Iterable[Case],
     checks: Sequence[str],
-    own_errors: Mapping[str, float],
+    known: Known,
     options: RunOptions | None,
 ) -> Iterator[Comparison | Fault]:
     base = options or RunOptions()
@@ -76,7 +84,7 @@ def _verified(
     try:
         for case in cases:
             for check in checks:
-                yield from _checked(runners, runtime.name, check, case, own_errors)
+                yield from _checked(runners, runtime.name, check, case, known)
     finally:
         for runner in runners.values():
             runner.close()
@@ -87,7 +95,7 @@ def _checked(
     runtime: str,
     check: str,
     case: Case,
-    own_errors: Mapping[str, float],
+    known: Known,
 ) -> Iterator[Comparison | Fault]:
     try:
         actual = CHECKS[check](runners, case)
@@ -98,8 +106,9 @@ def _checked(
     states = {s.next_name for entry in entries for s in entry.states}
     dtypes = {tensor.name: tensor.dtype for entry in entries for tensor in entry.all_outputs}
     for name, value in (actual or {}).items():
-        allowed = budget(case.truth[name], own_errors.get(name), dtypes[name])
-        yield _compared(runtime, check, case, name, value, name in states, own_errors, allowed)
+        own, scale = known.errors.get(name), known.scales.get(name, 0.0)
+        allowed = budget(case.truth[name], own, scale, dtypes[name])
+        yield _compared(runtime, check, case, name, value, name in states, own, allowed)
 
 
 def _compared(
@@ -109,7 +118,7 @@ def _compared(
     name: str,
     value: Array,
     is_state: bool,
-    own_errors: Mapping[str, float],
+    own_error: float | None,
     allowed: float,
 ) -> Comparison:
     return compare(
@@ -121,7 +130,7 @@ def _compared(
         name=name,
         kind="state" if is_state else "output",
         budget=allowed,
-        reference_error=own_errors.get(name),
+        reference_error=own_error,
     )
 
 
