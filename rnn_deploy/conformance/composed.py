@@ -78,10 +78,12 @@ def _stage(choose: Chooser, *, nested: bool) -> Description:
 
 
 def _recurrent(choose: Chooser) -> Description:
+    activation = choose(ACTIVATIONS)
     return {
         "kind": choose(("SimpleRNN", "GRU", "LSTM")),
-        "units": choose((1, 2, 4)),
-        "activation": choose(ACTIVATIONS),
+        # Keras warns of a softmax over one unit.
+        "units": choose((2, 4) if activation == "softmax" else (1, 2, 4)),
+        "activation": activation,
         "gates": choose(GATES),
         "bias": choose((True, True, False)),
         "reset_after": choose((True, False)),

@@ -1,0 +1,81 @@
+"""`rnn-deploy conformance`: on this machine, saved and elsewhere, at random."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rnn_deploy.conformance import suite
+from rnn_deploy.conformance.gaps import Gap
+
+
+def test_a_case_is_tried_in_a_form_and_the_outcomes_shown(command):
+    done = command("conformance", "--case", "GRU-last", "--form", "scan", "--json")
+    outcomes = json.loads(done.out)
+    assert {(o["case"], o["form"], o["fault"], o["gap"]) for o in outcomes} == {
+        ("GRU-last", "scan", "", "")
+    }
+    assert {o["runtime"] for o in outcomes} >= {"ort-cpu", "openvino-cpu"}
+    assert all(o["compared"] > 10 and 0 < o["worst"] < 2e-6 for o in outcomes)
+
+
+def test_a_saved_suite_runs_without_tensorflow(command, tmp_path):
+    place = tmp_path / "suite"
+    command("conformance", "--case", "GRU-l*", "--form", "auto", "--save", place)
+    code = (
+        "import sys; sys.modules['tensorflow'] = sys.modules['onnx'] = None\n"
+        "from rnn_deploy.cli import main\n"
+        f"main(['conformance', '--from', {str(place)!r}, '--runtime', 'ort-cpu'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "tensors compared, largest error" in done.stdout
+
+
+def test_a_wrong_artifact_in_a_saved_suite_is_found(command, tmp_path):
+    place = tmp_path / "suite"
+    command("conformance", "--case", "GRU-last", "--form", "auto", "--save", place)
+    artifact = place / "GRU-last.auto" / "sequence.onnx"
+    artifact.write_bytes(artifact.read_bytes()[:-4] + b"oops")
+    done = command("conformance", "--from", place, "--runtime", "ort-cpu")
+    assert done.code == 1
+    assert "GRU-last, auto, ort-cpu: " in done.err
+    assert "error: 1 of 1 outcomes are not as they should be" in done.err
+
+
+def test_a_gap_that_works_is_a_failure(command, monkeypatch):
+    gap = Gap("GRU-last", "scan", "ort-cpu", "it was wrong once")
+    monkeypatch.setattr("rnn_deploy.conformance.gaps.GAPS", (gap,))
+    words = ("--case", "GRU-last", "--form", "scan", "--runtime", "ort-cpu")
+    done = command("conformance", *words)
+    assert done.code == 1
+    assert "GRU-last, scan, ort-cpu: WORKS, though a gap is written down" in done.err
+
+
+def test_random_models_are_tried(command):
+    done = command("conformance", "--random", 2, "--seed", 4, "--runtime", "ort-cpu", "--json")
+    outcomes = json.loads(done.out)
+    assert [o["case"] for o in outcomes] == ["random-4", "random-5"]
+    assert "stages" in json.loads(outcomes[0]["of"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--case", "nothing-*"], 1, "nothing was tried: no case is like 'nothing-*'"),
+        (["--runtime", "abacus"], 2, "no runtime 'abacus'"),
+        (["--from", "nowhere"], 2, "nowhere: holds no saved suite"),
+        (["--random", "2", "--case", "x"], 2, "--random makes models of its own"),
+        (["--save", "x", "--runtime", "litert"], 2, "--save only writes bundles"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(command, words, code, said):
+    assert said in command("conformance", *words).refused(code)
+
+
+def test_a_suite_names_no_bundle_outside_its_folder(tmp_path):
+    members = [{"theme": "t", "case": "c", "form": "auto", "bundle": "../c"}]
+    (tmp_path / suite.INDEX).write_text(json.dumps(members))
+    with pytest.raises(suite.InputError, match=r"a bundle outside its folder: \.\./c"):
+        list(suite.run_saved(tmp_path, suite.Choice(forms=("auto",)), [], lambda step: None))
