@@ -143,3 +143,30 @@ def test_litert_that_is_not_installed_is_refused_with_the_pip_line(small_bundle,
     monkeypatch.setattr(module, "is_installed", lambda package: False)
     with pytest.raises(RuntimeUnavailableError, match=r"pip install 'rnn-deploy\[litert\]'"):
         _load(small_bundle)
+
+
+def test_a_change_of_shapes_does_not_change_answers(tmp_path):
+    """With one interpreter for all shapes, one round in some ten was wrong."""
+    import rnn_deploy
+    from rnn_deploy.conformance.layers import layer
+    from tests.conftest import randomised
+
+    keras = pytest.importorskip("keras")
+    x = keras.Input((None, 2), name="x")
+    _, *states = layer("encoder", 2, "LSTM", activation="softmax", return_state=True)(x)
+    y = layer("decoder", 2, "LSTM", activation="softmax", return_sequences=True)(
+        x, initial_state=states
+    )
+    model = randomised(keras.Model(x, layer("last", 2, return_sequences=True)(y)), 1065, 0.3)
+    bundle = rnn_deploy.export(model, tmp_path / "b", to=("tflite",))
+    verdicts = [rnn_deploy.verify(bundle, ["litert"]).verdict for _ in range(60)]
+    assert {verdict.split(":")[0] for verdict in verdicts} == {"passed"}, verdicts
+
+
+def test_few_interpreters_are_kept(small_bundle, x):
+    runner = _load(small_bundle)
+    for steps in range(1, module.MOST_SHAPES + 4):
+        expected = _load(small_bundle).run({"x": x[:, :1].repeat(steps, axis=1)})["y"]
+        found = runner.run({"x": x[:, :1].repeat(steps, axis=1)})["y"]
+        np.testing.assert_array_equal(found, expected)
+    assert len(runner._signatures) == module.MOST_SHAPES

@@ -1,0 +1,95 @@
+"""OpenVINO: every shape, its own memory, what it gets wrong is not loaded."""
+
+import numpy as np
+import pytest
+
+import rnn_deploy
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.conformance.layers import single
+from rnn_deploy.conformance.masks import masked
+from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
+from rnn_deploy.runtimes import openvino as module
+from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.registry import RUNTIMES, runtimes_for
+from tests.conftest import randomised
+
+RNG = np.random.default_rng(4)
+
+
+def load(root, entry="sequence", runtime="openvino-cpu", **options):
+    return RUNTIMES[runtime].load(open_bundle(root), RunOptions(entry, **options))
+
+
+def test_one_runner_takes_every_shape_in_any_order(small_bundle):
+    ours, theirs = load(small_bundle, "stream"), load(small_bundle, "stream", "ort-cpu")
+    kept = []
+    for batch, time in ((3, 5), (1, 1), (2, 9), (3, 5), (4, 2)):
+        feeds = {
+            "x": RNG.standard_normal((batch, time, 3)).astype("f"),
+            "second_h_in": RNG.standard_normal((batch, 4)).astype("f"),
+        }
+        found, expected = ours.run(feeds), theirs.run(feeds)
+        assert set(found) == {"y", "first_h_out", "second_h_out"}
+        kept += [(found[name], expected[name]) for name in found]
+    for (
+        found,
+        expected,
+    ) in kept:  # compared last: a later call must not write over an earlier answer
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6, strict=True)
+
+
+@pytest.mark.parametrize("made", [np.asfortranarray, lambda x: x[:, ::-1][:, ::-1]])
+def test_memory_layout_does_not_change_the_answer(small_bundle, x, made):
+    runner = load(small_bundle)
+    np.testing.assert_array_equal(runner.run({"x": made(x)})["y"], runner.run({"x": x})["y"])
+
+
+def test_it_computes_in_float32(small_bundle):
+    report = rnn_deploy.verify(small_bundle, ["openvino-cpu"])
+    assert report.passed
+    assert {c.check for c in report.comparisons} == {"sequence", "states", "chunked"}
+
+
+def test_less_precision_is_found(small_bundle, monkeypatch):
+    real = module._properties
+    monkeypatch.setattr(module, "_properties", lambda *a: {**real(*a), module.PRECISION: "bf16"})
+    report = rnn_deploy.verify(small_bundle, ["openvino-cpu"])
+    exact = max(c.max_abs for c in report.comparisons) < 1e-6
+    assert exact or not report.passed  # a processor without bfloat16 computes in float32
+
+
+def test_what_it_gets_wrong_is_not_loaded(tmp_path):
+    model = randomised(masked(kind="LSTM")(), scale=0.3)
+    wrong = rnn_deploy.export(model, tmp_path / "wrong", to=("onnx",))
+    with pytest.raises(RuntimeUnavailableError, match=r"gets layer 'rnn' as native wrong.*--target"):
+        rnn_deploy.load(wrong, "openvino-cpu")
+    _, skipped = runtimes_for(wrong)
+    assert "gets layer 'rnn'" in {s.runtime: s.reason for s in skipped}["openvino-cpu"]
+    right = rnn_deploy.export(model, tmp_path / "right", to=("onnx",), target="openvino")
+    assert rnn_deploy.verify(right, ["openvino-cpu"]).passed
+
+
+def test_float64_has_no_form_for_it(tmp_path):
+    model = randomised(single(kind="GRU", dtype="float64")(), scale=0.3)
+    with pytest.raises(rnn_deploy.RnnDeployError, match=r"float64 in float32 \(target openvino\)"):
+        rnn_deploy.export(model, tmp_path / "b", to=("onnx",), target="openvino")
+
+
+def test_an_option_it_does_not_have_is_refused(small_bundle):
+    with pytest.raises(InputError, match="openvino-cpu has no option 'SPEED'; there are "):
+        load(small_bundle, provider=(("SPEED", "9"),))
+    runner = load(small_bundle, provider=(("PERFORMANCE_HINT", "LATENCY"),), threads=1)
+    runner.close()
+
+
+def test_an_altered_file_never_reaches_it(small_bundle):
+    artifact = small_bundle / "sequence.onnx"
+    artifact.write_bytes(artifact.read_bytes() + b" ")
+    with pytest.raises(BundleError, match=r"sequence\.onnx"):
+        load(small_bundle)
+
+
+def test_without_the_package_it_says_which_extra(monkeypatch, small_bundle):
+    monkeypatch.setattr(module, "is_installed", lambda name: False)
+    with pytest.raises(RuntimeUnavailableError, match=r"rnn-deploy\[openvino\]"):
+        load(small_bundle)
