@@ -61,7 +61,8 @@ def test_less_precision_is_found(small_bundle, monkeypatch):
 def test_what_it_gets_wrong_is_not_loaded(tmp_path):
     model = randomised(masked(kind="LSTM")(), scale=0.3)
     wrong = rnn_deploy.export(model, tmp_path / "wrong", to=("onnx",))
-    with pytest.raises(RuntimeUnavailableError, match=r"gets layer 'rnn' as native wrong.*--target"):
+    refused = r"gets layer 'rnn' as native wrong.*--target"
+    with pytest.raises(RuntimeUnavailableError, match=refused):
         rnn_deploy.load(wrong, "openvino-cpu")
     _, skipped = runtimes_for(wrong)
     assert "gets layer 'rnn'" in {s.runtime: s.reason for s in skipped}["openvino-cpu"]
