@@ -47,7 +47,7 @@ def command(
 
         data(support_table())
         return
-    chosen = suite.Choice(case, form or FORMS)
+    chosen = suite.Selection(case, form or FORMS)
     if count is not None:
         if saved is not None or save is not None or form or case != "*":
             raise InputError("--random makes models of its own; give --runtime and --seed alone")

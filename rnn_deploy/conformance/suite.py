@@ -40,7 +40,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """Which of the suite: cases by a pattern, and forms."""
 
     case: str = "*"
@@ -51,7 +51,7 @@ class Choice:
 
 
 def run(
-    chosen: Choice, runtimes: Sequence[Runtime], progress: Progress
+    chosen: Selection, runtimes: Sequence[Runtime], progress: Progress
 ) -> Iterator[tuple[str, Outcome]]:
     """Make each bundle in a temporary folder and judge it: theme, outcome."""
     for member in _members(chosen):
@@ -95,7 +95,7 @@ def composed_outcomes(
         return judged(bundle, f"random-{seed}", "auto", fitting, promised=math.inf)
 
 
-def save(chosen: Choice, place: Path, progress: Progress) -> int:
+def save(chosen: Selection, place: Path, progress: Progress) -> int:
     """Write the bundles to the new folder `place`; how many."""
     if place.exists():
         raise InputError(f"{place}: is there already; give a new folder")
@@ -109,7 +109,7 @@ def save(chosen: Choice, place: Path, progress: Progress) -> int:
 
 
 def run_saved(
-    place: Path, chosen: Choice, runtimes: Sequence[Runtime], progress: Progress
+    place: Path, chosen: Selection, runtimes: Sequence[Runtime], progress: Progress
 ) -> Iterator[tuple[str, Outcome]]:
     """Judge the bundles that `save` wrote: theme, outcome."""
     for member in _saved(place):
@@ -120,7 +120,7 @@ def run_saved(
                 yield member.theme, outcome
 
 
-def _members(chosen: Choice) -> list[Member]:
+def _members(chosen: Selection) -> list[Member]:
     from rnn_deploy.conformance.cases import THEMES
 
     return [

@@ -78,4 +78,4 @@ def test_a_suite_names_no_bundle_outside_its_folder(tmp_path):
     members = [{"theme": "t", "case": "c", "form": "auto", "bundle": "../c"}]
     (tmp_path / suite.INDEX).write_text(json.dumps(members))
     with pytest.raises(suite.InputError, match=r"a bundle outside its folder: \.\./c"):
-        list(suite.run_saved(tmp_path, suite.Choice(forms=("auto",)), [], lambda step: None))
+        list(suite.run_saved(tmp_path, suite.Selection(forms=("auto",)), [], lambda step: None))
