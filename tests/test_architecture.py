@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "runtimes": {*VOCABULARY, "bundle"},
     "verifying": {*VOCABULARY, "bundle", "runtimes"},
     "bench": {*VOCABULARY, "bundle", "runtimes", "verifying"},
+    "peers": {*VOCABULARY, "bundle", "source", "lowering", "exporting", "bench"},
     "conformance": {
         *VOCABULARY,
         "bundle",
