@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_deploy.bench.feeds import Shape
+from rnn_deploy.shapes import Shape
 
 
 @dataclass(frozen=True)

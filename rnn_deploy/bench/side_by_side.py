@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from rnn_deploy.bench.contender import Contender
-from rnn_deploy.bench.feeds import Shape, feeds_of
+from rnn_deploy.bench.feeds import feeds_of
 from rnn_deploy.bench.measure import Timing, in_rounds
 from rnn_deploy.bench.process import Worker, WorkerError
+from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import Array, EntryPoint
 
 Progress = Callable[[str], None]

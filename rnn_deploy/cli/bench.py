@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bench.contender import Contender, of_bundle
-from rnn_deploy.bench.feeds import Shape, shape_from, shapes_for
+from rnn_deploy.bench.feeds import USUAL
 from rnn_deploy.bench.plot import check_place, draw
 from rnn_deploy.bench.side_by_side import Result, side_by_side
 from rnn_deploy.bundle import Bundle, open_bundle
@@ -21,6 +21,7 @@ from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
+from rnn_deploy.shapes import Shape, shape_from, shapes_for
 
 COLUMNS = (
     *("contender", ">median us", ">95% us", ">of best", ">sequences/s"),
@@ -88,7 +89,7 @@ def command(
         refuse_existing(plot, force=force)
     opened = open_bundle(bundle)
     entry = opened.manifest.entry("sequence")
-    shapes = shapes_for(entry, asked_shapes)
+    shapes = shapes_for(entry, asked_shapes, USUAL)
     runtimes, skipped = _runtimes(opened, runtime)
     asked = Asked(model, lowering, against, trust_source)
     with ExitStack() as stack:

@@ -18,10 +18,10 @@ from pathlib import Path
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from rnn_deploy.bench.contender import Contender
-from rnn_deploy.bench.feeds import Shape
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.optional import require
 from rnn_deploy.peers.model import PeerModel
+from rnn_deploy.shapes import Shape
 from rnn_deploy.source.tensorflow import tf
 
 Progress = Callable[[str], None]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_deploy.bench.feeds import Shape
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.shapes import Shape
 from rnn_deploy.source.opening import OpenedModel, open_model
 from rnn_deploy.source.signature import call_flat, signature_of
 from rnn_deploy.source.tensorflow import tf

@@ -5,10 +5,10 @@ import pytest
 
 from rnn_deploy.bench import process
 from rnn_deploy.bench.contender import Contender, contender_from, data_from, of_bundle
-from rnn_deploy.bench.feeds import Shape
 from rnn_deploy.bench.opening import renamed
 from rnn_deploy.bench.process import Worker, WorkerError
 from rnn_deploy.runtimes.model import load
+from rnn_deploy.shapes import Shape
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 
 from rnn_deploy.bench import side_by_side as module
 from rnn_deploy.bench.contender import Contender
-from rnn_deploy.bench.feeds import Shape
 from rnn_deploy.bench.process import WorkerError
 from rnn_deploy.bench.side_by_side import difference, side_by_side
+from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import EntryPoint, TensorSpec
 
 ENTRY = EntryPoint(

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from rnn_deploy.bench.feeds import Shape, feeds_of
+from rnn_deploy.bench.feeds import feeds_of
 from rnn_deploy.bench.opening import open_contender
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.peers import build as module
 from rnn_deploy.peers.build import PEERS, build
 from rnn_deploy.peers.model import PeerModel, model_of
 from rnn_deploy.runtimes.model import load
+from rnn_deploy.shapes import Shape
 from tests.conftest import randomised
 
 SHAPE = Shape(2, 4)
