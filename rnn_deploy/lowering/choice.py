@@ -4,7 +4,7 @@
 gets right; on ONNX Runtime a later one where it costs clearly less at the shapes expected.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 
@@ -65,7 +65,7 @@ def wishes(lowering: str | Mapping[str, str], target: str, expect: Asked | None 
     return Wishes(lowering.get(OTHERS, AUTO), by_layer, target, expect or {})
 
 
-def choices_of(calls: Sequence[Called], wished: Wishes, entry: EntryPoint) -> tuple[Choice, ...]:
+def choices_of(calls: Collection[Called], wished: Wishes, entry: EntryPoint) -> tuple[Choice, ...]:
     """The ONNX lowering of every layer of an entry point.
 
     Raises InputError for a layer that there is not and for a shape expected that the entry point
