@@ -16,6 +16,7 @@ import numpy as np
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.onnx_label import check_opset
 from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
+from rnn_deploy.lowering.expected import asked_from
 from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.lowering.targets import ORT
 from rnn_deploy.source.intercept import holds_state
@@ -46,7 +47,8 @@ class ExportOptions:
     name ("*": of all others). target: of ONNX, one of `targets.TARGETS`. time: fix the number of
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
-    of states, one of STATES. opset: of ONNX.
+    of states, one of STATES. opset: of ONNX. expect: shapes that decide `auto`, as
+    `expected.asked_from` reads them.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -58,6 +60,7 @@ class ExportOptions:
     target: str = ORT
     state: str = "input"
     opset: int = OPSET
+    expect: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
@@ -67,6 +70,7 @@ class ExportOptions:
         for option, given in (
             (f"--target {self.target}", self.wishes.target != ORT),
             (f"--opset {self.opset}", self.opset != OPSET),
+            ("--expect", bool(self.expect)),
         ):
             if given and "onnx" not in self.to:
                 raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")
@@ -78,7 +82,7 @@ class ExportOptions:
     @property
     def wishes(self) -> Wishes:
         """How layers are to be lowered in ONNX."""
-        return wishes(self.lowering, self.target)
+        return wishes(self.lowering, self.target, asked_from(self.expect))
 
 
 @dataclass(frozen=True)

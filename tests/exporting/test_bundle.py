@@ -344,7 +344,7 @@ def wide_model(units=300):
 
 
 def test_large_weights_are_stored_once_for_both_onnx_files(tmp_path):
-    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",)))
+    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",), "native"))
     recurrent = 300 * 300 * 4
     sizes = {record.path: record.size for record in bundle.manifest.files}
     assert recurrent <= sizes["weights.bin"] < 1.2 * recurrent
