@@ -11,11 +11,17 @@ from types import ModuleType
 from typing import Any
 
 from rnn_deploy.bundle import Bundle, read_cases
-from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError, one_line
+from rnn_deploy.errors import (
+    BundleError,
+    InputError,
+    MisplacedError,
+    RuntimeUnavailableError,
+    one_line,
+)
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
-from rnn_deploy.runtimes.placement import misplaced, run_profiled
+from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
 from rnn_deploy.spec import Array, EntryPoint
 
 CPU = "CPUExecutionProvider"
@@ -115,13 +121,26 @@ class OrtRuntime:
             )
         return session
 
-    def _prove_placement(
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+        """Every node that ran on a golden vector and where, from ONNX Runtime's profile."""
+        artifact = bundle.manifest.artifact(self.format, options.entry)
+        if artifact is None:
+            return None
+        path = str(bundle.checked(artifact.path))
+        return self._placements(bundle, path, bundle.manifest.entry(options.entry), options)
+
+    def _placements(
         self, bundle: Bundle, path: str, entry: EntryPoint, options: RunOptions
-    ) -> None:
+    ) -> list[Placement]:
         def session(**extra: Any) -> Any:
             return self._session(require("onnxruntime"), path, options, **extra)
 
-        nodes = run_profiled(session, _golden_feeds(bundle, entry))
+        return run_profiled(session, _golden_feeds(bundle, entry))
+
+    def _prove_placement(
+        self, bundle: Bundle, path: str, entry: EntryPoint, options: RunOptions
+    ) -> None:
+        nodes = self._placements(bundle, path, entry, options)
         if not nodes:
             raise RuntimeUnavailableError(
                 f"runtime '{self.name}': ONNX Runtime's profile names no node, so where they were"
@@ -129,7 +148,7 @@ class OrtRuntime:
             )
         elsewhere = misplaced(nodes, self.provider)
         if elsewhere:
-            raise RuntimeUnavailableError(
+            raise MisplacedError(
                 f"runtime '{self.name}': ONNX Runtime placed recurrent nodes elsewhere:"
                 f" {', '.join(map(str, elsewhere))}; export with another --lowering, or choose"
                 " --runtime ort-cpu"
