@@ -6,6 +6,8 @@ one case at a time. Parts:
     feeds       inputs, and initial states by their input names (absent: zero)
     reference   outputs, and final states by their output names, of TensorFlow in float32
     oracle      the same in float64; absent where no float64 form of the model exists
+
+Beside the cases stands `source`, the digest of the weights they were made with.
 """
 
 import zipfile
@@ -15,8 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from rnn_deploy.bundle.store import Bundle
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import Array
+
+SOURCE = "source"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +45,12 @@ class Case:
         return self.oracle or self.reference
 
 
-def write_cases(place: Path, cases: Iterable[Case]) -> None:
-    """Write golden vectors; the same cases give the same bytes."""
-    arrays: dict[str, Array] = {}
+def write_cases(place: Path, cases: Iterable[Case], source: str | None = None) -> None:
+    """Write golden vectors; the same cases give the same bytes.
+
+    source: the digest of the weights they were made with, as in the manifest.
+    """
+    arrays: dict[str, Array] = {} if source is None else {SOURCE: np.array(source)}
     for case in cases:
         for part in ("feeds", "reference", "oracle"):
             for tensor, value in getattr(case, part).items():
@@ -58,10 +66,31 @@ def read_cases(place: Path) -> Iterator[Case]:
         raise BundleError(f"{place}: golden vectors cannot be read (missing, cut, or not an .npz)")
     try:
         with np.load(place, allow_pickle=False) as file:
-            names = dict.fromkeys(key.partition("/")[0] for key in file.files)
+            names = dict.fromkeys(key.partition("/")[0] for key in file.files if "/" in key)
             for name in names:
                 yield _case(name, file)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
+
+
+def cases_of(bundle: Bundle) -> Iterator[Case]:
+    """The golden vectors of a bundle, once the file is found to belong to its model."""
+    place = bundle.checked(bundle.manifest.golden)
+    made_with, source = _source(place), bundle.manifest.source
+    if made_with != source.digest:
+        raise BundleError(
+            f"{place}: these golden vectors are not of '{source.name}': they were made with weights"
+            f" {made_with[:12] or 'they do not name'}, the manifest says {source.digest[:12]};"
+            " export the model again"
+        )
+    return read_cases(place)
+
+
+def _source(place: Path) -> str:
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            return str(file[SOURCE]) if SOURCE in file.files else ""
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
 
 

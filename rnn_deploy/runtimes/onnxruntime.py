@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from rnn_deploy.bundle import Bundle, read_cases
+from rnn_deploy.bundle import Bundle, cases_of
 from rnn_deploy.errors import (
     BundleError,
     InputError,
@@ -157,7 +157,7 @@ class OrtRuntime:
 
 def _golden_feeds(bundle: Bundle, entry: EntryPoint) -> dict[str, Array]:
     """Inputs that the model is known to run on."""
-    cases = read_cases(bundle.checked(bundle.manifest.golden))
+    cases = cases_of(bundle)
     case = next((case for case in cases if entry.name in case.entries), None)
     if case is None:
         raise BundleError(f"{bundle.root}: holds no golden vector for '{entry.name}'")

@@ -4,18 +4,18 @@ Golden cases are read one at a time, once for TensorFlow's own errors and once p
 memory does not grow with their number.
 """
 
-import os
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rnn_deploy.bundle import Bundle, Case, read_cases
+from rnn_deploy.bundle import Bundle, Case, cases_of
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtimes_for
-from rnn_deploy.spec import Array
+from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.checks import CHECKS
 from rnn_deploy.verifying.compare import Comparison, compare
+from rnn_deploy.verifying.environment import environment
+from rnn_deploy.verifying.evidence import Observation, Record, nothing, place_in_time
 from rnn_deploy.verifying.report import Fault, Report
 from rnn_deploy.verifying.tolerance import budget, reference_errors, scales
 
@@ -38,12 +38,13 @@ def verify(
     checks: Sequence[str] = tuple(CHECKS),
     options: RunOptions | None = None,
     progress: Progress = lambda step: None,
+    record: Record = nothing,
 ) -> Report:
     """Compare runtimes with the golden vectors of `bundle`, or with `cases`.
 
     runtimes: those to check, by default all that are here; one that was named and is not here
-    raises RuntimeUnavailableError. InputError for an unknown check. A report without a single
-    comparison has not passed.
+    raises RuntimeUnavailableError. record: is given every tensor that was compared. InputError
+    for an unknown check. A report without a single comparison has not passed.
     """
     unknown = [name for name in checks if name not in CHECKS]
     if unknown:
@@ -55,13 +56,13 @@ def verify(
     faults: list[Fault] = []
     for runtime in chosen:
         progress(f"verifying on {runtime.name}")
-        for result in _verified(bundle, runtime, read(), checks, known, options):
+        for result in _verified(bundle, runtime, read(), checks, known, options, record):
             (comparisons if isinstance(result, Comparison) else faults).append(result)  # type: ignore[arg-type]
     return Report(
         reference=_truth_of(bundle, cases),
         bundle=str(bundle.root),
         digest=bundle.digest,
-        environment=_environment(chosen),
+        environment=environment(chosen),
         comparisons=tuple(comparisons),
         faults=tuple(faults),
         skipped=tuple(skipped),
@@ -75,6 +76,7 @@ def _verified(
     checks: Sequence[str],
     known: Known,
     options: RunOptions | None,
+    record: Record,
 ) -> Iterator[Comparison | Fault]:
     base = options or RunOptions()
     runners = {
@@ -84,7 +86,7 @@ def _verified(
     try:
         for case in cases:
             for check in checks:
-                yield from _checked(runners, runtime.name, check, case, known)
+                yield from _checked(runners, runtime.name, check, case, known, record)
     finally:
         for runner in runners.values():
             runner.close()
@@ -96,6 +98,7 @@ def _checked(
     check: str,
     case: Case,
     known: Known,
+    record: Record,
 ) -> Iterator[Comparison | Fault]:
     try:
         actual = CHECKS[check](runners, case)
@@ -108,7 +111,9 @@ def _checked(
     for name, value in (actual or {}).items():
         own, scale = known.errors.get(name), known.scales.get(name, 0.0)
         allowed = budget(case.truth[name], own, scale, dtypes[name])
-        yield _compared(runtime, check, case, name, value, name in states, own, allowed)
+        compared = _compared(runtime, check, case, name, value, name in states, own, allowed)
+        record(_observed(compared, case, entries, value))
+        yield compared
 
 
 def _compared(
@@ -134,24 +139,23 @@ def _compared(
     )
 
 
+def _observed(
+    comparison: Comparison, case: Case, entries: Sequence[EntryPoint], value: Array
+) -> Observation:
+    name = comparison.name
+    entry = next(e for e in entries if any(t.name == name for t in e.all_outputs))
+    axis, steps = place_in_time(entry, name, case.feeds, value)
+    reference = case.reference.get(name) if case.oracle else None
+    return Observation(comparison, value, case.truth[name], reference, axis, steps)
+
+
 def _reader(bundle: Bundle, cases: Sequence[Case] | None) -> Callable[[], Iterable[Case]]:
     if cases is not None:
         return lambda: cases
-    place = bundle.checked(bundle.manifest.golden)
-    return lambda: read_cases(place)
+    return lambda: cases_of(bundle)
 
 
 def _truth_of(bundle: Bundle, cases: Sequence[Case] | None) -> str:
     how = "golden vectors of the bundle" if cases is None else "recomputed"
     tensorflow = bundle.manifest.tools.get("tensorflow", "?")
     return f"the Keras model under TensorFlow {tensorflow}, judged in float64 where known; {how}"
-
-
-def _environment(runtimes: Sequence[Runtime]) -> dict[str, str]:
-    facts = {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cores": str(os.cpu_count()),
-        "python": platform.python_version(),
-    }
-    return facts | {runtime.name: runtime.version() or "?" for runtime in runtimes}
