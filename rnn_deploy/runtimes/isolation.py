@@ -4,11 +4,13 @@
 
 ONNX Runtime ends its whole process on some inputs, and native code may do so anywhere. Here that
 is a RuntimeAbortedError with the signal's name, a call that does not come back one with the
-limit. The next call starts a new worker, until so many have died that more would tell nothing.
+limit. The next call starts a new worker, until so many have died in a row that more would tell
+nothing.
 Feeds and results go through a socket: some 0.1 ms a call and a copy of the arrays.
 """
 
 import itertools
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,13 +20,14 @@ from multiprocessing import Pipe
 from typing import IO, Any
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, RnnDeployError, RuntimeAbortedError
+from rnn_deploy.errors import InputError, RnnDeployError, RuntimeAbortedError, one_line
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.placement import Placement
 from rnn_deploy.spec import Array, EntryPoint
 
 LIMIT = 120.0  # seconds for one call, loading included
 MOST_DEATHS = 3
+DOING = {"load": "loading", "run": "running", "placements": "being profiled"}
 
 
 def isolated(runtimes: Sequence[Runtime], limit: float = LIMIT) -> list[Runtime]:
@@ -68,6 +71,7 @@ class IsolatedRuntime:
 
     def __init__(self, runtime: Runtime, limit: float = LIMIT) -> None:
         self.name, self.format, self.in_process = runtime.name, runtime.format, True
+        self.provider = str(getattr(runtime, "provider", ""))
         self._runtime = runtime
         self._worker = Worker(runtime, limit)
 
@@ -106,6 +110,13 @@ class Worker:
 
     def __init__(self, runtime: Runtime, limit: float) -> None:
         self._runtime, self._limit = runtime, limit
+        try:
+            self._pickled = pickle.dumps(runtime)
+        except Exception as error:  # whatever a runtime's own parts raise
+            raise InputError(
+                f"runtime '{runtime.name}' cannot go to a process of its own ({one_line(error)});"
+                " verify it with --no-isolate"
+            ) from error
         self._keys, self._users = itertools.count(), set[int]()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Any = None
@@ -132,8 +143,8 @@ class Worker:
         """Send a request and wait for its answer."""
         if self._deaths >= MOST_DEATHS:
             raise RuntimeAbortedError(
-                f"not tried: '{self._runtime.name}' had died {self._deaths} times before,"
-                f" the last time: {self._last_death}"
+                f"not tried: '{self._runtime.name}' had died {self._deaths} times in a row,"
+                f" at last: {self._last_death}"
             )
         if self._process is None:
             self._start()
@@ -144,6 +155,7 @@ class Worker:
         except (EOFError, OSError):
             kind, value = "died", None
         if kind == "done":
+            self._deaths = 0 if request[0] == "run" else self._deaths
             return value
         if kind == "refused" and isinstance(value, RnnDeployError):
             raise value
@@ -164,7 +176,7 @@ class Worker:
         )
         theirs.close()
         self._connection, self.lives = ours, self.lives + 1
-        ours.send(self._runtime)
+        ours.send_bytes(self._pickled)
 
     def _buried(self, kind: str, verb: str) -> str:
         """End the process; how it died, in words."""
@@ -172,7 +184,7 @@ class Worker:
         if kind == "hung":
             self._process.kill()
         code = self._process.wait()
-        doing = {"load": "loading", "run": "running"}.get(verb, verb)
+        doing = DOING.get(verb, verb)
         if kind == "hung":
             how = f"gave no answer within {self._limit:g} s while {doing} and was ended"
         elif code < 0:

@@ -28,7 +28,13 @@ class Placement:
 
 @runtime_checkable
 class TellsPlacement(Protocol):
-    """A runtime that can say where each node of an entry point really ran."""
+    """A runtime that can say where each node of an entry point really ran.
+
+    provider: where every recurrent node is asked to run.
+    """
+
+    @property
+    def provider(self) -> str: ...
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
         """Every node that ran and where; None if this runtime cannot tell."""

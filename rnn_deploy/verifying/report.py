@@ -23,10 +23,28 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A recurrent node of an entry point, the provider it ran on and the one asked for."""
+
+    runtime: str
+    entry: str
+    node: str
+    op_type: str
+    provider: str
+    asked: str
+
+    @property
+    def passed(self) -> bool:
+        """It ran where it was asked to."""
+        return self.provider == self.asked
+
+
+@dataclass(frozen=True)
 class Report:
     """The outcome of a verification.
 
     reference: what the truth is. bundle, digest: what was verified. environment: where.
+    placed: where the recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too.
     """
 
     reference: str
@@ -36,6 +54,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     faults: tuple[Fault, ...]
     skipped: tuple[Skipped, ...]
+    placed: tuple[Placed, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -5,18 +5,22 @@ memory does not grow with their number.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from rnn_deploy.bundle import Bundle, Case, cases_of
-from rnn_deploy.errors import InputError, RnnDeployError
+from rnn_deploy.errors import InputError, MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
+from rnn_deploy.runtimes.isolation import isolated
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.checks import CHECKS
 from rnn_deploy.verifying.compare import Comparison, compare
 from rnn_deploy.verifying.environment import environment
 from rnn_deploy.verifying.evidence import Observation, Record, nothing, place_in_time
-from rnn_deploy.verifying.report import Fault, Report
+from rnn_deploy.verifying.placing import CHECK as PLACEMENT
+from rnn_deploy.verifying.placing import placed
+from rnn_deploy.verifying.report import Fault, Placed, Report
 from rnn_deploy.verifying.tolerance import budget, reference_errors, scales
 
 Progress = Callable[[str], None]
@@ -39,33 +43,36 @@ def verify(
     options: RunOptions | None = None,
     progress: Progress = lambda step: None,
     record: Record = nothing,
+    limit: float | None = None,
 ) -> Report:
     """Compare runtimes with the golden vectors of `bundle`, or with `cases`.
 
     runtimes: those to check, by default all that are here; one that was named and is not here
-    raises RuntimeUnavailableError. record: is given every tensor that was compared. InputError
-    for an unknown check. A report without a single comparison has not passed.
+    raises RuntimeUnavailableError. record: is given every tensor that was compared. limit:
+    isolate runtimes in processes of their own, with so many seconds for a call. InputError for an
+    unknown check. A report without a single comparison has not passed.
     """
     unknown = [name for name in checks if name not in CHECKS]
     if unknown:
         raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
+    if limit is not None:
+        chosen = isolated(chosen, limit)
     read = _reader(bundle, cases)
     known = Known(reference_errors(read()), scales(read()))
-    comparisons: list[Comparison] = []
-    faults: list[Fault] = []
+    found: list[Comparison | Fault | Placed] = []
     for runtime in chosen:
         progress(f"verifying on {runtime.name}")
-        for result in _verified(bundle, runtime, read(), checks, known, options, record):
-            (comparisons if isinstance(result, Comparison) else faults).append(result)  # type: ignore[arg-type]
+        found += _verified(bundle, runtime, read(), checks, known, options, record)
     return Report(
         reference=_truth_of(bundle, cases),
         bundle=str(bundle.root),
         digest=bundle.digest,
         environment=environment(chosen),
-        comparisons=tuple(comparisons),
-        faults=tuple(faults),
+        comparisons=tuple(item for item in found if isinstance(item, Comparison)),
+        faults=tuple(item for item in found if isinstance(item, Fault)),
         skipped=tuple(skipped),
+        placed=tuple(item for item in found if isinstance(item, Placed)),
     )
 
 
@@ -77,19 +84,22 @@ def _verified(
     known: Known,
     options: RunOptions | None,
     record: Record,
-) -> Iterator[Comparison | Fault]:
+) -> Iterator[Comparison | Fault | Placed]:
     base = options or RunOptions()
-    runners = {
-        entry.name: runtime.load(bundle, replace(base, entry=entry.name))
-        for entry in bundle.manifest.entries
-    }
-    try:
+    runners: dict[str, Runner] = {}
+    with ExitStack() as loaded:
+        try:
+            for entry in bundle.manifest.entries:
+                runner = runtime.load(bundle, replace(base, entry=entry.name))
+                loaded.callback(runner.close)
+                runners[entry.name] = runner
+        except MisplacedError as error:
+            yield Fault(runtime.name, PLACEMENT, "golden vectors", str(error))
+            return
+        yield from placed(runtime, bundle, base)
         for case in cases:
             for check in checks:
                 yield from _checked(runners, runtime.name, check, case, known, record)
-    finally:
-        for runner in runners.values():
-            runner.close()
 
 
 def _checked(

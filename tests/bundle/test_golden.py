@@ -125,6 +125,7 @@ def test_golden_vectors_of_another_model_are_refused(small_bundle, made_with):
     files = tuple(record_of(small_bundle, record.path) for record in bundle.manifest.files)
     text = json_from_manifest(replace(bundle.manifest, files=files))
     (small_bundle / "manifest.json").write_text(text, encoding="utf-8")
-    said = f"not of 'small.keras'.*{made_with[:12] if made_with else 'they do not name'}, the manifest says"
+    weights = made_with[:12] if made_with else "they do not name"
+    said = f"not of 'small.keras'.*{weights}, the manifest says"
     with pytest.raises(BundleError, match=said):
         cases_of(open_bundle(small_bundle))
