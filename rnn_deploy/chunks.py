@@ -53,6 +53,18 @@ def joined(entry: EntryPoint, pieces: Sequence[Mapping[str, Array]]) -> dict[str
     }
 
 
+def at_steps(
+    entry: EntryPoint, values: Mapping[str, Array], steps: Sequence[int]
+) -> dict[str, Array]:
+    """Values by name, those over time at these steps only."""
+    symbol = _symbol(entry)
+    axes = {t.name: t.shape.index(symbol) for t in entry.outputs if symbol in t.shape}
+    return {
+        name: np.take(value, steps, axis=axes[name]) if name in axes else value
+        for name, value in values.items()
+    }
+
+
 def _symbol(entry: EntryPoint) -> str:
     symbols = entry.time_symbols
     if len(symbols) != 1:
