@@ -104,6 +104,9 @@ def show(report: Report) -> None:
         table(report.bundle, columns, rows)
     for fault in report.faults:
         say(f"broke off: {fault.runtime}, {fault.check}, case {fault.case}: {fault.message}")
+    for finding in report.findings:
+        first, *others = finding.lines
+        say("\n  ".join((first, *others)))
     for skipped in report.skipped:
         say(f"not verified on {skipped.runtime}: {skipped.reason}")
     for note in report.notes:

@@ -198,9 +198,12 @@ def _others(entry: EntryPoint, feeds: Mapping[str, Array]) -> dict[str, Array]:
         )
         for state in entry.states
     }
-    return {
-        name: -v if v.dtype.kind == "f" else v[::-1].copy() for name, v in feeds.items()
-    } | states
+    return {name: _other(value) for name, value in feeds.items()} | states
+
+
+def _other(value: Array) -> Array:
+    """Another value of the same kind."""
+    return value[::-1].copy() if value.dtype.kind != "f" else np.subtract(1, value)
 
 
 def _batch_of(feeds: Mapping[str, Array]) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rnn_deploy.runtimes.registry import Skipped
 from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.finding import Finding
 
 NOTHING = "nothing was checked"
 
@@ -27,7 +28,8 @@ class Report:
     """The outcome of a verification.
 
     reference: what the truth is. bundle, digest: what was verified. environment: where. notes:
-    what must be known of the model itself, or of how far the verdict reaches.
+    what must be known of the model itself, or of how far the verdict reaches. findings: of each
+    check that failed on a runtime, the first place where it leaves the truth.
     """
 
     reference: str
@@ -38,6 +40,7 @@ class Report:
     faults: tuple[Fault, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -17,7 +17,11 @@ from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import STREAM, Array
 from rnn_deploy.verifying.checks import CHECKS, Subject, applies
 from rnn_deploy.verifying.compare import Comparison, compare
+from rnn_deploy.verifying.failures import Failures
+from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.known import why_known
+from rnn_deploy.verifying.localise import finding_of
+from rnn_deploy.verifying.parts import Run
 from rnn_deploy.verifying.report import Fault, Report
 from rnn_deploy.verifying.soundness import notes_on
 from rnn_deploy.verifying.tolerance import Asked, Tolerance, tolerance_of
@@ -33,6 +37,8 @@ class Verification:
     tolerance: Tolerance
     states: frozenset[str]
     options: RunOptions
+    read: Callable[[], Iterable[Case]]
+    oracle: Run | None = None
 
 
 def verify(
@@ -43,13 +49,15 @@ def verify(
     checks: Sequence[str] = tuple(CHECKS),
     options: RunOptions | None = None,
     asked: Asked | None = None,
+    oracle: Run | None = None,
     progress: Progress = lambda step: None,
 ) -> Report:
     """Compare runtimes with the golden vectors of `bundle`, or with `cases`.
 
     runtimes: those to check, by default all that are here; one that was named and is not here
-    raises RuntimeUnavailableError. asked: a tolerance in place of the derived one. InputError for
-    an unknown check or tensor. A report without a single comparison has not passed.
+    raises RuntimeUnavailableError. asked: a tolerance in place of the derived one. oracle: the
+    model in float64, where it is at hand, to localise with. InputError for an unknown check or
+    tensor. A report without a single comparison has not passed.
     """
     unknown = [name for name in checks if name not in CHECKS]
     if unknown:
@@ -61,14 +69,16 @@ def verify(
     read = _reader(bundle, cases)
     states = frozenset(s.next_name for entry in bundle.manifest.entries for s in entry.states)
     tolerance = tolerance_of(read, dtypes, asked)
-    asking = Verification(checks, tolerance, states, options or RunOptions())
+    asking = Verification(checks, tolerance, states, options or RunOptions(), read, oracle)
     comparisons: list[Comparison] = []
     faults: list[Fault] = []
+    findings: list[Finding] = []
+    kept = {Comparison: comparisons, Fault: faults, Finding: findings}
     for index, runtime in enumerate(chosen):
         progress(f"verifying on {runtime.name}")
         partner = chosen[(index + 1) % len(chosen)]
         for result in _verified(bundle, runtime, partner, read(), asking):
-            (comparisons if isinstance(result, Comparison) else faults).append(result)  # type: ignore[arg-type]
+            kept[type(result)].append(result)  # type: ignore[attr-defined]
     return Report(
         reference=_truth_of(bundle, cases),
         bundle=str(bundle.root),
@@ -78,6 +88,7 @@ def verify(
         faults=tuple(faults),
         skipped=tuple(skipped),
         notes=notes_on(read(), comparisons, checks),
+        findings=tuple(findings),
     )
 
 
@@ -87,7 +98,7 @@ def _verified(
     partner: Runtime,
     cases: Iterable[Case],
     asking: Verification,
-) -> Iterator[Comparison | Fault]:
+) -> Iterator[Comparison | Fault | Finding]:
     """Every check of every case on one runtime; `partner` takes over where states are handed on."""
     with ExitStack() as stack:
         entries = [entry.name for entry in bundle.manifest.entries]
@@ -99,10 +110,14 @@ def _verified(
                 partner=_loaded(bundle, partner, [STREAM], asking, stack),
                 partner_name=name,
             )
-        for case in cases:
-            for check in asking.checks:
-                if applies(check, case):
-                    yield from _checked(subject, runtime.name, check, case, asking)
+        failures = Failures(asking.read)
+        for case, check in ((c, k) for c in cases for k in asking.checks if applies(k, c)):
+            for result in _checked(subject, runtime.name, check, case, asking):
+                yield result
+                if isinstance(result, Comparison) and not result.passed:
+                    failures.note(result)
+        for failed, case, single in failures.worth_localising():
+            yield finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
 
 
 def _loaded(
