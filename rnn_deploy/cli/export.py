@@ -60,13 +60,21 @@ from rnn_deploy.errors import InputError
     " call starts from zero, or from the state the model holds.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the made-up golden vectors.")
+@click.option(
+    "--long",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Steps of the longest golden vector (which is stored as a seed); 0: none.",
+)
 @click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
-    opset: int, time: int | None, samples: Path | None, state: str, seed: int, trust_source: bool,
-    force: bool, as_json: bool,
+    opset: int, time: int | None, samples: Path | None, state: str, seed: int, long: int,
+    trust_source: bool, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
@@ -86,6 +94,7 @@ def command(
             target,
             state,
             opset,
+            long=long,
         )
         bundle = export(model, output, options, force=force, progress=step)
     if as_json:

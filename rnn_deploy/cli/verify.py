@@ -11,11 +11,13 @@ from rnn_deploy.cli.evidence import Outputs, evidence_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
+from rnn_deploy.spec import STREAM
 from rnn_deploy.verifying import Report, verify
-from rnn_deploy.verifying.checks import CHECKS
+from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.report import json_from_report, worst_of_each
 from rnn_deploy.verifying.results import judged_again, read_results
+from rnn_deploy.verifying.tolerance import ALL, Asked
 from rnn_deploy.verifying.words import environment_line, number, place_of, placement_lines
 
 
@@ -27,6 +29,20 @@ from rnn_deploy.verifying.words import environment_line, number, place_of, place
     multiple=True,
     type=click.Choice(list(CHECKS)),
     help="A check to run; by default all.",
+)
+@click.option("--quick", is_flag=True, help=f"The checks that find most: {', '.join(QUICK)}.")
+@click.option(
+    "--atol",
+    multiple=True,
+    metavar="[NAME=]E",
+    help="Allow an absolute error of E in place of the derived budget; for all or for one output"
+    " or state, may be given several times.",
+)
+@click.option(
+    "--rtol",
+    multiple=True,
+    metavar="[NAME=]E",
+    help="The same relative to each true value; with --atol their sum.",
 )
 @click.option(
     "--against",
@@ -41,8 +57,9 @@ from rnn_deploy.verifying.words import environment_line, number, place_of, place
 @click.option("--force", is_flag=True, help="Replace an existing report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
-    bundle: Path, runtime: tuple[str, ...], check: tuple[str, ...], against: Path | None,
-    seed: int, trust_source: bool, threads: int | None, output: Path | None, junit: Path | None,
+    bundle: Path, runtime: tuple[str, ...], check: tuple[str, ...], quick: bool,
+    atol: tuple[str, ...], rtol: tuple[str, ...], against: Path | None, seed: int,
+    trust_source: bool, threads: int | None, output: Path | None, junit: Path | None,
     html: Path | None, save: Path | None, stored: Path | None, isolate: bool, time_limit: float,
     force: bool, as_json: bool,
 ) -> None:  # fmt: skip
@@ -50,16 +67,19 @@ def command(
 
     Exit code 1 when anything is outside its budget, or nothing could be checked.
     """
+    if quick and check:
+        raise InputError("--quick chooses the checks itself; leave it or --check out")
+    asked = Asked(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
     outputs = Outputs(output, junit, html, save, force)
     outputs.refuse()
     if stored is not None:
-        running = {"--runtime": runtime, "--check": check, "--against": against, "--save": save}
-        _refuse_with_from(running | {"--threads": threads})
+        running = {"--runtime": runtime, "--check": check, "--quick": quick, "--save": save}
+        _refuse_with_from(running | {"--against": against, "--threads": threads})
     opened = open_bundle(bundle)
     runtimes = [runtime_named(name) for name in runtime] or None
     with outputs.recording() as recording, progress() as step:
         if stored is not None:
-            report = judged_again(read_results(stored, opened), None, recording.record)
+            report = judged_again(read_results(stored, opened), asked, recording.record)
         else:
             cases = None
             if against is not None:
@@ -68,7 +88,8 @@ def command(
                 opened,
                 runtimes=runtimes,
                 cases=cases,
-                checks=check or tuple(CHECKS),
+                checks=QUICK if quick else check or tuple(CHECKS),
+                asked=asked,
                 options=RunOptions(threads=threads),
                 progress=step,
                 record=recording.record,
@@ -101,8 +122,13 @@ def show(report: Report) -> None:
         table(report.bundle, columns, rows)
     for fault in report.faults:
         say(f"broke off: {fault.runtime}, {fault.check}, case {fault.case}: {fault.message}")
+    for finding in report.findings:
+        first, *others = finding.lines
+        say("\n  ".join((first, *others)))
     for skipped in report.skipped:
         say(f"not verified on {skipped.runtime}: {skipped.reason}")
+    for note in report.notes:
+        say(f"note: {note}")
     for line in placement_lines(report):
         say(line)
     say(f"truth: {report.reference}")
@@ -112,16 +138,34 @@ def show(report: Report) -> None:
 
 def _row(c: Comparison) -> tuple[str, ...]:
     own = "unknown" if c.reference_error is None else number(c.reference_error)
+    said = "known" if c.known else verdict(c.passed) if c.decisive or not c.passed else "too wide"
     return (c.runtime, c.check, c.name, c.kind, number(c.max_abs), own, number(c.budget),
-            place_of(c), verdict(c.passed))  # fmt: skip
+            place_of(c), said)  # fmt: skip
+
+
+def tolerances_from(option: str, words: Sequence[str]) -> dict[str, float]:
+    """NAME=E by name, E under ALL; InputError for what is no number, or given twice."""
+    found: dict[str, float] = {}
+    for word in words:
+        name, equals, number = word.rpartition("=")
+        key = name if equals else ALL
+        if key in found:
+            raise InputError(f"{option} is given twice for {name or 'all'}")
+        try:
+            found[key] = float(number)
+        except ValueError:
+            raise InputError(
+                f"{option} {word}: '{number}' is no number; give one, such as 1e-5 or y=1e-5"
+            ) from None
+    return found
 
 
 def _recomputed(
     bundle: Bundle, model: Path, seed: int, trust_source: bool, step: Callable[[str], None]
 ) -> Sequence[Case]:
     step("recomputing the reference with TensorFlow")
-    from rnn_deploy.exporting.bundle import reference_cases
-    from rnn_deploy.exporting.plan import ExportOptions, plan_of
+    from rnn_deploy.exporting.bundle import reference_cases, special_of
+    from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
     from rnn_deploy.source.intercept import keeping_states
     from rnn_deploy.source.opening import OpenedSavedModel, open_model
 
@@ -137,7 +181,9 @@ def _recomputed(
     (time,) = fixed if len(fixed) == 1 else (None,)
     state = bundle.manifest.state
     options = ExportOptions(time=time if isinstance(time, int) else None, seed=seed, state=state)
+    chunked = [entry.chunked for entry in bundle.manifest.entries if entry.name == STREAM]
     with keeping_states(state == "keep"):
         plan = plan_of(opened.model, options)
-        cases, _ = reference_cases(opened.model, plan, options)
-    return cases
+        cases, references = reference_cases(opened.model, plan, options)
+        plan = with_chunks(plan, *chunked) if chunked else plan
+        return [*cases, *special_of(plan, references, cases, options)]

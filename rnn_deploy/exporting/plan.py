@@ -36,6 +36,7 @@ FORMATS = ("onnx", "tflite")
 # The stream entry point takes and returns them; or there is none, and each call starts from zero;
 # or from the states that the model holds, which are written into the file.
 STATES = ("input", "reset", "keep")
+LONG = 10_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ExportOptions:
     name ("*": of all others). target: of ONNX, one of `targets.TARGETS`. time: fix the number of
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
-    of states, one of STATES. opset: of ONNX.
+    of states, one of STATES. opset: of ONNX. long: steps of the longest golden vector, 0: none.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -58,6 +59,7 @@ class ExportOptions:
     target: str = ORT
     state: str = "input"
     opset: int = OPSET
+    long: int = LONG
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
@@ -74,6 +76,8 @@ class ExportOptions:
             raise InputError(f"no --state '{self.state}'; there are {', '.join(STATES)}")
         if self.time is not None and self.time < 1:
             raise InputError(f"--time {self.time}: a sequence has at least one step")
+        if self.long < 0:
+            raise InputError(f"--long {self.long}: give a number of steps, or 0 for none")
 
     @property
     def wishes(self) -> Wishes:

@@ -32,10 +32,7 @@ NEAREST = (
     "For each check and runtime the comparison that came nearest to its budget: its error as a"
     " part of the budget."
 )
-BUDGET = (
-    "An error is the distance from the model computed in float64; its budget is derived from"
-    " TensorFlow's own distance and the rounding of float32."
-)
+BUDGET = "An error is the distance from the model computed in float64; its budget is {}."
 
 
 def html_from_report(report: Report, profiles: Profiles) -> str:
@@ -100,14 +97,23 @@ def _tiles(report: Report, runtimes: Sequence[str]) -> Markup:
 
 def _findings(report: Report) -> Iterator[Markup]:
     failed = [c for c in worst_of_each(report.comparisons) if not c.passed]
-    found = [*_broken_off(report)]
-    found += [(f"{c.runtime} {c.check}: '{c.name}' is outside", said_of(c)) for c in failed]
+    told = {(f.runtime, f.check) for f in report.findings}
+    found = [(f.lines[0], "\n".join(f.lines[1:])) for f in report.findings]
+    found += [*_broken_off(report)]
+    found += [
+        (f"{c.runtime} {c.check}: '{c.name}' is outside", said_of(c))
+        for c in failed
+        if (c.runtime, c.check) not in told
+    ]
     if found:
         yield tag("h2", "What was found")
     for title, said in found[:MOST_FINDINGS]:
         yield tag("div", tag("h3", title), tag("pre", said), cls="finding")
     if len(found) > MOST_FINDINGS:
         yield tag("p", f"and {len(found) - MOST_FINDINGS} more, see the tables below", cls="quiet")
+    if report.notes:
+        yield tag("h2", "To be known")
+        yield tag("ul", *(tag("li", note) for note in report.notes))
 
 
 def _broken_off(report: Report) -> Iterator[tuple[str, str]]:
@@ -134,7 +140,7 @@ def _verdicts(report: Report) -> Iterator[Markup]:
         if key not in worst:
             return tag("td", "\u2013", cls="quiet")
         c = worst[key]
-        return tag("td", _mark(c.passed), _bar(c), cls=f"fit {_class(c.passed)}")
+        return tag("td", _verdict(c), _bar(c), cls=f"fit {_class(c.passed)}")
 
     if checks:
         yield tag("h2", "Verdicts")
@@ -203,7 +209,7 @@ def _row(c: Comparison) -> Markup:
     return tag(
         "tr", tag("td", c.check, cls="fit"), tag("td", c.name, cls="mono"), tag("td", c.kind),
         *numbers, tag("td", _bar(c), cls="fit"), tag("td", place_of(c), cls="mono fit"),
-        tag("td", _mark(c.passed)), cls=_class(c.passed),
+        tag("td", _verdict(c)), cls=_class(c.passed),
     )  # fmt: skip
 
 
@@ -238,7 +244,7 @@ def _surroundings(report: Report) -> Iterator[Markup]:
     place = (tag("span", report.bundle, cls="mono"), ", ", tag("span", report.digest, cls="mono"))
     lines = (
         tag("p", f"Truth: {report.reference}."),
-        tag("p", BUDGET),
+        tag("p", BUDGET.format(report.tolerance)),
         tag("p", "Bundle: ", *place),
     )
     yield tag("footer", *lines, cls="quiet")
@@ -255,6 +261,13 @@ def _percent(part: float) -> str:
     if part > 10:
         return f"{part:,.0f}\u00d7"
     return f"{100 * part:.1f}%" if 0 < part < 0.1 else f"{100 * part:.0f}%"
+
+
+def _verdict(c: Comparison) -> Markup:
+    """Its mark; a difference that is known, or a budget too wide to tell, is said to be so."""
+    if c.known:
+        return tag("span", "known", cls="mark quiet", title=c.known)
+    return _mark(c.passed) if c.decisive else tag("span", "too wide", cls="mark quiet")
 
 
 def _class(passed: bool) -> str:

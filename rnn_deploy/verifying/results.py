@@ -11,7 +11,7 @@ another bundle are refused. Written as verification streams, so memory does not 
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,13 +25,12 @@ from rnn_deploy.spec import Array
 from rnn_deploy.verifying.compare import Comparison, compare
 from rnn_deploy.verifying.decoding import decoded
 from rnn_deploy.verifying.evidence import Observation, Record, nothing
+from rnn_deploy.verifying.known import why_known
 from rnn_deploy.verifying.report import Report
+from rnn_deploy.verifying.tolerance import Asked
 
 SCHEMA = 1
 INDEX = "index"
-
-# The budget of a comparison, given it and its true values.
-Judge = Callable[[Comparison, Array], float]
 
 
 @dataclass(frozen=True)
@@ -128,19 +127,42 @@ def read_results(place: Path, bundle: Bundle) -> Results:
     return Results(place, report, stored)
 
 
-def judged_again(results: Results, judge: Judge | None, record: Record = nothing) -> Report:
-    """The report of stored results, with the budgets that `judge` gives; without one, its own."""
+def judged_again(results: Results, asked: Asked, record: Record = nothing) -> Report:
+    """The report of stored results, with the tolerance asked for; where none is, with its own.
+
+    Of what was localised stays what still fails. InputError for a tensor that is not there.
+    """
+    old = results.report
+    asked.check_names(comparison.name for comparison in old.comparisons)
     stored = iter(results.observations())
     judged: list[Comparison] = []
-    for comparison, place in zip(results.report.comparisons, results.stored, strict=True):
+    for comparison, place in zip(old.comparisons, results.stored, strict=True):
         if place is None:
             judged.append(comparison)
             continue
         observation = next(stored)
-        again = _again(observation, judge)
+        again = _again(observation, asked)
         record(replace(observation, comparison=again))
         judged.append(again)
-    return replace(results.report, comparisons=tuple(judged))
+    failed = {(c.runtime, c.check, c.case) for c in judged if not c.passed}
+    return replace(
+        old,
+        comparisons=tuple(judged),
+        findings=tuple(f for f in old.findings if (f.runtime, f.check, f.case) in failed),
+        tolerance=asked.said if asked != Asked() else old.tolerance,
+    )
+
+
+def _again(observation: Observation, asked: Asked) -> Comparison:
+    old, actual, truth = observation.comparison, observation.actual, observation.truth
+    given = asked.of(old.name)
+    budget, rtol = given or (old.budget, 0.0)
+    new = compare(
+        actual, truth, runtime=old.runtime, check=old.check, case=old.case, name=old.name,
+        kind=old.kind, budget=budget, reference_error=old.reference_error, rtol=rtol,
+        detail=old.detail, decisive=given is not None or old.decisive,
+    )  # fmt: skip
+    return replace(new, known=why_known(new, actual, truth))
 
 
 @contextmanager
@@ -155,17 +177,6 @@ def _opened(place: Path) -> Iterator[Any]:
         raise InputError(
             f"{place}: no results can be read from it ({one_line(error)}); run verify --save again"
         ) from error
-
-
-def _again(observation: Observation, judge: Judge | None) -> Comparison:
-    old, truth = observation.comparison, observation.truth
-    budget = old.budget if judge is None else judge(old, truth)
-    new = compare(
-        observation.actual, truth, runtime=old.runtime, check=old.check, case=old.case,
-        name=old.name, kind=old.kind, budget=budget, reference_error=old.reference_error,
-    )  # fmt: skip
-    found = ("max_abs", "max_ulp", "budget", "worst_index", "found", "expected")
-    return replace(old, **{field: getattr(new, field) for field in found})
 
 
 def _observation(comparison: Comparison, stored: Stored, file: Any) -> Observation:

@@ -70,6 +70,11 @@ def test_what_was_saved_is_judged_again_without_a_runtime(
     assert second.code == 0
     assert json.loads(second.out) == json.loads(first.out)
     assert "PASSED" in (tmp_path / "again.html").read_text()
+    strict = command("verify", small_bundle, "--from", place, "--atol", "1e-12", "--json")
+    assert strict.code == 1
+    report = json.loads(strict.out)
+    assert report["tolerance"] == "asked for: --atol 1e-12"
+    assert {c["budget"] for c in report["comparisons"]} == {1e-12}
     other = command("verify", token_bundle, "--from", place)
     other.refused(2, "holds the results of another bundle", "--save again")
     place.write_bytes(place.read_bytes()[:200])

@@ -10,6 +10,7 @@ import pytest
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.errors import InputError
 from rnn_deploy.verifying.results import INDEX, ResultsWriter, judged_again, read_results
+from rnn_deploy.verifying.tolerance import Asked
 from tests.verifying.observed import ABORTED, BUDGET, observations, report_of
 
 
@@ -41,19 +42,24 @@ def test_what_was_stored_comes_back_the_same(saved, bundle):
         )  # fmt: skip
         for part in ("actual", "truth", "reference"):
             np.testing.assert_array_equal(getattr(ours, part), getattr(theirs, part), strict=True)
-    assert judged_again(results, None) == report
+    assert judged_again(results, Asked()) == report
 
 
 def test_another_tolerance_gives_another_verdict_from_the_same_tensors(saved, bundle):
     results = read_results(saved[0], bundle)
     assert [c.passed for c in results.report.comparisons] == [True, True, False, True]
-    looser = judged_again(results, lambda comparison, truth: 1e-2)
+    looser = judged_again(results, Asked({"*": 1e-2}))
     assert all(c.passed and c.budget == 1e-2 for c in looser.comparisons)
     assert not looser.passed  # a check broke off, whatever the tolerance
-    stricter = judged_again(results, lambda comparison, truth: 1e-9)
+    stricter = judged_again(results, Asked({"*": 1e-9}))
     assert not any(c.passed for c in stricter.comparisons)
-    relative = judged_again(results, lambda c, truth: BUDGET * float(np.abs(truth).max()))
-    assert len({c.budget for c in relative.comparisons}) == 2
+    relative = judged_again(results, Asked(rtol={"y": 1e-2}))
+    for c in relative.comparisons:
+        assert c.budget == (BUDGET if c.name == "h_out" else pytest.approx(1e-2 * abs(c.expected)))
+    assert relative.tolerance == "asked for: --rtol y=0.01"
+    assert results.report.tolerance.startswith("derived")
+    with pytest.raises(InputError, match="a tolerance for z: the model gives y, h_out"):
+        judged_again(results, Asked({"z": 1.0}))
 
 
 def test_nan_and_infinity_survive(bundle, tmp_path):
@@ -62,7 +68,7 @@ def test_nan_and_infinity_survive(bundle, tmp_path):
     report = report_of([replace(seen[0], comparison=spoiled)], digest=bundle.digest)
     writer = ResultsWriter(tmp_path / "r.npz")
     writer.finish(report)  # a comparison whose tensors were not recorded keeps its verdict
-    (again,) = judged_again(read_results(tmp_path / "r.npz", bundle), lambda c, t: 1.0).comparisons
+    (again,) = judged_again(read_results(tmp_path / "r.npz", bundle), Asked({"*": 1.0})).comparisons
     assert (again.max_abs, again.worst_index) == (np.inf, ())
     assert np.isnan(again.found)
 
@@ -117,7 +123,7 @@ def test_a_damaged_file_is_refused(saved, bundle, damage):
     place = saved[0]
     DAMAGE[damage](place)
     with pytest.raises(InputError, match=r"results\.npz: no results can be read from it"):
-        judged_again(read_results(place, bundle), None)
+        judged_again(read_results(place, bundle), Asked())
 
 
 def test_a_pickle_is_not_opened(saved, bundle):
