@@ -26,7 +26,7 @@ from rnn_deploy.runtimes.placement import Placement
 from rnn_deploy.spec import Array, EntryPoint
 
 LIMIT = 120.0  # seconds for one call, loading included
-MOST_DEATHS = 3
+MOST_DEATHS = {"hung": 3, "died": 20}  # in a row: a hang costs the whole limit
 DOING = {"load": "loading", "run": "running", "placements": "being profiled"}
 
 
@@ -121,7 +121,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Any = None
         self._said: IO[bytes] | None = None
-        self.lives, self._deaths, self._last_death = 0, 0, ""
+        self.lives, self._last_death = 0, ""
+        self._deaths: list[str] = []
 
     @property
     def is_alive(self) -> bool:
@@ -141,10 +142,10 @@ class Worker:
 
     def ask(self, *request: Any) -> Any:
         """Send a request and wait for its answer."""
-        if self._deaths >= MOST_DEATHS:
+        if any(self._deaths.count(kind) >= most for kind, most in MOST_DEATHS.items()):
             raise RuntimeAbortedError(
-                f"not tried: '{self._runtime.name}' had died {self._deaths} times in a row,"
-                f" at last: {self._last_death}"
+                f"not tried: {len(self._deaths)} calls before had come to such an end,"
+                f" the last: {self._last_death}"
             )
         if self._process is None:
             self._start()
@@ -155,7 +156,8 @@ class Worker:
         except (EOFError, OSError):
             kind, value = "died", None
         if kind == "done":
-            self._deaths = 0 if request[0] == "run" else self._deaths
+            if request[0] == "run":
+                self._deaths.clear()
             return value
         if kind == "refused" and isinstance(value, RnnDeployError):
             raise value
@@ -191,8 +193,10 @@ class Worker:
             how = f"ended with {signal.Signals(-code).name} while {doing}"
         else:
             how = f"left with exit code {code} while {doing}"
+        how = f"'{self._runtime.name}' {how}"
         words = self._last_words()
-        self._deaths, self._last_death = self._deaths + 1, how
+        self._deaths.append(kind)
+        self._last_death = how
         self._end()
         return f"{how}; its last words: {words}" if words else how
 

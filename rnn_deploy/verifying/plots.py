@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -48,20 +49,25 @@ def error_over_time(profiles: Profiles, runtimes: Sequence[str]) -> Iterator[Plo
     for (name, kind), checks in _panels(profiles).items():
         for members in checks:
             tracks = _joined(profiles, members, name)
-            title = f"{name} ({kind})"
-            yield Plot(title, ", ".join(members), _timeline(tracks, runtimes, title))
+            seen = np.concatenate([np.flatnonzero(t.budgets > 0) for t in tracks.values()])
+            if len(np.unique(seen)) > 1:
+                title = f"{name} ({kind})"
+                yield Plot(title, ", ".join(members), _timeline(tracks, runtimes, title))
 
 
 def error_by_unit(profiles: Profiles, runtimes: Sequence[str]) -> Iterator[Plot]:
-    """For each tensor, the part of its budget each unit used, by runtime and check."""
-    for (name, kind), panels in _panels(profiles).items():
-        checks = [check for members in panels for check in members]
-        rows = {
-            f"{runtime}  {check}": profiles.found[check, name, runtime].by_unit
-            for runtime in runtimes
-            for check in checks
-            if (check, name, runtime) in profiles.found
-        }
+    """For each tensor, the part of its budget each unit used: a row for each runtime over all
+    checks, and one for each check that fails."""
+    for name, kind in _panels(profiles):
+        rows: dict[str, Floats] = {}
+        for runtime in runtimes:
+            tracks = {
+                check: profile.by_unit
+                for (check, tensor, on), profile in profiles.found.items()
+                if (tensor, on) == (name, runtime)
+            }
+            rows |= {f"{runtime}": reduce(_larger, tracks.values())} if tracks else {}
+            rows |= {f"{runtime}, {c}": used for c, used in tracks.items() if np.any(used > 1)}
         if rows:
             title = f"{name} ({kind})"
             yield Plot(title, f"{max(map(len, rows.values()))} units", _heatmap(rows, title))

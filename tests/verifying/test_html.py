@@ -69,7 +69,7 @@ def test_the_page_is_whole_and_says_it_all(page):
                  "Verification of <model> & co", "n2t6[1, 4, 2]", "<script>alert(1)</script>",
                  "1 of 4 comparisons outside their budgets"):  # fmt: skip
         assert said in text, said
-    assert page.count("<svg") == 4  # over time and by unit, of two tensors
+    assert page.count("<svg") == 3  # y over time (h is known after one step only); both by unit
 
 
 def test_nothing_is_fetched_or_run(page):
