@@ -235,6 +235,11 @@ def _around() -> Iterator[Case]:
     yield Case("fixed-beside-open", models.several_lengths(None, 11), chunked=False)
     yield Case("looking-back", models.looking_back, chunked=False)
     yield Case("pooled", models.pooled, chunked=False)
+    for kind in ("heads", "additive"):
+        yield Case(f"attention-{kind}", models.attended(kind), chunked=False)
+    yield Case("chosen", models.chosen)
+    yield Case("shifted-tokens", models.shifted_tokens, chunked=False)
+    yield Case("partly-used", models.partly_used)
 
 
 def _precisions() -> Iterator[Case]:

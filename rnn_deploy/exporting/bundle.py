@@ -183,7 +183,7 @@ def _onnx_models(
         trace, entry = traced.trace, traced.entry
         if id(trace) not in converted:
             converted[id(trace)] = onnx.convert(trace)
-        choices = choices_of(trace.calls, options.wishes, entry.name)
+        choices = choices_of(trace.calls.values(), options.wishes, entry.name)
         model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, label)
         yield entry.name, (model, choices)
 

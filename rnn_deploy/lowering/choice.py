@@ -4,7 +4,7 @@
 gets right.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 
@@ -53,7 +53,7 @@ def wishes(lowering: str | Mapping[str, str], target: str) -> Wishes:
     return Wishes(lowering.get(OTHERS, AUTO), by_layer, target)
 
 
-def choices_of(calls: Sequence[Called], wished: Wishes, entry: str) -> tuple[Choice, ...]:
+def choices_of(calls: Collection[Called], wished: Wishes, entry: str) -> tuple[Choice, ...]:
     """The ONNX lowering of every layer of an entry point.
 
     Raises InputError for a layer that there is not, UnsupportedModelError when a lowering that is
