@@ -21,6 +21,7 @@ from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.lowering.choice import Wishes, choices_of
 from rnn_deploy.lowering.expected import check_entries
 from rnn_deploy.source.golden import References, check_untouched, chunks_match, make_cases
+from rnn_deploy.source.golden_special import special_cases
 from rnn_deploy.source.intercept import keeping_states
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel, open_model
 from rnn_deploy.source.reference import Reference
@@ -93,6 +94,15 @@ def reference_cases(
     return cases, references
 
 
+def special_of(
+    plan: Plan, references: References, plain: list[Case], options: ExportOptions
+) -> list[Case]:
+    """The golden cases that are for one check alone."""
+    stream = plan.stream.entry if plan.stream else None
+    entries = (plan.sequence.entry, stream)
+    return list(special_cases(references, *entries, plain, options.seed, options.long))
+
+
 def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progress) -> Draft:
     progress("reading the layers")
     plan = plan_of(opened.model, options)
@@ -101,6 +111,7 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     _check_untouched(plan, references, cases)
     if plan.stream and references.oracle:
         plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
+    cases += special_of(plan, references, cases, options)
     entries = tuple(traced.entry for traced in plan.traced)
     onnx_models = {}
     if "onnx" in options.to:
@@ -217,7 +228,7 @@ def _write(draft: Draft, root: Path) -> None:
         artifacts += [
             Artifact("model.tflite", "tflite", entry.name, choices) for entry in draft.entries
         ]
-    write_cases(root / GOLDEN, draft.cases)
+    write_cases(root / GOLDEN, draft.cases, draft.source.digest)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None
     )
