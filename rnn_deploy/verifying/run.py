@@ -6,11 +6,12 @@ for what they say of the model itself, so memory does not grow with their number
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from rnn_deploy.bundle import Bundle, Case, read_cases
+from rnn_deploy.bundle.proof import Proof, proof_of
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtimes_for
@@ -38,6 +39,7 @@ class Verification:
     states: frozenset[str]
     options: RunOptions
     read: Callable[[], Iterable[Case]]
+    bounds: Mapping[str, Array]
     oracle: Run | None = None
 
 
@@ -66,10 +68,13 @@ def verify(
     dtypes = {t.name: t.dtype for entry in bundle.manifest.entries for t in entry.all_outputs}
     asked.check_names(dtypes)
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
-    read = _reader(bundle, cases)
+    proof = proof_of(bundle)
+    read = _reader(bundle, cases, proof)
     states = frozenset(s.next_name for entry in bundle.manifest.entries for s in entry.states)
     tolerance = tolerance_of(read, dtypes, asked)
-    asking = Verification(checks, tolerance, states, options or RunOptions(), read, oracle)
+    bounds = {n: r.bound for n, r in proof.running.items() if r.bound is not None}
+    options = options or RunOptions()
+    asking = Verification(checks, tolerance, states, options, read, bounds, oracle)
     comparisons: list[Comparison] = []
     faults: list[Fault] = []
     findings: list[Finding] = []
@@ -87,8 +92,9 @@ def verify(
         comparisons=tuple(comparisons),
         faults=tuple(faults),
         skipped=tuple(skipped),
-        notes=notes_on(read(), comparisons, checks),
+        notes=notes_on(read(), comparisons, checks, proof.votes),
         findings=tuple(findings),
+        votes=proof.votes,
     )
 
 
@@ -102,7 +108,7 @@ def _verified(
     """Every check of every case on one runtime; `partner` takes over where states are handed on."""
     with ExitStack() as stack:
         entries = [entry.name for entry in bundle.manifest.entries]
-        subject = Subject(_loaded(bundle, runtime, entries, asking, stack))
+        subject = Subject(_loaded(bundle, runtime, entries, asking, stack), bounds=asking.bounds)
         if "hand-over" in asking.checks and STREAM in entries:
             name = partner.name if partner is not runtime else f"another {runtime.name}"
             subject = replace(
@@ -142,7 +148,8 @@ def _checked(
             expected = case.truth if found.expected is None else found.expected
             for name, value in found.values.items():
                 at = (runtime, check, case.name, name, found.detail)
-                yield _compared(at, value, expected[name], case, asking)
+                bound = found.bounds.get(name)
+                yield _compared(at, value, expected[name], bound, case, asking)
     except RnnDeployError as error:
         yield Fault(runtime, check, case.name, str(error))
 
@@ -151,6 +158,7 @@ def _compared(
     at: tuple[str, str, str, str, str],
     value: Array,
     expected: Array,
+    bound: Array | None,
     case: Case,
     asking: Verification,
 ) -> Comparison:
@@ -167,17 +175,33 @@ def _compared(
         budget=allowed.budget,
         reference_error=allowed.own,
         rtol=allowed.rtol,
+        bound=None if asking.tolerance.asked.of(name) else bound,
         detail=detail,
         decisive=allowed.decisive,
     )
     return replace(comparison, known=why_known(comparison, value, expected))
 
 
-def _reader(bundle: Bundle, cases: Sequence[Case] | None) -> Callable[[], Iterable[Case]]:
-    if cases is not None:
-        return lambda: cases
+def _reader(
+    bundle: Bundle, cases: Sequence[Case] | None, proof: Proof
+) -> Callable[[], Iterable[Case]]:
+    """The cases, each time anew; last the one whose running bound is known."""
+    followed: list[Case] = []
+    if proof.running:
+        true = {name: running.true for name, running in proof.running.items()}
+        ours = {name: running.reference for name, running in proof.running.items()}
+        check = "running-bound"
+        followed = [Case("followed", (STREAM,), (), proof.feeds, ours, true, check=check)]
     place = bundle.checked(bundle.manifest.golden)
-    return lambda: read_cases(place, special=True)
+
+    def read() -> Iterator[Case]:
+        case = None
+        for case in read_cases(place, special=True) if cases is None else cases:
+            yield case
+        if case is not None:  # where there is nothing else, it proves nothing
+            yield from followed
+
+    return read
 
 
 def _truth_of(bundle: Bundle, cases: Sequence[Case] | None) -> str:

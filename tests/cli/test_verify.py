@@ -11,6 +11,7 @@ from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.cli import main
+from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
 from tests.conftest import small_model, token_model
@@ -42,7 +43,7 @@ def from_the_golden_vectors(spoil=lambda name, value: value):
         for case in known:
             if all(np.array_equal(case.feeds.get(n, 0 * v), v) for n, v in feeds.items()):
                 return {t.name: spoil(t.name, case.reference[t.name]) for t in entry.all_outputs}
-        raise AssertionError("not a golden case")
+        raise InputError("not a golden case")
 
     fake = FakeRuntime(answer)
     object.__setattr__(fake, "load", load)
