@@ -7,6 +7,7 @@ own budget stands the absolute bound that the project promises at these sizes. `
 neither TensorFlow nor onnx.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ def made(case: "Case", form: str, place: Path, seed: int = 3) -> Bundle:
     time = STEPS if form == "unrolled" and open_length else None
     # A float64 model has no portable form.
     target = "portable" if form != "auto" and case.formats != ("onnx",) else "ort"
-    return export(model, place, ExportOptions(to, form, time, target=target, long=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras, on a softmax over a single step
+        return export(model, place, ExportOptions(to, form, time, target=target, long=0))
 
 
 def judged(

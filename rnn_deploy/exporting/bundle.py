@@ -20,6 +20,7 @@ from rnn_deploy.exporting import onnx, saved_model, tflite
 from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.lowering.choice import Wishes, choices_of
+from rnn_deploy.lowering.expected import check_entries
 from rnn_deploy.source.golden import References, check_untouched, chunks_match, make_cases
 from rnn_deploy.source.golden_special import special_cases
 from rnn_deploy.source.intercept import keeping_states
@@ -160,8 +161,8 @@ def _draft_of_saved_model(
     asked = (options.wishes, options.time, options.state)
     if asked != (Wishes(), None, "input"):
         raise UnsupportedModelError(
-            "a SavedModel's layers can no longer be read, so --lowering, --target, --time and"
-            " --state do not apply; export the .keras file"
+            "a SavedModel's layers can no longer be read, so --lowering, --target, --expect,"
+            " --time and --state do not apply; export the .keras file"
         )
     if "onnx" not in options.to:
         raise UnsupportedModelError(
@@ -192,11 +193,12 @@ def _onnx_models(
     plan: Plan, options: ExportOptions, label: Label
 ) -> Iterator[tuple[str, tuple[ir.Model, tuple[Choice, ...]]]]:
     converted: dict[int, ir.Model] = {}
+    check_entries(options.wishes.expect, [traced.entry.name for traced in plan.traced])
     for traced in plan.traced:
         trace, entry = traced.trace, traced.entry
         if id(trace) not in converted:
             converted[id(trace)] = onnx.convert(trace)
-        choices = choices_of(trace.calls, options.wishes, entry.name)
+        choices = choices_of(trace.calls.values(), options.wishes, entry)
         model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, label)
         yield entry.name, (model, choices)
 

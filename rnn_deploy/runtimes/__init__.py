@@ -7,6 +7,8 @@ onnxruntime   ort-cpu, ort-cuda
 placement     where ONNX Runtime really put each node
 litert        litert
 stream        Stream, the one object that carries state
+stream_batch  StreamBatch, many streams in one call
+binding       an ONNX Runtime session on memory of its own, where a stream's states stay
 plain         plain arrays for one input or output
 model         a bundle on a runtime: predict, stream
 fake          a runtime in NumPy for tests
