@@ -10,6 +10,8 @@ one case at a time. Parts:
 Some cases are for one check alone (`CASE/check`): they are read only when asked for. The inputs
 of a very long one are drawn from a seed (`CASE/drawn/TENSOR`), and of its outputs over time only
 some steps are kept (`CASE/probes`).
+
+Beside the cases stands `source`, the digest of the weights they were made with.
 """
 
 import zipfile
@@ -20,9 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from rnn_deploy.bundle.drawn import Drawn
+from rnn_deploy.bundle.store import Bundle
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import Array
 
+SOURCE = "source"
 PARTS = ("feeds", "reference", "oracle")
 
 
@@ -56,9 +60,12 @@ class Case:
         return self.oracle or self.reference
 
 
-def write_cases(place: Path, cases: Iterable[Case]) -> None:
-    """Write golden vectors; the same cases give the same bytes."""
-    arrays: dict[str, Array] = {}
+def write_cases(place: Path, cases: Iterable[Case], source: str | None = None) -> None:
+    """Write golden vectors; the same cases give the same bytes.
+
+    source: the digest of the weights they were made with, as in the manifest.
+    """
+    arrays: dict[str, Array] = {} if source is None else {SOURCE: np.array(source)}
     for case in cases:
         for part in PARTS:
             for tensor, value in getattr(case, part).items():
@@ -83,6 +90,27 @@ def read_cases(place: Path, *, special: bool = False) -> Iterator[Case]:
                 if special or f"{name}/check" not in keys:
                     yield _case(name, keys, file)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
+
+
+def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[Case]:
+    """The golden vectors of a bundle, once the file is found to belong to its model."""
+    place = bundle.checked(bundle.manifest.golden)
+    made_with, source = _source(place), bundle.manifest.source
+    if made_with != source.digest:
+        raise BundleError(
+            f"{place}: these golden vectors are not of '{source.name}': they were made with weights"
+            f" {made_with[:12] or 'they do not name'}, the manifest says {source.digest[:12]};"
+            " export the model again"
+        )
+    return read_cases(place, special=special)
+
+
+def _source(place: Path) -> str:
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            return str(file[SOURCE]) if SOURCE in file.files else ""
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
 
 

@@ -1,14 +1,13 @@
 """`rnn-deploy verify`: runtimes against the reference."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from rnn_deploy.bundle import Bundle, Case, open_bundle
-from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import data, progress, say, table, verdict
+from rnn_deploy.cli.evidence import Outputs, evidence_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
@@ -17,7 +16,9 @@ from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.report import json_from_report, worst_of_each
+from rnn_deploy.verifying.results import judged_again, read_results
 from rnn_deploy.verifying.tolerance import ALL, Asked
+from rnn_deploy.verifying.words import environment_line, number, place_of, placement_lines
 
 
 @click.command("verify")
@@ -52,13 +53,15 @@ from rnn_deploy.verifying.tolerance import ALL, Asked
 @click.option("--seed", default=1, show_default=True, help="Of the new inputs.")
 @click.option("--trust-source", is_flag=True, help="Let MODEL run code of its own.")
 @click.option("--threads", type=int, help="Threads within an operator.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the report as JSON.")
+@evidence_options
 @click.option("--force", is_flag=True, help="Replace an existing report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     bundle: Path, runtime: tuple[str, ...], check: tuple[str, ...], quick: bool,
     atol: tuple[str, ...], rtol: tuple[str, ...], against: Path | None, seed: int,
-    trust_source: bool, threads: int | None, output: Path | None, force: bool, as_json: bool,
+    trust_source: bool, threads: int | None, output: Path | None, junit: Path | None,
+    html: Path | None, save: Path | None, stored: Path | None, isolate: bool, time_limit: float,
+    force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compare runtimes with the golden vectors of BUNDLE: outputs and states.
 
@@ -67,32 +70,47 @@ def command(
     if quick and check:
         raise InputError("--quick chooses the checks itself; leave it or --check out")
     asked = Asked(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
-    if output is not None:
-        refuse_existing(output, force=force)
+    outputs = Outputs(output, junit, html, save, force)
+    outputs.refuse()
+    if stored is not None:
+        running = {"--runtime": runtime, "--check": check, "--quick": quick, "--save": save}
+        _refuse_with_from(running | {"--against": against, "--threads": threads})
     opened = open_bundle(bundle)
     runtimes = [runtime_named(name) for name in runtime] or None
-    with progress() as step:
-        cases = None
-        if against is not None:
-            cases = _recomputed(opened, against, seed, trust_source, step)
-        report = verify(
-            opened,
-            runtimes=runtimes,
-            cases=cases,
-            checks=QUICK if quick else check or tuple(CHECKS),
-            asked=asked,
-            options=RunOptions(threads=threads),
-            progress=step,
-        )
-    if output is not None:
-        with writing_file(output, force=force) as draft:
-            draft.write_text(json_from_report(report), encoding="utf-8")
+    with outputs.recording() as recording, progress() as step:
+        if stored is not None:
+            report = judged_again(read_results(stored, opened), asked, recording.record)
+        else:
+            cases = None
+            if against is not None:
+                cases = _recomputed(opened, against, seed, trust_source, step)
+            report = verify(
+                opened,
+                runtimes=runtimes,
+                cases=cases,
+                checks=QUICK if quick else check or tuple(CHECKS),
+                asked=asked,
+                options=RunOptions(threads=threads),
+                progress=step,
+                record=recording.record,
+                limit=time_limit if isolate else None,
+            )
+        step("writing the report")
+        recording.finish(report)
     if as_json:
         data(json_from_report(report).rstrip())
     else:
         show(report)
     if not report.passed:
         raise VerificationError(f"{bundle}: verification {report.verdict}")
+
+
+def _refuse_with_from(options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InputError(
+            f"{given[0]} does not go with --from, which runs nothing; leave one of them out"
+        )
 
 
 def show(report: Report) -> None:
@@ -111,21 +129,18 @@ def show(report: Report) -> None:
         say(f"not verified on {skipped.runtime}: {skipped.reason}")
     for note in report.notes:
         say(f"note: {note}")
+    for line in placement_lines(report):
+        say(line)
     say(f"truth: {report.reference}")
+    say(f"on: {environment_line(report)}")
     data(report.verdict)
 
 
 def _row(c: Comparison) -> tuple[str, ...]:
     own = "unknown" if c.reference_error is None else number(c.reference_error)
-    place = f"{c.case}{list(c.worst_index)}" if c.max_abs else c.case
     said = "known" if c.known else verdict(c.passed) if c.decisive or not c.passed else "too wide"
-    return (c.runtime, c.check, c.name, c.kind, number(c.max_abs), own, number(c.budget), place,
-            said)  # fmt: skip
-
-
-def number(value: float) -> str:
-    """An error in three figures."""
-    return f"{value:.1e}" if math.isfinite(value) and value else str(value).removesuffix(".0")
+    return (c.runtime, c.check, c.name, c.kind, number(c.max_abs), own, number(c.budget),
+            place_of(c), said)  # fmt: skip
 
 
 def tolerances_from(option: str, words: Sequence[str]) -> dict[str, float]:

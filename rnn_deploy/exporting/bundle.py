@@ -241,7 +241,7 @@ def _write(draft: Draft, root: Path) -> None:
         artifacts += [
             Artifact("model.tflite", "tflite", entry.name, choices) for entry in draft.entries
         ]
-    write_cases(root / GOLDEN, draft.cases)
+    write_cases(root / GOLDEN, draft.cases, draft.source.digest)
     write_proof(root / PROOF, draft.proof)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None

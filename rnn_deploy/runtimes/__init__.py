@@ -5,6 +5,8 @@ registry      the runtimes by name, and which of them are here
 feeds         checks what is fed before a runtime sees it
 onnxruntime   ort-cpu, ort-cuda
 placement     where ONNX Runtime really put each node
+isolation     a runtime in a process of its own, under a time limit
+worker        that process
 litert        litert
 stream        Stream, the one object that carries state
 stream_batch  StreamBatch, many streams in one call

@@ -10,6 +10,7 @@ from rnn_deploy.bundle.proof import Votes
 from rnn_deploy.runtimes.registry import Skipped
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import Finding
+from rnn_deploy.verifying.tolerance import DERIVED
 
 NOTHING = "nothing was checked"
 
@@ -25,13 +26,32 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A recurrent node of an entry point, the provider it ran on and the one asked for."""
+
+    runtime: str
+    entry: str
+    node: str
+    op_type: str
+    provider: str
+    asked: str
+
+    @property
+    def passed(self) -> bool:
+        """It ran where it was asked to."""
+        return self.provider == self.asked
+
+
+@dataclass(frozen=True)
 class Report:
     """The outcome of a verification.
 
     reference: what the truth is. bundle, digest: what was verified. environment: where. notes:
     what must be known of the model itself, or of how far the verdict reaches. findings: of each
-    check that failed on a runtime, the first place where it leaves the truth. votes: how the
-    references agree on each recurrent layer, as the export found.
+    check that failed on a runtime, the first place where it leaves the truth. placed: where the
+    recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where
+    budgets come from. votes: how the references agree on each recurrent layer, as the export
+    found.
     """
 
     reference: str
@@ -43,6 +63,8 @@ class Report:
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    placed: tuple[Placed, ...] = ()
+    tolerance: str = DERIVED
     votes: tuple[Votes, ...] = ()
 
     @property

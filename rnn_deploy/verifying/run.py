@@ -4,26 +4,29 @@ Golden cases are read one at a time, once for TensorFlow's own errors, once per 
 for what they say of the model itself, so memory does not grow with their number.
 """
 
-import os
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from rnn_deploy.bundle import Bundle, Case, read_cases
-from rnn_deploy.bundle.proof import Proof, proof_of
-from rnn_deploy.errors import InputError, RnnDeployError
+from rnn_deploy.bundle import Bundle, Case, cases_of
+from rnn_deploy.bundle.proof import Proof, Votes, proof_of
+from rnn_deploy.errors import InputError, MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
+from rnn_deploy.runtimes.isolation import isolated
 from rnn_deploy.runtimes.registry import runtimes_for
-from rnn_deploy.spec import STREAM, Array
-from rnn_deploy.verifying.checks import CHECKS, Subject, applies
+from rnn_deploy.spec import STREAM, Array, EntryPoint
+from rnn_deploy.verifying.checks import CHECKS, RUNNING, Subject, applies
 from rnn_deploy.verifying.compare import Comparison, compare
+from rnn_deploy.verifying.environment import environment
+from rnn_deploy.verifying.evidence import Observation, Record, nothing, place_in_time
 from rnn_deploy.verifying.failures import Failures
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.known import why_known
 from rnn_deploy.verifying.localise import finding_of
 from rnn_deploy.verifying.parts import Run
-from rnn_deploy.verifying.report import Fault, Report
+from rnn_deploy.verifying.placing import CHECK as PLACEMENT
+from rnn_deploy.verifying.placing import placed
+from rnn_deploy.verifying.report import Fault, Placed, Report
 from rnn_deploy.verifying.soundness import notes_on
 from rnn_deploy.verifying.tolerance import Asked, Tolerance, tolerance_of
 
@@ -40,7 +43,9 @@ class Verification:
     options: RunOptions
     read: Callable[[], Iterable[Case]]
     bounds: Mapping[str, Array]
+    votes: tuple[Votes, ...] = ()
     oracle: Run | None = None
+    record: Record = nothing
 
 
 def verify(
@@ -53,48 +58,75 @@ def verify(
     asked: Asked | None = None,
     oracle: Run | None = None,
     progress: Progress = lambda step: None,
+    record: Record = nothing,
+    limit: float | None = None,
 ) -> Report:
     """Compare runtimes with the golden vectors of `bundle`, or with `cases`.
 
     runtimes: those to check, by default all that are here; one that was named and is not here
     raises RuntimeUnavailableError. asked: a tolerance in place of the derived one. oracle: the
-    model in float64, where it is at hand, to localise with. InputError for an unknown check or
-    tensor. A report without a single comparison has not passed.
+    model in float64, where it is at hand, to localise with. record: is given every tensor that
+    was compared. limit: isolate runtimes in processes of their own, with so many seconds for a
+    call. InputError for an unknown check or tensor. A report without a single comparison has not
+    passed.
     """
-    unknown = [name for name in checks if name not in CHECKS]
-    if unknown:
-        raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
-    asked = asked or Asked()
-    dtypes = {t.name: t.dtype for entry in bundle.manifest.entries for t in entry.all_outputs}
-    asked.check_names(dtypes)
+    asking = _asking(bundle, cases, checks, options, asked or Asked(), oracle, record)
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
-    proof = proof_of(bundle)
-    read = _reader(bundle, cases, proof)
-    states = frozenset(s.next_name for entry in bundle.manifest.entries for s in entry.states)
-    tolerance = tolerance_of(read, dtypes, asked)
-    bounds = {n: r.bound for n, r in proof.running.items() if r.bound is not None}
-    options = options or RunOptions()
-    asking = Verification(checks, tolerance, states, options, read, bounds, oracle)
+    if limit is not None:
+        chosen = isolated(chosen, limit)
     comparisons: list[Comparison] = []
     faults: list[Fault] = []
     findings: list[Finding] = []
-    kept = {Comparison: comparisons, Fault: faults, Finding: findings}
+    nodes: list[Placed] = []
+    kept = {Comparison: comparisons, Fault: faults, Finding: findings, Placed: nodes}
     for index, runtime in enumerate(chosen):
         progress(f"verifying on {runtime.name}")
         partner = chosen[(index + 1) % len(chosen)]
-        for result in _verified(bundle, runtime, partner, read(), asking):
+        for result in _verified(bundle, runtime, partner, asking.read(), asking):
             kept[type(result)].append(result)  # type: ignore[attr-defined]
     return Report(
         reference=_truth_of(bundle, cases),
         bundle=str(bundle.root),
         digest=bundle.digest,
-        environment=_environment(chosen),
+        environment=environment(chosen),
         comparisons=tuple(comparisons),
         faults=tuple(faults),
         skipped=tuple(skipped),
-        notes=notes_on(read(), comparisons, checks, proof.votes),
+        notes=notes_on(asking.read(), comparisons, checks, asking.votes),
         findings=tuple(findings),
+        placed=tuple(nodes),
+        tolerance=asking.tolerance.asked.said,
+        votes=asking.votes,
+    )
+
+
+def _asking(
+    bundle: Bundle,
+    cases: Sequence[Case] | None,
+    checks: Sequence[str],
+    options: RunOptions | None,
+    asked: Asked,
+    oracle: Run | None,
+    record: Record,
+) -> Verification:
+    unknown = [name for name in checks if name not in CHECKS]
+    if unknown:
+        raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+    entries = bundle.manifest.entries
+    dtypes = {tensor.name: tensor.dtype for entry in entries for tensor in entry.all_outputs}
+    asked.check_names(dtypes)
+    proof = proof_of(bundle)
+    read = _reader(bundle, cases, proof)
+    return Verification(
+        checks=checks,
+        tolerance=tolerance_of(read, dtypes, asked),
+        states=frozenset(state.next_name for entry in entries for state in entry.states),
+        options=options or RunOptions(),
+        read=read,
+        bounds={n: r.bound for n, r in proof.running.items() if r.bound is not None},
         votes=proof.votes,
+        oracle=oracle,
+        record=record,
     )
 
 
@@ -104,18 +136,19 @@ def _verified(
     partner: Runtime,
     cases: Iterable[Case],
     asking: Verification,
-) -> Iterator[Comparison | Fault | Finding]:
+) -> Iterator[Comparison | Fault | Finding | Placed]:
     """Every check of every case on one runtime; `partner` takes over where states are handed on."""
     with ExitStack() as stack:
         entries = [entry.name for entry in bundle.manifest.entries]
-        subject = Subject(_loaded(bundle, runtime, entries, asking, stack), bounds=asking.bounds)
+        try:
+            loaded = _loaded(bundle, runtime, entries, asking, stack)
+        except MisplacedError as error:
+            yield Fault(runtime.name, PLACEMENT, "golden vectors", str(error))
+            return
+        subject = Subject(loaded, bounds=asking.bounds)
+        yield from placed(runtime, bundle, asking.options)
         if "hand-over" in asking.checks and STREAM in entries:
-            name = partner.name if partner is not runtime else f"another {runtime.name}"
-            subject = replace(
-                subject,
-                partner=_loaded(bundle, partner, [STREAM], asking, stack),
-                partner_name=name,
-            )
+            subject = _with_partner(subject, bundle, runtime, partner, asking, stack)
         failures = Failures(asking.read)
         for case, check in ((c, k) for c in cases for k in asking.checks if applies(k, c)):
             for result in _checked(subject, runtime.name, check, case, asking):
@@ -124,6 +157,23 @@ def _verified(
                     failures.note(result)
         for failed, case, single in failures.worth_localising():
             yield finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
+
+
+def _with_partner(
+    subject: Subject,
+    bundle: Bundle,
+    runtime: Runtime,
+    partner: Runtime,
+    asking: Verification,
+    stack: ExitStack,
+) -> Subject:
+    """With what takes over: `partner`, or where that does not load, the runtime once more."""
+    try:
+        runners = _loaded(bundle, partner, [STREAM], asking, stack)
+    except MisplacedError:  # told as a fault of its own
+        partner, runners = runtime, _loaded(bundle, runtime, [STREAM], asking, stack)
+    name = partner.name if partner is not runtime else f"another {runtime.name}"
+    return replace(subject, partner=runners, partner_name=name)
 
 
 def _loaded(
@@ -143,13 +193,14 @@ def _loaded(
 def _checked(
     subject: Subject, runtime: str, check: str, case: Case, asking: Verification
 ) -> Iterator[Comparison | Fault]:
+    entries = [runner.entry for runner in subject.runners.values()]
     try:
         for found in CHECKS[check](subject, case):
             expected = case.truth if found.expected is None else found.expected
             for name, value in found.values.items():
                 at = (runtime, check, case.name, name, found.detail)
                 bound = found.bounds.get(name)
-                yield _compared(at, value, expected[name], bound, case, asking)
+                yield _compared(at, value, expected[name], bound, case, entries, asking)
     except RnnDeployError as error:
         yield Fault(runtime, check, case.name, str(error))
 
@@ -160,6 +211,7 @@ def _compared(
     expected: Array,
     bound: Array | None,
     case: Case,
+    entries: Sequence[EntryPoint],
     asking: Verification,
 ) -> Comparison:
     runtime, check, of, name, detail = at
@@ -179,7 +231,11 @@ def _compared(
         detail=detail,
         decisive=allowed.decisive,
     )
-    return replace(comparison, known=why_known(comparison, value, expected))
+    comparison = replace(comparison, known=why_known(comparison, value, expected))
+    reference = case.reference.get(name) if case.oracle and expected is case.truth[name] else None
+    axis, steps = place_in_time(entries, name, case, value)
+    asking.record(Observation(comparison, value, expected, reference, axis, steps))
+    return comparison
 
 
 def _reader(
@@ -190,13 +246,11 @@ def _reader(
     if proof.running:
         true = {name: running.true for name, running in proof.running.items()}
         ours = {name: running.reference for name, running in proof.running.items()}
-        check = "running-bound"
-        followed = [Case("followed", (STREAM,), (), proof.feeds, ours, true, check=check)]
-    place = bundle.checked(bundle.manifest.golden)
+        followed = [Case("followed", (STREAM,), (), proof.feeds, ours, true, check=RUNNING)]
 
     def read() -> Iterator[Case]:
         case = None
-        for case in read_cases(place, special=True) if cases is None else cases:
+        for case in cases_of(bundle, special=True) if cases is None else cases:
             yield case
         if case is not None:  # where there is nothing else, it proves nothing
             yield from followed
@@ -208,13 +262,3 @@ def _truth_of(bundle: Bundle, cases: Sequence[Case] | None) -> str:
     how = "golden vectors of the bundle" if cases is None else "recomputed"
     tensorflow = bundle.manifest.tools.get("tensorflow", "?")
     return f"the Keras model under TensorFlow {tensorflow}, judged in float64 where known; {how}"
-
-
-def _environment(runtimes: Sequence[Runtime]) -> dict[str, str]:
-    facts = {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cores": str(os.cpu_count()),
-        "python": platform.python_version(),
-    }
-    return facts | {runtime.name: runtime.version() or "?" for runtime in runtimes}

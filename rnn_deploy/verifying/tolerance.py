@@ -52,6 +52,7 @@ BLIND = 256.0
 UNDERFLOW = 2.0**-120
 VAGUE = 16.0
 ALL = "*"
+DERIVED = "derived from TensorFlow's own error"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,16 @@ class Asked:
             raise InputError(
                 f"a tolerance for {', '.join(unknown)}: the model gives {', '.join(known)}"
             )
+
+    @property
+    def said(self) -> str:
+        """In words, for a report."""
+        given = [
+            f"{option} {'' if name == ALL else f'{name}='}{value:g}"
+            for option, values in (("--atol", self.atol), ("--rtol", self.rtol))
+            for name, value in values.items()
+        ]
+        return f"asked for: {' '.join(given)}" if given else DERIVED
 
     def of(self, name: str) -> tuple[float, float] | None:
         """The (atol, rtol) asked for a tensor; None where the derived budget holds."""

@@ -442,7 +442,7 @@ def test_an_output_that_exists_stays_as_it_was(tmp_path):
 def test_a_full_disk_leaves_the_old_bundle(small_bundle, monkeypatch):
     before = sha256s(small_bundle)
 
-    def full(place, cases):
+    def full(place, cases, source):
         place.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(place))
 
