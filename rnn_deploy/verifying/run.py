@@ -19,6 +19,7 @@ from rnn_deploy.verifying.checks import CHECKS, RUNNING, Subject, applies
 from rnn_deploy.verifying.compare import Comparison, compare
 from rnn_deploy.verifying.environment import environment
 from rnn_deploy.verifying.evidence import Observation, Record, nothing, place_in_time
+from rnn_deploy.verifying.explain import Watched, explained
 from rnn_deploy.verifying.failures import Failures
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.known import why_known
@@ -45,6 +46,7 @@ class Verification:
     bounds: Mapping[str, Array]
     votes: tuple[Votes, ...] = ()
     oracle: Run | None = None
+    watched: Watched | None = None
     record: Record = nothing
 
 
@@ -57,6 +59,7 @@ def verify(
     options: RunOptions | None = None,
     asked: Asked | None = None,
     oracle: Run | None = None,
+    watched: Watched | None = None,
     progress: Progress = lambda step: None,
     record: Record = nothing,
     limit: float | None = None,
@@ -65,12 +68,13 @@ def verify(
 
     runtimes: those to check, by default all that are here; one that was named and is not here
     raises RuntimeUnavailableError. asked: a tolerance in place of the derived one. oracle: the
-    model in float64, where it is at hand, to localise with. record: is given every tensor that
+    model in float64, where it is at hand, to localise with. watched: its recurrent calls, to
+    explain faults with. record: is given every tensor that
     was compared. limit: isolate runtimes in processes of their own, with so many seconds for a
     call. InputError for an unknown check or tensor. A report without a single comparison has not
     passed.
     """
-    asking = _asking(bundle, cases, checks, options, asked or Asked(), oracle, record)
+    asking = _asking(bundle, cases, checks, options, asked or Asked(), oracle, watched, record)
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
     if limit is not None:
         chosen = isolated(chosen, limit)
@@ -107,6 +111,7 @@ def _asking(
     options: RunOptions | None,
     asked: Asked,
     oracle: Run | None,
+    watched: Watched | None,
     record: Record,
 ) -> Verification:
     unknown = [name for name in checks if name not in CHECKS]
@@ -126,6 +131,7 @@ def _asking(
         bounds={n: r.bound for n, r in proof.running.items() if r.bound is not None},
         votes=proof.votes,
         oracle=oracle,
+        watched=watched,
         record=record,
     )
 
@@ -156,7 +162,8 @@ def _verified(
                 if isinstance(result, Comparison) and not result.passed:
                     failures.note(result)
         for failed, case, single in failures.worth_localising():
-            yield finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
+            finding = finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
+            yield _explained(finding, subject, asking)
 
 
 def _with_partner(
@@ -174,6 +181,15 @@ def _with_partner(
         partner, runners = runtime, _loaded(bundle, runtime, [STREAM], asking, stack)
     name = partner.name if partner is not runtime else f"another {runtime.name}"
     return replace(subject, partner=runners, partner_name=name)
+
+
+def _explained(finding: Finding, subject: Subject, asking: Verification) -> Finding:
+    """The finding with the fault that would give its values, where the model is at hand."""
+    runner = subject.runners.get(STREAM)
+    if asking.watched is None or runner is None or not finding.layer:
+        return finding
+    said = explained(finding, runner, asking.read(), asking.watched, asking.tolerance)
+    return replace(finding, explained=said)
 
 
 def _loaded(
