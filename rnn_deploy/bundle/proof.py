@@ -42,6 +42,17 @@ class Votes:
     scale: float
     growth: float
 
+    def widened(self, other: "Votes") -> "Votes":
+        """The larger distances of two sequences; the growth of the first."""
+        return Votes(
+            self.layer,
+            max(self.tensorflow, other.tensorflow),
+            max(self.cells, other.cells),
+            max(self.between, other.between),
+            max(self.scale, other.scale),
+            self.growth,
+        )
+
     @property
     def alone(self) -> str:
         """Which of the three says something else than the two others; empty if none does."""

@@ -1,6 +1,6 @@
 """One case in one form on the runtimes: exported, verified, judged.
 
-    Case, form  --made-->  Bundle  --judged-->  an Outcome for each runtime
+    Case, form  --made-->  Bundle  --judged-->  an Outcome for each runtime, and for the cells
 
 Forms: `auto`, and the portable ones, which no recurrent operator helps. Beside the verification's
 own budget stands the absolute bound that the project promises at these sizes. `judged` needs
@@ -8,7 +8,7 @@ neither TensorFlow nor onnx.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle.proof import AGREE, Votes, proof_of
 from rnn_deploy.conformance.gaps import gap_of
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.base import Runtime, why_wrong
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rnn_deploy.conformance.cases import Case
 
 FORMS = ("auto", "scan", "unrolled")
+NUMPY = "numpy"  # the cells of `rnn_deploy.cells`, layer by layer
 PROMISED = 2e-6  # absolute error against the oracle, at up to 100 steps and 128 units
 STEPS = 4  # of the sequence entry point, where steps are written out
 
@@ -85,9 +87,11 @@ def judged(
     runtimes: Iterable[Runtime],
     promised: float = PROMISED,
 ) -> list[Outcome]:
-    """Verify a bundle on every runtime that has an artifact in it."""
+    """Verify a bundle on every runtime that has an artifact in it; the cells in NumPy vote too."""
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
-    return [_on(bundle, case, form, r, promised) for r in runtimes if r.format in formats]
+    outcomes = [_on(bundle, case, form, r, promised) for r in runtimes if r.format in formats]
+    votes = proof_of(bundle).votes
+    return [*outcomes, _by_cells(votes, case, form)] if votes else outcomes
 
 
 def with_random_weights(model: Any, seed: int, scale: float) -> Any:
@@ -115,6 +119,13 @@ def _on(bundle: Bundle, case: str, form: str, runtime: Runtime, promised: float)
             fault = _fault_of(bundle, report, worst, promised)
     reason = "" if gap is None else gap.reason
     return Outcome(case, form, runtime.name, fault, reason, worst, compared)
+
+
+def _by_cells(votes: Sequence[Votes], case: str, form: str) -> Outcome:
+    """What the recurrences in NumPy make of layers with Keras' own cells: outputs, states."""
+    apart = [vote for vote in votes if not vote.cells <= AGREE * vote.scale]
+    fault = ", ".join(f"layer '{v.layer}': NumPy to oracle {v.cells:.1e}" for v in apart)
+    return Outcome(case, form, NUMPY, fault, "", max(v.cells for v in votes), len(votes))
 
 
 def _fault_of(bundle: Bundle, report: Report, worst: float, promised: float) -> str:

@@ -98,11 +98,11 @@ def reference_cases(
 
 
 def proof_of_plan(plan: Plan, references: References, cases: list[Case]) -> Proof:
-    """What the references say of each other; nothing where there is no state to follow."""
+    """What the references say of each other."""
     ours, oracle = references.reference, references.oracle
-    if plan.stream is None or not isinstance(ours, Reference) or not isinstance(oracle, Reference):
+    if not isinstance(ours, Reference) or not isinstance(oracle, Reference):
         return Proof()
-    return proof_of(ours, oracle, plan.stream.entry, cases)
+    return proof_of(ours, oracle, (plan.stream or plan.sequence).entry, cases)
 
 
 def special_of(

@@ -21,32 +21,35 @@ MOST_STEPS = 64
 
 
 def proof_of(
-    reference: Reference, oracle: Reference, stream: EntryPoint, cases: Sequence[Case]
+    reference: Reference, oracle: Reference, entry: EntryPoint, cases: Sequence[Case]
 ) -> Proof:
-    """What can be proven of the references on the longest of the plain cases.
+    """What can be proven of the references on the plain cases, step by step on the longest one.
 
-    stream: with what is known of its chunks: a running bound is only for what can be stepped.
+    entry: with what is known of its chunks: a running bound is only for what can be stepped.
     """
-    usable = [c for c in cases if stream.name in c.entries and not c.check]
+    usable = [c for c in cases if entry.name in c.entries and not c.check]
     usable = [c for c in usable if not c.chunks or sum(c.chunks) <= MOST_STEPS]
     if not usable:
         return Proof()
     longest = max(usable, key=lambda c: (sum(c.chunks), -_batch(c)))
     feeds = {name: value[:1] for name, value in longest.feeds.items()}
+    bounds: dict[StateKey, RunningBound] = {}
+    votes: dict[str, Votes] = {}
     try:
-        single = reference.layer_runs(feeds), oracle.layer_runs(feeds)
+        for ours, true in zip(reference.layer_runs(feeds), oracle.layer_runs(feeds), strict=True):
+            found = _bounds(ours, true)
+            bounds |= found
+            votes[true.name] = _votes(ours, true, found)
+        for case in usable:
+            seen = reference.layer_runs(case.feeds), oracle.layer_runs(case.feeds)
+            for ours, true in zip(*seen, strict=True):
+                votes[true.name] = votes[true.name].widened(_votes(ours, true, {}))
     except InputError:
         return Proof()
-    bounds: dict[StateKey, RunningBound] = {}
-    votes = []
-    for ours, true in zip(*single, strict=True):
-        found = _bounds(ours, true)
-        bounds |= found
-        votes.append(_votes(ours, true, found))
     running = {}
-    if stream.chunked.ok and len(stream.time_symbols) == 1:
-        running = _running(reference, oracle, stream, feeds, bounds)
-    return Proof(tuple(votes), feeds, running)
+    if entry.chunked.ok and len(entry.time_symbols) == 1:
+        running = _running(reference, oracle, entry, feeds, bounds)
+    return Proof(tuple(votes.values()), feeds, running)
 
 
 def _votes(ours: LayerRun, true: LayerRun, bounds: Mapping[StateKey, RunningBound]) -> Votes:

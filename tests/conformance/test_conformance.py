@@ -1,7 +1,9 @@
 """Cases x forms x runtimes, outputs and states, whole and in chunks; gaps are strict."""
 
+import numpy as np
 import pytest
 
+from rnn_deploy import cells
 from rnn_deploy.conformance.cases import CASES
 from rnn_deploy.conformance.checking import FORMS, judged, made
 from rnn_deploy.runtimes.registry import RUNTIMES
@@ -19,6 +21,9 @@ def test_case_agrees_with_keras(case, form, tmp_path):
     assert ("litert" in {o.runtime for o in outcomes}) == (
         form == "auto" and "tflite" in case.formats
     )
+    kinds = {c.cell for a in bundle.manifest.artifacts for c in a.choices}
+    if kinds <= {"simple_rnn", "gru", "lstm"}:
+        assert "numpy" in {outcome.runtime for outcome in outcomes}
     if form == "auto":
         _assert_native(bundle, case)
     for entry in bundle.manifest.entries:
@@ -34,3 +39,20 @@ def _assert_native(bundle, case):
         return
     assert {choice.lowering for choice in choices} == {"native" if case.native else "scan"}
     assert all(choice.reason.startswith("not native") != case.native for choice in choices)
+
+
+def test_the_cells_in_numpy_have_a_vote_that_counts(monkeypatch, tmp_path):
+    step = cells._STEPS["gru"]
+    case = next(case for case in CASES if case.name == "masked-GRU-sequence")
+
+    def swapped(w, x, h):
+        units = h.shape[-1]
+        order = np.r_[units : 2 * units, :units, 2 * units : 3 * units]
+        w.W, w.R, w.b = w.W[:, order], w.R[:, order], [bias[..., order] for bias in w.b]
+        return step(w, x, h)
+
+    monkeypatch.setitem(cells._STEPS, "gru", swapped)
+    (outcome,) = judged(made(case, "auto", tmp_path / "b"), case.name, "auto", [])
+    assert outcome.runtime == "numpy"
+    assert not outcome.as_expected
+    assert "layer 'rnn': NumPy to oracle" in outcome.fault
