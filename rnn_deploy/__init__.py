@@ -36,6 +36,7 @@ def export(
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
     long: int = 10_000,
+    test_data: bool | None = None,
     trust_source: bool = False,
     force: bool = False,
 ) -> "Bundle":
@@ -47,7 +48,8 @@ def export(
     sequence entry point. state: "input" (the stream entry point takes and returns states),
     "reset" (no stream; each call starts from zero) or "keep" (from what the model holds).
     samples: real inputs by name, kept as a golden vector. long: steps of the longest golden
-    vector, 0 for none. trust_source: let the file run code of
+    vector, 0 for none. test_data: write golden vectors as ONNX test data too, None for where they
+    are small. trust_source: let the file run code of
     its own (a Lambda layer). force: replace the bundle that is at `output`.
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
@@ -57,7 +59,17 @@ def export(
     from rnn_deploy.exporting.plan import ExportOptions
 
     options = ExportOptions(
-        tuple(to), lowering, time, samples, seed, trust_source, target, state, opset, long=long
+        tuple(to),
+        lowering,
+        time,
+        samples,
+        seed,
+        trust_source,
+        target,
+        state,
+        opset,
+        long=long,
+        test_data=test_data,
     )
     return export_bundle(source, output, options, force=force)
 

@@ -48,6 +48,7 @@ class ExportOptions:
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
     of states, one of STATES. opset: of ONNX. long: steps of the longest golden vector, 0: none.
+    test_data: write golden vectors as ONNX test data too; None, where they are small.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -60,6 +61,7 @@ class ExportOptions:
     state: str = "input"
     opset: int = OPSET
     long: int = LONG
+    test_data: bool | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
@@ -69,6 +71,7 @@ class ExportOptions:
         for option, given in (
             (f"--target {self.target}", self.wishes.target != ORT),
             (f"--opset {self.opset}", self.opset != OPSET),
+            ("--test-data", self.test_data is True),
         ):
             if given and "onnx" not in self.to:
                 raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")
