@@ -30,6 +30,7 @@ def export(
     to: Sequence[str] = ("onnx", "tflite"),
     lowering: str | Mapping[str, str] = "auto",
     target: str = "ort",
+    expect: Sequence[str] = (),
     opset: int = 17,
     state: str = "input",
     time: int | None = None,
@@ -44,9 +45,11 @@ def export(
 
     to: "onnx", "tflite". lowering: of ONNX, "auto", "native", "scan" or "unrolled", or a dict of
     these by layer ("*": of all others). target: what the ONNX must be right on, "ort",
-    "openvino" or "portable". opset: of ONNX, 17 to 22. time: fix the number of steps of the
-    sequence entry point. state: "input" (the stream entry point takes and returns states),
-    "reset" (no stream; each call starts from zero) or "keep" (from what the model holds).
+    "openvino" or "portable". expect: shapes the model will be called with, by which "auto"
+    chooses ("32x100", "stream=64x1": batch x time; by default "1x100", "32x100", "stream=1x1").
+    opset: of ONNX, 17 to 22. time: fix the number of steps of the sequence entry point.
+    state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
+    call starts from zero) or "keep" (from what the model holds).
     samples: real inputs by name, kept as a golden vector. long: steps of the longest golden
     vector, 0 for none. test_data: write golden vectors as ONNX test data too, None for where they
     are small. trust_source: let the file run code of
@@ -68,6 +71,7 @@ def export(
         target,
         state,
         opset,
+        tuple(expect),
         long=long,
         test_data=test_data,
     )

@@ -38,6 +38,13 @@ from rnn_deploy.errors import InputError
     help="What the ONNX must be right on: ort, openvino, portable (every runtime tried).",
 )
 @click.option(
+    "--expect",
+    multiple=True,
+    metavar="[ENTRY=]BATCHxTIME",
+    help="A shape the model will be called with, by which auto chooses; may be given again."
+    "  [default: 1x100, 32x100, stream=1x1]",
+)
+@click.option(
     "--opset", type=int, default=17, show_default=True, metavar="N", help="Of ONNX: 17 to 22."
 )
 @click.option(
@@ -78,8 +85,8 @@ from rnn_deploy.errors import InputError
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
-    opset: int, time: int | None, samples: Path | None, state: str, seed: int, long: int,
-    test_data: bool | None, trust_source: bool, force: bool, as_json: bool,
+    expect: tuple[str, ...], opset: int, time: int | None, samples: Path | None, state: str,
+    seed: int, long: int, test_data: bool | None, trust_source: bool, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
@@ -99,6 +106,7 @@ def command(
             target,
             state,
             opset,
+            expect,
             long=long,
             test_data=test_data,
         )

@@ -16,6 +16,7 @@ import numpy as np
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.onnx_label import check_opset
 from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
+from rnn_deploy.lowering.expected import asked_from
 from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.lowering.targets import ORT
 from rnn_deploy.source.intercept import holds_state
@@ -47,7 +48,8 @@ class ExportOptions:
     name ("*": of all others). target: of ONNX, one of `targets.TARGETS`. time: fix the number of
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
-    of states, one of STATES. opset: of ONNX. long: steps of the longest golden vector, 0: none.
+    of states, one of STATES. opset: of ONNX. expect: shapes that decide `auto`, as
+    `expected.asked_from` reads them. long: steps of the longest golden vector, 0: none.
     test_data: write golden vectors as ONNX test data too; None, where they are small.
     """
 
@@ -60,6 +62,7 @@ class ExportOptions:
     target: str = ORT
     state: str = "input"
     opset: int = OPSET
+    expect: tuple[str, ...] = ()
     long: int = LONG
     test_data: bool | None = None
 
@@ -71,6 +74,7 @@ class ExportOptions:
         for option, given in (
             (f"--target {self.target}", self.wishes.target != ORT),
             (f"--opset {self.opset}", self.opset != OPSET),
+            ("--expect", bool(self.expect)),
             ("--test-data", self.test_data is True),
         ):
             if given and "onnx" not in self.to:
@@ -85,7 +89,7 @@ class ExportOptions:
     @property
     def wishes(self) -> Wishes:
         """How layers are to be lowered in ONNX."""
-        return wishes(self.lowering, self.target)
+        return wishes(self.lowering, self.target, asked_from(self.expect))
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,8 @@ def _notes(model: Any, state: str) -> tuple[str, ...]:
         return ("no stream entry point, as asked: each call starts from zero states",)
     if state == "keep":
         return ("no stream entry point, as asked: each call starts from the states the model held",)
-    layers = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    recurrent = (x for x in model._flatten_layers() if isinstance(x, keras.layers.RNN))
+    layers = [layer for layer in recurrent if layer.stateful]
     return tuple(_note_of_stateful(layer) for layer in layers)
 
 

@@ -20,6 +20,7 @@ from rnn_deploy.errors import (
 )
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
 from rnn_deploy.spec import Array, EntryPoint
@@ -50,6 +51,12 @@ class OrtRunner:
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise InputError(f"ONNX Runtime refused the inputs: {one_line(error)}") from error
         return dict(zip(self._outputs, results, strict=True))
+
+    def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> OrtBound | None:
+        """Bound to memory of its own; None on a device, whose memory this is not."""
+        if self._session.get_providers()[0] != CPU:
+            return None
+        return OrtBound(self._session, self.entry, shapes)
 
     def close(self) -> None:
         """Release the session."""

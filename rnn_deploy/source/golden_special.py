@@ -98,7 +98,7 @@ def _forced(references: References, stream: EntryPoint, plain: list[Case]) -> It
         tensor.name: np.concatenate([b[tensor.name] for b in befores]).astype(tensor.dtype)
         for tensor in stream.all_inputs
     }
-    name = f"{whole.name}steps"
+    name = f"{whole.name}-steps"
     yield replace(_case(references, name, (stream.name,), feeds, FORCED), steps=steps)
 
 

@@ -20,7 +20,8 @@ class Observation:
     """A comparison with its tensors.
 
     actual: the runtime's. truth: what it was judged against. reference: TensorFlow's own, None
-    where it is not known. time_axis: the axis that runs over steps (of single steps side by side,
+    where it is not known. bound: what is allowed of each element, None where that is the budget.
+    time_axis: the axis that runs over steps (of single steps side by side,
     the batch), None for a final state or a last output. steps: which steps stand on that axis, or
     the one step after which it was taken.
     """
@@ -29,6 +30,7 @@ class Observation:
     actual: Array
     truth: Array
     reference: Array | None
+    bound: Array | None
     time_axis: int | None
     steps: tuple[int, ...]
 
@@ -44,6 +46,8 @@ def place_in_time(
     entries: Sequence[EntryPoint], name: str, case: Case, value: Array
 ) -> tuple[int | None, tuple[int, ...]]:
     """The axis over time of an output or state called `name`, and the steps that stand on it."""
+    if case.check == "running-bound":  # the state after each step
+        return 0, tuple(range(value.shape[0]))
     if case.steps and value.ndim:  # single steps side by side in the batch
         rows = np.arange(value.shape[0]) * case.steps // max(1, value.shape[0])
         return 0, tuple(int(step) for step in rows)

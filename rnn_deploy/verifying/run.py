@@ -4,11 +4,12 @@ Golden cases are read one at a time, once for TensorFlow's own errors, once per 
 for what they say of the model itself, so memory does not grow with their number.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from rnn_deploy.bundle import Bundle, Case, cases_of
+from rnn_deploy.bundle.proof import Proof, proof_of
 from rnn_deploy.errors import InputError, MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import isolated
@@ -41,6 +42,8 @@ class Verification:
     states: frozenset[str]
     options: RunOptions
     read: Callable[[], Iterable[Case]]
+    entries: Sequence[EntryPoint]
+    bounds: Mapping[str, Array]
     oracle: Run | None = None
     record: Record = nothing
 
@@ -76,11 +79,14 @@ def verify(
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
     if limit is not None:
         chosen = isolated(chosen, limit)
-    read = _reader(bundle, cases)
+    proof = proof_of(bundle)
+    read = _reader(bundle, cases, proof)
     states = frozenset(s.next_name for entry in bundle.manifest.entries for s in entry.states)
     tolerance = tolerance_of(read, dtypes, asked)
+    bounds = {n: r.bound for n, r in proof.running.items() if r.bound is not None}
     options = options or RunOptions()
-    asking = Verification(checks, tolerance, states, options, read, oracle, record)
+    entries = bundle.manifest.entries
+    asking = Verification(checks, tolerance, states, options, read, entries, bounds, oracle, record)
     comparisons: list[Comparison] = []
     faults: list[Fault] = []
     findings: list[Finding] = []
@@ -99,8 +105,9 @@ def verify(
         comparisons=tuple(comparisons),
         faults=tuple(faults),
         skipped=tuple(skipped),
-        notes=notes_on(read(), comparisons, checks),
+        notes=notes_on(read(), comparisons, checks, proof.votes),
         findings=tuple(findings),
+        votes=proof.votes,
         placed=tuple(nodes),
         tolerance=asked.said,
     )
@@ -117,10 +124,11 @@ def _verified(
     with ExitStack() as stack:
         entries = [entry.name for entry in bundle.manifest.entries]
         try:
-            subject = Subject(_loaded(bundle, runtime, entries, asking, stack))
+            loaded = _loaded(bundle, runtime, entries, asking, stack)
         except MisplacedError as error:
             yield Fault(runtime.name, PLACEMENT, "golden vectors", str(error))
             return
+        subject = Subject(loaded, bounds=asking.bounds)
         yield from placed(runtime, bundle, asking.options)
         if "hand-over" in asking.checks and STREAM in entries:
             subject = _with_partner(subject, bundle, runtime, partner, asking, stack)
@@ -168,13 +176,13 @@ def _loaded(
 def _checked(
     subject: Subject, runtime: str, check: str, case: Case, asking: Verification
 ) -> Iterator[Comparison | Fault]:
-    entries = [runner.entry for runner in subject.runners.values()]
     try:
         for found in CHECKS[check](subject, case):
             expected = case.truth if found.expected is None else found.expected
             for name, value in found.values.items():
                 at = (runtime, check, case.name, name, found.detail)
-                yield _compared(at, value, expected[name], case, entries, asking)
+                bound = found.bounds.get(name)
+                yield _compared(at, value, expected[name], bound, case, asking)
     except RnnDeployError as error:
         yield Fault(runtime, check, case.name, str(error))
 
@@ -183,12 +191,13 @@ def _compared(
     at: tuple[str, str, str, str, str],
     value: Array,
     expected: Array,
+    bound: Array | None,
     case: Case,
-    entries: Sequence[EntryPoint],
     asking: Verification,
 ) -> Comparison:
     runtime, check, of, name, detail = at
     allowed = asking.tolerance.of(case, name)
+    bound = None if asking.tolerance.asked.of(name) else bound
     comparison = compare(
         value,
         expected,
@@ -200,20 +209,36 @@ def _compared(
         budget=allowed.budget,
         reference_error=allowed.own,
         rtol=allowed.rtol,
+        bound=bound,
         detail=detail,
         decisive=allowed.decisive,
     )
     comparison = replace(comparison, known=why_known(comparison, value, expected))
     reference = case.reference.get(name) if case.oracle and expected is case.truth[name] else None
-    axis, steps = place_in_time(entries, name, case, value)
-    asking.record(Observation(comparison, value, expected, reference, axis, steps))
+    axis, steps = place_in_time(asking.entries, name, case, value)
+    asking.record(Observation(comparison, value, expected, reference, bound, axis, steps))
     return comparison
 
 
-def _reader(bundle: Bundle, cases: Sequence[Case] | None) -> Callable[[], Iterable[Case]]:
-    if cases is not None:
-        return lambda: cases
-    return lambda: cases_of(bundle, special=True)
+def _reader(
+    bundle: Bundle, cases: Sequence[Case] | None, proof: Proof
+) -> Callable[[], Iterable[Case]]:
+    """The cases, each time anew; last the one whose running bound is known."""
+    followed: list[Case] = []
+    if proof.running:
+        true = {name: running.true for name, running in proof.running.items()}
+        ours = {name: running.reference for name, running in proof.running.items()}
+        check = "running-bound"
+        followed = [Case("followed", (STREAM,), (), proof.feeds, ours, true, check=check)]
+
+    def read() -> Iterator[Case]:
+        case = None
+        for case in cases_of(bundle, special=True) if cases is None else cases:
+            yield case
+        if case is not None:  # where there is nothing else, it proves nothing
+            yield from followed
+
+    return read
 
 
 def _truth_of(bundle: Bundle, cases: Sequence[Case] | None) -> str:

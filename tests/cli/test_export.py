@@ -1,6 +1,7 @@
 """`rnn-deploy export`: what it writes and says, and everything it refuses."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -38,8 +39,9 @@ def test_a_bundle_is_written_and_what_was_done_is_said(command, small_keras, tmp
     assert (ended.code, ended.out) == (0, "")
     bundle = open_bundle(tmp_path / "deep" / "b")
     assert {a.format for a in bundle.manifest.artifacts} == {"onnx"}
-    for record in bundle.manifest.files:
+    for record in (r for r in bundle.manifest.files if "/" not in r.path):
         assert f"{record.path} {record.size:,} B" in ended.err
+    assert re.search(r"test_data/ [\d,]+ B\n", ended.err)
     assert "onnx stream: layer 'second' as native (" in ended.err
     assert f"next: rnn-deploy verify {tmp_path / 'deep' / 'b'}" in ended.err
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["b"]
@@ -245,3 +247,26 @@ def test_a_full_disk_at_any_step_is_one_line(
     ended = command("export", small_keras, "-o", small_bundle, "--to", "onnx", "--force")
     ended.refused(2, "No space left on device; nothing was changed")
     assert snapshot() == before
+
+
+def test_what_is_expected_decides_the_lowering(command, saved, tmp_path):
+    place = saved(layers.SimpleRNN(64, name="rnn"))
+
+    def lowerings(*words):
+        ended = command("export", place, "-o", tmp_path / "b", "--to", "onnx", "--force", *words,
+                        "--json")  # fmt: skip
+        assert ended.code == 0, ended.err
+        found = json.loads(ended.out)["artifacts"]
+        return [choice["lowering"] for artifact in found for choice in artifact["choices"]]
+
+    assert lowerings() == ["scan", "native"]
+    assert lowerings("--expect", "1x100") == ["native", "native"]
+    assert lowerings("--expect", "1x9", "--expect", "stream=64x9") == ["native", "scan"]
+
+
+def test_an_expectation_that_cannot_be_is_refused(command, small_keras, tmp_path):
+    words = ("export", small_keras, "-o", tmp_path / "b", "--expect")
+    command(*words, "3").refused(2, "--expect 3: expected BATCHxTIME")
+    command(*words, "3x1", "--lowering", "scan").refused(2, "nothing is left to it")
+    command(*words, "3x1", "--to", "tflite").refused(2, "--expect is of ONNX")
+    command(*words, "stream=3x1", "--state", "reset").refused(2, "this export has no 'stream'")

@@ -18,6 +18,7 @@ from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.plan import ExportOptions
 from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.checks import BASIC
 from tests.conftest import randomised, small_model
 
 layers = keras.layers
@@ -325,7 +326,7 @@ def test_the_same_model_gives_the_same_bytes(small_keras, small_bundle, tmp_path
     first, second = sha256s(small_bundle), sha256s(export(small_keras, tmp_path / "again").root)
     assert first == second
     assert {name for name in first if "/" not in name} == {
-        "manifest.json", "golden.npz", "model.tflite", "sequence.onnx", "stream.onnx"
+        "manifest.json", "golden.npz", "proof.npz", "model.tflite", "sequence.onnx", "stream.onnx"
     }  # fmt: skip
 
 
@@ -339,7 +340,7 @@ def test_another_seed_gives_other_golden_vectors_only(small_keras, tmp_path):
     options = [ExportOptions(("onnx",), seed=seed) for seed in (0, 1)]
     first, second = (sha256s(export(small_keras, tmp_path / str(o.seed), o).root) for o in options)
     assert {n for n in first if first[n] != second[n] and "/" not in n} == {
-        "golden.npz", "manifest.json"
+        "golden.npz", "proof.npz", "manifest.json"
     }  # fmt: skip
 
 
@@ -349,7 +350,7 @@ def wide_model(units=300):
 
 
 def test_large_weights_are_stored_once_for_both_onnx_files(tmp_path):
-    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",)))
+    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",), "native"))
     recurrent = 300 * 300 * 4
     sizes = {record.path: record.size for record in bundle.manifest.files}
     assert recurrent <= sizes["weights.bin"] < 1.2 * recurrent
@@ -372,7 +373,7 @@ def test_an_altered_weights_file_is_refused_before_a_runtime_sees_it(tmp_path):
 def test_each_lowering_of_a_fixed_length_computes_the_same(lowering, tmp_path):
     options = ExportOptions(("onnx",), lowering, time=4)
     model = randomised(keras.models.clone_model(_backwards()), scale=0.4)
-    report = verify(export(model, tmp_path / "bundle", options))
+    report = verify(export(model, tmp_path / "bundle", options), checks=BASIC)
     assert report.passed
     assert {c.check for c in report.comparisons} == {"sequence", "states"}
     assert max(c.max_abs for c in report.comparisons) <= TIGHT
@@ -428,7 +429,7 @@ def test_integers_that_are_no_tokens_need_samples(tmp_path):
     bundle = export(model, tmp_path / "b", ExportOptions(samples=counts))
     report = verify(bundle)
     assert report.passed
-    assert {c.case for c in report.comparisons} == {"samples"}
+    assert {c.case for c in report.comparisons} == {"samples", "samples-steps", "followed"}
 
 
 def test_an_output_that_exists_stays_as_it_was(tmp_path):
