@@ -7,6 +7,7 @@ for what they say of the model itself, so memory does not grow with their number
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rnn_deploy.bundle import Bundle, Case, cases_of
 from rnn_deploy.bundle.proof import Proof, proof_of
@@ -31,6 +32,8 @@ from rnn_deploy.verifying.soundness import notes_on
 from rnn_deploy.verifying.tolerance import Asked, Tolerance, tolerance_of
 
 Progress = Callable[[str], None]
+Result = Comparison | Fault | Finding | Placed
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,30 +90,30 @@ def verify(
     options = options or RunOptions()
     entries = bundle.manifest.entries
     asking = Verification(checks, tolerance, states, options, read, entries, bounds, oracle, record)
-    comparisons: list[Comparison] = []
-    faults: list[Fault] = []
-    findings: list[Finding] = []
-    nodes: list[Placed] = []
-    kept = {Comparison: comparisons, Fault: faults, Finding: findings, Placed: nodes}
+    results: list[Result] = []
     for index, runtime in enumerate(chosen):
         progress(f"verifying on {runtime.name}")
         partner = chosen[(index + 1) % len(chosen)]
-        for result in _verified(bundle, runtime, partner, read(), asking):
-            kept[type(result)].append(result)  # type: ignore[attr-defined]
+        results += _verified(bundle, runtime, partner, read(), asking)
+    comparisons = _only(Comparison, results)
     return Report(
         reference=_truth_of(bundle, cases),
         bundle=str(bundle.root),
         digest=bundle.digest,
         environment=environment(chosen),
-        comparisons=tuple(comparisons),
-        faults=tuple(faults),
+        comparisons=comparisons,
+        faults=_only(Fault, results),
         skipped=tuple(skipped),
         notes=notes_on(read(), comparisons, checks, proof.votes),
-        findings=tuple(findings),
+        findings=_only(Finding, results),
         votes=proof.votes,
-        placed=tuple(nodes),
+        placed=_only(Placed, results),
         tolerance=asked.said,
     )
+
+
+def _only(kind: type[T], results: Iterable[Result]) -> tuple[T, ...]:
+    return tuple(result for result in results if isinstance(result, kind))
 
 
 def _verified(
@@ -119,7 +122,7 @@ def _verified(
     partner: Runtime,
     cases: Iterable[Case],
     asking: Verification,
-) -> Iterator[Comparison | Fault | Finding | Placed]:
+) -> Iterator[Result]:
     """Every check of every case on one runtime; `partner` takes over where states are handed on."""
     with ExitStack() as stack:
         entries = [entry.name for entry in bundle.manifest.entries]
