@@ -64,6 +64,16 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "squareplus": lambda x: 0.5 * (x + np.sqrt(x * x + 4.0)),
 }
 
+# What others mean by these names; only to recognise a fault by.
+MISTAKEN: dict[str, Callable[[Float], Float]] = {
+    "hard_sigmoid of slope 0.2": lambda x: np.clip(0.2 * x + 0.5, 0.0, 1.0),
+    "gelu by tanh": lambda x: (
+        0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
+    ),
+    "leaky_relu of slope 0.01": lambda x: np.where(x > 0, x, 0.01 * x),
+    "leaky_relu of slope 0.3": lambda x: np.where(x > 0, x, 0.3 * x),
+}
+
 
 def run(
     layer: RecurrentLayer,
@@ -150,8 +160,9 @@ class _Weights:
         if layer.bias is not None:
             given = np.atleast_2d(layer.bias.astype(np.float64))
             self.b[: len(given)] = list(given)
-        self.f = ACTIVATIONS[layer.activation]
-        self.sigma = ACTIVATIONS[layer.recurrent_activation]
+        functions = ACTIVATIONS | MISTAKEN
+        self.f = functions[layer.activation]
+        self.sigma = functions[layer.recurrent_activation]
         self.reset_after = layer.reset_after
 
 

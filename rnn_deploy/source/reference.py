@@ -44,8 +44,8 @@ class Reference:
     ) -> None:
         self.entry = entry
         self.dtype = dtype
-        self._model = model
-        self._function = tf.function(self._call, autograph=False, input_signature=self._specs())
+        self.model = model
+        self._function = tf.function(self.call, autograph=False, input_signature=self._specs())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs and final states for the inputs and initial states in `feeds`."""
@@ -77,13 +77,18 @@ class Reference:
 
         def call(*tensors: Any) -> list[Any]:
             seen: list[Any] = []
-            self._call(*tensors, watch=lambda *what: seen.append(watch(*what)))
+            self.call(*tensors, watch=lambda *what: seen.append(watch(*what)))
             return seen
 
-        traced = tf.function(call, autograph=False, input_signature=self._specs())
-        return traced.get_concrete_function()
+        return self.traced(call)
 
-    def _call(self, *tensors: Any, watch: Watch | None = None) -> list[Any]:
+    def traced(self, call: Callable[..., Any]) -> Any:
+        """A function of the entry point's inputs and states, traced."""
+        function = tf.function(call, autograph=False, input_signature=self._specs())
+        return function.get_concrete_function()
+
+    def call(self, *tensors: Any, watch: Watch | None = None) -> list[Any]:
+        """Outputs and final states as tensors, for inputs and initial states in order."""
         states, count = self.entry.states, len(self.entry.inputs)
         inputs, initial = tensors[:count], tensors[count:]
         given = dict(zip((state.key for state in states), initial, strict=True))
@@ -101,8 +106,8 @@ class Reference:
                 watch(call, before, output, after)
             return output, after
 
-        with computing_in(self._model, self.dtype), intercepting(observe):
-            outputs = call_flat(self._model, inputs)
+        with computing_in(self.model, self.dtype), intercepting(observe):
+            outputs = call_flat(self.model, inputs)
         return [*outputs, *(finals[state.key] for state in states)]
 
     def _specs(self) -> list[tf.TensorSpec]:

@@ -177,6 +177,7 @@ def _running_bound(subject: Subject, case: Case) -> Iterator[Found]:
     yield Found({n: np.stack(v) for n, v in seen.items()}, bounds=subject.bounds)
 
 
+RUNNING = "running-bound"
 CHECKS: dict[str, Check] = {
     "sequence": _sequence,
     "states": _states,
@@ -189,12 +190,12 @@ CHECKS: dict[str, Check] = {
     "masks": _widest,
     "extremes": _widest,
     "long": _long,
-    "running-bound": _running_bound,
+    RUNNING: _running_bound,
 }
 BASIC = ("sequence", "states", "chunked")
 QUICK = ("sequence", "states", "chunked", "teacher-forced")
 # Those with golden cases of their own, which no other check takes.
-SPECIAL = ("teacher-forced", "masks", "extremes", "long", "running-bound")
+SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING)
 
 
 def applies(check: str, case: Case) -> bool:

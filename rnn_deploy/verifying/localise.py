@@ -19,7 +19,7 @@ from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.runtimes.stream import run_in_chunks
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, StateSpec
-from rnn_deploy.verifying.checks import CHECKS, Subject
+from rnn_deploy.verifying.checks import CHECKS, RUNNING, Subject
 from rnn_deploy.verifying.compare import Comparison, errors, limits_of
 from rnn_deploy.verifying.finding import Beside, Finding
 from rnn_deploy.verifying.parts import Part, Parts, Run
@@ -193,7 +193,7 @@ def _of_values(plain: Finding, place: Place, detail: str, case: Case, subject: S
     step, row, beside = place.step, place.row, place.beside
     if step is not None and case.probes:
         step = case.probes[step]
-    if plain.check == "running-bound":  # its states are by step, then row
+    if plain.check == RUNNING:  # its states are by step, then row
         step, row = row, 0
         beside = tuple(replace(b, index=b.index[1:]) for b in beside)
     placed = _placed(plain, place, subject)

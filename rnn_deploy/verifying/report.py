@@ -48,10 +48,10 @@ class Report:
 
     reference: what the truth is. bundle, digest: what was verified. environment: where. notes:
     what must be known of the model itself, or of how far the verdict reaches. findings: of each
-    check that failed on a runtime, the first place where it leaves the truth. votes: how the
-    references agree on each recurrent layer, as the export found. placed: where the recurrent
-    nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where budgets come
-    from.
+    check that failed on a runtime, the first place where it leaves the truth. placed: where the
+    recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where
+    budgets come from. votes: how the references agree on each recurrent layer, as the export
+    found.
     """
 
     reference: str
@@ -63,9 +63,9 @@ class Report:
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
-    votes: tuple[Votes, ...] = ()
     placed: tuple[Placed, ...] = ()
     tolerance: str = DERIVED
+    votes: tuple[Votes, ...] = ()
 
     @property
     def passed(self) -> bool:

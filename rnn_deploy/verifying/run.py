@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rnn_deploy.bundle import Bundle, Case, cases_of
-from rnn_deploy.bundle.proof import Proof, proof_of
+from rnn_deploy.bundle.proof import Proof, Votes, proof_of
 from rnn_deploy.errors import InputError, MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import isolated
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import STREAM, Array, EntryPoint
-from rnn_deploy.verifying.checks import CHECKS, Subject, applies
+from rnn_deploy.verifying.checks import CHECKS, RUNNING, Subject, applies
 from rnn_deploy.verifying.compare import Comparison, compare
 from rnn_deploy.verifying.environment import environment
 from rnn_deploy.verifying.evidence import Observation, Record, nothing, place_in_time
+from rnn_deploy.verifying.explain import Watched, explained
 from rnn_deploy.verifying.failures import Failures
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.known import why_known
@@ -47,7 +48,9 @@ class Verification:
     read: Callable[[], Iterable[Case]]
     entries: Sequence[EntryPoint]
     bounds: Mapping[str, Array]
+    votes: tuple[Votes, ...] = ()
     oracle: Run | None = None
+    watched: Watched | None = None
     record: Record = nothing
 
 
@@ -60,6 +63,7 @@ def verify(
     options: RunOptions | None = None,
     asked: Asked | None = None,
     oracle: Run | None = None,
+    watched: Watched | None = None,
     progress: Progress = lambda step: None,
     record: Record = nothing,
     limit: float | None = None,
@@ -68,33 +72,20 @@ def verify(
 
     runtimes: those to check, by default all that are here; one that was named and is not here
     raises RuntimeUnavailableError. asked: a tolerance in place of the derived one. oracle: the
-    model in float64, where it is at hand, to localise with. record: is given every tensor that
-    was compared. limit: isolate runtimes in processes of their own, with so many seconds for a
-    call. InputError for an unknown check or tensor. A report without a single comparison has not
-    passed.
+    model in float64, where it is at hand, to localise with. watched: its recurrent calls, to
+    explain faults with. record: is given every tensor that was compared. limit: isolate runtimes
+    in processes of their own, with so many seconds for a call. InputError for an unknown check or
+    tensor. A report without a single comparison has not passed.
     """
-    unknown = [name for name in checks if name not in CHECKS]
-    if unknown:
-        raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
-    asked = asked or Asked()
-    dtypes = {t.name: t.dtype for entry in bundle.manifest.entries for t in entry.all_outputs}
-    asked.check_names(dtypes)
+    asking = _asking(bundle, cases, checks, options, asked or Asked(), oracle, watched, record)
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
     if limit is not None:
         chosen = isolated(chosen, limit)
-    proof = proof_of(bundle)
-    read = _reader(bundle, cases, proof)
-    states = frozenset(s.next_name for entry in bundle.manifest.entries for s in entry.states)
-    tolerance = tolerance_of(read, dtypes, asked)
-    bounds = {n: r.bound for n, r in proof.running.items() if r.bound is not None}
-    options = options or RunOptions()
-    entries = bundle.manifest.entries
-    asking = Verification(checks, tolerance, states, options, read, entries, bounds, oracle, record)
     results: list[Result] = []
     for index, runtime in enumerate(chosen):
         progress(f"verifying on {runtime.name}")
         partner = chosen[(index + 1) % len(chosen)]
-        results += _verified(bundle, runtime, partner, read(), asking)
+        results += _verified(bundle, runtime, partner, asking.read(), asking)
     comparisons = _only(Comparison, results)
     return Report(
         reference=_truth_of(bundle, cases),
@@ -104,16 +95,49 @@ def verify(
         comparisons=comparisons,
         faults=_only(Fault, results),
         skipped=tuple(skipped),
-        notes=notes_on(read(), comparisons, checks, proof.votes),
+        notes=notes_on(asking.read(), comparisons, checks, asking.votes),
         findings=_only(Finding, results),
-        votes=proof.votes,
         placed=_only(Placed, results),
-        tolerance=asked.said,
+        tolerance=asking.tolerance.asked.said,
+        votes=asking.votes,
     )
 
 
 def _only(kind: type[T], results: Iterable[Result]) -> tuple[T, ...]:
     return tuple(result for result in results if isinstance(result, kind))
+
+
+def _asking(
+    bundle: Bundle,
+    cases: Sequence[Case] | None,
+    checks: Sequence[str],
+    options: RunOptions | None,
+    asked: Asked,
+    oracle: Run | None,
+    watched: Watched | None,
+    record: Record,
+) -> Verification:
+    unknown = [name for name in checks if name not in CHECKS]
+    if unknown:
+        raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+    entries = bundle.manifest.entries
+    dtypes = {tensor.name: tensor.dtype for entry in entries for tensor in entry.all_outputs}
+    asked.check_names(dtypes)
+    proof = proof_of(bundle)
+    read = _reader(bundle, cases, proof)
+    return Verification(
+        checks=checks,
+        tolerance=tolerance_of(read, dtypes, asked),
+        states=frozenset(state.next_name for entry in entries for state in entry.states),
+        options=options or RunOptions(),
+        read=read,
+        entries=entries,
+        bounds={n: r.bound for n, r in proof.running.items() if r.bound is not None},
+        votes=proof.votes,
+        oracle=oracle,
+        watched=watched,
+        record=record,
+    )
 
 
 def _verified(
@@ -142,7 +166,8 @@ def _verified(
                 if isinstance(result, Comparison) and not result.passed:
                     failures.note(result)
         for failed, case, single in failures.worth_localising():
-            yield finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
+            finding = finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
+            yield _explained(finding, subject, asking)
 
 
 def _with_partner(
@@ -160,6 +185,15 @@ def _with_partner(
         partner, runners = runtime, _loaded(bundle, runtime, [STREAM], asking, stack)
     name = partner.name if partner is not runtime else f"another {runtime.name}"
     return replace(subject, partner=runners, partner_name=name)
+
+
+def _explained(finding: Finding, subject: Subject, asking: Verification) -> Finding:
+    """The finding with the fault that would give its values, where the model is at hand."""
+    runner = subject.runners.get(STREAM)
+    if asking.watched is None or runner is None or not finding.layer:
+        return finding
+    said = explained(finding, runner, asking.read(), asking.watched, asking.tolerance)
+    return replace(finding, explained=said)
 
 
 def _loaded(
@@ -231,8 +265,7 @@ def _reader(
     if proof.running:
         true = {name: running.true for name, running in proof.running.items()}
         ours = {name: running.reference for name, running in proof.running.items()}
-        check = "running-bound"
-        followed = [Case("followed", (STREAM,), (), proof.feeds, ours, true, check=check)]
+        followed = [Case("followed", (STREAM,), (), proof.feeds, ours, true, check=RUNNING)]
 
     def read() -> Iterator[Case]:
         case = None
