@@ -118,7 +118,7 @@ def _refuse_with_from(options: Mapping[str, object]) -> None:
 def show(report: Report) -> None:
     """Draw a report: for each runtime, check and tensor the worst case."""
     rows = [_row(comparison) for comparison in worst_of_each(report.comparisons)]
-    columns = ("runtime", "check", "tensor", "kind", ">largest error", ">TensorFlow's own",
+    columns = ("runtime", "check", "tensor", "kind", ">error", ">TensorFlow's",
                ">budget", "worst case", "verdict")  # fmt: skip
     if rows:
         table(report.bundle, columns, rows)
