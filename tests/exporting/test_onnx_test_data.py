@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 from onnx import numpy_helper
@@ -9,9 +10,7 @@ from onnx import numpy_helper
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.errors import InputError
 from rnn_deploy.exporting import onnx_test_data
-from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.plan import ExportOptions
-from tests.conftest import small_model
 
 SETS = ("sequence", "stream")
 
@@ -63,11 +62,19 @@ def test_every_file_is_hashed_in_the_manifest(small_bundle):
     ("wanted", "most", "written"),
     [(None, 1e9, True), (None, 10, False), (True, 10, True), (False, 1e9, False)],
 )
-def test_what_is_small_is_written_unasked(wanted, most, written, tmp_path, monkeypatch):
+def test_what_is_small_is_written_unasked(
+    small_bundle, wanted, most, written, tmp_path, monkeypatch
+):
     monkeypatch.setattr(onnx_test_data, "MOST_UNASKED", most)
-    options = ExportOptions(("onnx",), long=0, test_data=wanted)
-    bundle = export(small_model(), tmp_path / "b", options)
-    assert (bundle.root / "test_data").is_dir() is written
+    models = {name: ir.load(small_bundle / f"{name}.onnx") for name in SETS}
+    entries = open_bundle(small_bundle).manifest.entries
+    cases = list(read_cases(small_bundle / "golden.npz", special=True))
+    paths = onnx_test_data.write_test_data(tmp_path / "b", models, entries, cases, wanted)
+    assert bool(paths) is (tmp_path / "b" / "test_data").is_dir() is written
+    there = {p.relative_to(small_bundle).as_posix(): p for p in small_bundle.rglob("*.pb")}
+    for path in paths:
+        assert (tmp_path / "b" / path).read_bytes() == there.pop(path).read_bytes()
+    assert bool(there) is not written
 
 
 def test_without_onnx_there_is_no_test_data_to_ask_for():
