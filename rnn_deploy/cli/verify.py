@@ -1,6 +1,6 @@
 """`rnn-deploy verify`: runtimes against the reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -9,6 +9,7 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.at_hand import model_at_hand
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.cli.evidence import Outputs, evidence_options
+from rnn_deploy.cli.tolerances import atol_option, rtol_option, tolerances_from
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
@@ -17,7 +18,7 @@ from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.report import json_from_report, worst_of_each
 from rnn_deploy.verifying.results import judged_again, read_results
-from rnn_deploy.verifying.tolerance import ALL, Asked
+from rnn_deploy.verifying.tolerance import Asked
 from rnn_deploy.verifying.words import environment_line, number, place_of, placement_lines
 
 
@@ -31,19 +32,8 @@ from rnn_deploy.verifying.words import environment_line, number, place_of, place
     help="A check to run; by default all.",
 )
 @click.option("--quick", is_flag=True, help=f"The checks that find most: {', '.join(QUICK)}.")
-@click.option(
-    "--atol",
-    multiple=True,
-    metavar="[NAME=]E",
-    help="Allow an absolute error of E in place of the derived budget; for all or for one output"
-    " or state, may be given several times.",
-)
-@click.option(
-    "--rtol",
-    multiple=True,
-    metavar="[NAME=]E",
-    help="The same relative to each true value; with --atol their sum.",
-)
+@atol_option
+@rtol_option
 @click.option(
     "--against",
     type=click.Path(path_type=Path),
@@ -143,20 +133,3 @@ def _row(c: Comparison) -> tuple[str, ...]:
     said = "known" if c.known else verdict(c.passed) if c.decisive or not c.passed else "too wide"
     return (c.runtime, c.check, c.name, c.kind, number(c.max_abs), own, number(c.budget),
             place_of(c), said)  # fmt: skip
-
-
-def tolerances_from(option: str, words: Sequence[str]) -> dict[str, float]:
-    """NAME=E by name, E under ALL; InputError for what is no number, or given twice."""
-    found: dict[str, float] = {}
-    for word in words:
-        name, equals, number = word.rpartition("=")
-        key = name if equals else ALL
-        if key in found:
-            raise InputError(f"{option} is given twice for {name or 'all'}")
-        try:
-            found[key] = float(number)
-        except ValueError:
-            raise InputError(
-                f"{option} {word}: '{number}' is no number; give one, such as 1e-5 or y=1e-5"
-            ) from None
-    return found
