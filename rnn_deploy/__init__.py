@@ -60,18 +60,10 @@ def export(
     from rnn_deploy.exporting.plan import ExportOptions
 
     options = ExportOptions(
-        tuple(to),
-        lowering,
-        time,
-        samples,
-        seed,
-        trust_source,
-        target,
-        state,
-        opset,
-        tuple(expect),
+        to=tuple(to), lowering=lowering, time=time, samples=samples, seed=seed,
+        trust_source=trust_source, target=target, state=state, opset=opset, expect=tuple(expect),
         long=long,
-    )
+    )  # fmt: skip
     return export_bundle(source, output, options, force=force)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,7 +41,6 @@ def model_at_hand(
     from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
     from rnn_deploy.source.intercept import keeping_states
     from rnn_deploy.source.layer_outputs import LayerOutputs
-    from rnn_deploy.source.probing import Probe
 
     opened = _opened(bundle, model, trust_source)
     fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
@@ -55,9 +55,8 @@ def model_at_hand(
         cases += special_of(plan, references, cases, options)
         oracle = cast("Reference", references.oracle)
         both = LayerOutputs(oracle), LayerOutputs(cast("Reference", references.reference))
-        return AtHand(
-            cases, oracle.run, Probe(oracle).run, lambda feeds: _side_by_side(both, feeds)
-        )
+        layers = partial(_side_by_side, both)
+        return AtHand(cases, oracle.run, oracle.layer_runs, layers)
 
 
 def _side_by_side(both: "tuple[LayerOutputs, LayerOutputs]", feeds: Mapping[str, Array]) -> Any:

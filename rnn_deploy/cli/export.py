@@ -89,19 +89,17 @@ def command(
         from rnn_deploy.exporting.bundle import export
         from rnn_deploy.exporting.plan import FORMATS, ExportOptions
 
-        real = None if samples is None else read_npz(samples)
-        lowerings = lowerings_from(lowering)
         options = ExportOptions(
-            to or FORMATS,
-            lowerings,
-            time,
-            real,
-            seed,
-            trust_source,
-            target,
-            state,
-            opset,
-            expect,
+            to=to or FORMATS,
+            lowering=lowerings_from(lowering),
+            time=time,
+            samples=None if samples is None else read_npz(samples),
+            seed=seed,
+            trust_source=trust_source,
+            target=target,
+            state=state,
+            opset=opset,
+            expect=expect,
             long=long,
         )
         bundle = export(model, output, options, force=force, progress=step)

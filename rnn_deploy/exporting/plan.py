@@ -49,8 +49,7 @@ class ExportOptions:
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
     of states, one of STATES. opset: of ONNX. expect: shapes that decide `auto`, as
-    `expected.asked_from` reads them. long: steps of the longest golden vector,
-    0: none.
+    `expected.asked_from` reads them. long: steps of the longest golden vector, 0: none.
     """
 
     to: tuple[str, ...] = FORMATS
