@@ -16,6 +16,7 @@ from rnn_deploy.spec import Array
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.by_layer import LayerCompared, LayerTruth, compared_by_layer
 from rnn_deploy.verifying.explain import explained_by_output
+from rnn_deploy.verifying.finding import told_once
 from rnn_deploy.verifying.report import finite
 from rnn_deploy.verifying.words import number
 
@@ -146,9 +147,8 @@ def _show(
         table(f"{bundle}, entry point '{entry}', layer by layer", columns, rows)
         if of_entry.explained:
             data(of_entry.explained)
-    for finding in report.findings:
-        first, *others = finding.lines
-        data("\n  ".join((first, *others)))
+    for lines in told_once(report.findings):
+        data("\n  ".join(lines))
     for note in report.notes:
         say(f"note: {note}")
     if model is None and report.findings:

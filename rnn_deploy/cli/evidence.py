@@ -48,9 +48,9 @@ _OPTIONS = (
     ),
     click.option(
         "--isolate/--no-isolate",
-        default=True,
-        show_default=True,
-        help="Each runtime in a process of its own, so that one that aborts is a failed check.",
+        default=None,
+        help="Each runtime in a process of its own, so that one that aborts is a failed check."
+        "  [default: isolate, but for --quick]",
     ),
     click.option(
         "--time-limit",

@@ -16,6 +16,7 @@ from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.finding import told_once
 from rnn_deploy.verifying.report import json_from_report, worst_of_each
 from rnn_deploy.verifying.results import judged_again, read_results
 from rnn_deploy.verifying.tolerance import Asked
@@ -50,8 +51,8 @@ def command(
     bundle: Path, runtime: tuple[str, ...], check: tuple[str, ...], quick: bool,
     atol: tuple[str, ...], rtol: tuple[str, ...], against: Path | None, seed: int,
     trust_source: bool, threads: int | None, output: Path | None, junit: Path | None,
-    html: Path | None, save: Path | None, stored: Path | None, isolate: bool, time_limit: float,
-    force: bool, as_json: bool,
+    html: Path | None, save: Path | None, stored: Path | None, isolate: bool | None,
+    time_limit: float, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compare runtimes with the golden vectors of BUNDLE: outputs and states.
 
@@ -85,7 +86,7 @@ def command(
                 options=RunOptions(threads=threads),
                 progress=step,
                 record=recording.record,
-                limit=time_limit if isolate else None,
+                limit=time_limit if (not quick if isolate is None else isolate) else None,
             )
         step("writing the report")
         recording.finish(report)
@@ -106,23 +107,26 @@ def _refuse_with_from(options: Mapping[str, object]) -> None:
 
 
 def show(report: Report) -> None:
-    """Draw a report: for each runtime, check and tensor the worst case."""
-    rows = [_row(comparison) for comparison in worst_of_each(report.comparisons)]
-    columns = ("runtime", "check", "tensor", "kind", ">largest error", ">TensorFlow's own",
+    """Draw a report: for each runtime and tensor the worst case, and all that failed."""
+    passed = [c for c in report.comparisons if c.passed]
+    failed = worst_of_each(c for c in report.comparisons if not c.passed)
+    rows = [_row(c) for c in (*failed, *worst_of_each(passed, by=("runtime", "name")))]
+    columns = ("runtime", "worst in", "tensor", "kind", ">largest error", ">TensorFlow's own",
                ">budget", "worst case", "verdict")  # fmt: skip
     if rows:
         table(report.bundle, columns, rows)
     for fault in report.faults:
         say(f"broke off: {fault.runtime}, {fault.check}, case {fault.case}: {fault.message}")
-    for finding in report.findings:
-        first, *others = finding.lines
-        say("\n  ".join((first, *others)))
+    for lines in told_once(report.findings):
+        say("\n  ".join(lines))
     for skipped in report.skipped:
         say(f"not verified on {skipped.runtime}: {skipped.reason}")
     for note in report.notes:
         say(f"note: {note}")
     for line in placement_lines(report):
         say(line)
+    checks = dict.fromkeys(c.check for c in report.comparisons)
+    say(f"checked: {', '.join(checks) or 'nothing'}")
     say(f"truth: {report.reference}")
     say(f"on: {environment_line(report)}")
     data(report.verdict)

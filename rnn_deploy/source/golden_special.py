@@ -51,7 +51,7 @@ def special_cases(
         if feeds is not None:
             yield from _taken(references, check, name, feeds, sequence, stream)
     if long and len(widest.time_symbols) == 1:
-        yield from _long(references, widest, seed, long)
+        yield from _long(references, sequence, stream, seed, long)
 
 
 def _taken(
@@ -166,7 +166,14 @@ def _at_one_place(x: Array, value: float) -> Array:
     return spoiled
 
 
-def _long(references: References, entry: EntryPoint, seed: int, steps: int) -> Iterator[Case]:
+def _long(
+    references: References,
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    seed: int,
+    steps: int,
+) -> Iterator[Case]:
+    entry = stream or sequence
     sizes = sizes_of(entry, 1, steps)
     drawn = {
         tensor.name: Drawn(
@@ -179,7 +186,8 @@ def _long(references: References, entry: EntryPoint, seed: int, steps: int) -> I
     }
     feeds = {name: inputs.values() for name, inputs in drawn.items()}
     try:
-        case = _case(references, f"n1t{steps}", (entry.name,), feeds, LONG)
+        entries = fitting(sequence, stream, feeds)
+        case = _case(references, f"n1t{steps}", entries, feeds, LONG)
     except InputError:
         return
     probes = (*(step for step in PROBES if step < steps - 1), steps - 1)
