@@ -129,7 +129,7 @@ def json_from_report(report: Report) -> str:
     for finding, entry in zip(report.findings, data["findings"], strict=True):
         entry["said"] = list(finding.lines)
     data |= {"passed": report.passed, "verdict": report.verdict}
-    return json.dumps(_finite(data), indent=1, allow_nan=False) + "\n"
+    return json.dumps(finite(data), indent=1, allow_nan=False) + "\n"
 
 
 def _rank(comparison: Comparison) -> tuple[bool, float]:
@@ -139,11 +139,12 @@ def _rank(comparison: Comparison) -> tuple[bool, float]:
     return not comparison.passed, comparison.max_abs / comparison.budget
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
+    """A value for JSON: infinities and NaN become strings."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

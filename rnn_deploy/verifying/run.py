@@ -165,9 +165,12 @@ def _verified(
                 yield result
                 if isinstance(result, Comparison) and not result.passed:
                     failures.note(result)
+        said: dict[str, str] = {}  # of a layer, what fault it seems to have
         for failed, case, single in failures.worth_localising():
             finding = finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
-            yield _explained(finding, subject, asking)
+            if finding.layer not in said:
+                said[finding.layer] = _explained(finding, subject, asking)
+            yield replace(finding, explained=said[finding.layer])
 
 
 def _with_partner(
@@ -187,13 +190,12 @@ def _with_partner(
     return replace(subject, partner=runners, partner_name=name)
 
 
-def _explained(finding: Finding, subject: Subject, asking: Verification) -> Finding:
-    """The finding with the fault that would give its values, where the model is at hand."""
+def _explained(finding: Finding, subject: Subject, asking: Verification) -> str:
+    """The fault that would give just these values, where the model is at hand."""
     runner = subject.runners.get(STREAM)
     if asking.watched is None or runner is None or not finding.layer:
-        return finding
-    said = explained(finding, runner, asking.read(), asking.watched, asking.tolerance)
-    return replace(finding, explained=said)
+        return ""
+    return explained(finding, runner, asking.read(), asking.watched, asking.tolerance)
 
 
 def _loaded(
