@@ -37,6 +37,7 @@ def export(
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
     long: int = 10_000,
+    test_data: bool | None = None,
     trust_source: bool = False,
     force: bool = False,
 ) -> "Bundle":
@@ -50,7 +51,8 @@ def export(
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (from what the model holds).
     samples: real inputs by name, kept as a golden vector. long: steps of the longest golden
-    vector, 0 for none. trust_source: let the file run code of
+    vector, 0 for none. test_data: write golden vectors as ONNX test data too, None for where they
+    are small. trust_source: let the file run code of
     its own (a Lambda layer). force: replace the bundle that is at `output`.
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
@@ -62,7 +64,7 @@ def export(
     options = ExportOptions(
         to=tuple(to), lowering=lowering, time=time, samples=samples, seed=seed,
         trust_source=trust_source, target=target, state=state, opset=opset, expect=tuple(expect),
-        long=long,
+        long=long, test_data=test_data,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force)
 

@@ -45,11 +45,13 @@ MAY_IMPORT = {
         "runtimes",
         "verifying",
     },
+    "testing": {*VOCABULARY, "bundle", "runtimes", "verifying"},
+    "pytest_plugin": {"testing"},
     "__init__": {"errors"},
     "__main__": {"cli"},
 }
 # Imports inside functions: the command line and the package's own front, which start fast.
-MAY_IMPORT_LATE = {"cli", "__init__", "conformance"}
+MAY_IMPORT_LATE = {"cli", "__init__", "conformance", "pytest_plugin"}
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "onnx_ir")
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rnn_deploy.bundle import Bundle, Case
 from rnn_deploy.errors import InputError
@@ -11,19 +12,24 @@ from rnn_deploy.spec import STREAM, Array
 from rnn_deploy.verifying.explain import Watched
 from rnn_deploy.verifying.parts import Run
 
+if TYPE_CHECKING:
+    from rnn_deploy.source.layer_outputs import LayerOutputs
+    from rnn_deploy.source.reference import Reference
+
 
 @dataclass(frozen=True)
 class AtHand:
     """A model that is at hand.
 
     cases: new golden cases of every kind. oracle: the model in float64. watched: its recurrent
-    calls. layers: every layer's outputs, in the order they are called.
+    calls. layers: every layer's output in float64 and in TensorFlow's float32, in the order of the
+    calls.
     """
 
     cases: Sequence[Case]
     oracle: Run
     watched: Watched
-    layers: Callable[[Mapping[str, Array]], list[tuple[str, Array]]]
+    layers: Callable[[Mapping[str, Array]], list[tuple[str, Array, Array]]]
 
 
 def model_at_hand(
@@ -47,9 +53,15 @@ def model_at_hand(
         cases, references = reference_cases(opened.model, plan, options)
         plan = with_chunks(plan, *chunked) if chunked else plan
         cases += special_of(plan, references, cases, options)
-        oracle: Any = references.oracle
-        layers = LayerOutputs(oracle)
-        return AtHand(cases, oracle.run, oracle.layer_runs, layers.run)
+        oracle = cast("Reference", references.oracle)
+        both = LayerOutputs(oracle), LayerOutputs(cast("Reference", references.reference))
+        layers = partial(_side_by_side, both)
+        return AtHand(cases, oracle.run, oracle.layer_runs, layers)
+
+
+def _side_by_side(both: "tuple[LayerOutputs, LayerOutputs]", feeds: Mapping[str, Array]) -> Any:
+    true, ours = (outputs.run(feeds) for outputs in both)
+    return [(name, a, b) for (name, a), (_, b) in zip(true, ours, strict=True)]
 
 
 def _opened(bundle: Bundle, model: Path, trust_source: bool) -> Any:

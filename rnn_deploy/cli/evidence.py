@@ -48,17 +48,15 @@ _OPTIONS = (
     ),
     click.option(
         "--isolate/--no-isolate",
-        default=True,
-        show_default=True,
-        help="Each runtime in a process of its own, so that one that aborts is a failed check.",
+        default=None,
+        help="Each runtime in a process of its own, so that one that aborts is a failed check."
+        "  [default: isolate, but for --quick]",
     ),
     click.option(
         "--time-limit",
         type=float,
-        default=LIMIT,
-        show_default=True,
         metavar="SECONDS",
-        help="For one call of an isolated runtime.",
+        help=f"For one call of an isolated runtime.  [default: {LIMIT:g}]",
     ),
 )
 
@@ -68,6 +66,14 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def limit_of(isolate: bool | None, time_limit: float | None, *, quick: bool) -> float | None:
+    """Seconds for a call of an isolated runtime; None where runtimes are not isolated."""
+    if isolate is False and time_limit is not None:
+        raise InputError("--time-limit is of isolated runtimes; leave it or --no-isolate out")
+    apart = isolate if isolate is not None else time_limit is not None or not quick
+    return (LIMIT if time_limit is None else time_limit) if apart else None
 
 
 @dataclass(frozen=True)

@@ -75,13 +75,18 @@ from rnn_deploy.errors import InputError
     metavar="N",
     help="Steps of the longest golden vector (which is stored as a seed); 0: none.",
 )
+@click.option(
+    "--test-data/--no-test-data",
+    default=None,
+    help="Write golden vectors as ONNX test_data_set_N too.  [default: where they are small]",
+)
 @click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
     expect: tuple[str, ...], opset: int, time: int | None, samples: Path | None, state: str,
-    seed: int, long: int, trust_source: bool, force: bool, as_json: bool,
+    seed: int, long: int, test_data: bool | None, trust_source: bool, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
@@ -101,6 +106,7 @@ def command(
             opset=opset,
             expect=expect,
             long=long,
+            test_data=test_data,
         )
         bundle = export(model, output, options, force=force, progress=step)
     if as_json:
@@ -125,7 +131,10 @@ def lowerings_from(words: Sequence[str]) -> dict[str, str]:
 def summary(bundle: Bundle) -> list[str]:
     """What was written, in lines for a person."""
     manifest = bundle.manifest
-    sizes = {record.path: record.size for record in manifest.files}
+    sizes: dict[str, int] = {}
+    for record in manifest.files:
+        path, below, _ = record.path.partition("/")
+        sizes[path + below] = sizes.get(path + below, 0) + record.size
     lines = [f"wrote {bundle.root}: " + ", ".join(f"{p} {n:,} B" for p, n in sizes.items())]
     for artifact in manifest.artifacts:
         for choice in artifact.choices:

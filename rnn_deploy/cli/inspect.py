@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
@@ -50,7 +50,11 @@ def _show_manifest(place: Path, manifest: Manifest) -> None:
         for artifact in manifest.artifacts
         for choice in artifact.choices
     ])  # fmt: skip
-    rows = [(r.path, f"{r.size:,}", r.sha256[:12]) for r in manifest.files]
+    rows = [(r.path, f"{r.size:,}", r.sha256[:12]) for r in manifest.files if "/" not in r.path]
+    below = [r for r in manifest.files if "/" in r.path]
+    for folder in dict.fromkeys(str(PurePosixPath(r.path).parents[-2]) for r in below):
+        sizes = [r.size for r in below if r.path.startswith(f"{folder}/")]
+        rows.append((f"{folder}/", f"{sum(sizes):,}", f"{len(sizes)} files"))
     table("files", ("file", ">bytes", "SHA-256"), rows)
     for entry in manifest.entries:
         if entry.states:

@@ -1,6 +1,6 @@
 """`rnn-deploy verify`: runtimes against the reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -8,16 +8,18 @@ import click
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.at_hand import model_at_hand
 from rnn_deploy.cli.console import data, progress, say, table, verdict
-from rnn_deploy.cli.evidence import Outputs, evidence_options
+from rnn_deploy.cli.evidence import Outputs, evidence_options, limit_of
+from rnn_deploy.cli.tolerances import atol_option, rtol_option, tolerances_from
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.finding import told_once
 from rnn_deploy.verifying.report import json_from_report, worst_of_each
 from rnn_deploy.verifying.results import judged_again, read_results
-from rnn_deploy.verifying.tolerance import ALL, Asked
+from rnn_deploy.verifying.tolerance import Asked
 from rnn_deploy.verifying.words import environment_line, number, place_of, placement_lines
 
 
@@ -31,19 +33,8 @@ from rnn_deploy.verifying.words import environment_line, number, place_of, place
     help="A check to run; by default all.",
 )
 @click.option("--quick", is_flag=True, help=f"The checks that find most: {', '.join(QUICK)}.")
-@click.option(
-    "--atol",
-    multiple=True,
-    metavar="[NAME=]E",
-    help="Allow an absolute error of E in place of the derived budget; for all or for one output"
-    " or state, may be given several times.",
-)
-@click.option(
-    "--rtol",
-    multiple=True,
-    metavar="[NAME=]E",
-    help="The same relative to each true value; with --atol their sum.",
-)
+@atol_option
+@rtol_option
 @click.option(
     "--against",
     type=click.Path(path_type=Path),
@@ -60,8 +51,8 @@ def command(
     bundle: Path, runtime: tuple[str, ...], check: tuple[str, ...], quick: bool,
     atol: tuple[str, ...], rtol: tuple[str, ...], against: Path | None, seed: int,
     trust_source: bool, threads: int | None, output: Path | None, junit: Path | None,
-    html: Path | None, save: Path | None, stored: Path | None, isolate: bool, time_limit: float,
-    force: bool, as_json: bool,
+    html: Path | None, save: Path | None, stored: Path | None, isolate: bool | None,
+    time_limit: float | None, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compare runtimes with the golden vectors of BUNDLE: outputs and states.
 
@@ -74,7 +65,9 @@ def command(
     outputs.refuse()
     if stored is not None:
         running = {"--runtime": runtime, "--check": check, "--quick": quick, "--save": save}
-        _refuse_with_from(running | {"--against": against, "--threads": threads})
+        running |= {"--against": against, "--threads": threads, "--time-limit": time_limit}
+        _refuse_with_from(running | {"--isolate": isolate is not None})
+    limit = limit_of(isolate, time_limit, quick=quick)
     opened = open_bundle(bundle)
     runtimes = [runtime_named(name) for name in runtime] or None
     with outputs.recording() as recording, progress() as step:
@@ -95,7 +88,7 @@ def command(
                 options=RunOptions(threads=threads),
                 progress=step,
                 record=recording.record,
-                limit=time_limit if isolate else None,
+                limit=limit,
             )
         step("writing the report")
         recording.finish(report)
@@ -116,23 +109,26 @@ def _refuse_with_from(options: Mapping[str, object]) -> None:
 
 
 def show(report: Report) -> None:
-    """Draw a report: for each runtime, check and tensor the worst case."""
-    rows = [_row(comparison) for comparison in worst_of_each(report.comparisons)]
-    columns = ("runtime", "check", "tensor", "kind", ">largest error", ">TensorFlow's own",
+    """Draw a report: for each runtime and tensor the worst case, and all that failed."""
+    passed = [c for c in report.comparisons if c.passed]
+    failed = worst_of_each(c for c in report.comparisons if not c.passed)
+    rows = [_row(c) for c in (*failed, *worst_of_each(passed, by=("runtime", "name")))]
+    columns = ("runtime", "worst in", "tensor", "kind", ">error", ">TensorFlow's",
                ">budget", "worst case", "verdict")  # fmt: skip
     if rows:
         table(report.bundle, columns, rows)
     for fault in report.faults:
         say(f"broke off: {fault.runtime}, {fault.check}, case {fault.case}: {fault.message}")
-    for finding in report.findings:
-        first, *others = finding.lines
-        say("\n  ".join((first, *others)))
+    for lines in told_once(report.findings):
+        say("\n  ".join(lines))
     for skipped in report.skipped:
         say(f"not verified on {skipped.runtime}: {skipped.reason}")
     for note in report.notes:
         say(f"note: {note}")
     for line in placement_lines(report):
         say(line)
+    checks = dict.fromkeys(c.check for c in report.comparisons)
+    say(f"checked: {', '.join(checks) or 'nothing'}")
     say(f"truth: {report.reference}")
     say(f"on: {environment_line(report)}")
     data(report.verdict)
@@ -143,20 +139,3 @@ def _row(c: Comparison) -> tuple[str, ...]:
     said = "known" if c.known else verdict(c.passed) if c.decisive or not c.passed else "too wide"
     return (c.runtime, c.check, c.name, c.kind, number(c.max_abs), own, number(c.budget),
             place_of(c), said)  # fmt: skip
-
-
-def tolerances_from(option: str, words: Sequence[str]) -> dict[str, float]:
-    """NAME=E by name, E under ALL; InputError for what is no number, or given twice."""
-    found: dict[str, float] = {}
-    for word in words:
-        name, equals, number = word.rpartition("=")
-        key = name if equals else ALL
-        if key in found:
-            raise InputError(f"{option} is given twice for {name or 'all'}")
-        try:
-            found[key] = float(number)
-        except ValueError:
-            raise InputError(
-                f"{option} {word}: '{number}' is no number; give one, such as 1e-5 or y=1e-5"
-            ) from None
-    return found

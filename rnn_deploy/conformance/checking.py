@@ -77,7 +77,8 @@ def made(case: "Case", form: str, place: Path, seed: int = 3) -> Bundle:
     target = "portable" if form != "auto" and case.formats != ("onnx",) else "ort"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras, on a softmax over a single step
-        return export(model, place, ExportOptions(to, form, time, target=target, long=0))
+        options = ExportOptions(to, form, time, target=target, long=0, test_data=False)
+        return export(model, place, options)
 
 
 def judged(

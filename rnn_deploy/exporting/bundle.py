@@ -18,6 +18,7 @@ from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_folder, writing_
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx, saved_model, tflite
 from rnn_deploy.exporting.onnx_label import Label
+from rnn_deploy.exporting.onnx_test_data import write_test_data
 from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.lowering.choice import Wishes, choices_of
 from rnn_deploy.lowering.expected import check_entries
@@ -77,7 +78,7 @@ def export(
             draft = _draft_of_model(opened, options, progress)
     progress("writing the bundle")
     with writing_bundle(output, force=force) as root:
-        _write(draft, root)
+        _write(draft, root, options.test_data)
     return open_bundle(output)
 
 
@@ -233,7 +234,7 @@ def _checked_samples(options: ExportOptions, entry: EntryPoint) -> Mapping[str, 
     return samples
 
 
-def _write(draft: Draft, root: Path) -> None:
+def _write(draft: Draft, root: Path, test_data: bool | None) -> None:
     artifacts = list(_write_onnx(draft, root))
     if draft.tflite_model is not None:
         content, choices = draft.tflite_model
@@ -243,6 +244,8 @@ def _write(draft: Draft, root: Path) -> None:
         ]
     write_cases(root / GOLDEN, draft.cases, draft.source.digest)
     write_proof(root / PROOF, draft.proof)
+    models = {entry: model for entry, (model, _) in draft.onnx_models.items()}
+    told = write_test_data(root, models, draft.entries, draft.cases, test_data)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None
     )
@@ -251,7 +254,7 @@ def _write(draft: Draft, root: Path) -> None:
         entries=draft.entries,
         artifacts=tuple(artifacts),
         golden=GOLDEN,
-        files=tuple(record_of(root, path) for path in (*paths, GOLDEN, PROOF)),
+        files=tuple(record_of(root, path) for path in (*paths, GOLDEN, PROOF, *told)),
         tools={name: version(name) for name in TOOLS},
         notes=draft.notes,
         state=draft.state,

@@ -50,6 +50,7 @@ class ExportOptions:
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
     of states, one of STATES. opset: of ONNX. expect: shapes that decide `auto`, as
     `expected.asked_from` reads them. long: steps of the longest golden vector, 0: none.
+    test_data: write golden vectors as ONNX test data too; None, where they are small.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -63,6 +64,7 @@ class ExportOptions:
     opset: int = OPSET
     expect: tuple[str, ...] = ()
     long: int = LONG
+    test_data: bool | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
@@ -73,6 +75,7 @@ class ExportOptions:
             (f"--target {self.target}", self.wishes.target != ORT),
             (f"--opset {self.opset}", self.opset != OPSET),
             ("--expect", bool(self.expect)),
+            ("--test-data", self.test_data is True),
         ):
             if given and "onnx" not in self.to:
                 raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")

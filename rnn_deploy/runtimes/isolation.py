@@ -10,6 +10,7 @@ Feeds and results go through a socket: some 0.1 ms a call and a copy of the arra
 """
 
 import itertools
+import os
 import pickle
 import signal
 import subprocess
@@ -33,8 +34,11 @@ DOING = {"load": "loading", "run": "running", "placements": "being profiled"}
 def isolated(runtimes: Sequence[Runtime], limit: float = LIMIT) -> list[Runtime]:
     """The runtimes, each in a process of its own but for those that say `in_process`.
 
-    limit: seconds for one call. InputError when it is not positive.
+    limit: seconds for one call. InputError when it is not positive, or where there are no sockets
+    to hand to a process.
     """
+    if os.name != "posix":
+        raise InputError(f"runtimes cannot be isolated on {os.name}; add --no-isolate")
     if not limit > 0:
         raise InputError(f"a time limit of {limit:g} s; give a positive number of seconds")
     return [r if getattr(r, "in_process", False) else IsolatedRuntime(r, limit) for r in runtimes]

@@ -49,6 +49,8 @@ def _noting(noted: Noted, model: Any) -> Iterator[None]:
         tensors = keras.tree.flatten(outputs)
         if self is model or not tensors or isinstance(self, keras.layers.InputLayer):
             return outputs
+        if hasattr(self, "state_size") and not isinstance(self, keras.layers.RNN):
+            return outputs  # a cell, called for one step
         first = tensors[0]
         if isinstance(first, tf.Tensor) and first.graph is graph and first.dtype.is_floating:
             name = unused(self.name, used)

@@ -147,18 +147,14 @@ def _batch(subject: Subject, case: Case) -> Iterator[Found]:
         yield Found(runner.run(alone), expected, f"row {row} alone")
 
 
-def _widest(subject: Subject, case: Case) -> Iterator[Found]:
-    """One run of a special case, at the entry point that shows most of it."""
-    entry = STREAM if subject.takes(case, STREAM) else SEQUENCE
-    if subject.takes(case, entry):
-        yield Found(subject.runners[entry].run(case.feeds))
-
-
-def _long(subject: Subject, case: Case) -> Iterator[Found]:
-    entry = next((name for name in case.entries if name in subject.runners), None)
-    if entry is not None:
-        runner = subject.runners[entry]
-        yield Found(chunks.at_steps(runner.entry, runner.run(case.feeds), case.probes))
+def _every_entry(subject: Subject, case: Case) -> Iterator[Found]:
+    """A special case at every entry point that takes it: each may be written in its own way."""
+    for entry, runner in subject.runners.items():
+        if subject.takes(case, entry):
+            values = runner.run(case.feeds)
+            if case.probes:
+                values = chunks.at_steps(runner.entry, values, case.probes)
+            yield Found(values, detail=f"entry point {entry}")
 
 
 def _running_bound(subject: Subject, case: Case) -> Iterator[Found]:
@@ -183,13 +179,13 @@ CHECKS: dict[str, Check] = {
     "states": _states,
     "chunked": _chunked,
     "step": _step,
-    "teacher-forced": _widest,
+    "teacher-forced": _every_entry,
     "hand-over": _hand_over,
     "reset": _reset,
     "batch": _batch,
-    "masks": _widest,
-    "extremes": _widest,
-    "long": _long,
+    "masks": _every_entry,
+    "extremes": _every_entry,
+    "long": _every_entry,
     RUNNING: _running_bound,
 }
 BASIC = ("sequence", "states", "chunked")

@@ -20,7 +20,8 @@ class Comparison:
     reference_error: TensorFlow's own error, None without an oracle.
     worst_index: where the largest error is. found, expected: the values there. detail: how it
     was run, where a check runs a case more than once. decisive: whether a budget so wide still
-    tells right from wrong. known: why a difference is expected of this runtime, if it is.
+    tells right from wrong. known: why a difference is expected of this runtime, if it is. finite:
+    the truth holds a number at all, not NaN or infinity alone.
     """
 
     runtime: str
@@ -38,6 +39,7 @@ class Comparison:
     detail: str = ""
     decisive: bool = True
     known: str = ""
+    finite: bool = True
 
     @property
     def within(self) -> bool:
@@ -91,7 +93,9 @@ def compare(
         worst: tuple[int, ...] = ()
         max_abs = max_ulp = float("inf")
         found = expected = float("nan")
+        finite = True
     else:
+        finite = bool(np.isfinite(truth).any())
         error = errors(actual, truth)
         limits = limits_of(truth, budget, rtol, bound)
         worst = _worst(error, limits)
@@ -103,7 +107,7 @@ def compare(
         budget = float(limits[worst])
     return Comparison(
         runtime, check, case, name, kind, max_abs, max_ulp,
-        budget, reference_error, worst, found, expected, detail, decisive,
+        budget, reference_error, worst, found, expected, detail, decisive, "", finite,
     )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ class Observation:
     """A comparison with its tensors.
 
     actual: the runtime's. truth: what it was judged against. reference: TensorFlow's own, None
-    where it is not known. time_axis: the axis that runs over steps (of single steps side by side,
+    where it is not known. bound: what is allowed of each element, None where that is the budget.
+    time_axis: the axis that runs over steps (of single steps side by side,
     the batch), None for a final state or a last output. steps: which steps stand on that axis, or
     the one step after which it was taken.
     """
@@ -30,6 +31,7 @@ class Observation:
     actual: Array
     truth: Array
     reference: Array | None
+    bound: Array | None
     time_axis: int | None
     steps: tuple[int, ...]
 

@@ -58,29 +58,40 @@ def _telling(cases: Iterable[Case], runner: Runner) -> Iterator[Case]:
     yield from sorted(wanted, key=lambda c: (c.check != "masks", not c.steps))
 
 
-def _fitting(true: LayerRun, found: Sequence[Array], budget: float) -> str:
-    off = _distance(found, true.after)
+def explained_by_output(true: LayerRun, output: Array, budget: float) -> str:
+    """The same of a call whose output is known in place of its states."""
+    said = _fitting(true, [output], budget, by_output=True) if len(true.layers) == 1 else ""
+    return said and f"as if: {said}"
+
+
+def _fitting(
+    true: LayerRun, found: Sequence[Array], budget: float, *, by_output: bool = False
+) -> str:
+    right = (true.output,) if by_output else true.after
+    off = _distance(found, right)
     if not budget < off < np.inf:
         return ""
     near = max(budget, NEAR * off)
-    if _distance(found, true.before) <= UNCHANGED * budget:
+    if not by_output and _distance(found, true.before) <= UNCHANGED * budget:
         return "the state is stale: what goes in comes out"
     digits = _digits(found)
     if digits:
         return f"it is computed in {digits} in place of float32"
     for name, suspect in suspects(true):
-        if _distance(found, _given(suspect)) <= near:
+        if _distance(found, _given(suspect, by_output)) <= near:
             return name
-    for weight, suspect in one_weight(true, found, budget):
-        if _distance(found, _given(suspect)) <= near:
+    flat = [value.reshape(len(value), -1) for value in found]
+    for weight, suspect in one_weight(true, flat, budget):
+        if _distance(found, _given(suspect, by_output)) <= near:
             return weight.said
     return ""
 
 
-def _given(suspect: LayerRun) -> Sequence[Array]:
-    """The states that a suspect ends in; it may well overflow."""
+def _given(suspect: LayerRun, by_output: bool) -> Sequence[Array]:
+    """The states that a suspect ends in, or its output; it may well overflow."""
     with np.errstate(all="ignore"):
-        return again(suspect)[1]
+        output, states = again(suspect)
+        return (output,) if by_output else states
 
 
 UNCHANGED = 1e-3  # of the budget: a state that is handed on is so to the last bit

@@ -1,5 +1,6 @@
 """Where two runtimes part, as a value and in words."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -77,3 +78,16 @@ class Finding:
         return f"smallest input that still fails: {rows}" + (
             f" of {steps}{since}" if self.steps else ""
         )
+
+
+def told_once(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
+    """Findings in lines; several checks that found one place on a runtime are told together."""
+    alike: dict[object, list[Finding]] = {}
+    for f in findings:
+        place = (f.runtime, f.layer, f.tensor, f.role, f.step, f.row, f.explained)
+        alike.setdefault(place, []).append(f)
+    told = []
+    for first, *more in alike.values():
+        others = ", ".join(f.check for f in more)
+        told.append((*first.lines, *([f"the same in: {others}"] if others else [])))
+    return told

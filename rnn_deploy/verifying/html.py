@@ -6,6 +6,7 @@ Report, Profiles --> page: verdict, findings, verdicts, plots, every tensor, pla
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
+from math import isnan
 from pathlib import Path
 
 from rnn_deploy.verifying.compare import Comparison
@@ -32,6 +33,11 @@ NEAREST = (
     "For each check and runtime the comparison that came nearest to its budget: its error as a"
     " part of the budget."
 )
+VOTES = (
+    "Each recurrent layer, computed three times on export: by TensorFlow in float32, by the model"
+    " in float64 (the oracle), by the recurrence in NumPy. The distances of two of them to the"
+    " oracle and to each other; growth is what one step makes of a small error."
+)
 BUDGET = "An error is the distance from the model computed in float64; its budget is {}."
 
 
@@ -49,6 +55,7 @@ def html_from_report(report: Report, profiles: Profiles) -> str:
         *_plots(profiles, runtimes),
         *_details(report, runtimes),
         *_placement(report),
+        *_votes(report),
         *_surroundings(report),
     ]
     head = tag(
@@ -227,6 +234,22 @@ def _placement(report: Report) -> Iterator[Markup]:
         rows.append(tag("tr", *inner, tag("td", _mark(n.passed)), cls=_class(n.passed)))
     said = "Read from the runtime's own profile of one run, not from what was asked."
     yield tag("p", said, cls="quiet")
+    yield table(heads, rows)
+
+
+def _votes(report: Report) -> Iterator[Markup]:
+    if not report.votes:
+        return
+    heads = ["layer", ">TensorFlow, float32", ">recurrence in NumPy", ">to each other",
+             ">largest value", ">growth per step", "alone"]  # fmt: skip
+    rows = []
+    for v in report.votes:
+        figures = (v.tensorflow, v.cells, v.between, v.scale, v.growth)
+        cells = (tag("td", "\u2013" if isnan(f) else f"{f:.2g}", cls="number") for f in figures)
+        said = tag("span", v.alone or "none of them", cls=f"mark {_class(not v.alone)}")
+        rows.append(tag("tr", tag("td", v.layer, cls="mono"), *cells, tag("td", said)))
+    yield tag("h2", "Three references")
+    yield tag("p", VOTES, cls="quiet")
     yield table(heads, rows)
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.report import NOTHING, Fault, Report
-from rnn_deploy.verifying.words import said_of
+from rnn_deploy.verifying.words import placement_lines, said_of
 
 # What XML 1.0 cannot hold, escaped or not.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -39,6 +40,12 @@ def junit_from_report(report: Report) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
+def _instant(date: str) -> str:
+    """The report's date as ISO 8601, as far as it is one."""
+    day, _, clock = date.removesuffix(" UTC").partition(" ")
+    return f"{day}T{clock}" if clock else ""
+
+
 def _suite(report: Report, runtime: str) -> ET.Element:
     suite = _titled(report, runtime)
     comparisons = [c for c in report.comparisons if c.runtime == runtime]
@@ -47,22 +54,43 @@ def _suite(report: Report, runtime: str) -> ET.Element:
     for check, name in dict.fromkeys((item.check, item.case) for item in both):
         case = ET.SubElement(suite, "testcase", classname=f"{runtime}.{check}", name=_text(name))
         of_case = [c for c in comparisons if (c.check, c.case) == (check, name)]
-        _judge(case, of_case, [f for f in faults if (f.check, f.case) == (check, name)])
+        found = [
+            finding
+            for finding in report.findings
+            if (finding.runtime, finding.check, finding.case) == (runtime, check, name)
+        ]
+        _judge(case, of_case, found, [f for f in faults if (f.check, f.case) == (check, name)])
     return suite
 
 
 def _titled(report: Report, name: str) -> ET.Element:
     suite = ET.Element("testsuite", name=name)
+    when = _instant(report.environment.get("date", ""))
+    if when:
+        suite.set("timestamp", when)
     properties = ET.SubElement(suite, "properties")
-    facts = {"bundle": report.bundle, "digest": report.digest, "truth": report.reference}
+    facts = {
+        "bundle": report.bundle,
+        "digest": report.digest,
+        "truth": report.reference,
+        "budgets": report.tolerance,
+        "placement": "; ".join(placement_lines(report)),
+        "notes": "; ".join(report.notes),
+    }
     for key, value in (facts | report.environment).items():
         ET.SubElement(properties, "property", name=_text(key), value=_text(value))
     return suite
 
 
-def _judge(case: ET.Element, comparisons: Iterable[Comparison], faults: Iterable[Fault]) -> None:
+def _judge(
+    case: ET.Element,
+    comparisons: Iterable[Comparison],
+    findings: Iterable[Finding],
+    faults: Iterable[Fault],
+) -> None:
     failed = [said_of(comparison) for comparison in comparisons if not comparison.passed]
     if failed:
+        failed = [*(line for finding in findings for line in finding.lines), *failed]
         failure = ET.SubElement(case, "failure", message=_text(failed[0]), type="OutsideBudget")
         failure.text = _text("\n".join(failed))
     for fault in faults:
@@ -72,7 +100,10 @@ def _judge(case: ET.Element, comparisons: Iterable[Comparison], faults: Iterable
 def _count(element: ET.Element, suites: Iterable[ET.Element]) -> None:
     cases = [case for suite in suites for case in suite.iter("testcase")]
     element.set("tests", str(len(cases)))
-    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+    kinds = {"failures": "failure", "errors": "error"}
+    if element.tag == "testsuite":  # the schema knows no such attribute of the whole
+        kinds["skipped"] = "skipped"
+    for attribute, tag in kinds.items():
         element.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
 
 

@@ -65,13 +65,20 @@ def finding_of(
     if not search.fails(parts.whole):
         return _from_values(plain, subject, case, tolerance)
     part = search.smallest()
-    seeing = run
-    if runner.entry.name == SEQUENCE and parts.entry.name == STREAM:
-        seeing = subject.runners[STREAM].run  # it shows states, the sequence entry point does not
-    place = search.first(part, seeing)
-    known = search.parts.truth(part)
-    right = all(state.next_name in known for state in _states(subject))
-    return _said(plain, parts, part, place, subject, right)
+    stream = subject.runners.get(STREAM)
+    place, right = search.first(part, run), False
+    if runner.entry.name == SEQUENCE and stream is not None and parts.entry is stream.entry:
+        seen = search.first(part, stream.run)  # it shows states, the sequence entry point does not
+        if seen is None:
+            said = "the stream entry point is right there"
+            plain = replace(plain, detail="; ".join(filter(None, (plain.detail, said))))
+        place = seen or place
+        right = seen is not None
+    elif runner.entry.name == STREAM:
+        right = True
+    known = parts.truth(part)
+    right = right and all(state.next_name in known for state in _states(subject))
+    return _said(plain, parts, part, place or Place(failed.name), subject, right)
 
 
 class _Search:
@@ -101,12 +108,12 @@ class _Search:
         """Whether anything that is known of a part is outside its budget."""
         return next(iter(self._places(part, self._run)), None) is not None
 
-    def first(self, part: Part, run: Run) -> Place:
+    def first(self, part: Part, run: Run) -> Place | None:
         """The first place outside its budget: states before outputs, in the order of the layers."""
         names = [state.next_name for state in self.parts.entry.states]
-        places = list(self._places(part, run)) or list(self._places(part, self._run))
-        ranked = sorted(places, key=lambda p: names.index(p.tensor) if p.tensor in names else 1e9)
-        return ranked[0]
+        places = list(self._places(part, run))
+        places.sort(key=lambda p: names.index(p.tensor) if p.tensor in names else len(names))
+        return next(iter(places), None)
 
     def _places(self, part: Part, run: Run) -> Iterable[Place]:
         feeds, truth = self.parts.feeds(part), self.parts.truth(part)

@@ -74,13 +74,14 @@ def error_by_unit(profiles: Profiles, runtimes: Sequence[str]) -> Iterator[Plot]
 
 
 def _panels(profiles: Profiles) -> dict[tuple[str, str], list[list[str]]]:
-    """For each tensor its checks, those with equal budgets together."""
+    """For each tensor its checks, those with one and the same budget together."""
     panels: dict[tuple[str, str], dict[bytes, list[str]]] = {}
     for (check, name, runtime), profile in profiles.found.items():
         if runtime == TENSORFLOW:
             continue
         known = profile.budgets[~np.isnan(profile.budgets)]
-        level = np.unique(known).tobytes()
+        levels = np.unique(known)
+        level = levels.tobytes() if len(levels) == 1 else check.encode()
         members = panels.setdefault((name, profile.kind), {}).setdefault(level, [])
         if check not in members:
             members.append(check)
@@ -95,14 +96,21 @@ def _joined(profiles: Profiles, checks: Sequence[str], name: str) -> dict[str, P
             continue
         track = tracks.setdefault(runtime, Profile(found.kind))
         track.by_step = _larger(track.by_step, found.by_step)
-        track.budgets = _larger(track.budgets, found.budgets)
+        track.budgets = _smaller(track.budgets, found.budgets)
     return tracks
 
 
 def _larger(a: Floats, b: Floats) -> Floats:
-    size = max(len(a), len(b))
-    a, b = (np.pad(v, (0, size - len(v)), constant_values=np.nan) for v in (a, b))
-    return np.fmax(a, b)
+    return np.fmax(*_of_one_length(a, b))
+
+
+def _smaller(a: Floats, b: Floats) -> Floats:
+    return np.fmin(*_of_one_length(a, b))
+
+
+def _of_one_length(*tracks: Floats) -> list[Floats]:
+    size = max(map(len, tracks))
+    return [np.pad(t, (0, size - len(t)), constant_values=np.nan) for t in tracks]
 
 
 def _timeline(tracks: Mapping[str, Profile], runtimes: Sequence[str], title: str) -> str:
@@ -123,8 +131,8 @@ def _timeline(tracks: Mapping[str, Profile], runtimes: Sequence[str], title: str
         axes.plot(steps + 1, shown, **style)
         for step in steps[~np.isfinite(errors)]:
             axes.axvline(step + 1, color=LIMIT, lw=1)
-    budgets = next(iter(tracks.values())).budgets
-    steps, allowed = _points(budgets)
+    own = [track.budgets for runtime, track in tracks.items() if runtime != TENSORFLOW]
+    steps, allowed = _points(reduce(_smaller, own))
     axes.plot(steps + 1, allowed, color=LIMIT, lw=1.6, ls=(0, (5, 2)))
     axes.set_yscale("log")
     if len(steps) and steps[-1] > 200:

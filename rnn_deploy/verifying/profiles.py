@@ -27,8 +27,9 @@ def _empty() -> Floats:
 class Profile:
     """The largest errors of one tensor on one runtime in one check, over all its cases.
 
-    by_step: after each step (NaN: not looked at). budgets: the least budget there. by_unit: of
-    each place of the last axis, as a part of the budget; infinite where shapes differ.
+    by_step: after each step (NaN: not looked at), of the element that used most of its budget.
+    budgets: the least budget of such an element there. by_unit: of each place of the last axis, as
+    a part of the budget.
     """
 
     kind: Kind
@@ -50,23 +51,35 @@ class Profiles:
             self._take(observation, observation.reference, TENSORFLOW)
 
     def _take(self, observation: Observation, value: Array, runtime: str) -> None:
-        c = observation.comparison
-        if value.shape != observation.truth.shape or not value.size or value.dtype.kind != "f":
+        c, truth = observation.comparison, observation.truth
+        if value.shape != truth.shape or not value.size or value.dtype.kind != "f":
             return
         profile = self.found.setdefault((c.check, c.name, runtime), Profile(c.kind))
-        error = errors(value, observation.truth)
-        steps = np.array(observation.steps)
+        error = errors(value, truth)
+        limit = c.budget if observation.bound is None else observation.bound.astype(np.float64)
+        allowed = np.broadcast_to(limit, error.shape)
+        used = np.divide(error, allowed, out=np.full(error.shape, np.inf), where=allowed > 0)
+        used[error == 0] = 0
         axis = observation.time_axis
-        over = tuple(i for i in range(error.ndim) if i != axis)
-        by_step = error.max(axis=over).reshape(-1)
+        steps, places = np.array(observation.steps), _worst(used, axis)
+        by_step, budgets = (_rows(part, axis)[places] for part in (error, allowed))
         profile.by_step = _put(profile.by_step, steps, by_step, np.fmax)
-        budget = np.full(len(steps), c.budget)
-        profile.budgets = _put(profile.budgets, steps, budget, np.fmin)
-        by_unit = (
-            error.max(axis=tuple(range(error.ndim - 1))).reshape(-1) if error.ndim > 1 else error
-        )
-        used = np.where(by_unit == 0, 0.0, by_unit / c.budget if c.budget else np.inf)
-        profile.by_unit = _put(profile.by_unit, np.arange(len(used)), used, np.fmax)
+        profile.budgets = _put(profile.budgets, steps, budgets, np.fmin)
+        units = used.reshape(-1, used.shape[-1] if used.ndim > 1 else 1).max(axis=0)
+        profile.by_unit = _put(profile.by_unit, np.arange(len(units)), units, np.fmax)
+
+
+def _rows(value: Floats, axis: int | None) -> Floats:
+    """A row for each place of the axis over time; all in one where there is none."""
+    if axis is None:
+        return value.reshape(1, -1)
+    return np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
+
+
+def _worst(used: Floats, axis: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """In each row the element that used most of its budget."""
+    rows = _rows(used, axis)
+    return np.arange(len(rows)), rows.argmax(axis=1)
 
 
 def _put(into: Floats, places: NDArray[np.int64], values: Floats, keep: np.ufunc) -> Floats:

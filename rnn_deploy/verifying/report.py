@@ -70,8 +70,8 @@ class Report:
     @property
     def passed(self) -> bool:
         """Something was compared that tells right from wrong, everything is within its budget,
-        nothing broke off, and the references agree."""
-        return not self.split and (
+        nothing broke off, the references agree, and no tensor is NaN or infinite throughout."""
+        return not (self.split or self.never_finite) and (
             any(comparison.decisive for comparison in self.comparisons)
             and not self.faults
             and all(comparison.passed for comparison in self.comparisons)
@@ -81,6 +81,12 @@ class Report:
     def split(self) -> tuple[Votes, ...]:
         """Layers on which one of the three references says something else."""
         return tuple(vote for vote in self.votes if vote.alone)
+
+    @property
+    def never_finite(self) -> tuple[str, ...]:
+        """Outputs and states of which the truth was never a number: equal, and proof of nothing."""
+        numbers = {c.name for c in self.comparisons if c.finite}
+        return tuple(dict.fromkeys(c.name for c in self.comparisons if c.name not in numbers))
 
     @property
     def verdict(self) -> str:
@@ -99,6 +105,9 @@ class Report:
         if self.split and not failed and not self.faults:
             layers = ", ".join(f"'{vote.layer}' ({vote.alone} is alone)" for vote in self.split)
             return f"FAILED: the references disagree on layer {layers}"
+        if self.never_finite and not failed and not self.faults:
+            names = ", ".join(self.never_finite)
+            return f"FAILED: the model gives nothing but NaN or infinity in {names}"
         if not failed and not self.faults:
             return "FAILED: no comparison tells right from wrong, every budget is too wide"
         return (
@@ -129,7 +138,7 @@ def json_from_report(report: Report) -> str:
     for finding, entry in zip(report.findings, data["findings"], strict=True):
         entry["said"] = list(finding.lines)
     data |= {"passed": report.passed, "verdict": report.verdict}
-    return json.dumps(_finite(data), indent=1, allow_nan=False) + "\n"
+    return json.dumps(finite(data), indent=1, allow_nan=False) + "\n"
 
 
 def _rank(comparison: Comparison) -> tuple[bool, float]:
@@ -139,11 +148,12 @@ def _rank(comparison: Comparison) -> tuple[bool, float]:
     return not comparison.passed, comparison.max_abs / comparison.budget
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
+    """A value for JSON: infinities and NaN become strings."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -22,7 +22,6 @@ import numpy as np
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.spec import Array
-from rnn_deploy.verifying.checks import RUNNING
 from rnn_deploy.verifying.compare import Comparison, compare
 from rnn_deploy.verifying.decoding import decoded
 from rnn_deploy.verifying.evidence import Observation, Record, nothing
@@ -41,6 +40,7 @@ class Stored:
     actual: str
     truth: str
     reference: str | None
+    bound: str | None
     time_axis: int | None
     steps: tuple[int, ...]
 
@@ -56,9 +56,13 @@ class ResultsWriter:
     def record(self, observation: Observation) -> None:
         """Write the tensors of one comparison, each only the first time it is met."""
         o = observation
-        reference = None if o.reference is None else self._key(o.reference)
         self._stored[id(o.comparison)] = Stored(
-            self._key(o.actual), self._key(o.truth), reference, o.time_axis, o.steps
+            actual=self._key(o.actual),
+            truth=self._key(o.truth),
+            reference=None if o.reference is None else self._key(o.reference),
+            bound=None if o.bound is None else self._key(o.bound),
+            time_axis=o.time_axis,
+            steps=o.steps,
         )
 
     def finish(self, report: Report) -> None:
@@ -157,13 +161,12 @@ def judged_again(results: Results, asked: Asked, record: Record = nothing) -> Re
 def _again(observation: Observation, asked: Asked) -> Comparison:
     old, actual, truth = observation.comparison, observation.actual, observation.truth
     given = asked.of(old.name)
-    if given is None and old.check == RUNNING:
-        return old  # each element had a bound of its own
     budget, rtol = given or (old.budget, 0.0)
     new = compare(
         actual, truth, runtime=old.runtime, check=old.check, case=old.case, name=old.name,
         kind=old.kind, budget=budget, reference_error=old.reference_error, rtol=rtol,
-        detail=old.detail, decisive=given is not None or old.decisive,
+        bound=None if given else observation.bound, detail=old.detail,
+        decisive=given is not None or old.decisive,
     )  # fmt: skip
     return replace(new, known=why_known(new, actual, truth))
 
@@ -183,12 +186,13 @@ def _opened(place: Path) -> Iterator[Any]:
 
 
 def _observation(comparison: Comparison, stored: Stored, file: Any) -> Observation:
-    reference = None if stored.reference is None else file[stored.reference]
+    reference, bound = (None if k is None else file[k] for k in (stored.reference, stored.bound))
     return Observation(
         comparison,
         file[stored.actual],
         file[stored.truth],
         reference,
+        bound,
         stored.time_axis,
         stored.steps,
     )

@@ -7,6 +7,7 @@ for what they say of the model itself, so memory does not grow with their number
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rnn_deploy.bundle import Bundle, Case, cases_of
 from rnn_deploy.bundle.proof import Proof, Votes, proof_of
@@ -32,6 +33,8 @@ from rnn_deploy.verifying.soundness import notes_on
 from rnn_deploy.verifying.tolerance import Asked, Tolerance, tolerance_of
 
 Progress = Callable[[str], None]
+Result = Comparison | Fault | Finding | Placed
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Verification:
     states: frozenset[str]
     options: RunOptions
     read: Callable[[], Iterable[Case]]
+    entries: Sequence[EntryPoint]
     bounds: Mapping[str, Array]
     votes: tuple[Votes, ...] = ()
     oracle: Run | None = None
@@ -69,39 +73,38 @@ def verify(
     runtimes: those to check, by default all that are here; one that was named and is not here
     raises RuntimeUnavailableError. asked: a tolerance in place of the derived one. oracle: the
     model in float64, where it is at hand, to localise with. watched: its recurrent calls, to
-    explain faults with. record: is given every tensor that
-    was compared. limit: isolate runtimes in processes of their own, with so many seconds for a
-    call. InputError for an unknown check or tensor. A report without a single comparison has not
-    passed.
+    explain faults with. record: is given every tensor that was compared. limit: isolate runtimes
+    in processes of their own, with so many seconds for a call. InputError for an unknown check or
+    tensor. A report without a single comparison has not passed.
     """
     asking = _asking(bundle, cases, checks, options, asked or Asked(), oracle, watched, record)
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
     if limit is not None:
         chosen = isolated(chosen, limit)
-    comparisons: list[Comparison] = []
-    faults: list[Fault] = []
-    findings: list[Finding] = []
-    nodes: list[Placed] = []
-    kept = {Comparison: comparisons, Fault: faults, Finding: findings, Placed: nodes}
+    results: list[Result] = []
     for index, runtime in enumerate(chosen):
         progress(f"verifying on {runtime.name}")
         partner = chosen[(index + 1) % len(chosen)]
-        for result in _verified(bundle, runtime, partner, asking.read(), asking):
-            kept[type(result)].append(result)  # type: ignore[attr-defined]
+        results += _verified(bundle, runtime, partner, asking.read(), asking)
+    comparisons = _only(Comparison, results)
     return Report(
         reference=_truth_of(bundle, cases),
         bundle=str(bundle.root),
         digest=bundle.digest,
         environment=environment(chosen),
-        comparisons=tuple(comparisons),
-        faults=tuple(faults),
+        comparisons=comparisons,
+        faults=_only(Fault, results),
         skipped=tuple(skipped),
         notes=notes_on(asking.read(), comparisons, checks, asking.votes),
-        findings=tuple(findings),
-        placed=tuple(nodes),
+        findings=_only(Finding, results),
+        placed=_only(Placed, results),
         tolerance=asking.tolerance.asked.said,
         votes=asking.votes,
     )
+
+
+def _only(kind: type[T], results: Iterable[Result]) -> tuple[T, ...]:
+    return tuple(result for result in results if isinstance(result, kind))
 
 
 def _asking(
@@ -128,6 +131,7 @@ def _asking(
         states=frozenset(state.next_name for entry in entries for state in entry.states),
         options=options or RunOptions(),
         read=read,
+        entries=entries,
         bounds={n: r.bound for n, r in proof.running.items() if r.bound is not None},
         votes=proof.votes,
         oracle=oracle,
@@ -142,7 +146,7 @@ def _verified(
     partner: Runtime,
     cases: Iterable[Case],
     asking: Verification,
-) -> Iterator[Comparison | Fault | Finding | Placed]:
+) -> Iterator[Result]:
     """Every check of every case on one runtime; `partner` takes over where states are handed on."""
     with ExitStack() as stack:
         entries = [entry.name for entry in bundle.manifest.entries]
@@ -161,9 +165,12 @@ def _verified(
                 yield result
                 if isinstance(result, Comparison) and not result.passed:
                     failures.note(result)
+        said: dict[str, str] = {}  # of a layer, what fault it seems to have
         for failed, case, single in failures.worth_localising():
             finding = finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
-            yield _explained(finding, subject, asking)
+            if finding.layer not in said:
+                said[finding.layer] = _explained(finding, subject, asking)
+            yield replace(finding, explained=said[finding.layer])
 
 
 def _with_partner(
@@ -183,13 +190,12 @@ def _with_partner(
     return replace(subject, partner=runners, partner_name=name)
 
 
-def _explained(finding: Finding, subject: Subject, asking: Verification) -> Finding:
-    """The finding with the fault that would give its values, where the model is at hand."""
+def _explained(finding: Finding, subject: Subject, asking: Verification) -> str:
+    """The fault that would give just these values, where the model is at hand."""
     runner = subject.runners.get(STREAM)
     if asking.watched is None or runner is None or not finding.layer:
-        return finding
-    said = explained(finding, runner, asking.read(), asking.watched, asking.tolerance)
-    return replace(finding, explained=said)
+        return ""
+    return explained(finding, runner, asking.read(), asking.watched, asking.tolerance)
 
 
 def _loaded(
@@ -209,14 +215,13 @@ def _loaded(
 def _checked(
     subject: Subject, runtime: str, check: str, case: Case, asking: Verification
 ) -> Iterator[Comparison | Fault]:
-    entries = [runner.entry for runner in subject.runners.values()]
     try:
         for found in CHECKS[check](subject, case):
             expected = case.truth if found.expected is None else found.expected
             for name, value in found.values.items():
                 at = (runtime, check, case.name, name, found.detail)
                 bound = found.bounds.get(name)
-                yield _compared(at, value, expected[name], bound, case, entries, asking)
+                yield _compared(at, value, expected[name], bound, case, asking)
     except RnnDeployError as error:
         yield Fault(runtime, check, case.name, str(error))
 
@@ -227,11 +232,11 @@ def _compared(
     expected: Array,
     bound: Array | None,
     case: Case,
-    entries: Sequence[EntryPoint],
     asking: Verification,
 ) -> Comparison:
     runtime, check, of, name, detail = at
     allowed = asking.tolerance.of(case, name)
+    bound = None if asking.tolerance.asked.of(name) else bound
     comparison = compare(
         value,
         expected,
@@ -243,14 +248,14 @@ def _compared(
         budget=allowed.budget,
         reference_error=allowed.own,
         rtol=allowed.rtol,
-        bound=None if asking.tolerance.asked.of(name) else bound,
+        bound=bound,
         detail=detail,
         decisive=allowed.decisive,
     )
     comparison = replace(comparison, known=why_known(comparison, value, expected))
     reference = case.reference.get(name) if case.oracle and expected is case.truth[name] else None
-    axis, steps = place_in_time(entries, name, case, value)
-    asking.record(Observation(comparison, value, expected, reference, axis, steps))
+    axis, steps = place_in_time(asking.entries, name, case, value)
+    asking.record(Observation(comparison, value, expected, reference, bound, axis, steps))
     return comparison
 
 

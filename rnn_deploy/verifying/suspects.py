@@ -61,6 +61,10 @@ def _options(layer: RecurrentLayer) -> Iterator[tuple[str, RecurrentLayer]]:
         now = "before" if layer.reset_after else "after"
         name = f"the reset gate is applied {now} the product (reset_after, linear_before_reset)"
         yield name, replace(layer, reset_after=not layer.reset_after)
+        if layer.reset_after and layer.bias is not None:  # as ONNX has it: both biases are added
+            bias = layer.bias.copy()
+            bias[0, -layer.units :] += bias[1, -layer.units :]
+            yield name, replace(layer, reset_after=False, bias=bias)
     for option in ("recurrent_activation", "activation"):
         for other in (*MISTAKEN, *USUAL, *ACTIVATIONS):
             given = getattr(layer, option)

@@ -1,9 +1,10 @@
 """Comparisons and reports in words, the same on a terminal, in a file and in a failed test."""
 
 import math
+from collections.abc import Sequence
 
 from rnn_deploy.verifying.compare import Comparison
-from rnn_deploy.verifying.report import Report
+from rnn_deploy.verifying.report import Report, worst_of_each
 
 
 def number(value: float) -> str:
@@ -52,3 +53,35 @@ def placement_lines(report: Report) -> list[str]:
 def environment_line(report: Report) -> str:
     """Where it was verified, in one line."""
     return ", ".join(f"{key} {value}" for key, value in report.environment.items())
+
+
+def failure_of(report: Report, most: int = 10) -> str:
+    """Why a report has not passed: where it was localised, what broke off, the worst by tensor."""
+    lines = [f"{report.bundle}: verification {report.verdict}"]
+    for finding in report.findings[:most]:
+        first, *others = finding.lines
+        lines += ["", first, *(f"  {line}" for line in others)]
+    for fault in report.faults[:most]:
+        lines += ["", f"broke off: {fault.runtime}, {fault.check}, {fault.case}: {fault.message}"]
+    failed = [c for c in worst_of_each(report.comparisons) if not c.passed]
+    if failed:
+        lines += ["", *_table(failed[:most])]
+    left = max(len(failed), len(report.findings), len(report.faults)) - most
+    if left > 0:
+        lines.append(f"and {left} more; rnn-deploy verify {report.bundle} shows all")
+    if not report.comparisons:
+        lines += [f"not verified on {s.runtime}: {s.reason}" for s in report.skipped]
+    return "\n".join(lines)
+
+
+def _table(comparisons: Sequence[Comparison]) -> list[str]:
+    """Comparisons as lines of columns, plain text."""
+    rows = [("runtime", "check", "tensor", "largest error", "budget", "worst case")]
+    rows += [
+        (c.runtime, c.check, f"{c.kind} {c.name}", number(c.max_abs), number(c.budget), place_of(c))
+        for c in comparisons
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from rnn_deploy.cli.evidence import limit_of
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
 
@@ -83,7 +84,14 @@ def test_what_was_saved_is_judged_again_without_a_runtime(
 
 @pytest.mark.parametrize(
     "words",
-    [["--runtime", "ort-cpu"], ["--check", "states"], ["--save", "r.npz"], ["--threads", "2"]],
+    [
+        ["--runtime", "ort-cpu"],
+        ["--check", "states"],
+        ["--save", "r.npz"],
+        ["--threads", "2"],
+        ["--isolate"],
+        ["--time-limit", "5"],
+    ],
 )
 def test_from_runs_nothing_so_what_would_is_refused(command, small_bundle, words, tmp_path):
     ended = command("verify", small_bundle, "--from", tmp_path / "r.npz", *words)
@@ -133,6 +141,23 @@ def test_a_failed_verification_leaves_no_half_written_results(
 ):
     monkeypatch.setattr("rnn_deploy.verifying.junit.junit_from_report", None)
     place = tmp_path / "r.npz"
-    ended = command("verify", small_bundle, "--save", place, "--junit", tmp_path / "r.xml")
+    words = ["--runtime", "ort-cpu", "--check", "sequence", "--no-isolate"]
+    ended = command("verify", small_bundle, *words, "--save", place, "--junit", tmp_path / "r.xml")
     assert ended.code == 70
     assert sorted(p.name for p in tmp_path.iterdir()) == ["small"]
+
+
+@pytest.mark.parametrize(
+    ("isolate", "time_limit", "quick", "limit"),
+    [
+        (None, None, False, 120), (None, None, True, None), (True, None, True, 120),
+        (False, None, False, None), (None, 5, True, 5), (None, 5, False, 5),
+    ],
+)  # fmt: skip
+def test_isolated_unless_quick_or_told_otherwise(isolate, time_limit, quick, limit):
+    assert limit_of(isolate, time_limit, quick=quick) == limit
+
+
+def test_a_time_limit_without_isolation_is_refused(command, small_bundle):
+    ended = command("verify", small_bundle, "--no-isolate", "--time-limit", "5")
+    ended.refused(2, "--time-limit is of isolated runtimes; leave it or --no-isolate out")

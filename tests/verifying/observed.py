@@ -18,7 +18,7 @@ def observation(runtime, check, name, value, truth, axis, steps, case="n2t6"):
         kind="output" if axis else "state", budget=BUDGET, reference_error=2e-7,
     )  # fmt: skip
     reference = (truth + 2e-7).astype(np.float32)
-    return Observation(compared, value, truth, reference, axis, steps)
+    return Observation(compared, value, truth, reference, None, axis, steps)
 
 
 def observations():

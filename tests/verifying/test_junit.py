@@ -4,25 +4,53 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.finding import Beside, Finding
 from rnn_deploy.verifying.junit import junit_from_report
 from tests.verifying.observed import ABORTED, observations, report_of
 
+# What the schema that Jenkins' JUnit reader follows allows of each element: attributes, children.
+ALLOWED = {
+    "testsuites": ({"name", "time", "tests", "failures", "disabled", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "time", "disabled", "skipped", "timestamp",
+         "hostname", "id", "package"},
+        {"properties", "testcase", "system-out", "system-err"},
+    ),
+    "properties": (set(), {"property"}),
+    "property": ({"name", "value"}, set()),
+    "testcase": (
+        {"name", "assertions", "time", "classname", "status"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "skipped": ({"message"}, set()),
+    "error": ({"type", "message"}, set()),
+    "failure": ({"type", "message"}, set()),
+}  # fmt: skip
+
+
+SUMS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+
 
 def suites_of(report):
+    """The suites by name, once the whole is found to be valid and its sums to be right."""
     root = ET.fromstring(junit_from_report(report).encode())
     assert root.tag == "testsuites"
+    for element in root.iter():
+        attributes, children = ALLOWED[element.tag]
+        assert set(element.attrib) <= attributes
+        assert {child.tag for child in element} <= children
     for element in (root, *root):
         cases = list(element.iter("testcase"))
-        for attribute, tag in (
-            ("failures", "failure"),
-            ("errors", "error"),
-            ("skipped", "skipped"),
-        ):
-            assert int(element.get(attribute)) == sum(c.find(tag) is not None for c in cases)
         assert int(element.get("tests")) == len(cases)
-    for case in root.iter("testcase"):
-        assert case.get("name")
-        assert case.get("classname")
+        for attribute, tag in {
+            "failures": "failure",
+            "errors": "error",
+            "skipped": "skipped",
+        }.items():
+            if attribute in element.attrib:
+                found = sum(case.find(tag) is not None for case in cases)
+                assert int(element.get(attribute)) == found
+    assert all(case.get("name") and case.get("classname") for case in root.iter("testcase"))
     return {suite.get("name"): suite for suite in root}
 
 
@@ -34,6 +62,8 @@ def test_one_suite_for_each_runtime_with_its_cases_and_surroundings():
     facts = {p.get("name"): p.get("value") for p in suites["litert"].iter("property")}
     assert facts["machine"] == "abacus"
     assert facts["bundle"] == "some/<model> & co"
+    assert facts["placement"] == "recurrent nodes of ort-cpu, from its profile: 1 on CPU"
+    assert suites["litert"].get("timestamp") == "2026-01-01T00:00:00"
 
 
 def test_a_failure_names_the_place_and_both_values():
@@ -45,6 +75,18 @@ def test_a_failure_names_the_place_and_both_values():
     assert "against a budget of 1.0e-05" in failure.text
     assert broken.get("classname") == "litert.chunked"
     assert broken.find("error").get("message") == "ended with SIGABRT while running"
+
+
+def test_what_was_localised_is_told_first():
+    beside = (Beside((2,), 1.25, 1.0),)
+    finding = Finding("litert", "states", "n2t6", "y", "rnn", "h", 4, 1, beside, 1, 5)
+    report = replace(report_of(list(observations())), findings=(finding,))
+    (case,) = suites_of(report)["litert"].findall("testcase")
+    failure = case.find("failure")
+    assert "first difference is in state h of layer 'rnn' at step 4, row 1" in failure.get(
+        "message"
+    )
+    assert failure.text.splitlines()[-1].startswith("litert states: output 'y' in n2t6[1, 4, 2]")
 
 
 def test_what_was_skipped_is_seen():

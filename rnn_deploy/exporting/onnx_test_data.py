@@ -1,0 +1,83 @@
+"""Golden vectors once more as ONNX test data, for whatever reads the ONNX backend test layout.
+
+    Case, ONNX model --> test_data/ENTRY/test_data_set_N/input_0.pb ... output_0.pb ...
+
+Each file is a TensorProto named like the graph's input or output and numbered in the graph's
+order; initial states are written out where they are zero. The outputs are TensorFlow's in float32.
+The layout is that of onnx.backend.test (docs/OnnxBackendTest.md of ONNX).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from rnn_deploy.bundle import Case
+from rnn_deploy.spec import Array, EntryPoint, TensorSpec
+
+FOLDER = "test_data"
+# Written unasked where all of it is no more than so many bytes.
+MOST_UNASKED = 256 * 1024
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a data set: its path within the bundle, what it is called, its value."""
+
+    path: str
+    name: str
+    value: Array
+
+
+def write_test_data(
+    root: Path,
+    models: Mapping[str, ir.Model],
+    entries: Sequence[EntryPoint],
+    cases: Sequence[Case],
+    wanted: bool | None,
+) -> list[str]:
+    """Write the data sets of every ONNX entry point below `root`; their paths.
+
+    wanted: True writes them, False does not, None does where they are small.
+    """
+    if wanted is False:
+        return []
+    files = [
+        file
+        for entry in entries
+        if entry.name in models
+        for file in _files(entry, models[entry.name], cases)
+    ]
+    if wanted is None and sum(file.value.nbytes for file in files) > MOST_UNASKED:
+        return []
+    for file in files:
+        place = root / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        tensor = ir.tensor(np.ascontiguousarray(file.value), name=file.name)
+        proto = ir.to_proto(tensor)
+        place.write_bytes(proto.SerializeToString(deterministic=True))
+    return [file.path for file in files]
+
+
+def _files(entry: EntryPoint, model: ir.Model, cases: Sequence[Case]) -> Iterator[DataFile]:
+    inputs = {tensor.name: tensor for tensor in entry.all_inputs}
+    outputs = {tensor.name: tensor for tensor in entry.all_outputs}
+    plain = [case for case in cases if entry.name in case.entries and not case.check]
+    for number, case in enumerate(plain):
+        folder = f"{FOLDER}/{entry.name}/test_data_set_{number}"
+        for i, value in enumerate(model.graph.inputs):
+            name = str(value.name)
+            yield DataFile(f"{folder}/input_{i}.pb", name, _fed(inputs[name], case))
+        for i, value in enumerate(model.graph.outputs):
+            name = str(value.name)
+            given = case.reference[name].astype(outputs[name].dtype)
+            yield DataFile(f"{folder}/output_{i}.pb", name, given)
+
+
+def _fed(tensor: TensorSpec, case: Case) -> Array:
+    if tensor.name in case.feeds:
+        return case.feeds[tensor.name].astype(tensor.dtype)
+    batch = next(iter(case.feeds.values())).shape[0]
+    return np.zeros([d if isinstance(d, int) else batch for d in tensor.shape], tensor.dtype)
