@@ -13,7 +13,7 @@ import click
 from rnn_deploy.cli.console import without_chatter
 from rnn_deploy.errors import RnnDeployError
 
-VERBS = ("build", "export", "inspect", "run", "verify", "bench", "runtimes", "conformance")
+VERBS = ("build", "export", "inspect", "run", "verify", "bench", "tune", "runtimes", "conformance")
 DEFECT = 70
 
 

@@ -6,6 +6,8 @@ feeds         checks what is fed before a runtime sees it
 onnxruntime   ort-cpu, ort-cuda
 placement     where ONNX Runtime really put each node
 litert        litert
+tuned         tuned: the others, as a bundle's plan says
+machine       what this machine is, as far as speed depends on it
 stream        Stream, the one object that carries state
 stream_batch  StreamBatch, many streams in one call
 binding       an ONNX Runtime session on memory of its own, where a stream's states stay
