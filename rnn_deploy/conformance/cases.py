@@ -178,6 +178,8 @@ def _masks() -> Iterator[Case]:
         for name, options in MASKED:
             chunked = not options.get("go_backwards", False)
             yield Case(f"masked-{kind}-{name}", masked(kind=kind, **options), chunked=chunked)
+    unroll = masked(time=5, kind="GRU", unroll=True, go_backwards=True, return_sequences=True)
+    yield Case("masked-unroll-backwards", unroll, chunked=False)
     tokens = masked(embedding=True, kind="LSTM", return_sequences=True)
     yield Case("masked-tokens", tokens)
     yield Case("masked-stacked", masked(stages=3, kind="LSTM"))

@@ -228,7 +228,8 @@ def _notes(model: Any, state: str) -> tuple[str, ...]:
         return ("no stream entry point, as asked: each call starts from zero states",)
     if state == "keep":
         return ("no stream entry point, as asked: each call starts from the states the model held",)
-    layers = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    recurrent = (x for x in model._flatten_layers() if isinstance(x, keras.layers.RNN))
+    layers = [layer for layer in recurrent if layer.stateful]
     return tuple(_note_of_stateful(layer) for layer in layers)
 
 
