@@ -25,9 +25,10 @@ def write(
     manifest = bundle.manifest
     named = {rule.artifact for rule in plan.rules}
     with writing_bundle(output, force=force) as root:
+        artifacts = [a for a in manifest.artifacts if not _is_variant(a.path)]
         for record in manifest.files:
-            _copy(bundle.checked(record.path), root / record.path)
-        artifacts = [a for a in manifest.artifacts if not a.path.startswith(f"{VARIANTS}/")]
+            if not _is_variant(record.path):
+                _copy(bundle.checked(record.path), root / record.path)
         for name, candidate in variants.items():
             for artifact in candidate.manifest.artifacts:
                 if variant_path(name, artifact.path) in named:
@@ -39,6 +40,11 @@ def write(
         tuned = replace(manifest, artifacts=tuple(artifacts), files=files, plan=plan)
         (root / MANIFEST).write_text(json_from_manifest(tuned), encoding="utf-8")
     return open_bundle(output)
+
+
+def _is_variant(path: str) -> bool:
+    """Whether it is there for the sake of a plan, which is about to be replaced."""
+    return path.startswith(f"{VARIANTS}/")
 
 
 def _take_in(name: str, candidate: Bundle, artifact: Artifact, root: Path) -> Artifact:

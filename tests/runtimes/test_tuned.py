@@ -44,8 +44,10 @@ def test_each_shape_runs_by_its_rule():
             return super().load(bundle, options)
 
     here = {name: Noting(lambda e, f, n=name: {"by": n}, name) for name in ("a", "b")}
-    bundle = bundle_like(rule("sequence", 1, 10, "a", "one.onnx", threads=1),
-                         rule("sequence", 32, 10, "b", "two.onnx", session=(("arena", "off"),)))  # fmt: skip
+    bundle = bundle_like(
+        rule("sequence", 1, 10, "a", "one.onnx", threads=1),
+        rule("sequence", 32, 10, "b", "two.onnx", session=(("arena", "off"),)),
+    )
     runner = TunedRuntime(here).load(bundle, RunOptions())
     for batch, name in ((1, "a"), (64, "b"), (2, "a"), (64, "b")):
         x = np.zeros((batch, 10, 3), np.float32)
