@@ -58,12 +58,9 @@ def test_a_bundle_is_verified_and_measured_beside_the_cpu(small_bundle, few):
 
 def test_large_shapes_are_left_to_the_gpu(small_bundle, few, monkeypatch):
     monkeypatch.setattr(module, "MOST_STEPS", 10)
-    shapes = [t["shape"] for t in check(small_bundle, Card())["bundles"][0]["timings"]]
-    assert shapes == ["1x1", "1x4", "3x1"]
-    (last,) = [
-        t for t in check(small_bundle, Card())["bundles"][0]["timings"] if t["shape"] == "3x1"
-    ]
-    assert "ort-cpu" not in last
+    timings = check(small_bundle, Card())["bundles"][0]["timings"]
+    beside_cpu = {timing["shape"]: "ort-cpu" in timing for timing in timings}
+    assert beside_cpu == {"1x1": True, "1x4": False, "3x1": False}
 
 
 def test_wrong_answers_are_no_success(small_bundle, few):
