@@ -36,6 +36,7 @@ def export(
     time: int | None = None,
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
+    long: int = 10_000,
     trust_source: bool = False,
     force: bool = False,
 ) -> "Bundle":
@@ -48,7 +49,8 @@ def export(
     opset: of ONNX, 17 to 22. time: fix the number of steps of the sequence entry point.
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (from what the model holds).
-    samples: real inputs by name, kept as a golden vector. trust_source: let the file run code of
+    samples: real inputs by name, kept as a golden vector. long: steps of the longest golden
+    vector, 0 for none. trust_source: let the file run code of
     its own (a Lambda layer). force: replace the bundle that is at `output`.
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
@@ -58,8 +60,10 @@ def export(
     from rnn_deploy.exporting.plan import ExportOptions
 
     options = ExportOptions(
-        tuple(to), lowering, time, samples, seed, trust_source, target, state, opset, tuple(expect)
-    )
+        to=tuple(to), lowering=lowering, time=time, samples=samples, seed=seed,
+        trust_source=trust_source, target=target, state=state, opset=opset, expect=tuple(expect),
+        long=long,
+    )  # fmt: skip
     return export_bundle(source, output, options, force=force)
 
 

@@ -37,6 +37,7 @@ FORMATS = ("onnx", "tflite")
 # The stream entry point takes and returns them; or there is none, and each call starts from zero;
 # or from the states that the model holds, which are written into the file.
 STATES = ("input", "reset", "keep")
+LONG = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ExportOptions:
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
     of states, one of STATES. opset: of ONNX. expect: shapes that decide `auto`, as
-    `expected.asked_from` reads them.
+    `expected.asked_from` reads them. long: steps of the longest golden vector, 0: none.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -61,6 +62,7 @@ class ExportOptions:
     state: str = "input"
     opset: int = OPSET
     expect: tuple[str, ...] = ()
+    long: int = LONG
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
@@ -78,6 +80,8 @@ class ExportOptions:
             raise InputError(f"no --state '{self.state}'; there are {', '.join(STATES)}")
         if self.time is not None and self.time < 1:
             raise InputError(f"--time {self.time}: a sequence has at least one step")
+        if self.long < 0:
+            raise InputError(f"--long {self.long}: give a number of steps, or 0 for none")
 
     @property
     def wishes(self) -> Wishes:

@@ -5,6 +5,8 @@ registry      the runtimes by name, and which of them are here
 feeds         checks what is fed before a runtime sees it
 onnxruntime   ort-cpu, ort-cuda
 placement     where ONNX Runtime really put each node
+isolation     a runtime in a process of its own, under a time limit
+worker        that process
 litert        litert
 tuned         tuned: the others, as a bundle's plan says
 machine       what this machine is, as far as speed depends on it
