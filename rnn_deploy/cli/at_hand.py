@@ -35,7 +35,6 @@ def model_at_hand(
     from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
     from rnn_deploy.source.intercept import keeping_states
     from rnn_deploy.source.layer_outputs import LayerOutputs
-    from rnn_deploy.source.probing import Probe
 
     opened = _opened(bundle, model, trust_source)
     fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
@@ -50,7 +49,7 @@ def model_at_hand(
         cases += special_of(plan, references, cases, options)
         oracle: Any = references.oracle
         layers = LayerOutputs(oracle)
-        return AtHand(cases, oracle.run, Probe(oracle).run, layers.run)
+        return AtHand(cases, oracle.run, oracle.layer_runs, layers.run)
 
 
 def _opened(bundle: Bundle, model: Path, trust_source: bool) -> Any:

@@ -1,7 +1,6 @@
-"""What goes into every recurrent layer of the original model, and what comes out of it.
+"""What goes into a recurrent layer of the original model, and what comes out of it.
 
-Each call of a layer with Keras' own cells is seen from inside the model: its input, mask and
-initial states, its output and final states, in the precision of the reference that is watched.
+a Call while it is traced  --seen_of-->  tensors  --layer_run-->  LayerRun, in NumPy
 """
 
 from collections.abc import Mapping
@@ -11,43 +10,25 @@ import numpy as np
 
 from rnn_deploy.cells import LayerRun
 from rnn_deploy.source.intercept import Call
-from rnn_deploy.source.reading import read
-from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.tensorflow import tf
-from rnn_deploy.spec import Array, RecurrentLayer
+from rnn_deploy.spec import RecurrentLayer
+
+Tensors = dict[str, Any]
 
 
-class Probe:
-    """A reference whose recurrent layers are watched while it runs."""
-
-    def __init__(self, reference: Reference) -> None:
-        self._reference = reference
-        self._layers: list[tuple[RecurrentLayer, ...] | None] = []
-        self._function = reference.watching(self._watch)
-
-    def run(self, feeds: Mapping[str, Array]) -> list[LayerRun]:
-        """Every recurrent call whose cells are all known, in order."""
-        runs = []
-        seen = self._reference.results(self._function, feeds)
-        for layers, tensors in zip(self._layers, seen, strict=True):
-            if layers is not None:
-                runs.append(_run(layers, tensors))
-        return runs
-
-    def _watch(self, call: Call, before: list[Any] | None, output: Any, after: list[Any]) -> Any:
-        stack = read(call)
-        known = tuple(layer for layer in stack if isinstance(layer, RecurrentLayer))
-        self._layers.append(known if len(known) == len(stack) else None)
-        return {
-            "x": tf.convert_to_tensor(call.sequences),
-            "mask": [] if call.mask is None else [call.mask],
-            "before": list(before or []),
-            "output": output,
-            "after": list(after),
-        }
+def seen_of(call: Call, before: list[Any] | None, output: Any, after: list[Any]) -> Tensors:
+    """The tensors of one call. before: its initial states, None for zero."""
+    return {
+        "x": tf.convert_to_tensor(call.sequences),
+        "mask": [] if call.mask is None else [call.mask],
+        "before": list(before or []),
+        "output": output,
+        "after": list(after),
+    }
 
 
-def _run(layers: tuple[RecurrentLayer, ...], tensors: Mapping[str, Any]) -> LayerRun:
+def layer_run(layers: tuple[RecurrentLayer, ...], tensors: Mapping[str, Any]) -> LayerRun:
+    """The values of one call of a stack of `layers`."""
     x = tensors["x"].numpy()
     shapes = [shape for layer in layers for shape in layer.state_shapes]
     before = [state.numpy() for state in tensors["before"]]

@@ -13,7 +13,6 @@ from rnn_deploy.bundle.proof import Proof, Running, Votes
 from rnn_deploy.cells import LayerRun, again
 from rnn_deploy.errors import InputError
 from rnn_deploy.rounding import RunningBound, running_bound
-from rnn_deploy.source.probing import Probe
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.spec import Array, EntryPoint, StateKey
 
@@ -35,7 +34,7 @@ def proof_of(
     longest = max(usable, key=lambda c: (sum(c.chunks), -_batch(c)))
     feeds = {name: value[:1] for name, value in longest.feeds.items()}
     try:
-        single = Probe(reference).run(feeds), Probe(oracle).run(feeds)
+        single = reference.layer_runs(feeds), oracle.layer_runs(feeds)
     except InputError:
         return Proof()
     bounds: dict[StateKey, RunningBound] = {}

@@ -8,9 +8,11 @@ keeps it.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from rnn_deploy.cells import LayerRun
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.source.intercept import Call, computing_in, intercepting, unused
-from rnn_deploy.source.reading import keys_of, read
+from rnn_deploy.source.probing import Tensors, layer_run, seen_of
+from rnn_deploy.source.reading import keys_of, read, read_known
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import tensorflow_spec
@@ -18,13 +20,14 @@ from rnn_deploy.spec import (
     Array,
     EntryPoint,
     Recurrence,
+    RecurrentLayer,
     StateKey,
     StateSpec,
     TensorSpec,
 )
 
 # Shown of a recurrent call: the call, its initial states or None for zero, its output, its states.
-Watch = Callable[[Call, list[Any] | None, Any, list[Any]], Any]
+Watch = Callable[[Call, list[Any] | None, Any, list[Any]], None]
 FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
 
 
@@ -45,13 +48,19 @@ class Reference:
         self.entry = entry
         self.dtype = dtype
         self.model = model
-        self._function = tf.function(self.call, autograph=False, input_signature=self._specs())
+        self._layers: list[tuple[RecurrentLayer, ...]] = []  # of the calls that are seen
+        self._function = tf.function(self._seen, autograph=False, input_signature=self._specs())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs and final states for the inputs and initial states in `feeds`."""
-        results = self.results(self._function, feeds)
+        results, _ = self.results(self._function, feeds)
         names = (tensor.name for tensor in self.entry.all_outputs)
         return {name: value.numpy() for name, value in zip(names, results, strict=True)}
+
+    def layer_runs(self, feeds: Mapping[str, Array]) -> list[LayerRun]:
+        """What went into and came out of every recurrent call whose cells are Keras' own."""
+        _, seen = self.results(self._function, feeds)
+        return [layer_run(layers, t) for layers, t in zip(self._layers, seen, strict=True)]
 
     def results(self, function: Any, feeds: Mapping[str, Array]) -> Any:
         """What a traced function of the entry point's inputs and states gives for `feeds`."""
@@ -68,19 +77,6 @@ class Reference:
 
     def close(self) -> None:
         """Nothing to release: the model is its owner's."""
-
-    def watching(self, watch: Watch) -> Any:
-        """The same as a traced function, `watch` being shown every recurrent call on the way.
-
-        It returns what `watch` gives for each of them.
-        """
-
-        def call(*tensors: Any) -> list[Any]:
-            seen: list[Any] = []
-            self.call(*tensors, watch=lambda *what: seen.append(watch(*what)))
-            return seen
-
-        return self.traced(call)
 
     def traced(self, call: Callable[..., Any]) -> Any:
         """A function of the entry point's inputs and states, traced."""
@@ -109,6 +105,22 @@ class Reference:
         with computing_in(self.model, self.dtype), intercepting(observe):
             outputs = call_flat(self.model, inputs)
         return [*outputs, *(finals[state.key] for state in states)]
+
+    def _seen(self, *tensors: Any) -> tuple[list[Any], list[Tensors]]:
+        """Outputs and final states, and what is seen of the recurrent calls on the way."""
+        graph = tf.compat.v1.get_default_graph()
+        layers: list[tuple[RecurrentLayer, ...]] = []
+        seen: list[Tensors] = []
+
+        def watch(call: Call, before: list[Any] | None, output: Any, after: list[Any]) -> None:
+            known = read_known(call)
+            if known is not None and output.graph is graph:  # not inside a condition or loop
+                layers.append(known)
+                seen.append(seen_of(call, before, output, after))
+
+        results = self.call(*tensors, watch=watch)
+        self._layers = layers
+        return results, seen
 
     def _specs(self) -> list[tf.TensorSpec]:
         states = (tensorflow_spec(state.tensor) for state in self.entry.states)
