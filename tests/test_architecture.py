@@ -36,6 +36,17 @@ MAY_IMPORT = {
     "verifying": {*VOCABULARY, "bundle", "runtimes"},
     "bench": {*VOCABULARY, "bundle", "runtimes", "verifying"},
     "peers": {*VOCABULARY, "bundle", "source", "lowering", "exporting", "bench"},
+    "tuning": {
+        *VOCABULARY,
+        "bundle",
+        "source",
+        "lowering",
+        "exporting",
+        "runtimes",
+        "verifying",
+        "bench",
+        "peers",
+    },
     "conformance": {
         *VOCABULARY,
         "bundle",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_deploy.shapes import Shape
+from rnn_deploy.spec import SEQUENCE
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Contender:
 
     kind: how it is opened, a key of `opening.OPENERS`. path: of the bundle or of the peer's file.
     runtime: of a bundle. threads: within an operator, None leaves it to the runtime.
-    only: the one shape that it can be run at.
+    only: the one shape that it can be run at. entry, session: of a bundle, as in RunOptions.
     """
 
     name: str
@@ -24,11 +25,15 @@ class Contender:
     runtime: str = ""
     threads: int | None = None
     only: Shape | None = None
+    entry: str = SEQUENCE
+    session: tuple[tuple[str, str], ...] = ()
 
 
-def of_bundle(root: Path, runtime: str, threads: int | None, name: str = "") -> Contender:
-    """A bundle's entry point `sequence` on a runtime."""
-    return Contender(name or runtime, "bundle", str(root), runtime, threads)
+def of_bundle(
+    root: Path, runtime: str, threads: int | None, name: str = "", entry: str = SEQUENCE
+) -> Contender:
+    """A bundle's entry point on a runtime."""
+    return Contender(name or runtime, "bundle", str(root), runtime, threads, entry=entry)
 
 
 def data_from(contender: Contender) -> dict[str, Any]:
@@ -39,4 +44,6 @@ def data_from(contender: Contender) -> dict[str, Any]:
 def contender_from(data: Mapping[str, Any]) -> Contender:
     """What `data_from` gave."""
     only = data["only"]
-    return Contender(**{**data, "only": None if only is None else Shape(**only)})
+    session = tuple((str(key), str(value)) for key, value in data["session"])
+    only = None if only is None else Shape(**only)
+    return Contender(**{**data, "only": only, "session": session})

@@ -27,7 +27,8 @@ def open_contender(contender: Contender) -> Opened:
 
 def _bundle(contender: Contender) -> Opened:
     bundle = open_bundle(contender.path)
-    runner = runtime_named(contender.runtime).load(bundle, RunOptions(threads=contender.threads))
+    options = RunOptions(contender.entry, contender.threads, session=contender.session)
+    runner = runtime_named(contender.runtime).load(bundle, options)
     names = [tensor.name for tensor in runner.entry.outputs]
 
     def given(feeds: Feeds) -> Call:

@@ -4,6 +4,7 @@ The only contract between the Keras side and the runtimes.
 
     manifest   what is in it, as frozen values, to and from JSON
     store      the folder: written whole or not at all, every file checked by its SHA-256
+    plan       which artifact is fastest where, as `tune` measured it
     golden     seeded inputs with the reference's and the oracle's outputs and states
 """
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_deploy.bundle.plan import Plan, plan_from
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
 
@@ -65,7 +66,7 @@ class Manifest:
     """What a bundle holds.
 
     golden: the path of the golden vectors; notes: what a user must know; state: what became of
-    states on export, "input", "reset" or "keep".
+    states on export, "input", "reset" or "keep"; plan: what `tune` found, if it was run.
     """
 
     source: Source
@@ -76,6 +77,7 @@ class Manifest:
     tools: dict[str, str]
     notes: tuple[str, ...] = ()
     state: str = "input"
+    plan: Plan | None = None
     schema_version: int = SCHEMA_VERSION
 
     def entry(self, name: str) -> EntryPoint:
@@ -88,7 +90,10 @@ class Manifest:
         raise BundleError(f"this bundle has no entry point '{name}', only {there}{why}")
 
     def artifact(self, format: str, entry: str) -> Artifact | None:
-        """The artifact of that format and entry point, if the bundle has one."""
+        """The artifact of that format and entry point, if the bundle has one.
+
+        The first: those that follow are variants, which a plan names by path.
+        """
         found = (a for a in self.artifacts if (a.format, a.entry) == (format, entry))
         return next(found, None)
 
@@ -125,6 +130,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
         tools=dict(data["tools"]),
         notes=tuple(data["notes"]),
         state=str(data["state"]),
+        plan=plan_from(data["plan"]),
     )
 
 

@@ -14,16 +14,8 @@ from rnn_deploy.cli.console import without_chatter
 from rnn_deploy.errors import RnnDeployError
 
 VERBS = (
-    "build",
-    "export",
-    "inspect",
-    "run",
-    "verify",
-    "debug",
-    "compare",
-    "bench",
-    "runtimes",
-    "conformance",
+    *("build", "export", "inspect", "run", "verify", "debug", "compare", "bench", "tune"),
+    *("runtimes", "conformance"),
 )
 DEFECT = 70
 

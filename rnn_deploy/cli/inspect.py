@@ -11,6 +11,7 @@ from rnn_deploy.bundle import Choice, open_bundle
 from rnn_deploy.bundle.manifest import Manifest, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.cli.console import data, progress, say, table
+from rnn_deploy.cli.plans import show_plan
 from rnn_deploy.spec import EntryPoint
 
 
@@ -60,6 +61,8 @@ def _show_manifest(place: Path, manifest: Manifest) -> None:
         if entry.states:
             ok = "chunks give what the whole gives" if entry.chunked.ok else "no chunks"
             say(f"{entry.name}: {ok} ({entry.chunked.reason})")
+    if manifest.plan is not None:
+        show_plan(str(place), manifest.plan)
     for note in manifest.notes:
         say(f"note: {note}")
 

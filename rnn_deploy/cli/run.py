@@ -22,6 +22,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.feeds import checker, not_finite
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
+from rnn_deploy.runtimes.tuned import TUNED
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint
 
 
@@ -123,6 +124,10 @@ def _write(request: Request, outputs: dict[str, Array], state: dict[str, Array])
 def _load(bundle: Bundle, request: Request, entry: str) -> Runner:
     runtime = runtime_named(request.runtime) if request.runtime else default_runtime(bundle)
     options = RunOptions(entry, request.threads, _provider_options(request.option))
+    if runtime.name == TUNED:
+        from rnn_deploy.cli.plans import tell_misfits
+
+        tell_misfits(str(bundle.root), bundle.manifest.plan)
     return runtime.load(bundle, options)
 
 

@@ -19,15 +19,15 @@ OPTION = "--expect"
 Asked = Mapping[str, tuple[Shape, ...]]
 
 
-def asked_from(words: Sequence[str]) -> Asked:
+def asked_from(words: Sequence[str], option: str = OPTION) -> Asked:
     """[ENTRY=]BATCHxTIME by entry point, `sequence` where none is named; InputError otherwise."""
     asked: dict[str, tuple[Shape, ...]] = {}
     for word in words:
         entry, equals, text = word.rpartition("=")
         name = entry if equals else SEQUENCE
         if name not in USUAL:
-            raise InputError(f"{OPTION} {word}: no entry point '{name}', only {', '.join(USUAL)}")
-        asked[name] = (*asked.get(name, ()), shape_from(text, OPTION))
+            raise InputError(f"{option} {word}: no entry point '{name}', only {', '.join(USUAL)}")
+        asked[name] = (*asked.get(name, ()), shape_from(text, option))
     return asked
 
 

@@ -14,14 +14,19 @@ Progress = Callable[[str], None]
 
 
 def candidates(
-    lowerings: Sequence[str], model: PeerModel, folder: Path, progress: Progress
+    names: Sequence[str], model: PeerModel, folder: Path, progress: Progress
 ) -> tuple[dict[str, Bundle], list[LeftOut]]:
-    """A bundle of ONNX for each lowering below `folder`; those that cannot be, and why."""
+    """A bundle of ONNX by each name below `folder`; those that cannot be, and why.
+
+    names: lowerings; "auto-BATCHxTIME" is auto where that shape is expected.
+    """
     bundles: dict[str, Bundle] = {}
     left_out: list[LeftOut] = []
-    for name in lowerings:
+    for name in names:
         progress(f"exporting as {name}")
-        options = ExportOptions(to=("onnx",), lowering=name, time=model.time)
+        lowering, _, shape = name.partition("-")
+        expect = (shape,) if shape else ()
+        options = ExportOptions(to=("onnx",), lowering=lowering, time=model.time, expect=expect)
         try:
             bundles[name] = export(model.model, folder / f"as-{name}", options)
         except UnsupportedModelError as error:

@@ -8,6 +8,8 @@ placement     where ONNX Runtime really put each node
 isolation     a runtime in a process of its own, under a time limit
 worker        that process
 litert        litert
+tuned         tuned: the others, as a bundle's plan says
+machine       what this machine is, as far as speed depends on it
 stream        Stream, the one object that carries state
 stream_batch  StreamBatch, many streams in one call
 binding       an ONNX Runtime session on memory of its own, where a stream's states stay

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle import Artifact, Bundle
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import SEQUENCE, Array, EntryPoint
 
@@ -18,6 +18,9 @@ MOST_THREADS = 256
 class RunOptions:
     """How to load. threads: None leaves it to the runtime. provider: the provider's own options.
 
+    artifact: the path of a variant, None for the usual one. session: settings of ONNX Runtime's
+    session, as a plan has them (`onnxruntime.SETTINGS`).
+
     InputError for a number of threads that is none or that would exhaust the machine: a runtime
     starts as many as it is told.
     """
@@ -25,6 +28,8 @@ class RunOptions:
     entry: str = SEQUENCE
     threads: int | None = None
     provider: tuple[tuple[str, str], ...] = ()
+    artifact: str | None = None
+    session: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
@@ -90,13 +95,39 @@ class Runtime(Protocol):
         """Load an entry point; RuntimeUnavailableError when this runtime is not here."""
 
 
+def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:
+    """The artifact to load; InputError when the bundle has none of that format."""
+    found = bundle.manifest.artifact(format, options.entry)
+    if options.artifact is not None:
+        variants = (a for a in bundle.manifest.artifacts if a.path == options.artifact)
+        found = next((a for a in variants if (a.format, a.entry) == (format, options.entry)), None)
+    if found is None:
+        name = {"onnx": "ONNX", "tflite": "TFLite"}.get(format, format)
+        what = f"{name} artifact" + (f" '{options.artifact}'" if options.artifact else "")
+        raise InputError(f"{bundle.root}: holds no {what}; export with --to {format}")
+    return found
+
+
+def no_session_settings(runtime: str, options: RunOptions) -> None:
+    """InputError when a runtime other than ONNX Runtime gets settings of its session."""
+    if options.session:
+        raise InputError(f"{runtime} has no session settings; tune the bundle again")
+
+
 def why_wrong(bundle: Bundle, runtime: Runtime) -> str | None:
     """Why `runtime` is known to get this bundle wrong, as was written down on export."""
-    for artifact in bundle.manifest.artifacts:
-        for choice in artifact.choices if artifact.format == runtime.format else ():
-            if runtime.name in choice.not_on:
-                return (
-                    f"it gets layer '{choice.layer}' as {choice.lowering} wrong; export with"
-                    " --target openvino, or choose another runtime"
-                )
+    entries = [entry.name for entry in bundle.manifest.entries]
+    usual = (bundle.manifest.artifact(runtime.format, entry) for entry in entries)
+    reasons = (artifact_wrong_on(artifact, runtime.name) for artifact in usual if artifact)
+    return next(filter(None, reasons), None)
+
+
+def artifact_wrong_on(artifact: Artifact, runtime: str) -> str | None:
+    """Why a runtime is known to get an artifact wrong."""
+    for choice in artifact.choices:
+        if runtime in choice.not_on:
+            return (
+                f"it gets layer '{choice.layer}' as {choice.lowering} wrong; export with"
+                " --target openvino, or choose another runtime"
+            )
     return None

@@ -13,7 +13,7 @@ from typing import Any
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.base import RunOptions, artifact_for, no_session_settings
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -89,10 +89,9 @@ class LiteRtRuntime:
             raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
         if options.provider:
             raise InputError("litert has no provider options; leave --option out")
+        no_session_settings(self.name, options)
         entry = bundle.manifest.entry(options.entry)
-        artifact = bundle.manifest.artifact(self.format, options.entry)
-        if artifact is None:
-            raise InputError(f"{bundle.root}: holds no TFLite artifact; export with --to tflite")
+        artifact = artifact_for(bundle, self.format, options)
         path = bundle.checked(artifact.path)
         content = path.read_bytes()  # what was checked, for every interpreter to come
         litert = require("ai_edge_litert.interpreter")

@@ -19,13 +19,15 @@ from rnn_deploy.errors import (
     one_line,
 )
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.base import RunOptions, artifact_for
 from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
 from rnn_deploy.spec import Array, EntryPoint
 
 CPU = "CPUExecutionProvider"
+# What a session can be told beside its threads, where it is not as ONNX Runtime has it.
+SETTINGS = {"spinning": ("off",), "arena": ("off",), "optimisation": ("basic",)}
 PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -94,10 +96,8 @@ class OrtRuntime:
             raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
         if options.provider and self.provider == CPU:
             raise InputError(f"{self.name} has no provider options; leave --option out")
-        artifact = bundle.manifest.artifact(self.format, options.entry)
         entry = bundle.manifest.entry(options.entry)
-        if artifact is None:
-            raise InputError(f"{bundle.root}: holds no ONNX artifact; export with --to onnx")
+        artifact = artifact_for(bundle, self.format, options)
         if artifact.weights is not None:
             bundle.checked(artifact.weights)
         path = str(bundle.checked(artifact.path))
@@ -112,6 +112,8 @@ class OrtRuntime:
         settings.log_severity_level = 3
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
+        for setting, chosen in options.session:
+            _set(ort, settings, setting, chosen)
         for name, value in extra.items():
             setattr(settings, name, value)
         providers = [(self.provider, dict(options.provider))]
@@ -160,6 +162,18 @@ class OrtRuntime:
                 f" {', '.join(map(str, elsewhere))}; export with another --lowering, or choose"
                 " --runtime ort-cpu"
             )
+
+
+def _set(ort: ModuleType, settings: Any, setting: str, value: str) -> None:
+    """Take one of SETTINGS; BundleError for another."""
+    if value not in SETTINGS.get(setting, ()):
+        raise BundleError(f"there is no setting {setting}={value}; tune the bundle again")
+    if setting == "spinning":
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    elif setting == "arena":
+        settings.enable_cpu_mem_arena = False
+    else:
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
 
 
 def _golden_feeds(bundle: Bundle, entry: EntryPoint) -> dict[str, Array]:

@@ -13,7 +13,12 @@ import numpy as np
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions, why_wrong
+from rnn_deploy.runtimes.base import (
+    RunOptions,
+    artifact_for,
+    artifact_wrong_on,
+    no_session_settings,
+)
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -72,13 +77,12 @@ class OpenVinoRuntime:
 
     def load(self, bundle: Bundle, options: RunOptions) -> OpenVinoRunner:
         """Load an entry point; RuntimeUnavailableError if OpenVINO does not take it."""
-        why = self.why_unavailable() or why_wrong(bundle, self)
+        entry = bundle.manifest.entry(options.entry)
+        artifact = artifact_for(bundle, self.format, options)
+        why = self.why_unavailable() or artifact_wrong_on(artifact, self.name)
         if why is not None:
             raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
-        entry = bundle.manifest.entry(options.entry)
-        artifact = bundle.manifest.artifact(self.format, options.entry)
-        if artifact is None:
-            raise InputError(f"{bundle.root}: holds no ONNX artifact; export with --to onnx")
+        no_session_settings(self.name, options)
         if artifact.weights is not None:
             bundle.checked(artifact.weights)
         path = str(bundle.checked(artifact.path))

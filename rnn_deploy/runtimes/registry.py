@@ -8,6 +8,7 @@ from rnn_deploy.runtimes.base import Runtime, why_wrong
 from rnn_deploy.runtimes.litert import LiteRtRuntime
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime
 from rnn_deploy.runtimes.openvino import OpenVinoRuntime
+from rnn_deploy.runtimes.tuned import TunedRuntime
 
 RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OrtRuntime("ort-cpu", "CPUExecutionProvider"),
@@ -15,6 +16,8 @@ RUNTIMES: dict[str, Runtime] = {
     "litert": LiteRtRuntime(),
     "openvino-cpu": OpenVinoRuntime(),
 }
+# Not one of them: it runs the others, as a bundle's plan says.
+BY_PLAN = TunedRuntime(RUNTIMES)
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,21 @@ class Skipped:
 
 def runtime_named(name: str) -> Runtime:
     """The runtime called `name`; InputError lists those there are."""
+    if name == BY_PLAN.name:
+        return BY_PLAN
     if name not in RUNTIMES:
         raise InputError(f"no runtime '{name}'; there are {', '.join(RUNTIMES)}")
     return RUNTIMES[name]
 
 
 def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[Skipped]]:
-    """The runtimes that are here and have an artifact in `bundle`; the others with reasons."""
+    """The runtimes that are here and have an artifact in `bundle`; the others with reasons.
+
+    First the one that follows its plan, where it has one.
+    """
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
-    usable, skipped = [], []
+    usable: list[Runtime] = [] if bundle.manifest.plan is None else [BY_PLAN]
+    skipped = []
     for name, runtime in RUNTIMES.items():
         why = runtime.why_unavailable()
         if runtime.format not in formats:

@@ -1,0 +1,94 @@
+"""Verify and measure bundles on a GPU: what `scripts/gpu-check` does.
+
+    bundle --load, which proves where nodes are--> --verify--> --measure beside the CPU--> facts
+
+Needs NumPy and onnxruntime-gpu. A bundle that does not load (a node placed elsewhere) or does not
+verify has its reason in its facts, and the rest goes on.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from rnn_deploy.bench.feeds import feeds_of
+from rnn_deploy.bench.measure import measure, ratio
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import RnnDeployError
+from rnn_deploy.runtimes.base import RunOptions, Runtime
+from rnn_deploy.runtimes.machine import cores, processor
+from rnn_deploy.shapes import Shape
+from rnn_deploy.spec import SEQUENCE, EntryPoint
+from rnn_deploy.verifying import verify
+
+Facts = dict[str, Any]
+Progress = Callable[[str], None]
+BATCHES, TIMES = (1, 8, 64, 512, 4096), (1, 10, 100, 1000)
+MOST_STEPS = 200_000  # of all sequences of a batch together; on the CPU a tenth of it
+
+
+def checked(
+    bundles: Sequence[Bundle], gpu: Runtime, cpu: Runtime, *, seconds: float,
+    progress: Progress = lambda step: None,
+) -> Facts:  # fmt: skip
+    """What was found: the machine, or why there is no GPU, and each bundle's facts."""
+    facts: Facts = {"processor": processor(), "cores": cores(), "onnxruntime": gpu.version(),
+                    "no_gpu": gpu.why_unavailable(), "bundles": []}  # fmt: skip
+    if facts["no_gpu"] is None:
+        facts["bundles"] = [_of(bundle, gpu, cpu, seconds, progress) for bundle in bundles]
+    return facts
+
+
+def passed(facts: Facts) -> bool:
+    """Whether there was a GPU and every bundle was verified on it."""
+    return bool(facts["bundles"]) and all(one["verified"] for one in facts["bundles"])
+
+
+def _of(bundle: Bundle, gpu: Runtime, cpu: Runtime, seconds: float, progress: Progress) -> Facts:
+    entry = bundle.manifest.entry(SEQUENCE)
+    artifact = bundle.manifest.artifact(gpu.format, SEQUENCE)
+    choices = artifact.choices if artifact else ()
+    facts: Facts = {"bundle": bundle.root.name, "digest": bundle.digest, "verified": False,
+                    "layers": [f"{c.layer} ({c.cell}, {c.units}): {c.lowering}" for c in choices],
+                    "why": None, "timings": []}  # fmt: skip
+    progress(f"{bundle.root.name}: verifying on {gpu.name}")
+    try:
+        runners = {r.name: r.load(bundle, RunOptions()) for r in (gpu, cpu)}
+        report = verify(bundle, runtimes=[gpu])
+    except RnnDeployError as error:
+        return {**facts, "why": str(error)}
+    if not report.passed:
+        return {**facts, "why": "some comparisons left their budgets; see rnn-deploy verify"}
+    facts["verified"] = True
+    for shape in _shapes(entry):
+        progress(f"{bundle.root.name}: {shape}")
+        facts["timings"].append(_timed(entry, shape, runners, gpu.name, seconds))
+    return facts
+
+
+def _shapes(entry: EntryPoint) -> Iterator[Shape]:
+    for batch in BATCHES:
+        for time in TIMES:
+            fits = all(
+                dim in (size, None) or isinstance(dim, str)
+                for dim, size in zip(entry.inputs[0].shape, (batch, time), strict=False)
+            )
+            if fits and batch * time <= MOST_STEPS:
+                yield Shape(batch, time)
+
+
+def _timed(
+    entry: EntryPoint, shape: Shape, runners: Mapping[str, Any], gpu: str, seconds: float
+) -> Facts:
+    feeds = feeds_of(entry, shape)
+    few = shape.batch * shape.time <= MOST_STEPS / 10
+    calls = {name: partial(r.run, feeds) for name, r in runners.items() if few or name == gpu}
+    try:
+        timings = measure(calls, seconds=seconds)
+    except RnnDeployError as error:
+        return {"shape": str(shape), "why": str(error)}
+    facts: Facts = {"shape": str(shape)}
+    for name, timing in timings.items():
+        facts[name] = {"median_us": timing.median_us, "p95_us": timing.p95_us}
+        if name != gpu:
+            facts["times_as_fast"] = ratio(timing, timings[gpu])
+    return facts

@@ -1,0 +1,73 @@
+"""A plan: which artifact, on which runtime and how, is fastest at which shape on one machine.
+
+Made by `rnn-deploy tune`, followed by the runtime `tuned`. It is about speed alone: whatever it
+says, the answers are the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What was fastest for an entry point at batch x time.
+
+    artifact: its path. threads, session: how the runtime is told to load it. median_us: of one
+    call; gain: how many times as fast as the bundle was before, on the runtime it would have taken.
+    """
+
+    entry: str
+    batch: int
+    time: int
+    runtime: str
+    artifact: str
+    median_us: float
+    gain: float
+    threads: int | None = None
+    session: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rules, and where they were measured: the processor, its cores, the runtimes' versions."""
+
+    machine: str
+    cores: int
+    versions: Mapping[str, str]
+    rules: tuple[Rule, ...]
+
+    def rules_of(self, entry: str) -> tuple[Rule, ...]:
+        """The rules of an entry point."""
+        return tuple(rule for rule in self.rules if rule.entry == entry)
+
+    def misfits(self, machine: str, cores: int, versions: Mapping[str, str | None]) -> list[str]:
+        """What is not as it was where the plan was made."""
+        found = [] if machine == self.machine else [f"made on {self.machine}, this is {machine}"]
+        if cores != self.cores:
+            found.append(f"made with {self.cores} cores, here are {cores}")
+        for name, version in self.versions.items():
+            if versions.get(name) != version:
+                here = versions.get(name) or "none"
+                found.append(f"made with {name} {version}, here is {here}")
+        return found
+
+
+def nearest(rules: tuple[Rule, ...], batch: int, time: int) -> Rule:
+    """The rule whose batch and time are nearest, as ratios; the first of those that are equal."""
+    return min(rules, key=lambda r: abs(log(batch / r.batch)) + abs(log(time / r.time)))
+
+
+def plan_from(data: Mapping[str, Any] | None) -> Plan | None:
+    """A plan from its JSON form."""
+    if data is None:
+        return None
+    rules = tuple(
+        Rule(**{**rule, "session": tuple((str(k), str(v)) for k, v in rule["session"])})
+        for rule in data["rules"]
+    )
+    for rule in rules:
+        if not (type(rule.batch) is type(rule.time) is int and rule.batch > 0 < rule.time):
+            raise ValueError(f"a rule is of {rule.batch!r} x {rule.time!r}")
+    return Plan(str(data["machine"]), int(data["cores"]), dict(data["versions"]), rules)

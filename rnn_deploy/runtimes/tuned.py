@@ -1,0 +1,116 @@
+"""`tuned`: follows a bundle's plan, so that each call runs as was fastest for its shape.
+
+feeds --batch and time--> the nearest rule --> its runner, loaded when it is first needed
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle.plan import Plan, Rule, nearest
+from rnn_deploy.errors import InputError, RuntimeUnavailableError
+from rnn_deploy.runtimes.base import Binds, Bound, Runner, RunOptions, Runtime
+from rnn_deploy.runtimes.machine import cores, processor
+from rnn_deploy.spec import Array, EntryPoint
+
+TUNED = "tuned"
+
+
+class TunedRunner:
+    """An entry point that is run by the nearest of several rules."""
+
+    def __init__(
+        self, entry: EntryPoint, rules: tuple[Rule, ...], load: Callable[[Rule], Runner]
+    ) -> None:
+        self.entry = entry
+        self._rules, self._load = rules, load
+        self._runners: dict[Rule, Runner] = {}
+        self._by_shape: dict[tuple[int, ...], Runner] = {}
+        self._first = entry.inputs[0].name
+        self._at((1, 1))  # so that what does not load is known at once
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every output and final state by name."""
+        first = feeds.get(self._first)
+        shape = first.shape[:2] if isinstance(first, np.ndarray) else ()
+        return self._at(shape).run(feeds)
+
+    def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> Bound | None:
+        """Bound to memory of its own, where the rule's runner can be."""
+        runner = self._at(shapes[self._first][:2])
+        return runner.bound(shapes) if isinstance(runner, Binds) else None
+
+    def close(self) -> None:
+        """Release every runner."""
+        for runner in self._runners.values():
+            runner.close()
+        self._runners.clear()
+        self._by_shape.clear()
+
+    def _at(self, shape: tuple[int, ...]) -> Runner:
+        if shape not in self._by_shape:
+            # What is empty or has no such axes is refused by whichever runner gets it.
+            batch, time = (max(1, size) for size in (*shape, 1, 1)[:2])
+            rule = nearest(self._rules, batch, time)
+            like = replace(rule, batch=1, time=1, median_us=0.0, gain=1.0)
+            if like not in self._runners:
+                self._runners[like] = self._load(rule)
+            self._by_shape[shape] = self._runners[like]
+        return self._by_shape[shape]
+
+
+@dataclass(frozen=True)
+class TunedRuntime:
+    """The runtimes of a bundle's plan, each for the shapes it is fastest at."""
+
+    runtimes: Mapping[str, Runtime]
+    name: str = TUNED
+    format: str = "plan"
+
+    def version(self) -> str | None:
+        """It has none of its own."""
+        return None
+
+    def why_unavailable(self) -> str | None:
+        """It is always here; a plan may not be."""
+        return None
+
+    def load(self, bundle: Bundle, options: RunOptions) -> Runner:
+        """A runner that follows the plan, by the rules whose runtimes are here.
+
+        InputError for a bundle without a plan, and for options, which the plan holds itself.
+        """
+        plan = bundle.manifest.plan
+        if plan is None:
+            raise InputError(f"{bundle.root}: holds no plan; make one with rnn-deploy tune")
+        if options.provider or options.threads is not None or options.session:
+            raise InputError("the plan says threads and options itself; name a runtime to set them")
+        rules = tuple(rule for rule in plan.rules_of(options.entry) if self._has(rule))
+        if not rules:
+            return self._without_rule(bundle).load(bundle, options)
+
+        def load(rule: Rule) -> Runner:
+            how = RunOptions(options.entry, rule.threads, (), rule.artifact, rule.session)
+            return self.runtimes[rule.runtime].load(bundle, how)
+
+        return TunedRunner(bundle.manifest.entry(options.entry), rules, load)
+
+    def _has(self, rule: Rule) -> bool:
+        runtime = self.runtimes.get(rule.runtime)
+        return runtime is not None and runtime.why_unavailable() is None
+
+    def _without_rule(self, bundle: Bundle) -> Runtime:
+        """For an entry point that was not tuned, or not for what is here."""
+        formats = {artifact.format for artifact in bundle.manifest.artifacts}
+        for runtime in self.runtimes.values():
+            if runtime.format in formats and runtime.why_unavailable() is None:
+                return runtime
+        raise RuntimeUnavailableError(f"{bundle.root}: no runtime here can run it")
+
+
+def misfits(plan: Plan, runtimes: Mapping[str, Runtime]) -> list[str]:
+    """What is not here as it was where the plan was made."""
+    versions = {name: runtimes[name].version() for name in plan.versions if name in runtimes}
+    return plan.misfits(processor(), cores(), versions)

@@ -1,0 +1,61 @@
+"""The tuned bundle: all that the bundle held, the variants that won beside it, and the plan."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rnn_deploy.bundle import Artifact, Bundle, open_bundle, writing_bundle
+from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.bundle.plan import Plan
+from rnn_deploy.bundle.store import MANIFEST, record_of
+
+VARIANTS = "variants"
+
+
+def variant_path(name: str, path: str) -> str:
+    """Where the artifact `path` of the candidate `name` lies in the tuned bundle."""
+    return f"{VARIANTS}/{name}/{path}"
+
+
+def write(
+    bundle: Bundle, variants: Mapping[str, Bundle], plan: Plan, output: Path, *, force: bool
+) -> Bundle:
+    """Write a copy of `bundle` with a plan, and of other bundles those artifacts that it names."""
+    manifest = bundle.manifest
+    named = {rule.artifact for rule in plan.rules}
+    with writing_bundle(output, force=force) as root:
+        artifacts = [a for a in manifest.artifacts if not _is_variant(a.path)]
+        for record in manifest.files:
+            if not _is_variant(record.path):
+                _copy(bundle.checked(record.path), root / record.path)
+        for name, candidate in variants.items():
+            for artifact in candidate.manifest.artifacts:
+                if variant_path(name, artifact.path) in named:
+                    artifacts.append(_take_in(name, candidate, artifact, root))
+        paths = dict.fromkeys(
+            path for a in artifacts for path in (a.path, a.weights) if path is not None
+        )
+        files = tuple(record_of(root, path) for path in (*paths, manifest.golden))
+        tuned = replace(manifest, artifacts=tuple(artifacts), files=files, plan=plan)
+        (root / MANIFEST).write_text(json_from_manifest(tuned), encoding="utf-8")
+    return open_bundle(output)
+
+
+def _is_variant(path: str) -> bool:
+    """Whether it is there for the sake of a plan, which is about to be replaced."""
+    return path.startswith(f"{VARIANTS}/")
+
+
+def _take_in(name: str, candidate: Bundle, artifact: Artifact, root: Path) -> Artifact:
+    weights = artifact.weights and variant_path(name, artifact.weights)
+    path = variant_path(name, artifact.path)
+    for source, place in ((artifact.path, path), (artifact.weights, weights)):
+        if source is not None and place is not None:
+            _copy(candidate.checked(source), root / place)
+    return replace(artifact, path=path, weights=weights)
+
+
+def _copy(source: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, place)

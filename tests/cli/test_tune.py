@@ -1,0 +1,98 @@
+"""`rnn-deploy tune`: what it writes, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.runtimes.model import load
+from rnn_deploy.tuning import tune as module
+from rnn_deploy.verifying import verify
+from tests.conftest import small_model
+
+
+@pytest.fixture
+def steered(monkeypatch):
+    """What is measured comes out as said: the first of these in a contender's name is fastest."""
+
+    def steer(*names):
+        real = module.side_by_side
+
+        def measured(contenders, shapes, entry, **options):
+            results = real(contenders, shapes, entry, **options | {"seconds": 0})
+            return [module.replace(r, timing=fake(r, shapes[0])) for r in results]
+
+        def fake(result, shape):
+            name = names[0] if shape.batch == 1 else names[-1]
+            us = 1.0 if result.contender == name else 2.0
+            return module.replace(result.timing, median_us=us, by_round=(us,))
+
+        monkeypatch.setattr(module, "side_by_side", measured)
+
+    return steer
+
+
+def test_what_wins_is_kept_with_a_plan_and_verified(
+    command, small_bundle, small_keras, steered, tmp_path, x
+):
+    steered("ort-cpu", "ort-cpu, scan")
+    place = tmp_path / "tuned"
+    ended = command("tune", small_bundle, "--model", small_keras, "-o", place, "--shape", "1x4",
+                    "--shape", "8x4", "--json")  # fmt: skip
+    assert ended.code == 0, ended.err
+    tuned = open_bundle(place)
+    said = [(r["batch"], r["artifact"], r["gain"]) for r in json.loads(ended.out)["rules"]]
+    assert said == [(1, "sequence.onnx", 1.0), (8, "variants/scan/sequence.onnx", 2.0)]
+    assert [rule.artifact for rule in tuned.manifest.plan.rules] == [path for _, path, _ in said]
+    paths = [a.path for a in tuned.manifest.artifacts if a.entry == "sequence"]
+    assert paths == ["sequence.onnx", "model.tflite", "variants/scan/sequence.onnx"]
+    assert "unrolled: layer 'first'" in ended.err
+    report = verify(tuned)
+    assert report.passed
+    assert "tuned" in {comparison.runtime for comparison in report.comparisons}
+    plain = load(small_bundle, "ort-cpu")
+    many = np.concatenate([x] * 4)
+    np.testing.assert_allclose(load(place).predict(many), plain.predict(many), atol=1e-6)
+    shown = command("inspect", place)
+    assert "variants/scan/sequence.onnx" in shown.out
+    # Tuned once more, what the plan names is not carried along.
+    words = ["--model", small_keras, "-o", tmp_path / "again", "--shape", "1x4"]
+    again = command("tune", place, *words)
+    assert again.code == 0, again.err
+    kept = open_bundle(tmp_path / "again").manifest
+    assert not any("variants" in record.path for record in kept.files)
+    assert not (tmp_path / "again" / "variants").exists()
+
+
+def test_a_plan_that_was_made_elsewhere_is_said(command, small_bundle, tmp_path, x):
+    from rnn_deploy.bundle.plan import Plan, Rule
+
+    bundle = open_bundle(small_bundle)
+    rule = Rule("sequence", 1, 1, "ort-cpu", "sequence.onnx", 1.0, 1.0)
+    plan = Plan("a machine", 999, {"ort-cpu": "0.1"}, (rule,))
+    text = json_from_manifest(module.replace(bundle.manifest, plan=plan))
+    (small_bundle / "manifest.json").write_text(text)
+    np.save(tmp_path / "x.npy", x)
+    for words in (["inspect", small_bundle], ["run", small_bundle, "--inputs", tmp_path / "x.npy"]):
+        ended = command(*words)
+        assert ended.code == 0
+        assert "may no longer be the fastest (made on a machine" in ended.err
+        assert "made with ort-cpu 0.1" in ended.err
+
+
+def test_mistakes_are_refused(command, small_bundle, small_keras, tmp_path):
+    small_model(seed=5).save(tmp_path / "other.keras")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine").write_text("")
+    out = ["-o", tmp_path / "t"]
+    for words, message in (
+        (["--model", tmp_path / "other.keras", *out], "holds other weights than those"),
+        (["--model", small_keras, "-o", tmp_path / "there"], "exists already"),
+        (["--model", small_keras, *out, "--shape", "3"], "--shape 3: expected BATCHxTIME"),
+        (["--model", small_keras, *out, "--shape", "step=1x1"], "no entry point 'step'"),
+        (["--model", small_keras, *out, "--seconds", "nan"], "--seconds nan: expected"),
+    ):
+        command("tune", small_bundle, *words).refused(2, message)
+    assert not (tmp_path / "t").exists()
