@@ -52,6 +52,41 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What quantisation did to one output or state, against the oracle, on export.
+
+    kind: "output" or "state". snr_db: signal-to-noise ratio, None where nothing changed. max_abs:
+    the largest error. labels, labels_changed: of an output that may hold classes (last axis wider
+    than one), how many there were and how many have their largest value elsewhere now.
+    """
+
+    tensor: str
+    kind: str
+    snr_db: float | None
+    max_abs: float
+    labels: int = 0
+    labels_changed: int = 0
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How the artifacts of `format` were quantised, and what it cost.
+
+    recurrent: how many of the `recurrent_all` different recurrent weights are quantised.
+    weight_bytes, float_bytes: of all weights, now and in float32. measured_on: what data.
+    """
+
+    format: str
+    mode: str
+    recurrent: int
+    recurrent_all: int
+    weight_bytes: int
+    float_bytes: int
+    measured_on: str = ""
+    costs: tuple[Cost, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """What the bundle was made from. digest: SHA-256 of the weights, by name, shape and value."""
 
@@ -65,7 +100,7 @@ class Manifest:
     """What a bundle holds.
 
     golden: the path of the golden vectors; notes: what a user must know; state: what became of
-    states on export, "input", "reset" or "keep".
+    states on export, "input", "reset" or "keep"; quantisation: None where all is in float32.
     """
 
     source: Source
@@ -76,6 +111,7 @@ class Manifest:
     tools: dict[str, str]
     notes: tuple[str, ...] = ()
     state: str = "input"
+    quantisation: Quantisation | None = None
     schema_version: int = SCHEMA_VERSION
 
     def entry(self, name: str) -> EntryPoint:
@@ -125,6 +161,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
         tools=dict(data["tools"]),
         notes=tuple(data["notes"]),
         state=str(data["state"]),
+        quantisation=_quantisation(data["quantisation"]),
     )
 
 
@@ -155,6 +192,16 @@ def _record(data: dict[str, Any]) -> FileRecord:
     if [type(value) for value in (record.path, record.size, record.sha256)] != [str, int, str]:
         raise ValueError(f"a file is recorded as {data!r}")
     return record
+
+
+def _quantisation(data: dict[str, Any] | None) -> Quantisation | None:
+    if data is None:
+        return None
+    costs = tuple(Cost(**cost) for cost in data["costs"])
+    for cost in costs:
+        if not isinstance(cost.snr_db, float | int | None):
+            raise ValueError(f"the cost of '{cost.tensor}' is {cost.snr_db!r}")
+    return Quantisation(**data | {"costs": costs})
 
 
 def _artifact(data: dict[str, Any]) -> Artifact:

@@ -21,7 +21,7 @@ BUFFER_ALIGNMENT = 16
 
 def with_signature(content: bytes, entry: EntryPoint) -> bytes:
     """The model with its main subgraph as the signature `entry.name`, tensors named alike."""
-    model = _unpacked(content)
+    model = unpacked(content)
     main = model.subgraphs[0]
     main.name = entry.name.encode()
     definition = schema.SignatureDefT()
@@ -30,17 +30,17 @@ def with_signature(content: bytes, entry: EntryPoint) -> bytes:
     definition.inputs = _named(main, main.inputs, entry.all_inputs)
     definition.outputs = _named(main, main.outputs, entry.all_outputs)
     model.signatureDefs = [definition]
-    return _packed(model)
+    return packed(model)
 
 
 def merged(files: Sequence[bytes]) -> bytes:
     """The models as one; the first one's main subgraph stays the file's main subgraph."""
-    models = [_unpacked(content) for content in files]
+    models = [unpacked(content) for content in files]
     first = models[0]
     for other in models[1:]:
         _append(first, other)
-    _share_buffers(first)
-    return _packed(first)
+    share_buffers(first)
+    return packed(first)
 
 
 def _append(first: Any, other: Any) -> None:
@@ -69,7 +69,7 @@ def _move_subgraphs(options: Any, by: int) -> None:
             setattr(options, name, getattr(options, name) + by)
 
 
-def _share_buffers(model: Any) -> None:
+def share_buffers(model: Any) -> None:
     """Keep one buffer for each content; an empty one means 'no data' and all become buffer 0."""
     places: dict[bytes, int] = {}
     kept: list[Any] = [schema.BufferT()]
@@ -100,11 +100,11 @@ def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) ->
     return maps
 
 
-def _unpacked(content: bytes) -> Any:
+def unpacked(content: bytes) -> Any:
     return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
 
 
-def _packed(model: Any) -> bytes:
+def packed(model: Any) -> bytes:
     builder = _AligningBuilder(1 << 16)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())

@@ -1,0 +1,127 @@
+"""Real inputs by which a quantised model is calibrated and its cost measured.
+
+    arrays by input name --checked--> cases (batches, run by the reference and the oracle)
+                                        --feeds_by_entry--> what the quantiser runs
+                                        --draws_from--> golden vectors like the real inputs
+
+Golden vectors of a calibrated model are drawn from these, states from those the reference ended
+in: int8 is right only within the ranges it was calibrated on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from rnn_deploy.bundle import Case
+from rnn_deploy.errors import InputError
+from rnn_deploy.source.golden import Draw, References
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, TensorSpec
+
+BATCH = 64
+
+
+def checked(option: str, data: Mapping[str, Array], entry: EntryPoint) -> Mapping[str, Array]:
+    """`data` if it fits the inputs of `entry`; InputError, beginning with the option, if not."""
+    wanted = {tensor.name: tensor for tensor in entry.inputs}
+    if set(data) != set(wanted):
+        raise InputError(
+            f"{option} holds {sorted(data)}, the model's inputs are {sorted(wanted)};"
+            " give one array for each input, named like it"
+        )
+    for name, value in data.items():
+        tensor = wanted[name]
+        if not tensor.admits(value.shape) or str(value.dtype) != tensor.dtype or 0 in value.shape:
+            raise InputError(
+                f"{option}: '{name}' is {value.dtype}{value.shape}, the model takes {tensor}"
+            )
+    return data
+
+
+def calibration_cases(
+    data: Mapping[str, Array], references: References, entries: Sequence[EntryPoint]
+) -> list[Case]:
+    """The calibration data in batches, each with what the references make of it.
+
+    InputError when arrays differ in their number of sequences, hold NaN or infinities, or when
+    there are fewer sequences than the model's fixed batch.
+    """
+    rows = {name: len(value) for name, value in data.items()}
+    if len(set(rows.values())) > 1:
+        raise InputError(f"--calibration: as many sequences for each input, not {rows}")
+    unfit = [n for n, v in data.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
+    if unfit:
+        raise InputError(f"--calibration: '{unfit[0]}' holds NaN or infinities; leave them out")
+    names = tuple(entry.name for entry in entries)
+    cases = []
+    for number, feeds in enumerate(_batches(data, entries[0])):
+        oracle = references.oracle.run(feeds) if references.oracle else {}
+        reference = references.reference.run(feeds)
+        cases.append(Case(f"calibration{number}", names, (), feeds, reference, oracle))
+    if not cases:
+        raise InputError("--calibration: has fewer sequences than the model's fixed batch")
+    return cases
+
+
+def feeds_by_entry(
+    cases: Sequence[Case], entries: Sequence[EntryPoint]
+) -> dict[str, list[dict[str, Array]]]:
+    """What to run each entry point on: a stream from zero states, and from those it ended in."""
+    return {entry.name: list(_feeds(cases, entry)) for entry in entries}
+
+
+def draws_from(cases: Sequence[Case], entries: Sequence[EntryPoint]) -> Draw:
+    """Draws like `samples.draw`, from the rows of `cases`: inputs of their steps, real states.
+
+    A piece longer than a row goes round it again.
+    """
+    pool = {name: np.concatenate([case.feeds[name] for case in cases]) for name in cases[0].feeds}
+    states = [state for entry in entries if entry.name == STREAM for state in entry.states]
+    pool |= {
+        state.tensor.name: np.concatenate([case.reference[state.next_name] for case in cases])
+        for state in states
+    }
+
+    def draw(
+        tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        batch = next(size_of(t.shape[0], sizes) for t in tensors)
+        rows = rng.integers(0, len(next(iter(pool.values()))), batch)
+        starts = {symbol: int(rng.integers(0, 1 << 16)) for symbol in sizes}
+        return {t.name: _piece(t, pool[t.name][rows], sizes, starts) for t in tensors}
+
+    return draw
+
+
+def size_of(dim: int | str, sizes: Mapping[str, int]) -> int:
+    """The size of a dimension, a symbol's from `sizes`."""
+    return sizes[dim] if isinstance(dim, str) else dim
+
+
+def _batches(data: Mapping[str, Array], entry: EntryPoint) -> Iterator[dict[str, Array]]:
+    fixed = entry.inputs[0].shape[0]
+    total, size = len(next(iter(data.values()))), fixed if isinstance(fixed, int) else BATCH
+    for start in range(0, total, size):
+        piece = {name: value[start : start + size] for name, value in data.items()}
+        if not isinstance(fixed, int) or start + size <= total:
+            yield piece
+
+
+def _feeds(cases: Sequence[Case], entry: EntryPoint) -> Iterator[dict[str, Array]]:
+    for case in cases:
+        feeds = dict(case.feeds)
+        if entry.name == SEQUENCE:
+            yield feeds
+            continue
+        finals = {s.tensor.name: case.reference[s.next_name] for s in entry.states}
+        yield feeds | {name: np.zeros_like(value) for name, value in finals.items()}
+        yield feeds | finals
+
+
+def _piece(
+    tensor: TensorSpec, value: Array, sizes: Mapping[str, int], starts: Mapping[str, int]
+) -> Array:
+    for axis, dim in enumerate(tensor.shape):
+        if axis and isinstance(dim, str):
+            places = (starts[dim] + np.arange(sizes[dim])) % value.shape[axis]
+            value = np.take(value, places, axis)
+    return value.astype(tensor.dtype)
