@@ -37,6 +37,7 @@ def export(
     seed: int = 0,
     trust_source: bool = False,
     force: bool = False,
+    tflite_lowering: str | Mapping[str, str] = "auto",
 ) -> "Bundle":
     """Export a Keras model (live, or the path of a .keras, .h5 or SavedModel) to a bundle.
 
@@ -46,7 +47,8 @@ def export(
     sequence entry point. state: "input" (the stream entry point takes and returns states),
     "reset" (no stream; each call starts from zero) or "keep" (from what the model holds).
     samples: real inputs by name, kept as a golden vector. trust_source: let the file run code of
-    its own (a Lambda layer). force: replace the bundle that is at `output`.
+    its own (a Lambda layer). force: replace the bundle that is at `output`. tflite_lowering: as
+    `lowering`, of TFLite: "auto", "loop", "unrolled" or "fused".
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
     InputError for a bad source or an existing output.
@@ -55,7 +57,16 @@ def export(
     from rnn_deploy.exporting.plan import ExportOptions
 
     options = ExportOptions(
-        tuple(to), lowering, time, samples, seed, trust_source, target, state, opset
+        tuple(to),
+        lowering,
+        time,
+        samples,
+        seed,
+        trust_source,
+        target,
+        state,
+        opset,
+        tflite_lowering,
     )
     return export_bundle(source, output, options, force=force)
 

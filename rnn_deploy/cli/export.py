@@ -31,6 +31,12 @@ from rnn_deploy.errors import InputError
     " one layer, may be given several times.  [default: auto]",
 )
 @click.option(
+    "--tflite-lowering",
+    multiple=True,
+    metavar="[LAYER=]NAME",
+    help="The same for TFLite: auto, loop, unrolled, fused.  [default: auto]",
+)
+@click.option(
     "--target",
     default="ort",
     show_default=True,
@@ -66,7 +72,7 @@ from rnn_deploy.errors import InputError
 def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
     opset: int, time: int | None, samples: Path | None, state: str, seed: int, trust_source: bool,
-    force: bool, as_json: bool,
+    force: bool, as_json: bool, tflite_lowering: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
@@ -86,6 +92,7 @@ def command(
             target,
             state,
             opset,
+            lowerings_from(tflite_lowering, "--tflite-lowering"),
         )
         bundle = export(model, output, options, force=force, progress=step)
     if as_json:
@@ -94,7 +101,7 @@ def command(
         say(line)
 
 
-def lowerings_from(words: Sequence[str]) -> dict[str, str]:
+def lowerings_from(words: Sequence[str], option: str = "--lowering") -> dict[str, str]:
     """LAYER=NAME by layer, NAME under "*"; InputError when one is given twice."""
     lowerings: dict[str, str] = {}
     for word in words:
@@ -102,7 +109,7 @@ def lowerings_from(words: Sequence[str]) -> dict[str, str]:
         key = layer if equals else "*"
         if key in lowerings:
             of = f"layer '{layer}'" if equals else "all layers"
-            raise InputError(f"--lowering is given twice for {of}: {lowerings[key]}, {name}")
+            raise InputError(f"{option} is given twice for {of}: {lowerings[key]}, {name}")
         lowerings[key] = name
     return lowerings
 

@@ -87,6 +87,7 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         from rnn_deploy.exporting import saved_model, tflite
         from rnn_deploy.exporting.plan import ExportOptions, plan_of
         from rnn_deploy.lowering.choice import Wishes, choices_of
+        from rnn_deploy.lowering.tflite_choice import TfliteWishes
         from rnn_deploy.source.opening import OpenedSavedModel, open_model
 
         step("reading the layers")
@@ -102,9 +103,9 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
             for choice in choices_of(t.trace.calls, Wishes(), t.entry.name)
         ]
         choices += [
-            ("tflite", t.entry.name, choice)
-            for t in plan.traced
-            for choice in tflite.choices_of(t.trace.layers)
+            ("tflite", part.entry.name, choice)
+            for part in tflite.parts_of(plan, TfliteWishes())
+            for choice in part.choices
         ]
         return _facts(opened.source.kind, [t.entry for t in plan.traced], choices, plan.notes)
 

@@ -19,6 +19,7 @@ from rnn_deploy.exporting import onnx, saved_model, tflite
 from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.lowering.choice import Wishes, choices_of
+from rnn_deploy.lowering.tflite_choice import TfliteWishes
 from rnn_deploy.source.golden import References, check_untouched, chunks_match, make_cases
 from rnn_deploy.source.intercept import keeping_states
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel, open_model
@@ -43,7 +44,7 @@ class Draft:
     entries: tuple[EntryPoint, ...]
     cases: Sequence[Case]
     onnx_models: Mapping[str, tuple[ir.Model, tuple[Choice, ...]]]
-    tflite_model: tuple[bytes, tuple[Choice, ...]] | None
+    tflite_model: tuple[bytes, Sequence[tflite.Part]] | None
     notes: tuple[str, ...]
     state: str = "input"
 
@@ -109,8 +110,8 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     tflite_model = None
     if "tflite" in options.to:
         progress("writing TFLite")
-        choices = tflite.choices_of(plan.sequence.trace.layers)
-        tflite_model = tflite.convert(opened.model, entries), choices
+        parts = tflite.parts_of(plan, options.tflite_wishes)
+        tflite_model = tflite.convert(opened.model, parts), parts
     return Draft(
         opened.source, entries, cases, onnx_models, tflite_model, plan.notes, options.state
     )
@@ -133,11 +134,11 @@ def _runnable(
 def _draft_of_saved_model(
     opened: OpenedSavedModel, options: ExportOptions, progress: Progress
 ) -> Draft:
-    asked = (options.wishes, options.time, options.state)
-    if asked != (Wishes(), None, "input"):
+    asked = (options.wishes, options.tflite_wishes, options.time, options.state)
+    if asked != (Wishes(), TfliteWishes(), None, "input"):
         raise UnsupportedModelError(
-            "a SavedModel's layers can no longer be read, so --lowering, --target, --time and"
-            " --state do not apply; export the .keras file"
+            "a SavedModel's layers can no longer be read, so --lowering, --tflite-lowering,"
+            " --target, --time and --state do not apply; export the .keras file"
         )
     if "onnx" not in options.to:
         raise UnsupportedModelError(
@@ -210,11 +211,9 @@ def _checked_samples(options: ExportOptions, entry: EntryPoint) -> Mapping[str, 
 def _write(draft: Draft, root: Path) -> None:
     artifacts = list(_write_onnx(draft, root))
     if draft.tflite_model is not None:
-        content, choices = draft.tflite_model
+        content, parts = draft.tflite_model
         (root / "model.tflite").write_bytes(content)
-        artifacts += [
-            Artifact("model.tflite", "tflite", entry.name, choices) for entry in draft.entries
-        ]
+        artifacts += [Artifact("model.tflite", "tflite", p.entry.name, p.choices) for p in parts]
     write_cases(root / GOLDEN, draft.cases)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None

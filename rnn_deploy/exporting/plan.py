@@ -18,6 +18,7 @@ from rnn_deploy.exporting.onnx_label import check_opset
 from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
 from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.lowering.targets import ORT
+from rnn_deploy.lowering.tflite_choice import TfliteWishes, tflite_wishes
 from rnn_deploy.source.intercept import holds_state
 from rnn_deploy.source.reading import refusals_of, refuse
 from rnn_deploy.source.reference import states_of
@@ -46,7 +47,8 @@ class ExportOptions:
     name ("*": of all others). target: of ONNX, one of `targets.TARGETS`. time: fix the number of
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
-    of states, one of STATES. opset: of ONNX.
+    of states, one of STATES. opset: of ONNX. tflite_lowering: as `lowering`, of TFLite, one of
+    `tflite_choice.TFLITE_LOWERINGS`.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -58,6 +60,7 @@ class ExportOptions:
     target: str = ORT
     state: str = "input"
     opset: int = OPSET
+    tflite_lowering: str | Mapping[str, str] = AUTO
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
@@ -70,6 +73,8 @@ class ExportOptions:
         ):
             if given and "onnx" not in self.to:
                 raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")
+        if self.tflite_wishes != TfliteWishes() and "tflite" not in self.to:
+            raise InputError("--tflite-lowering: TFLite is not exported here; leave it out")
         if self.state not in STATES:
             raise InputError(f"no --state '{self.state}'; there are {', '.join(STATES)}")
         if self.time is not None and self.time < 1:
@@ -79,6 +84,11 @@ class ExportOptions:
     def wishes(self) -> Wishes:
         """How layers are to be lowered in ONNX."""
         return wishes(self.lowering, self.target)
+
+    @property
+    def tflite_wishes(self) -> TfliteWishes:
+        """How layers are to be lowered in TFLite."""
+        return tflite_wishes(self.tflite_lowering)
 
 
 @dataclass(frozen=True)
