@@ -38,6 +38,8 @@ def export(
     trust_source: bool = False,
     force: bool = False,
     tflite_lowering: str | Mapping[str, str] = "auto",
+    quantize: str = "none",
+    calibration: "Mapping[str, Array] | None" = None,
 ) -> "Bundle":
     """Export a Keras model (live, or the path of a .keras, .h5 or SavedModel) to a bundle.
 
@@ -48,13 +50,16 @@ def export(
     "reset" (no stream; each call starts from zero) or "keep" (from what the model holds).
     samples: real inputs by name, kept as a golden vector. trust_source: let the file run code of
     its own (a Lambda layer). force: replace the bundle that is at `output`. tflite_lowering: as
-    `lowering`, of TFLite: "auto", "loop", "unrolled" or "fused".
+    `lowering`, of TFLite: "auto", "loop", "unrolled" or "fused". quantize: of TFLite, "none",
+    "float16", "dynamic-int8" or "int8", which takes the ranges of activations from `calibration`,
+    real inputs by name.
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
     InputError for a bad source or an existing output.
     """
     from rnn_deploy.exporting.bundle import export as export_bundle
     from rnn_deploy.exporting.plan import ExportOptions
+    from rnn_deploy.verifying.cost import appraise
 
     options = ExportOptions(
         tuple(to),
@@ -67,8 +72,10 @@ def export(
         state,
         opset,
         tflite_lowering,
+        quantize,
+        calibration,
     )
-    return export_bundle(source, output, options, force=force)
+    return export_bundle(source, output, options, force=force, appraise=appraise)
 
 
 def load(

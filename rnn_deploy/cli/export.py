@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.bundle.manifest import Cost, Quantisation, json_from_manifest
 from rnn_deploy.cli.arrays import read_npz
 from rnn_deploy.cli.console import data, progress, say
 from rnn_deploy.errors import InputError
@@ -65,6 +65,19 @@ from rnn_deploy.errors import InputError
     help="Of recurrent layers: input and output of the stream entry point; or no stream, and each"
     " call starts from zero, or from the state the model holds.",
 )
+@click.option(
+    "--quantize",
+    default="none",
+    show_default=True,
+    type=click.Choice(["none", "float16", "dynamic-int8", "int8"]),
+    help="Of TFLite: weights in fewer bits; int8: activations too, which needs --calibration.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="Real inputs (.npz, by input name) for the ranges of int8; what quantisation costs is"
+    " measured on them too.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the made-up golden vectors.")
 @click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
@@ -72,13 +85,15 @@ from rnn_deploy.errors import InputError
 def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
     opset: int, time: int | None, samples: Path | None, state: str, seed: int, trust_source: bool,
-    force: bool, as_json: bool, tflite_lowering: tuple[str, ...],
+    force: bool, as_json: bool, tflite_lowering: tuple[str, ...], quantize: str,
+    calibration: Path | None,
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
         step("starting TensorFlow")
         from rnn_deploy.exporting.bundle import export
         from rnn_deploy.exporting.plan import FORMATS, ExportOptions
+        from rnn_deploy.verifying.cost import appraise
 
         real = None if samples is None else read_npz(samples)
         lowerings = lowerings_from(lowering)
@@ -93,8 +108,10 @@ def command(
             state,
             opset,
             lowerings_from(tflite_lowering, "--tflite-lowering"),
+            quantize,
+            None if calibration is None else read_npz(calibration),
         )
-        bundle = export(model, output, options, force=force, progress=step)
+        bundle = export(model, output, options, force=force, progress=step, appraise=appraise)
     if as_json:
         data(json_from_manifest(bundle.manifest).rstrip())
     for line in summary(bundle):
@@ -114,6 +131,26 @@ def lowerings_from(words: Sequence[str], option: str = "--lowering") -> dict[str
     return lowerings
 
 
+def quantisation_lines(quantisation: Quantisation | None) -> list[str]:
+    """What was quantised and what it cost, in lines for a person."""
+    if quantisation is None:
+        return []
+    q = quantisation
+    return [
+        f"  {q.format} quantised to {q.mode}: {q.recurrent} of {q.recurrent_all} recurrent weights,"
+        f" all weights {q.float_bytes:,} B -> {q.weight_bytes:,} B; measured on {q.measured_on}",
+        *(f"    {cost.kind} '{cost.tensor}': {said_of(cost)}" for cost in q.costs),
+    ]
+
+
+def said_of(cost: Cost) -> str:
+    """A cost in words."""
+    ratio = "unchanged" if cost.snr_db is None else f"{cost.snr_db:.1f} dB signal to noise"
+    largest = f", largest error {cost.max_abs:.1e}" if cost.snr_db is not None else ""
+    labels = f", {cost.labels_changed} of {cost.labels} labels changed" if cost.labels else ""
+    return ratio + largest + labels
+
+
 def summary(bundle: Bundle) -> list[str]:
     """What was written, in lines for a person."""
     manifest = bundle.manifest
@@ -127,6 +164,7 @@ def summary(bundle: Bundle) -> list[str]:
             )
     return [
         *lines,
+        *quantisation_lines(manifest.quantisation),
         *(f"note: {note}" for note in manifest.notes),
         f"next: rnn-deploy verify {bundle.root}",
     ]

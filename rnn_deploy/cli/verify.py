@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import Bundle, Case, open_bundle
+from rnn_deploy.bundle.manifest import Quantisation
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.errors import InputError, VerificationError
@@ -15,6 +16,7 @@ from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.checks import CHECKS
 from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.cost import MARGIN
 from rnn_deploy.verifying.report import json_from_report, worst_of_each
 
 
@@ -71,6 +73,8 @@ def command(
         data(json_from_report(report).rstrip())
     else:
         show(report)
+        for line in quantised_budget(opened.manifest.quantisation):
+            say(line)
     if not report.passed:
         raise VerificationError(f"{bundle}: verification {report.verdict}")
 
@@ -88,6 +92,16 @@ def show(report: Report) -> None:
         say(f"not verified on {skipped.runtime}: {skipped.reason}")
     say(f"truth: {report.reference}")
     data(report.verdict)
+
+
+def quantised_budget(quantisation: Quantisation | None) -> list[str]:
+    """How a quantised artifact is judged, in a line for a person."""
+    if quantisation is None:
+        return []
+    return [
+        f"{quantisation.format} is quantised to {quantisation.mode}: its budgets are"
+        f" {MARGIN:g} times the largest errors measured on export, which rnn-deploy inspect shows"
+    ]
 
 
 def _row(c: Comparison) -> tuple[str, ...]:
@@ -118,6 +132,12 @@ def _recomputed(
         raise InputError(
             f"{model}: its weights are not those '{bundle.root}' was made from"
             f" ({bundle.manifest.source.name}); give that model, or export this one"
+        )
+    quantisation = bundle.manifest.quantisation
+    if quantisation is not None and quantisation.mode == "int8":
+        raise InputError(
+            "--against makes up inputs, and int8 is right only within the ranges of those it was"
+            " calibrated on; verify without it, on the bundle's own golden vectors"
         )
     fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
     (time,) = fixed if len(fixed) == 1 else (None,)

@@ -14,10 +14,15 @@ import numpy as np
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError
+from rnn_deploy.lowering.tflite_loop import BLOCK, CHUNKS
 from rnn_deploy.source.golden import Draw, References
-from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, TensorSpec
+from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint, TensorSpec
 
 BATCH = 64
+MOST_STEPS = 64
+# Reaches every part of a loop: whole blocks, whole chunks, and single steps.
+LONG = 2 * BLOCK + 2 * max(CHUNKS) - 1
+Feeds = dict[str, list[dict[str, Array]]]
 
 
 def checked(option: str, data: Mapping[str, Array], entry: EntryPoint) -> Mapping[str, Array]:
@@ -63,38 +68,46 @@ def calibration_cases(
 
 
 def feeds_by_entry(
-    cases: Sequence[Case], entries: Sequence[EntryPoint]
-) -> dict[str, list[dict[str, Array]]]:
-    """What to run each entry point on: a stream from zero states, and from those it ended in."""
-    return {entry.name: list(_feeds(cases, entry)) for entry in entries}
+    cases: Sequence[Case], entries: Sequence[EntryPoint], references: References
+) -> Feeds:
+    """What to run each entry point on to see its tensors' ranges.
+
+    A stream begins from zero states, and from those it ended in; a step is run where the
+    sequences pass through it. Some go round again and again, to reach every part of a loop and
+    what states grow to.
+    """
+    runs = {SEQUENCE: _whole, STREAM: _from_states, STEP: _steps}
+    feeds = {
+        entry.name: [feeds for case in cases for feeds in runs[entry.name](case, entry, references)]
+        for entry in entries
+    }
+    for entry in entries:
+        if cases and entry.time_symbols:
+            feeds[entry.name].append(_long(cases[0], entry))
+    return feeds
 
 
-def draws_from(cases: Sequence[Case], entries: Sequence[EntryPoint]) -> Draw:
+def draws_from(cases: Sequence[Case], stream: EntryPoint | None) -> Draw:
     """Draws like `samples.draw`, from the rows of `cases`: inputs of their steps, real states.
 
     A piece longer than a row goes round it again.
     """
     pool = {name: np.concatenate([case.feeds[name] for case in cases]) for name in cases[0].feeds}
-    states = [state for entry in entries if entry.name == STREAM for state in entry.states]
     pool |= {
         state.tensor.name: np.concatenate([case.reference[state.next_name] for case in cases])
-        for state in states
+        for state in (stream.states if stream else ())
     }
 
     def draw(
         tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
     ) -> dict[str, Array]:
-        batch = next(size_of(t.shape[0], sizes) for t in tensors)
+        first = tensors[0].shape[0]
+        batch = sizes[first] if isinstance(first, str) else first
         rows = rng.integers(0, len(next(iter(pool.values()))), batch)
         starts = {symbol: int(rng.integers(0, 1 << 16)) for symbol in sizes}
         return {t.name: _piece(t, pool[t.name][rows], sizes, starts) for t in tensors}
 
     return draw
-
-
-def size_of(dim: int | str, sizes: Mapping[str, int]) -> int:
-    """The size of a dimension, a symbol's from `sizes`."""
-    return sizes[dim] if isinstance(dim, str) else dim
 
 
 def _batches(data: Mapping[str, Array], entry: EntryPoint) -> Iterator[dict[str, Array]]:
@@ -106,15 +119,49 @@ def _batches(data: Mapping[str, Array], entry: EntryPoint) -> Iterator[dict[str,
             yield piece
 
 
-def _feeds(cases: Sequence[Case], entry: EntryPoint) -> Iterator[dict[str, Array]]:
-    for case in cases:
-        feeds = dict(case.feeds)
-        if entry.name == SEQUENCE:
-            yield feeds
-            continue
-        finals = {s.tensor.name: case.reference[s.next_name] for s in entry.states}
-        yield feeds | {name: np.zeros_like(value) for name, value in finals.items()}
-        yield feeds | finals
+def _whole(case: Case, entry: EntryPoint, references: References) -> Iterator[dict[str, Array]]:
+    yield dict(case.feeds)
+
+
+def _from_states(
+    case: Case, entry: EntryPoint, references: References
+) -> Iterator[dict[str, Array]]:
+    finals = {s.tensor.name: case.reference[s.next_name] for s in entry.states}
+    yield {**case.feeds, **{name: np.zeros_like(value) for name, value in finals.items()}}
+    yield {**case.feeds, **finals}
+
+
+def _steps(case: Case, entry: EntryPoint, references: References) -> Iterator[dict[str, Array]]:
+    """The sequence step by step; `entry` has the lengths of one step."""
+    carried = {s.tensor.name: np.zeros_like(case.reference[s.next_name]) for s in entry.states}
+    lengths = {v.shape[1] for t in entry.inputs if _is_step(t) for v in [case.feeds[t.name]]}
+    for t in range(min(min(lengths), MOST_STEPS)):
+        feeds = carried | {
+            tensor.name: case.feeds[tensor.name][:, t : t + 1]
+            if _is_step(tensor)
+            else case.feeds[tensor.name]
+            for tensor in entry.inputs
+        }
+        yield feeds
+        results = references.reference.run(feeds)
+        carried = {state.tensor.name: results[state.next_name] for state in entry.states}
+
+
+def _long(case: Case, entry: EntryPoint) -> dict[str, Array]:
+    states = {s.tensor.name: case.reference[s.next_name] for s in entry.states}
+    feeds = {t.name: _lengthened(case.feeds[t.name], t, entry.time_symbols) for t in entry.inputs}
+    return feeds | {name: np.zeros_like(value) for name, value in states.items()}
+
+
+def _lengthened(value: Array, tensor: TensorSpec, symbols: Sequence[str]) -> Array:
+    for axis, dim in enumerate(tensor.shape):
+        if dim in symbols:
+            value = np.take(value, np.arange(LONG) % value.shape[axis], axis)
+    return value
+
+
+def _is_step(tensor: TensorSpec) -> bool:
+    return len(tensor.shape) > 1 and tensor.shape[1] == 1
 
 
 def _piece(

@@ -15,6 +15,7 @@ import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.onnx_label import check_opset
+from rnn_deploy.exporting.quantisation import INT8, MODES, NONE
 from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
 from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.lowering.targets import ORT
@@ -48,7 +49,8 @@ class ExportOptions:
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
     of states, one of STATES. opset: of ONNX. tflite_lowering: as `lowering`, of TFLite, one of
-    `tflite_choice.TFLITE_LOWERINGS`.
+    `tflite_choice.TFLITE_LOWERINGS`. quantize: of TFLite, one of `quantisation.MODES`.
+    calibration: real inputs by name, for the ranges of int8 and for the cost of any mode.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -61,6 +63,8 @@ class ExportOptions:
     state: str = "input"
     opset: int = OPSET
     tflite_lowering: str | Mapping[str, str] = AUTO
+    quantize: str = NONE
+    calibration: Mapping[str, Array] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
@@ -75,10 +79,26 @@ class ExportOptions:
                 raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")
         if self.tflite_wishes != TfliteWishes() and "tflite" not in self.to:
             raise InputError("--tflite-lowering: TFLite is not exported here; leave it out")
+        self._check_quantisation()
         if self.state not in STATES:
             raise InputError(f"no --state '{self.state}'; there are {', '.join(STATES)}")
         if self.time is not None and self.time < 1:
             raise InputError(f"--time {self.time}: a sequence has at least one step")
+
+    def _check_quantisation(self) -> None:
+        if self.quantize not in MODES:
+            raise InputError(f"no --quantize '{self.quantize}'; there are {', '.join(MODES)}")
+        if self.quantize == NONE:
+            if self.calibration is not None:
+                raise InputError("--calibration: nothing is quantised here; add --quantize int8")
+            return
+        if "tflite" not in self.to:
+            raise InputError("--quantize is of TFLite, which is not exported here; leave it out")
+        if self.quantize == INT8 and self.calibration is None:
+            raise InputError(
+                "--quantize int8 takes the ranges of activations from real inputs; add"
+                " --calibration DATA.npz, or use dynamic-int8, which needs none"
+            )
 
     @property
     def wishes(self) -> Wishes:

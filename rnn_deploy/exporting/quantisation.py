@@ -17,7 +17,12 @@ import numpy as np
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.isolated import run_isolated
-from rnn_deploy.exporting.recurrent_weights import kept_as, recurrent_weights, weight_bytes
+from rnn_deploy.exporting.recurrent_weights import (
+    kept_as,
+    operator_names,
+    recurrent_weights,
+    weight_bytes,
+)
 from rnn_deploy.exporting.tflite_merge import packed, share_buffers, unpacked
 from rnn_deploy.spec import Array
 
@@ -27,7 +32,7 @@ MODES = (NONE, FLOAT16, DYNAMIC, INT8)
 WORKER = Path(__file__).with_name("quantisation_worker.py")
 FLOAT32 = 0  # schema.TensorType
 # Feeds by signature: what to run each entry point on to learn the ranges of its tensors.
-Samples = Mapping[str, Sequence[Mapping[str, Array]]]
+Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 
 
 @dataclass(frozen=True)
@@ -47,17 +52,17 @@ class Quantised:
 
 
 def quantised(
-    content: bytes, mode: str, *, samples: Samples, kernels: Sequence[Array], model: str
+    content: bytes, mode: str, feeds: Feeds, *, kernels: Sequence[Array], model: str
 ) -> Quantised:
     """Quantise the float32 file `content`.
 
-    samples: for "int8", the calibration feeds. kernels: the layers' recurrent kernels. model: its
-    name. Raises UnsupportedModelError when the quantiser fails, crashes, or changes no recurrent
-    weight.
+    feeds: for "int8", what to calibrate on. kernels: the layers' recurrent kernels, by which they
+    are known in the file. model: its name. Raises UnsupportedModelError when the quantiser fails,
+    crashes, or changes no recurrent weight.
     """
     before = unpacked(content)
     recurrent = recurrent_weights(before, kernels)
-    after = unpacked(_worked(_prepared(content), mode, samples, model))
+    after = unpacked(_worked(_prepared(content), mode, feeds, model))
     _restore(after, before)
     share_buffers(after)
     changed = sum(kept_as(after, place) != "FLOAT32" for place in recurrent)
@@ -88,22 +93,22 @@ def _prepared(content: bytes) -> bytes:
     return packed(model)
 
 
-def _worked(content: bytes, mode: str, samples: Samples, model: str) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="rnn-deploy-") as name:
-        folder = Path(name)
+def _worked(content: bytes, mode: str, feeds: Feeds, model: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="rnn-deploy-") as place:
+        folder = Path(place)
         (folder / "model.tflite").write_bytes(content)
         if mode == INT8:
-            np.savez(folder / "calibration.npz", **_flat(samples))  # type: ignore[arg-type]
+            np.savez(folder / "feeds.npz", **_flat(feeds))  # type: ignore[arg-type]
         what = f"model '{model}': quantising to {mode}"
         run_isolated(WORKER, mode, str(folder), what=what)
         return (folder / "quantised.tflite").read_bytes()
 
 
-def _flat(samples: Samples) -> dict[str, Array]:
+def _flat(feeds: Feeds) -> dict[str, Array]:
     return {
         f"{signature}/{number}/{name}": value
-        for signature, feeds in samples.items()
-        for number, given in enumerate(feeds)
+        for signature, several in feeds.items()
+        for number, given in enumerate(several)
         for name, value in given.items()
     }
 
@@ -120,13 +125,23 @@ def _restore(after: Any, before: Any) -> None:
             graph.tensors[places[_name(g, t)]].name = tensor.name
         graph.outputs = list(graph.outputs)
         for k, t in enumerate(old.outputs):
-            own = places[_name(g, int(t))]
-            if graph.tensors[own].type == FLOAT32:
-                graph.outputs[k] = own
+            if old.tensors[t].type == FLOAT32:
+                graph.outputs[k] = _float32_of(after, graph, places[_name(g, int(t))])
     for definition, old in zip(after.signatureDefs, before.signatureDefs, strict=True):
         graph = after.subgraphs[definition.subgraphIndex]
         _name_alike(graph, graph.inputs, definition.inputs, old.inputs)
         _name_alike(graph, graph.outputs, definition.outputs, old.outputs)
+
+
+def _float32_of(model: Any, graph: Any, tensor: int) -> int:
+    """The tensor itself where it stayed float32, else the one it is turned back into."""
+    if graph.tensors[tensor].type == FLOAT32:
+        return tensor
+    return next(
+        int(operator.outputs[0])
+        for operator, name in zip(graph.operators, operator_names(model, graph), strict=True)
+        if name == "DEQUANTIZE" and operator.inputs[0] == tensor
+    )
 
 
 def _name_alike(

@@ -7,7 +7,7 @@ memory does not grow with their number.
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rnn_deploy.bundle import Bundle, Case, read_cases
 from rnn_deploy.errors import InputError, RnnDeployError
@@ -16,6 +16,7 @@ from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.checks import CHECKS
 from rnn_deploy.verifying.compare import Comparison, compare
+from rnn_deploy.verifying.cost import noise_budgets
 from rnn_deploy.verifying.report import Fault, Report
 from rnn_deploy.verifying.tolerance import budget, reference_errors, scales
 
@@ -24,10 +25,14 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Known:
-    """What all cases together say of each tensor: TensorFlow's own error, and its magnitude."""
+    """What all cases together say of each tensor: TensorFlow's own error, and its magnitude.
+
+    noise: the budget of what quantisation did to it on the runtime, where it is quantised.
+    """
 
     errors: Mapping[str, float]
     scales: Mapping[str, float]
+    noise: Mapping[str, float] = field(default_factory=dict)
 
 
 def verify(
@@ -55,6 +60,8 @@ def verify(
     faults: list[Fault] = []
     for runtime in chosen:
         progress(f"verifying on {runtime.name}")
+        noise = noise_budgets(bundle.manifest.quantisation, runtime.format)
+        known = replace(known, noise=noise)
         for result in _verified(bundle, runtime, read(), checks, known, options):
             (comparisons if isinstance(result, Comparison) else faults).append(result)  # type: ignore[arg-type]
     return Report(
@@ -108,6 +115,7 @@ def _checked(
     for name, value in (actual or {}).items():
         own, scale = known.errors.get(name), known.scales.get(name, 0.0)
         allowed = budget(case.truth[name], own, scale, dtypes[name])
+        allowed = max(allowed, known.noise.get(name, 0.0))
         yield _compared(runtime, check, case, name, value, name in states, own, allowed)
 
 
