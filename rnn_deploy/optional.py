@@ -17,6 +17,7 @@ EXTRA_OF = {
     "ai_edge_litert": "litert",
     "ai_edge_quantizer": "quantize",
     "tflite_micro": "micro",
+    "matplotlib": "report",
 }
 
 

@@ -18,12 +18,13 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 # What each part may import besides itself: the picture in design.md and the README.
-VOCABULARY = {"errors", "optional", "spec", "chunks", "cells", "layouts"}
+VOCABULARY = {"errors", "optional", "spec", "chunks", "shapes", "cells", "layouts"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
     "spec": set(),
     "chunks": {"errors", "spec"},
+    "shapes": {"errors", "spec"},
     "cells": {"spec"},
     "layouts": {"spec"},
     "bundle": {"errors", "spec"},
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "runtimes": {*VOCABULARY, "bundle"},
     "verifying": {*VOCABULARY, "bundle", "runtimes"},
     "bench": {*VOCABULARY, "bundle", "runtimes", "verifying"},
+    "peers": {*VOCABULARY, "bundle", "source", "lowering", "exporting", "bench"},
     "conformance": {
         *VOCABULARY,
         "bundle",

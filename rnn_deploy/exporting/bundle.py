@@ -26,9 +26,11 @@ from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.exporting.quantisation import NONE, Feeds, Quantised, quantised
 from rnn_deploy.lowering.choice import Wishes, choices_of
+from rnn_deploy.lowering.expected import check_entries
 from rnn_deploy.lowering.tflite_choice import TfliteWishes
 from rnn_deploy.optional import require
 from rnn_deploy.source.golden import References, check_untouched, chunks_match, make_cases
+from rnn_deploy.source.golden_special import special_cases
 from rnn_deploy.source.intercept import keeping_states
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel, open_model
 from rnn_deploy.source.reference import Reference
@@ -137,6 +139,15 @@ def _calibration(model: Any, plan: Plan, options: ExportOptions) -> list[Case]:
     return calibration_cases(data, _references(model, plan), entries)
 
 
+def special_of(
+    plan: Plan, references: References, plain: list[Case], options: ExportOptions
+) -> list[Case]:
+    """The golden cases that are for one check alone."""
+    stream = plan.stream.entry if plan.stream else None
+    entries = (plan.sequence.entry, stream)
+    return list(special_cases(references, *entries, plain, options.seed, options.long))
+
+
 def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progress) -> Draft:
     progress("reading the layers")
     plan = plan_of(opened.model, options)
@@ -146,6 +157,7 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     _check_untouched(plan, references, cases)
     if plan.stream and references.oracle:
         plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
+    cases += special_of(plan, references, cases, options)
     entries = tuple(traced.entry for traced in plan.traced)
     onnx_models = {}
     if "onnx" in options.to:
@@ -202,7 +214,8 @@ def _draft_of_saved_model(
     if asked != (Wishes(), TfliteWishes(), None, "input", NONE):
         raise UnsupportedModelError(
             "a SavedModel's layers can no longer be read, so --lowering, --tflite-lowering,"
-            " --target, --time, --state and --quantize do not apply; export the .keras file"
+            " --target, --expect, --time, --state and --quantize do not apply; export the .keras"
+            " file"
         )
     if "onnx" not in options.to:
         raise UnsupportedModelError(
@@ -233,11 +246,12 @@ def _onnx_models(
     plan: Plan, options: ExportOptions, label: Label
 ) -> Iterator[tuple[str, tuple[ir.Model, tuple[Choice, ...]]]]:
     converted: dict[int, ir.Model] = {}
+    check_entries(options.wishes.expect, [traced.entry.name for traced in plan.traced])
     for traced in plan.traced:
         trace, entry = traced.trace, traced.entry
         if id(trace) not in converted:
             converted[id(trace)] = onnx.convert(trace)
-        choices = choices_of(trace.calls, options.wishes, entry.name)
+        choices = choices_of(trace.calls.values(), options.wishes, entry)
         model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, label)
         yield entry.name, (model, choices)
 
@@ -264,7 +278,7 @@ def _write(draft: Draft, root: Path) -> Manifest:
         content, parts = draft.tflite_model
         (root / "model.tflite").write_bytes(content)
         artifacts += [Artifact("model.tflite", "tflite", p.entry.name, p.choices) for p in parts]
-    write_cases(root / GOLDEN, draft.cases)
+    write_cases(root / GOLDEN, draft.cases, draft.source.digest)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None
     )

@@ -22,13 +22,23 @@ roundoffs, 2^-29.
 
 Without an oracle the reference itself is the truth, and its own error unknown: BLIND * u * s.
 Integers and booleans must be equal.
+
+A recurrence that amplifies rounding makes TensorFlow's own error, and so the budget, as large as
+the values: a comparison then tells nothing. One whose budget is more than s / VAGUE is called not
+decisive, and the verdict rests on the others (single steps from the reference's states).
+
+A golden case for one check alone (extreme inputs, say) has a scale of its own, so there e and s
+are taken from that case.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnn_deploy.bundle import Case
+from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.compare import max_abs_error
 
@@ -37,6 +47,119 @@ FINER = 2.0**-29  # float64's unit roundoff in terms of float32's
 OTHERS = 16.0
 ULPS = 32.0
 BLIND = 256.0
+VAGUE = 16.0
+ALL = "*"
+DERIVED = "derived from TensorFlow's own error"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A tolerance that the user asks for in place of the derived: by tensor's name, ALL for all.
+
+    An error may be atol + rtol * |true value|; what is not given is 0. InputError for a negative
+    one.
+    """
+
+    atol: Mapping[str, float] = field(default_factory=dict)
+    rtol: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for option, given in (("--atol", self.atol), ("--rtol", self.rtol)):
+            for name, value in given.items():
+                if not (math.isfinite(value) and value >= 0):
+                    of = "" if name == ALL else f"{name}="
+                    raise InputError(f"{option} {of}{value:g}: give a number that is 0 or more")
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """InputError for a tensor that the model does not give."""
+        known = list(dict.fromkeys(names))
+        unknown = sorted({*self.atol, *self.rtol} - {ALL, *known})
+        if unknown:
+            raise InputError(
+                f"a tolerance for {', '.join(unknown)}: the model gives {', '.join(known)}"
+            )
+
+    @property
+    def said(self) -> str:
+        """In words, for a report."""
+        given = [
+            f"{option} {'' if name == ALL else f'{name}='}{value:g}"
+            for option, values in (("--atol", self.atol), ("--rtol", self.rtol))
+            for name, value in values.items()
+        ]
+        return f"asked for: {' '.join(given)}" if given else DERIVED
+
+    def of(self, name: str) -> tuple[float, float] | None:
+        """The (atol, rtol) asked for a tensor; None where the derived budget holds."""
+        atol = self.atol.get(name, self.atol.get(ALL))
+        rtol = self.rtol.get(name, self.rtol.get(ALL))
+        return None if atol is None and rtol is None else (atol or 0.0, rtol or 0.0)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What is allowed of one tensor: budget + rtol * |true value|.
+
+    own: TensorFlow's own error, None without an oracle. decisive: it tells right from wrong.
+    """
+
+    budget: float
+    own: float | None
+    rtol: float = 0.0
+    decisive: bool = True
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The budgets of every tensor of every case, from what all plain cases together say.
+
+    noise: what a quantised artifact may err by where that is more.
+    """
+
+    errors: Mapping[str, float]
+    scales: Mapping[str, float]
+    dtypes: Mapping[str, str]
+    asked: Asked
+    noise: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, case: Case, name: str) -> Allowed:
+        """What is allowed of the tensor `name` of a case."""
+        given = self.asked.of(name)
+        if given is not None:
+            return Allowed(given[0], self.errors.get(name), given[1])
+        derived = self._derived(case, name)
+        noise = self.noise.get(name, 0.0)
+        return derived if noise <= derived.budget else Allowed(noise, derived.own)
+
+    def _derived(self, case: Case, name: str) -> Allowed:
+        if case.check:
+            return self._allowed(case, name, reference_errors([case]), {})
+        pooled = self._allowed(case, name, self.errors, self.scales)
+        # A short case may tell what the longest ones, pooled with it, do not.
+        alone = self._allowed(case, name, reference_errors([case]), {})
+        return alone if alone.decisive and not pooled.decisive else pooled
+
+    def _allowed(
+        self, case: Case, name: str, errors: Mapping[str, float], scales: Mapping[str, float]
+    ) -> Allowed:
+        own, truth = errors.get(name), case.truth[name]
+        dtype = self.dtypes.get(name, "float32")
+        allowed = budget(truth, own, scales.get(name, 0.0), dtype)
+        scale = max(scales.get(name, 0.0), magnitude(truth)) if truth.dtype.kind == "f" else 0.0
+        return Allowed(allowed, own, decisive=allowed <= scale / VAGUE)
+
+
+def tolerance_of(
+    read: Callable[[], Iterable[Case]], dtypes: Mapping[str, str], asked: Asked | None = None
+) -> Tolerance:
+    """The tolerance of a model whose golden cases `read` gives, one at a time."""
+    errors: dict[str, float] = {}
+    sizes: dict[str, float] = {}
+    for case in read():
+        if not case.check:
+            for found, new in ((errors, reference_errors([case])), (sizes, scales([case]))):
+                found.update({n: max(found.get(n, 0.0), value) for n, value in new.items()})
+    return Tolerance(errors, sizes, dtypes, asked or Asked())
 
 
 def reference_errors(cases: Iterable[Case]) -> dict[str, float]:

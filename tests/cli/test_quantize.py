@@ -20,7 +20,7 @@ def test_a_quantised_export_says_what_it_cost(command, small_keras, tmp_path):
 
     verified = command("verify", place)
     assert verified.code == 0
-    assert "tflite is quantised to int8: its budgets are 3 times the largest" in verified.err
+    assert "litert: quantised to int8; budgets are 3 times the largest errors" in verified.err
     assert "quantised to int8: 2 of 2 recurrent weights" in command("inspect", place).out
     told = json.loads(command("inspect", place, "--json").out)["quantisation"]
     assert told["mode"] == "int8"

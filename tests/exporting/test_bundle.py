@@ -12,7 +12,7 @@ import pytest
 
 import rnn_deploy
 from rnn_deploy.bundle import read_cases
-from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.errors import InputError
 from rnn_deploy.exporting import bundle as exporting
 from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.plan import ExportOptions
@@ -344,7 +344,7 @@ def wide_model(units=300):
 
 
 def test_large_weights_are_stored_once_for_both_onnx_files(tmp_path):
-    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",)))
+    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",), "native"))
     recurrent = 300 * 300 * 4
     sizes = {record.path: record.size for record in bundle.manifest.files}
     assert recurrent <= sizes["weights.bin"] < 1.2 * recurrent
@@ -441,7 +441,7 @@ def test_an_output_that_exists_stays_as_it_was(tmp_path):
 def test_a_full_disk_leaves_the_old_bundle(small_bundle, monkeypatch):
     before = sha256s(small_bundle)
 
-    def full(place, cases):
+    def full(place, cases, source):
         place.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(place))
 
@@ -482,11 +482,14 @@ def test_samples_the_model_does_not_take_are_refused(tmp_path):
         export(model, tmp_path / "b", options)
 
 
-def test_a_layer_nothing_depends_on_is_named_in_the_refusal(tmp_path):
+def test_a_layer_nothing_depends_on_is_left_out_and_said(tmp_path):
     x = _x()
     used = layers.SimpleRNN(4, name="used")(x)
     dead = layers.SimpleRNN(4, name="dead")(x)
-    inner = keras.Model(x, [used, dead])
+    inner = keras.Model(x, [dead, used])
     x = _x()
-    with pytest.raises(UnsupportedModelError, match="layer dead has no influence"):
-        export(randomised(keras.Model(x, inner(x)[0])), tmp_path / "b", ExportOptions(("onnx",)))
+    bundle = export(randomised(keras.Model(x, inner(x)[1])), tmp_path / "b")
+    assert bundle.manifest.notes == ("layer 'dead' is left out: no output depends on it",)
+    assert [s.layer for s in bundle.manifest.entry("stream").states] == ["used"]
+    assert {c.layer for a in bundle.manifest.artifacts for c in a.choices} == {"used"}
+    assert verify(bundle).passed

@@ -11,7 +11,8 @@ from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.bundle.manifest import Cost, Quantisation, json_from_manifest, manifest_from_json
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.runtimes.fake import FakeRuntime
-from rnn_deploy.verifying.cost import FLOOR, MARGIN, appraise, costs_of, noise_budgets
+from rnn_deploy.verifying.cost import appraise, costs_of
+from rnn_deploy.verifying.quantised import FLOOR, MARGIN, fit_checks, noise_budgets
 from tests.conftest import small_model
 
 
@@ -22,6 +23,7 @@ def _quantised(tmp_path_factory):
         tmp_path_factory.mktemp("quantised") / "b",
         to=("tflite",),
         quantize="dynamic-int8",
+        long=40,
     ).root
 
 
@@ -88,7 +90,11 @@ def test_a_quantised_bundle_verifies_within_its_own_budgets(bundle):
     costs = {cost.tensor: cost.max_abs for cost in bundle.manifest.quantisation.costs}
     for comparison in report.comparisons:
         assert comparison.budget == MARGIN * costs[comparison.name]
-        assert comparison.max_abs <= costs[comparison.name] * (1 + 1e-6)
+        if comparison.check != "hand-over":
+            assert comparison.max_abs <= costs[comparison.name] * (1 + 1e-6)
+    assert {"sequence", "states", "chunked", "long"} <= {c.check for c in report.comparisons}
+    assert "extremes" not in {c.check for c in report.comparisons}
+    assert any("quantised to dynamic-int8; budgets are 3 times" in note for note in report.notes)
 
 
 def test_weights_off_by_a_third_are_found(bundle):
@@ -109,9 +115,11 @@ def test_what_is_noisier_than_the_floor_gets_no_wider_budget(bundle):
 
 def test_float32_artifacts_beside_it_keep_their_budget():
     quantisation = Quantisation("tflite", "int8", 1, 1, 1, 4, "", (Cost("y", "output", 30.0, 0.5),))
-    assert noise_budgets(quantisation, "tflite") == {"y": MARGIN * 0.5}
-    assert noise_budgets(quantisation, "onnx") == {}
-    assert noise_budgets(None, "tflite") == {}
+    assert noise_budgets(quantisation) == {"y": MARGIN * 0.5}
+    assert noise_budgets(None) == {}
+    checks = ("sequence", "masks", "extremes", "long")
+    assert fit_checks(quantisation, checks) == ("sequence",)
+    assert fit_checks(None, checks) == checks
 
 
 def _with_noise(cases, size):
