@@ -87,6 +87,20 @@ class Quantisation:
 
 
 @dataclass(frozen=True)
+class MicroModel:
+    """One file for microcontrollers.
+
+    array: what it is called in model_data.h. operators: those its resolver must know. arena: bytes
+    of memory it needs, measured in the real interpreter on x86-64.
+    """
+
+    entry: str
+    array: str
+    operators: tuple[str, ...]
+    arena: int
+
+
+@dataclass(frozen=True)
 class Source:
     """What the bundle was made from. digest: SHA-256 of the weights, by name, shape and value."""
 
@@ -101,6 +115,7 @@ class Manifest:
 
     golden: the path of the golden vectors; notes: what a user must know; state: what became of
     states on export, "input", "reset" or "keep"; quantisation: None where all is in float32.
+    micro: the files for microcontrollers; none in other bundles.
     """
 
     source: Source
@@ -112,6 +127,7 @@ class Manifest:
     notes: tuple[str, ...] = ()
     state: str = "input"
     quantisation: Quantisation | None = None
+    micro: tuple[MicroModel, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def entry(self, name: str) -> EntryPoint:
@@ -162,6 +178,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
         notes=tuple(data["notes"]),
         state=str(data["state"]),
         quantisation=_quantisation(data["quantisation"]),
+        micro=tuple(_micro(model) for model in data["micro"]),
     )
 
 
@@ -202,6 +219,13 @@ def _quantisation(data: dict[str, Any] | None) -> Quantisation | None:
         if not isinstance(cost.snr_db, float | int | None):
             raise ValueError(f"the cost of '{cost.tensor}' is {cost.snr_db!r}")
     return Quantisation(**data | {"costs": costs})
+
+
+def _micro(data: dict[str, Any]) -> MicroModel:
+    model = MicroModel(**data | {"operators": tuple(data["operators"])})
+    if type(model.arena) is not int or model.arena < 1:
+        raise ValueError(f"the arena of '{model.entry}' is {model.arena!r}")
+    return model
 
 
 def _artifact(data: dict[str, Any]) -> Artifact:

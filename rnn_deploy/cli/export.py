@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.manifest import Cost, Quantisation, json_from_manifest
+from rnn_deploy.bundle.manifest import Cost, MicroModel, Quantisation, json_from_manifest
 from rnn_deploy.cli.arrays import read_npz
 from rnn_deploy.cli.console import data, progress, say
 from rnn_deploy.errors import InputError
@@ -41,7 +41,8 @@ from rnn_deploy.errors import InputError
     default="ort",
     show_default=True,
     metavar="NAME",
-    help="What the ONNX must be right on: ort, openvino, portable (every runtime tried).",
+    help="What the ONNX must be right on: ort, openvino, portable (every runtime tried);"
+    " or tflite-micro: static files and C arrays for microcontrollers, and nothing else.",
 )
 @click.option(
     "--expect",
@@ -158,6 +159,15 @@ def quantisation_lines(quantisation: Quantisation | None) -> list[str]:
     ]
 
 
+def micro_lines(models: Sequence[MicroModel]) -> list[str]:
+    """What a microcontroller needs, in lines for a person."""
+    return [
+        f"  {model.array} in model_data.h: arena {model.arena:,} B, operators"
+        f" {', '.join(model.operators)}"
+        for model in models
+    ]
+
+
 def said_of(cost: Cost) -> str:
     """A cost in words."""
     ratio = "unchanged" if cost.snr_db is None else f"{cost.snr_db:.1f} dB signal to noise"
@@ -180,6 +190,7 @@ def summary(bundle: Bundle) -> list[str]:
     return [
         *lines,
         *quantisation_lines(manifest.quantisation),
+        *micro_lines(manifest.micro),
         *(f"note: {note}" for note in manifest.notes),
         f"next: rnn-deploy verify {bundle.root}",
     ]

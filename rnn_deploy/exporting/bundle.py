@@ -12,7 +12,7 @@ from typing import Any
 import onnx_ir as ir
 
 from rnn_deploy.bundle import Artifact, Bundle, Case, Choice, Manifest, open_bundle, write_cases
-from rnn_deploy.bundle.manifest import Cost, Quantisation, Source, json_from_manifest
+from rnn_deploy.bundle.manifest import Cost, MicroModel, Quantisation, Source, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_folder, writing_bundle
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx, saved_model, tflite
@@ -22,8 +22,10 @@ from rnn_deploy.exporting.calibration import (
     draws_from,
     feeds_by_entry,
 )
+from rnn_deploy.exporting.micro import MicroFile, micro_files, without_unchunked_stream
+from rnn_deploy.exporting.micro_source import HEADER, SOURCE, array_name, header_of, source_of
 from rnn_deploy.exporting.onnx_label import Label
-from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
+from rnn_deploy.exporting.plan import MICRO, ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.exporting.quantisation import NONE, Feeds, Quantised, quantised
 from rnn_deploy.lowering.choice import Wishes, choices_of
 from rnn_deploy.lowering.expected import check_entries
@@ -61,6 +63,7 @@ class Draft:
     notes: tuple[str, ...]
     state: str = "input"
     quantised: Quantised | None = None
+    micro: tuple[MicroFile, ...] = ()
     calibration: Sequence[Case] = ()
 
 
@@ -84,6 +87,8 @@ def export(
     options = options or ExportOptions()
     if options.quantize != NONE:
         require("ai_edge_quantizer")
+    if options.micro:
+        require("tflite_micro")
     refuse_folder(Path(output), force=force)
     progress("opening the model")
     opened = open_model(source, trust_source=options.trust_source)
@@ -157,34 +162,33 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     _check_untouched(plan, references, cases)
     if plan.stream and references.oracle:
         plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
+    plan = without_unchunked_stream(plan) if options.micro else plan
     cases += special_of(plan, references, cases, options)
     entries = tuple(traced.entry for traced in plan.traced)
-    onnx_models = {}
+    draft = Draft(opened.source, entries, cases, {}, None, plan.notes, options.state)
+
+    def quantise(content: bytes, *entries: EntryPoint) -> Quantised:
+        progress(f"quantising to {options.quantize}")
+        feeds = feeds_by_entry(calibration, entries, references)
+        return _quantised(content, options.quantize, feeds, plan)
+
+    small = None if options.quantize == NONE else quantise
+    if options.micro:
+        progress("writing for TFLite-Micro")
+        files = micro_files(plan, options.tflite_wishes, small)
+        return replace(draft, micro=files, calibration=calibration)
     if "onnx" in options.to:
         progress("writing ONNX")
         label = _label(opened.source, options, opened.model)
-        onnx_models = dict(_onnx_models(plan, options, label))
-    tflite_model, small = None, None
+        draft = replace(draft, onnx_models=dict(_onnx_models(plan, options, label)))
     if "tflite" in options.to:
         progress("writing TFLite")
         parts = tflite.parts_of(plan, options.tflite_wishes)
-        tflite_model = tflite.convert(opened.model, parts), parts
-        if options.quantize != NONE:
-            progress(f"quantising to {options.quantize}")
-            feeds = feeds_by_entry(calibration, [part.entry for part in parts], references)
-            small = _quantised(tflite_model[0], options.quantize, feeds, plan)
-            tflite_model = small.content, parts
-    return Draft(
-        opened.source,
-        entries,
-        cases,
-        onnx_models,
-        tflite_model,
-        plan.notes,
-        options.state,
-        small,
-        calibration,
-    )
+        content = tflite.convert(opened.model, parts)
+        made = None if small is None else small(content, *(part.entry for part in parts))
+        content = content if made is None else made.content
+        draft = replace(draft, tflite_model=(content, parts), quantised=made)
+    return replace(draft, calibration=calibration)
 
 
 def _quantised(content: bytes, mode: str, feeds: Feeds, plan: Plan) -> Quantised:
@@ -278,10 +282,12 @@ def _write(draft: Draft, root: Path) -> Manifest:
         content, parts = draft.tflite_model
         (root / "model.tflite").write_bytes(content)
         artifacts += [Artifact("model.tflite", "tflite", p.entry.name, p.choices) for p in parts]
+    artifacts += _write_micro(draft, root)
     write_cases(root / GOLDEN, draft.cases, draft.source.digest)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None
     )
+    paths |= dict.fromkeys((HEADER, SOURCE) if draft.micro else ())
     manifest = Manifest(
         source=draft.source,
         entries=draft.entries,
@@ -292,6 +298,10 @@ def _write(draft: Draft, root: Path) -> Manifest:
         notes=draft.notes,
         state=draft.state,
         quantisation=_quantisation(draft),
+        micro=tuple(
+            MicroModel(file.entry, array_name(file.entry), file.operators, file.arena)
+            for file in draft.micro
+        ),
     )
     _write_manifest(manifest, root)
     return manifest
@@ -301,19 +311,31 @@ def _write_manifest(manifest: Manifest, root: Path) -> None:
     (root / MANIFEST).write_text(json_from_manifest(manifest), encoding="utf-8")
 
 
+def _write_micro(draft: Draft, root: Path) -> list[Artifact]:
+    if not draft.micro:
+        return []
+    made_by = (draft.micro, draft.source.name, version("rnn-deploy"))
+    (root / HEADER).write_text(header_of(*made_by), encoding="utf-8")
+    (root / SOURCE).write_text(source_of(*made_by), encoding="utf-8")
+    for file in draft.micro:
+        (root / file.path).write_bytes(file.content)
+    return [Artifact(file.path, MICRO, file.entry, file.choices) for file in draft.micro]
+
+
 def _quantisation(draft: Draft) -> Quantisation | None:
-    small = draft.quantised
-    if small is None:
+    files = [file.quantised for file in draft.micro if file.quantised is not None]
+    made = files if draft.quantised is None else [draft.quantised]
+    if not made:
         return None
     rows = sum(len(next(iter(case.feeds.values()))) for case in draft.calibration)
     data = f" and {rows} sequences of calibration data" if rows else ""
     return Quantisation(
-        "tflite",
-        small.mode,
-        small.recurrent,
-        small.recurrent_all,
-        small.weight_bytes,
-        small.float_bytes,
+        MICRO if draft.micro else "tflite",
+        made[0].mode,
+        sum(file.recurrent for file in made),
+        sum(file.recurrent_all for file in made),
+        sum(file.weight_bytes for file in made),
+        sum(file.float_bytes for file in made),
         f"{len(draft.cases)} golden vectors{data}",
     )
 

@@ -17,7 +17,7 @@ def run_isolated(script: Path, *words: str, what: str, seconds: float = SECONDS)
     """Run the Python file `script` with `words`; what it wrote to its standard error.
 
     UnsupportedModelError, beginning with `what`, names the signal it ended by, the error it met,
-    or the time limit it ran into.
+    or the time limit it ran into; the cause of an error holds all that it wrote.
     """
     # -P: its folder is not searched for modules, where ours are called like packages.
     command = [sys.executable, "-P", str(script), *words]
@@ -28,7 +28,9 @@ def run_isolated(script: Path, *words: str, what: str, seconds: float = SECONDS)
     if done.returncode < 0:
         raise UnsupportedModelError(f"{what} crashed ({signal.Signals(-done.returncode).name})")
     if done.returncode:
-        raise UnsupportedModelError(f"{what} failed ({_last_line(done.stderr)})")
+        raise UnsupportedModelError(f"{what} failed ({_last_line(done.stderr)})") from (
+            RuntimeError(done.stderr)
+        )
     return done.stderr
 
 

@@ -25,7 +25,7 @@ from rnn_deploy.source.intercept import holds_state
 from rnn_deploy.source.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.source.reading import refusals_of, refuse
 from rnn_deploy.source.reference import states_of
-from rnn_deploy.source.signature import TIME, signature_of, with_time
+from rnn_deploy.source.signature import TIME, Signature, signature_of, with_time
 from rnn_deploy.source.tensorflow import keras
 from rnn_deploy.source.tracing import (
     Trace,
@@ -36,6 +36,7 @@ from rnn_deploy.source.tracing import (
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, Dim, EntryPoint, TensorSpec
 
 FORMATS = ("onnx", "tflite")
+MICRO = "tflite-micro"  # a target with a format of its own
 # The stream entry point takes and returns them; or there is none, and each call starts from zero;
 # or from the states that the model holds, which are written into the file.
 STATES = ("input", "reset", "keep")
@@ -77,6 +78,8 @@ class ExportOptions:
         if unknown or not self.to:
             raise InputError(f"unknown format {unknown or 'none'}; there are {', '.join(FORMATS)}")
         check_opset(self.opset)
+        if self.micro:
+            self._check_micro()
         for option, given in (
             (f"--target {self.target}", self.wishes.target != ORT),
             (f"--opset {self.opset}", self.opset != OPSET),
@@ -93,6 +96,20 @@ class ExportOptions:
             raise InputError(f"--time {self.time}: a sequence has at least one step")
         if self.long < 0:
             raise InputError(f"--long {self.long}: give a number of steps, or 0 for none")
+
+    def _check_micro(self) -> None:
+        if self.to != FORMATS:
+            raise InputError(f"--target {MICRO} is a format of its own; leave --to out")
+        given = (self.lowering or AUTO, self.opset, self.expect)
+        if given != (AUTO, OPSET, ()):
+            raise InputError(
+                f"--target {MICRO}: --lowering, --opset and --expect are of ONNX; leave them out"
+            )
+        if self.quantize not in (NONE, INT8):
+            raise InputError(
+                f"--target {MICRO} --quantize {self.quantize}: TFLite-Micro computes in float32 or"
+                " in int8 alone; use --quantize int8 with --calibration DATA.npz, or none"
+            )
 
     def _check_quantisation(self) -> None:
         if self.quantize not in MODES:
@@ -112,7 +129,13 @@ class ExportOptions:
     @property
     def wishes(self) -> Wishes:
         """How layers are to be lowered in ONNX."""
-        return wishes(self.lowering, self.target, asked_from(self.expect))
+        target = ORT if self.micro else self.target
+        return wishes(self.lowering, target, asked_from(self.expect))
+
+    @property
+    def micro(self) -> bool:
+        """Whether it is for microcontrollers, which takes the place of all formats."""
+        return self.target == MICRO
 
     @property
     def tflite_wishes(self) -> TfliteWishes:
@@ -155,17 +178,38 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
             " and has run does); leave it out"
         )
     signature = with_tied_lengths(model, signature_of(model, options.samples))
+    if options.micro:
+        signature = _with_batch_of_one(signature)
     trace = trace_markers(model, signature)
     _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
     trace = replace(trace, signature=signature)
     own = Traced(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
     sequence = own if options.time is None else _fixed(model, own, options.time)
+    if options.micro:
+        _refuse_open(sequence.entry)
     stream, notes = _stream(model, own) if options.state == "input" else (None, ())
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
     notes = (*notes, *unused, *_notes(model, options.state))
     return Plan(model, sequence, stream, notes, opened)
+
+
+def _with_batch_of_one(signature: Signature) -> Signature:
+    def fixed(tensor: TensorSpec) -> TensorSpec:
+        batch, *rest = tensor.shape
+        return replace(tensor, shape=(1 if isinstance(batch, str) else batch, *rest))
+
+    return replace(signature, inputs=tuple(map(fixed, signature.inputs)))
+
+
+def _refuse_open(sequence: EntryPoint) -> None:
+    for tensor in sequence.inputs:
+        if any(isinstance(dim, str) for dim in tensor.shape):
+            raise InputError(
+                f"--target {MICRO} needs fixed shapes, and input '{tensor}' has an open one; add"
+                " --time N, or give the model a fixed shape"
+            )
 
 
 def _fixed(model: Any, own: Traced, time: int) -> Traced:

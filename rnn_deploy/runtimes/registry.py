@@ -8,12 +8,14 @@ from rnn_deploy.runtimes.base import Runtime, why_wrong
 from rnn_deploy.runtimes.litert import LiteRtRuntime
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime
 from rnn_deploy.runtimes.openvino import OpenVinoRuntime
+from rnn_deploy.runtimes.tflite_micro import MicroRuntime
 
 RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OrtRuntime("ort-cpu", "CPUExecutionProvider"),
     "ort-cuda": OrtRuntime("ort-cuda", "CUDAExecutionProvider"),
     "litert": LiteRtRuntime(),
     "openvino-cpu": OpenVinoRuntime(),
+    "tflite-micro": MicroRuntime(),
 }
 
 
