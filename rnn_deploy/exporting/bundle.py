@@ -17,6 +17,7 @@ from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_folder, writing_
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx, saved_model, tflite
 from rnn_deploy.exporting.calibration import (
+    any_number_of,
     calibration_cases,
     checked,
     draws_from,
@@ -139,7 +140,8 @@ def _references(model: Any, plan: Plan) -> References:
 def _calibration(model: Any, plan: Plan, options: ExportOptions) -> list[Case]:
     if options.calibration is None:
         return []
-    data = checked("--calibration", options.calibration, plan.sequence.entry)
+    entry = any_number_of(plan.sequence.entry)
+    data = checked("--calibration", options.calibration, entry)
     entries = [traced.entry for traced in plan.traced]
     return calibration_cases(data, _references(model, plan), entries)
 

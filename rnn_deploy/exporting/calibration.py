@@ -9,6 +9,7 @@ in: int8 is right only within the ranges it was calibrated on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,6 +41,12 @@ def checked(option: str, data: Mapping[str, Array], entry: EntryPoint) -> Mappin
                 f"{option}: '{name}' is {value.dtype}{value.shape}, the model takes {tensor}"
             )
     return data
+
+
+def any_number_of(entry: EntryPoint) -> EntryPoint:
+    """The entry point with its batch open: calibration data are cut into its batches."""
+    inputs = (replace(t, shape=("batch", *t.shape[1:])) for t in entry.inputs)
+    return replace(entry, inputs=tuple(inputs))
 
 
 def calibration_cases(

@@ -87,9 +87,11 @@ def _prepared(content: bytes) -> bytes:
     for g, graph in enumerate(model.subgraphs):
         for t, tensor in enumerate(graph.tensors):
             tensor.name = _name(g, t)
-            if tensor.buffer:
-                model.buffers.append(shared[tensor.buffer])
-                tensor.buffer = len(model.buffers) - 1
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    for owner in (*tensors, *(model.metadata or ())):
+        if owner.buffer:
+            model.buffers.append(shared[owner.buffer])
+            owner.buffer = len(model.buffers) - 1
     return packed(model)
 
 
