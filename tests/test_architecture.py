@@ -18,7 +18,7 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 # What each part may import besides itself: the picture in design.md and the README.
-VOCABULARY = {"errors", "optional", "spec", "chunks", "shapes", "cells", "layouts"}
+VOCABULARY = {"errors", "optional", "spec", "chunks", "shapes", "cells", "layouts", "rounding"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "shapes": {"errors", "spec"},
     "cells": {"spec"},
     "layouts": {"spec"},
+    "rounding": {"cells", "spec"},
     "bundle": {"errors", "spec"},
     "source": {*VOCABULARY, "bundle"},
     "lowering": {*VOCABULARY, "bundle", "source"},

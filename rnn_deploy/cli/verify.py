@@ -1,17 +1,17 @@
 """`rnn-deploy verify`: runtimes against the reference."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import Bundle, Case, open_bundle
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.cli.at_hand import model_at_hand
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.cli.evidence import Outputs, evidence_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
-from rnn_deploy.spec import STREAM
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
@@ -81,13 +81,15 @@ def command(
         if stored is not None:
             report = judged_again(read_results(stored, opened), asked, recording.record)
         else:
-            cases = None
+            model = None
             if against is not None:
-                cases = _recomputed(opened, against, seed, trust_source, step)
+                model = model_at_hand(opened, against, seed, trust_source, step)
             report = verify(
                 opened,
                 runtimes=runtimes,
-                cases=cases,
+                cases=None if model is None else model.cases,
+                oracle=None if model is None else model.oracle,
+                watched=None if model is None else model.watched,
                 checks=QUICK if quick else check or tuple(CHECKS),
                 asked=asked,
                 options=RunOptions(threads=threads),
@@ -158,38 +160,3 @@ def tolerances_from(option: str, words: Sequence[str]) -> dict[str, float]:
                 f"{option} {word}: '{number}' is no number; give one, such as 1e-5 or y=1e-5"
             ) from None
     return found
-
-
-def _recomputed(
-    bundle: Bundle, model: Path, seed: int, trust_source: bool, step: Callable[[str], None]
-) -> Sequence[Case]:
-    step("recomputing the reference with TensorFlow")
-    from rnn_deploy.exporting.bundle import reference_cases, special_of
-    from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
-    from rnn_deploy.source.intercept import keeping_states
-    from rnn_deploy.source.opening import OpenedSavedModel, open_model
-
-    opened = open_model(model, trust_source=trust_source)
-    if isinstance(opened, OpenedSavedModel):
-        raise InputError(f"{model}: give the .keras or .h5 file, not a SavedModel")
-    if opened.source.digest != bundle.manifest.source.digest:
-        raise InputError(
-            f"{model}: its weights are not those '{bundle.root}' was made from"
-            f" ({bundle.manifest.source.name}); give that model, or export this one"
-        )
-    quantisation = bundle.manifest.quantisation
-    if quantisation is not None and quantisation.mode == "int8":
-        raise InputError(
-            "--against makes up inputs, and int8 is right only within the ranges of those it was"
-            " calibrated on; verify without it, on the bundle's own golden vectors"
-        )
-    fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
-    (time,) = fixed if len(fixed) == 1 else (None,)
-    state = bundle.manifest.state
-    options = ExportOptions(time=time if isinstance(time, int) else None, seed=seed, state=state)
-    chunked = [entry.chunked for entry in bundle.manifest.entries if entry.name == STREAM]
-    with keeping_states(state == "keep"):
-        plan = plan_of(opened.model, options)
-        cases, references = reference_cases(opened.model, plan, options)
-        plan = with_chunks(plan, *chunked) if chunked else plan
-        return [*cases, *special_of(plan, references, cases, options)]

@@ -4,7 +4,7 @@ open --> plan --> golden vectors --> artifacts --> manifest, renamed into place
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from rnn_deploy.bundle import Artifact, Bundle, Case, Choice, Manifest, open_bundle, write_cases
 from rnn_deploy.bundle.manifest import Cost, MicroModel, Quantisation, Source, json_from_manifest
+from rnn_deploy.bundle.proof import PROOF, Proof, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_folder, writing_bundle
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx, saved_model, tflite
@@ -36,6 +37,7 @@ from rnn_deploy.source.golden import References, check_untouched, chunks_match, 
 from rnn_deploy.source.golden_special import special_cases
 from rnn_deploy.source.intercept import keeping_states
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel, open_model
+from rnn_deploy.source.proving import proof_of
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.spec import EntryPoint, RecurrentLayer
@@ -66,6 +68,7 @@ class Draft:
     quantised: Quantised | None = None
     micro: tuple[MicroFile, ...] = ()
     calibration: Sequence[Case] = ()
+    proof: Proof = field(default_factory=Proof)
 
 
 def export(
@@ -146,6 +149,14 @@ def _calibration(model: Any, plan: Plan, options: ExportOptions) -> list[Case]:
     return calibration_cases(data, _references(model, plan), entries)
 
 
+def proof_of_plan(plan: Plan, references: References, cases: list[Case]) -> Proof:
+    """What the references say of each other; nothing where there is no state to follow."""
+    ours, oracle = references.reference, references.oracle
+    if plan.stream is None or not isinstance(ours, Reference) or not isinstance(oracle, Reference):
+        return Proof()
+    return proof_of(ours, oracle, plan.stream.entry, cases)
+
+
 def special_of(
     plan: Plan, references: References, plain: list[Case], options: ExportOptions
 ) -> list[Case]:
@@ -165,9 +176,11 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     if plan.stream and references.oracle:
         plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
     plan = without_unchunked_stream(plan) if options.micro else plan
+    progress("holding the references against each other")
+    proof = proof_of_plan(plan, references, cases)
     cases += special_of(plan, references, cases, options)
     entries = tuple(traced.entry for traced in plan.traced)
-    draft = Draft(opened.source, entries, cases, {}, None, plan.notes, options.state)
+    draft = Draft(opened.source, entries, cases, {}, None, plan.notes, options.state, proof=proof)
 
     def quantise(content: bytes, *entries: EntryPoint) -> Quantised:
         progress(f"quantising to {options.quantize}")
@@ -286,6 +299,7 @@ def _write(draft: Draft, root: Path) -> Manifest:
         artifacts += [Artifact("model.tflite", "tflite", p.entry.name, p.choices) for p in parts]
     artifacts += _write_micro(draft, root)
     write_cases(root / GOLDEN, draft.cases, draft.source.digest)
+    write_proof(root / PROOF, draft.proof)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None
     )
@@ -295,7 +309,7 @@ def _write(draft: Draft, root: Path) -> Manifest:
         entries=draft.entries,
         artifacts=tuple(artifacts),
         golden=GOLDEN,
-        files=tuple(record_of(root, path) for path in (*paths, GOLDEN)),
+        files=tuple(record_of(root, path) for path in (*paths, GOLDEN, PROOF)),
         tools={name: version(name) for name in TOOLS},
         notes=draft.notes,
         state=draft.state,

@@ -12,9 +12,10 @@ batch            each row alone gives what it gives in its batch
 masks            rows masked at the right, at the left, in between, wholly
 extremes         zeros, saturating inputs, denormals, infinities, NaN
 long             one sequence of very many steps
+running-bound    every state after every step, within the bound of a float32 layer (rounding.py)
 
-Plain golden cases are for every check that takes them; the last four of this list but `batch` and
-`reset` have cases of their own. A check that does not apply to a case gives nothing.
+Plain golden cases are for every check that takes them; those in SPECIAL have cases of their own. A
+check that does not apply to a case gives nothing.
 """
 
 import tempfile
@@ -39,12 +40,14 @@ MOST_STEPS = 64  # of a sequence that is fed step by step
 class Subject:
     """What is under test: a runtime's runners by entry point.
 
-    partner: those of the runtime that a sequence is handed over to, `partner_name`.
+    partner: those of the runtime that a sequence is handed over to, `partner_name`. bounds: of
+    the states of the case for `running-bound`, after each step.
     """
 
     runners: Runners
     partner: Runners = field(default_factory=dict)
     partner_name: str = ""
+    bounds: Mapping[str, Array] = field(default_factory=dict)
 
     def takes(self, case: Case, entry: str) -> bool:
         """Whether the case can be fed to an entry point that is here."""
@@ -61,12 +64,14 @@ class Subject:
 class Found:
     """What a run gave, by name; `expected`: what it must be, where that is not the case's truth.
 
-    detail: how it was run, where a check runs a case more than once.
+    detail: how it was run, where a check runs a case more than once. bounds: what is allowed of
+    each element, where that is not the tensor's budget.
     """
 
     values: Mapping[str, Array]
     expected: Mapping[str, Array] | None = None
     detail: str = ""
+    bounds: Mapping[str, Array] = field(default_factory=dict)
 
 
 Check = Callable[[Subject, Case], Iterator[Found]]
@@ -156,6 +161,23 @@ def _long(subject: Subject, case: Case) -> Iterator[Found]:
         yield Found(chunks.at_steps(runner.entry, runner.run(case.feeds), case.probes))
 
 
+def _running_bound(subject: Subject, case: Case) -> Iterator[Found]:
+    runner = subject.stream
+    if runner is None:
+        return
+    states = {state.tensor.name: state.next_name for state in runner.entry.states}
+    carried = {name: case.feeds[name] for name in states if name in case.feeds}
+    seen: dict[str, list[Array]] = {name: [] for name in states.values()}
+    steps = [1] * chunks.length_of(runner.entry, case.feeds)
+    for piece in chunks.cut(runner.entry, case.feeds, steps):
+        results = runner.run(piece | carried)
+        carried = {into: results[out] for into, out in states.items()}
+        for name, values in seen.items():
+            values.append(results[name].copy())
+    yield Found({n: np.stack(v) for n, v in seen.items()}, bounds=subject.bounds)
+
+
+RUNNING = "running-bound"
 CHECKS: dict[str, Check] = {
     "sequence": _sequence,
     "states": _states,
@@ -168,11 +190,12 @@ CHECKS: dict[str, Check] = {
     "masks": _widest,
     "extremes": _widest,
     "long": _long,
+    RUNNING: _running_bound,
 }
 BASIC = ("sequence", "states", "chunked")
 QUICK = ("sequence", "states", "chunked", "teacher-forced")
 # Those with golden cases of their own, which no other check takes.
-SPECIAL = ("teacher-forced", "masks", "extremes", "long")
+SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING)
 
 
 def applies(check: str, case: Case) -> bool:

@@ -78,12 +78,14 @@ def compare(
     budget: float,
     reference_error: float | None,
     rtol: float = 0.0,
+    bound: Array | None = None,
     detail: str = "",
     decisive: bool = True,
 ) -> Comparison:
     """Compare one tensor; a difference in shape is an infinite error.
 
-    rtol: beside the budget, so much of each true value is allowed.
+    rtol: beside the budget, so much of each true value is allowed. bound: what is allowed of each
+    element, in place of both; the budget told is then that of the worst element.
     """
     if actual.shape != truth.shape or not truth.size:
         worst: tuple[int, ...] = ()
@@ -91,25 +93,39 @@ def compare(
         found = expected = float("nan")
     else:
         error = errors(actual, truth)
-        worst = _worst(error, truth, rtol)
+        limits = limits_of(truth, budget, rtol, bound)
+        worst = _worst(error, limits)
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there
             ulp = np.spacing(np.abs(truth).astype(np.float32)).astype(np.float64)
         max_abs = float(error[worst])
         max_ulp = float(np.where(error == 0, 0.0, error / np.where(ulp > 0, ulp, 1.0)).max())
         found, expected = float(actual[worst]), float(truth[worst])
-        budget += rtol * (abs(expected) if math.isfinite(expected) else 0.0)
+        budget = float(limits[worst])
     return Comparison(
         runtime, check, case, name, kind, max_abs, max_ulp,
         budget, reference_error, worst, found, expected, detail, decisive,
     )  # fmt: skip
 
 
+def limits_of(
+    truth: Array, budget: float, rtol: float = 0.0, bound: Array | None = None
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """What is allowed of each element."""
+    if bound is not None:
+        return np.broadcast_to(bound.astype(np.float64), truth.shape)
+    if not rtol:
+        return np.full(truth.shape, budget)
+    sizes = np.abs(truth.astype(np.float64))
+    return budget + rtol * np.where(np.isfinite(sizes), sizes, 0.0)
+
+
 def _worst(
-    error: np.ndarray[tuple[int, ...], np.dtype[np.float64]], truth: Array, rtol: float
+    error: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    limits: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
 ) -> tuple[int, ...]:
     """Where the error is largest, measured by what is allowed there."""
-    beyond = error
-    if rtol:
-        sizes = np.abs(truth.astype(np.float64))
-        beyond = error - rtol * np.where(np.isfinite(sizes), sizes, 0.0)
-    return tuple(int(i) for i in np.unravel_index(int(beyond.argmax()), error.shape))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        used = np.where(error == 0, 0.0, error / limits)
+    even = bool((limits == limits.flat[0]).all())
+    place = int((error if even else used).argmax())
+    return tuple(int(i) for i in np.unravel_index(place, error.shape))

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.spec import Array, EntryPoint
+from rnn_deploy.verifying.checks import RUNNING
 from rnn_deploy.verifying.compare import Comparison
 
 
@@ -44,6 +45,8 @@ def place_in_time(
     entries: Sequence[EntryPoint], name: str, case: Case, value: Array
 ) -> tuple[int | None, tuple[int, ...]]:
     """The axis over time of an output or state called `name`, and the steps that stand on it."""
+    if case.check == RUNNING and value.ndim:  # states after each step
+        return 0, tuple(range(value.shape[0]))
     if case.steps and value.ndim:  # single steps side by side in the batch
         rows = np.arange(value.shape[0]) * case.steps // max(1, value.shape[0])
         return 0, tuple(int(step) for step in rows)

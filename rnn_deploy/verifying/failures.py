@@ -25,7 +25,7 @@ class Failures:
         if not self._failed:
             return
         steps = [case for case in self._read() if case.steps]
-        told = {case.name.removesuffix("steps"): case for case in steps}
+        told = {case.name.removesuffix("-steps"): case for case in steps}
         for failed in self._failed.values():
             name = next((name for name in failed if name in told), next(iter(failed)))
             case = next(case for case in self._read() if case.name == name)

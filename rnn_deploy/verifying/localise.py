@@ -19,8 +19,8 @@ from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.runtimes.stream import run_in_chunks
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, StateSpec
-from rnn_deploy.verifying.checks import CHECKS, Subject
-from rnn_deploy.verifying.compare import Comparison, errors
+from rnn_deploy.verifying.checks import CHECKS, RUNNING, Subject
+from rnn_deploy.verifying.compare import Comparison, errors, limits_of
 from rnn_deploy.verifying.finding import Beside, Finding
 from rnn_deploy.verifying.parts import Part, Parts, Run
 from rnn_deploy.verifying.tolerance import Tolerance
@@ -119,7 +119,8 @@ class _Search:
         for name, value in results.items():
             if name in truth:
                 axis = chunks.time_axes(self.parts.entry).get(name)
-                place = _place(name, value, truth[name], self._allowed(name), axis)
+                limits = limits_of(truth[name], *self._allowed(name))
+                place = _place(name, value, truth[name], limits, axis)
                 if place is not None:
                     yield place
 
@@ -128,9 +129,7 @@ class _Search:
         return allowed.budget, allowed.rtol
 
 
-def _place(
-    name: str, value: Array, truth: Array, allowed: tuple[float, float], time: int | None
-) -> Place | None:
+def _place(name: str, value: Array, truth: Array, limits: Array, time: int | None) -> Place | None:
     """The first element outside its budget, by the axis of time, then rows; None if all are within.
 
     Its row is what stands beside it: of one step, where the tensor is over time.
@@ -138,8 +137,7 @@ def _place(
     if value.shape != truth.shape:
         return Place(name)
     error = errors(value, truth)
-    budget = allowed[0] + allowed[1] * np.abs(np.nan_to_num(truth.astype(np.float64)))
-    wrong = np.argwhere(error > budget)
+    wrong = np.argwhere(error > limits.astype(np.float64))
     if not len(wrong):
         return None
     first = min(map(tuple, wrong), key=lambda i: (i[1], i[0]) if time == 1 else i[:1])
@@ -180,10 +178,10 @@ def _from_values(plain: Finding, subject: Subject, case: Case, tolerance: Tolera
         for found in CHECKS[plain.check](subject, case):
             expected = case.truth if found.expected is None else found.expected
             for name in _in_order(found.values, subject):
-                allowed = tolerance.of(case, name)
-                budget = (allowed.budget, allowed.rtol)
+                allowed, bound = tolerance.of(case, name), found.bounds.get(name)
                 value, truth = found.values[name], expected[name]
-                place = _place(name, value, truth, budget, axes.get(name))
+                limits = limits_of(truth, allowed.budget, allowed.rtol, bound)
+                place = _place(name, value, truth, limits, axes.get(name))
                 if place is not None:
                     return _of_values(plain, place, found.detail, case, subject)
     except RnnDeployError:
@@ -192,10 +190,14 @@ def _from_values(plain: Finding, subject: Subject, case: Case, tolerance: Tolera
 
 
 def _of_values(plain: Finding, place: Place, detail: str, case: Case, subject: Subject) -> Finding:
-    step = place.step
+    step, row, beside = place.step, place.row, place.beside
     if step is not None and case.probes:
         step = case.probes[step]
-    return replace(_placed(plain, place, subject), step=step, row=place.row, detail=detail)
+    if plain.check == RUNNING:  # its states are by step, then row
+        step, row = row, 0
+        beside = tuple(replace(b, index=b.index[1:]) for b in beside)
+    placed = _placed(plain, place, subject)
+    return replace(placed, step=step, row=row, beside=beside, detail=detail)
 
 
 def _placed(plain: Finding, place: Place, subject: Subject) -> Finding:

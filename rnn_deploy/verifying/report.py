@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rnn_deploy.bundle.proof import Votes
 from rnn_deploy.runtimes.registry import Skipped
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import Finding
@@ -49,7 +50,8 @@ class Report:
     what must be known of the model itself, or of how far the verdict reaches. findings: of each
     check that failed on a runtime, the first place where it leaves the truth. placed: where the
     recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where
-    budgets come from.
+    budgets come from. votes: how the references agree on each recurrent layer, as the export
+    found.
     """
 
     reference: str
@@ -63,16 +65,22 @@ class Report:
     findings: tuple[Finding, ...] = ()
     placed: tuple[Placed, ...] = ()
     tolerance: str = DERIVED
+    votes: tuple[Votes, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Something was compared that tells right from wrong, everything is within its budget,
-        nothing broke off."""
-        return (
+        nothing broke off, and the references agree."""
+        return not self.split and (
             any(comparison.decisive for comparison in self.comparisons)
             and not self.faults
             and all(comparison.passed for comparison in self.comparisons)
         )
+
+    @property
+    def split(self) -> tuple[Votes, ...]:
+        """Layers on which one of the three references says something else."""
+        return tuple(vote for vote in self.votes if vote.alone)
 
     @property
     def verdict(self) -> str:
@@ -88,6 +96,9 @@ class Report:
             )
         if self.passed:
             return f"passed: {len(self.comparisons)} comparisons, all within their budgets"
+        if self.split and not failed and not self.faults:
+            layers = ", ".join(f"'{vote.layer}' ({vote.alone} is alone)" for vote in self.split)
+            return f"FAILED: the references disagree on layer {layers}"
         if not failed and not self.faults:
             return "FAILED: no comparison tells right from wrong, every budget is too wide"
         return (
@@ -113,6 +124,10 @@ def json_from_report(report: Report) -> str:
     data = dataclasses.asdict(report)
     for comparison, entry in zip(report.comparisons, data["comparisons"], strict=True):
         entry["passed"] = comparison.passed
+    for vote, entry in zip(report.votes, data["votes"], strict=True):
+        entry["alone"] = vote.alone
+    for finding, entry in zip(report.findings, data["findings"], strict=True):
+        entry["said"] = list(finding.lines)
     data |= {"passed": report.passed, "verdict": report.verdict}
     return json.dumps(_finite(data), indent=1, allow_nan=False) + "\n"
 

@@ -4,21 +4,23 @@ Golden cases are read one at a time, once for TensorFlow's own errors, once per 
 for what they say of the model itself, so memory does not grow with their number.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from rnn_deploy.bundle import Bundle, Case, cases_of
 from rnn_deploy.bundle.manifest import Quantisation
+from rnn_deploy.bundle.proof import Proof, Votes, proof_of
 from rnn_deploy.errors import InputError, MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import isolated
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import STREAM, Array, EntryPoint
-from rnn_deploy.verifying.checks import CHECKS, Subject, applies
+from rnn_deploy.verifying.checks import CHECKS, RUNNING, Subject, applies
 from rnn_deploy.verifying.compare import Comparison, compare
 from rnn_deploy.verifying.environment import environment
 from rnn_deploy.verifying.evidence import Observation, Record, nothing, place_in_time
+from rnn_deploy.verifying.explain import Watched, explained
 from rnn_deploy.verifying.failures import Failures
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.known import why_known
@@ -48,7 +50,10 @@ class Verification:
     states: frozenset[str]
     options: RunOptions
     read: Callable[[], Iterable[Case]]
+    bounds: Mapping[str, Array]
+    votes: tuple[Votes, ...] = ()
     oracle: Run | None = None
+    watched: Watched | None = None
     record: Record = nothing
 
 
@@ -61,6 +66,7 @@ def verify(
     options: RunOptions | None = None,
     asked: Asked | None = None,
     oracle: Run | None = None,
+    watched: Watched | None = None,
     progress: Progress = lambda step: None,
     record: Record = nothing,
     limit: float | None = None,
@@ -69,25 +75,16 @@ def verify(
 
     runtimes: those to check, by default all that are here; one that was named and is not here
     raises RuntimeUnavailableError. asked: a tolerance in place of the derived one. oracle: the
-    model in float64, where it is at hand, to localise with. record: is given every tensor that
+    model in float64, where it is at hand, to localise with. watched: its recurrent calls, to
+    explain faults with. record: is given every tensor that
     was compared. limit: isolate runtimes in processes of their own, with so many seconds for a
     call. InputError for an unknown check or tensor. A report without a single comparison has not
     passed.
     """
-    unknown = [name for name in checks if name not in CHECKS]
-    if unknown:
-        raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
-    asked = asked or Asked()
-    dtypes = {t.name: t.dtype for entry in bundle.manifest.entries for t in entry.all_outputs}
-    asked.check_names(dtypes)
+    asking = _asking(bundle, cases, checks, options, asked or Asked(), oracle, watched, record)
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
     if limit is not None:
         chosen = isolated(chosen, limit)
-    read = _reader(bundle, cases)
-    states = frozenset(s.next_name for entry in bundle.manifest.entries for s in entry.states)
-    tolerance = tolerance_of(read, dtypes, asked)
-    options = options or RunOptions()
-    asking = Verification(checks, tolerance, states, options, read, oracle, record)
     comparisons: list[Comparison] = []
     faults: list[Fault] = []
     findings: list[Finding] = []
@@ -97,7 +94,7 @@ def verify(
         progress(f"verifying on {runtime.name}")
         partner = _next_alike(bundle, chosen, index)
         own = _asked_of(asking, quantisation_on(bundle, runtime))
-        for result in _verified(bundle, runtime, partner, read(), own):
+        for result in _verified(bundle, runtime, partner, asking.read(), own):
             kept[type(result)].append(result)  # type: ignore[attr-defined]
     return Report(
         reference=_truth_of(bundle, cases),
@@ -107,10 +104,46 @@ def verify(
         comparisons=tuple(comparisons),
         faults=tuple(faults),
         skipped=tuple(skipped),
-        notes=(*notes_on(read(), comparisons, checks), *_notes(bundle, chosen, checks)),
+        notes=(
+            *notes_on(asking.read(), comparisons, checks, asking.votes),
+            *_notes(bundle, chosen, checks),
+        ),
         findings=tuple(findings),
         placed=tuple(nodes),
-        tolerance=asked.said,
+        tolerance=asking.tolerance.asked.said,
+        votes=asking.votes,
+    )
+
+
+def _asking(
+    bundle: Bundle,
+    cases: Sequence[Case] | None,
+    checks: Sequence[str],
+    options: RunOptions | None,
+    asked: Asked,
+    oracle: Run | None,
+    watched: Watched | None,
+    record: Record,
+) -> Verification:
+    unknown = [name for name in checks if name not in CHECKS]
+    if unknown:
+        raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+    entries = bundle.manifest.entries
+    dtypes = {tensor.name: tensor.dtype for entry in entries for tensor in entry.all_outputs}
+    asked.check_names(dtypes)
+    proof = proof_of(bundle)
+    read = _reader(bundle, cases, proof)
+    return Verification(
+        checks=checks,
+        tolerance=tolerance_of(read, dtypes, asked),
+        states=frozenset(state.next_name for entry in entries for state in entry.states),
+        options=options or RunOptions(),
+        read=read,
+        bounds={n: r.bound for n, r in proof.running.items() if r.bound is not None},
+        votes=proof.votes,
+        oracle=oracle,
+        watched=watched,
+        record=record,
     )
 
 
@@ -143,10 +176,11 @@ def _verified(
     with ExitStack() as stack:
         entries = [entry.name for entry in bundle.manifest.entries]
         try:
-            subject = Subject(_loaded(bundle, runtime, entries, asking, stack))
+            loaded = _loaded(bundle, runtime, entries, asking, stack)
         except MisplacedError as error:
             yield Fault(runtime.name, PLACEMENT, "golden vectors", str(error))
             return
+        subject = Subject(loaded, bounds=asking.bounds)
         yield from placed(runtime, bundle, asking.options)
         if "hand-over" in asking.checks and STREAM in entries:
             subject = _with_partner(subject, bundle, runtime, partner, asking, stack)
@@ -157,7 +191,8 @@ def _verified(
                 if isinstance(result, Comparison) and not result.passed:
                     failures.note(result)
         for failed, case, single in failures.worth_localising():
-            yield finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
+            finding = finding_of(subject, failed, case, asking.tolerance, single, asking.oracle)
+            yield _explained(finding, subject, asking)
 
 
 def _with_partner(
@@ -175,6 +210,15 @@ def _with_partner(
         partner, runners = runtime, _loaded(bundle, runtime, [STREAM], asking, stack)
     name = partner.name if partner is not runtime else f"another {runtime.name}"
     return replace(subject, partner=runners, partner_name=name)
+
+
+def _explained(finding: Finding, subject: Subject, asking: Verification) -> Finding:
+    """The finding with the fault that would give its values, where the model is at hand."""
+    runner = subject.runners.get(STREAM)
+    if asking.watched is None or runner is None or not finding.layer:
+        return finding
+    said = explained(finding, runner, asking.read(), asking.watched, asking.tolerance)
+    return replace(finding, explained=said)
 
 
 def _loaded(
@@ -200,7 +244,8 @@ def _checked(
             expected = case.truth if found.expected is None else found.expected
             for name, value in found.values.items():
                 at = (runtime, check, case.name, name, found.detail)
-                yield _compared(at, value, expected[name], case, entries, asking)
+                bound = found.bounds.get(name)
+                yield _compared(at, value, expected[name], bound, case, entries, asking)
     except RnnDeployError as error:
         yield Fault(runtime, check, case.name, str(error))
 
@@ -209,6 +254,7 @@ def _compared(
     at: tuple[str, str, str, str, str],
     value: Array,
     expected: Array,
+    bound: Array | None,
     case: Case,
     entries: Sequence[EntryPoint],
     asking: Verification,
@@ -226,6 +272,7 @@ def _compared(
         budget=allowed.budget,
         reference_error=allowed.own,
         rtol=allowed.rtol,
+        bound=None if asking.tolerance.asked.of(name) else bound,
         detail=detail,
         decisive=allowed.decisive,
     )
@@ -236,10 +283,24 @@ def _compared(
     return comparison
 
 
-def _reader(bundle: Bundle, cases: Sequence[Case] | None) -> Callable[[], Iterable[Case]]:
-    if cases is not None:
-        return lambda: cases
-    return lambda: cases_of(bundle, special=True)
+def _reader(
+    bundle: Bundle, cases: Sequence[Case] | None, proof: Proof
+) -> Callable[[], Iterable[Case]]:
+    """The cases, each time anew; last the one whose running bound is known."""
+    followed: list[Case] = []
+    if proof.running:
+        true = {name: running.true for name, running in proof.running.items()}
+        ours = {name: running.reference for name, running in proof.running.items()}
+        followed = [Case("followed", (STREAM,), (), proof.feeds, ours, true, check=RUNNING)]
+
+    def read() -> Iterator[Case]:
+        case = None
+        for case in cases_of(bundle, special=True) if cases is None else cases:
+            yield case
+        if case is not None:  # where there is nothing else, it proves nothing
+            yield from followed
+
+    return read
 
 
 def _truth_of(bundle: Bundle, cases: Sequence[Case] | None) -> str:

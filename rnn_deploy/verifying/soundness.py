@@ -5,20 +5,42 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from rnn_deploy.bundle import Case
+from rnn_deploy.bundle.proof import Votes
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.compare import Comparison
 
+AMPLIFIES = 1.1  # growth of an error per step, of which is told
+
 
 def notes_on(
-    cases: Iterable[Case], comparisons: Sequence[Comparison], checks: Sequence[str]
+    cases: Iterable[Case],
+    comparisons: Sequence[Comparison],
+    checks: Sequence[str],
+    votes: Sequence[Votes] = (),
 ) -> tuple[str, ...]:
     """Notes for a report, the gravest first."""
     return (
+        *_votes(votes),
         *_not_finite(cases),
         *_not_decisive(comparisons),
         *_known(comparisons),
         *_without_cases(comparisons, checks),
     )
+
+
+def _votes(votes: Sequence[Votes]) -> Iterable[str]:
+    for vote in votes:
+        if vote.alone:
+            yield (
+                f"layer '{vote.layer}': {vote.alone} is alone: TensorFlow to oracle"
+                f" {vote.tensorflow:.1e}, NumPy to oracle {vote.cells:.1e}, NumPy to TensorFlow"
+                f" {vote.between:.1e}; please report it with the model"
+            )
+        elif vote.growth > AMPLIFIES:
+            yield (
+                f"layer '{vote.layer}' amplifies: an error grows {vote.growth:.2f} times per step"
+                " along a golden sequence"
+            )
 
 
 def _not_finite(cases: Iterable[Case]) -> Iterable[str]:

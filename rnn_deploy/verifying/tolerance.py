@@ -3,11 +3,13 @@
 The oracle is the model in float64; the reference is TensorFlow in float32. Any correct float32
 implementation rounds as often as TensorFlow does, in another order, so for each tensor
 
-    budget = OTHERS * e + ULPS * u * s
+    budget = OTHERS * e + ULPS * u * s + UNDERFLOW
 
     e   TensorFlow's own largest error against the oracle over all golden cases
     u   unit roundoff of float32, 2^-24
     s   largest magnitude of the tensor over all golden cases
+    UNDERFLOW, 2^-120: what is below float32's normal numbers (2^-126) may be flushed to zero, as
+        TensorFlow does, or kept
 
 OTHERS allows for another order of summation and another approximation of tanh (a few ulp each,
 where TensorFlow's own may happen to be none); ULPS for cases so small that TensorFlow's error is
@@ -47,6 +49,7 @@ FINER = 2.0**-29  # float64's unit roundoff in terms of float32's
 OTHERS = 16.0
 ULPS = 32.0
 BLIND = 256.0
+UNDERFLOW = 2.0**-120
 VAGUE = 16.0
 ALL = "*"
 DERIVED = "derived from TensorFlow's own error"
@@ -146,7 +149,7 @@ class Tolerance:
         dtype = self.dtypes.get(name, "float32")
         allowed = budget(truth, own, scales.get(name, 0.0), dtype)
         scale = max(scales.get(name, 0.0), magnitude(truth)) if truth.dtype.kind == "f" else 0.0
-        return Allowed(allowed, own, decisive=allowed <= scale / VAGUE)
+        return Allowed(allowed, own, decisive=allowed - UNDERFLOW <= scale / VAGUE)
 
 
 def tolerance_of(
@@ -201,5 +204,5 @@ def budget(
         return 0.0
     scale = max(scale, magnitude(truth))
     if reference_error is None:
-        return BLIND * UNIT_ROUNDOFF * scale
-    return OTHERS * reference_error + ULPS * UNIT_ROUNDOFF * scale
+        return BLIND * UNIT_ROUNDOFF * scale + UNDERFLOW
+    return OTHERS * reference_error + ULPS * UNIT_ROUNDOFF * scale + UNDERFLOW

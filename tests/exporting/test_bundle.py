@@ -18,6 +18,7 @@ from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.plan import ExportOptions
 from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.checks import BASIC
 from tests.conftest import randomised, small_model
 
 layers = keras.layers
@@ -320,7 +321,7 @@ def test_the_same_model_gives_the_same_bytes(small_keras, small_bundle, tmp_path
     first, second = sha256s(small_bundle), sha256s(export(small_keras, tmp_path / "again").root)
     assert first == second
     assert set(first) == {
-        "manifest.json", "golden.npz", "model.tflite", "sequence.onnx", "stream.onnx"
+        "manifest.json", "golden.npz", "proof.npz", "model.tflite", "sequence.onnx", "stream.onnx"
     }  # fmt: skip
 
 
@@ -334,7 +335,7 @@ def test_another_seed_gives_other_golden_vectors_only(small_keras, tmp_path):
     options = [ExportOptions(("onnx",), seed=seed) for seed in (0, 1)]
     first, second = (sha256s(export(small_keras, tmp_path / str(o.seed), o).root) for o in options)
     assert {name for name in first if first[name] != second[name]} == {
-        "golden.npz", "manifest.json"
+        "golden.npz", "proof.npz", "manifest.json"
     }  # fmt: skip
 
 
@@ -367,7 +368,7 @@ def test_an_altered_weights_file_is_refused_before_a_runtime_sees_it(tmp_path):
 def test_each_lowering_of_a_fixed_length_computes_the_same(lowering, tmp_path):
     options = ExportOptions(("onnx",), lowering, time=4)
     model = randomised(keras.models.clone_model(_backwards()), scale=0.4)
-    report = verify(export(model, tmp_path / "bundle", options))
+    report = verify(export(model, tmp_path / "bundle", options), checks=BASIC)
     assert report.passed
     assert {c.check for c in report.comparisons} == {"sequence", "states"}
     assert max(c.max_abs for c in report.comparisons) <= TIGHT
@@ -423,7 +424,7 @@ def test_integers_that_are_no_tokens_need_samples(tmp_path):
     bundle = export(model, tmp_path / "b", ExportOptions(samples=counts))
     report = verify(bundle)
     assert report.passed
-    assert {c.case for c in report.comparisons} == {"samples"}
+    assert {c.case for c in report.comparisons} == {"samples", "samples-steps", "followed"}
 
 
 def test_an_output_that_exists_stays_as_it_was(tmp_path):
