@@ -8,9 +8,9 @@ five more sets of golden vectors of six models composed at random. An output or 
 less than FLOOR of signal over noise was destroyed, not quantised; its budget is float32's.
 
 No quantised arithmetic passes NaN on, or keeps what lies far outside the usual, so the check
-`extremes` is left out; so is `running-bound`, which is what float32's rounding can do. Integers keep what lies in the range they were calibrated on: for int8 the
-checks whose inputs are made up are left out too, and golden vectors are drawn from the calibration
-data.
+`extremes` is left out; so is `running-bound`, which is what float32's rounding can do. Integers
+keep what lies in the range they were calibrated on: for int8 the checks whose inputs are made up
+are left out too, and golden vectors are drawn from the calibration data.
 """
 
 from collections.abc import Sequence
