@@ -4,23 +4,22 @@ Builtin operators only; what would need TensorFlow's own (Flex) is refused. The 
 the order of inputs and outputs and loses their names, so signatures are written afterwards.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from tensorflow.lite.python.convert import ConverterError, convert_graphdef
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.exporting.plan import Plan
-from rnn_deploy.exporting.tflite_merge import merged, with_signature
+from rnn_deploy.exporting.tflite_merge import merged
 from rnn_deploy.lowering.tflite_choice import TFLITE_LOWERINGS, TfliteWishes, choices_of
 from rnn_deploy.source.intercept import Call, Handler
 from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
-from rnn_deploy.source.tracing import frozen, tensorflow_spec, trace_markers
+from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec, trace_markers
 from rnn_deploy.spec import EntryPoint, StateKey, one_step, state_keys
 
 
@@ -49,7 +48,7 @@ def convert(model: Any, parts: Sequence[Part]) -> bytes:
             f"model '{model.name}': computes in float64, which TFLite's operators do not;"
             " export with --to onnx only"
         )
-    return merged([with_signature(_convert_part(model, part), part.entry) for part in parts])
+    return merged([(_convert_part(model, part), part.entry) for part in parts])
 
 
 def _step_of(plan: Plan) -> Part | None:
@@ -109,27 +108,21 @@ def _lowered_by(
     return handler
 
 
-def _converted(model: Any, graph: Any) -> bytes:
-    with _quiet_converter():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        try:
-            return bytes(converter.convert())
-        except Exception as error:  # the converter raises several types of its own
-            raise UnsupportedModelError(
-                f"model '{model.name}': TFLite's builtin operators cannot express it"
-                f" ({one_line(error)}); export with --to onnx only"
-            ) from error
+def _converted(model: Any, graph: FrozenGraph) -> bytes:
+    """A frozen graph as TFLite, by the converter that TFLiteConverter calls in the end.
 
-
-@contextmanager
-def _quiet_converter() -> Iterator[None]:
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    (It would freeze the graph once more, and read and write the file for metadata we drop.)
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+        content = convert_graphdef(
+            graph.graph,
+            graph.inputs,
+            graph.outputs,
+            target_ops={tf.lite.OpsSet.TFLITE_BUILTINS},
+        )
+    except ConverterError as error:
+        raise UnsupportedModelError(
+            f"model '{model.name}': TFLite's builtin operators cannot express it"
+            f" ({one_line(error)}); export with --to onnx only"
+        ) from error
+    return bytes(content)

@@ -1,6 +1,6 @@
-"""Two TFLite models as two signatures of one file, and a signature's names.
+"""TFLite models as the signatures of one file, named.
 
-Works on the flatbuffer's object form (schema.fbs of TFLite). Subgraphs of the second model are
+Works on the flatbuffer's object form (schema.fbs of TFLite). Subgraphs of further models are
 appended, every index in them moved: buffers, operator codes, and the subgraphs a WHILE or IF
 names. Buffers with equal bytes become one, so shared weights are stored once.
 """
@@ -19,10 +19,27 @@ IDENTIFIER = b"TFL3"
 BUFFER_ALIGNMENT = 16
 
 
-def with_signature(content: bytes, entry: EntryPoint) -> bytes:
+def merged(files: Sequence[tuple[bytes, EntryPoint]]) -> bytes:
+    """The files as one, the main subgraph of each being the signature of its entry point.
+
+    The first one's main subgraph stays the file's main subgraph.
+    """
+    models = [_with_signature(content, entry) for content, entry in files]
+    first = models[0]
+    for other in models[1:]:
+        _append(first, other)
+    _share_buffers(first)
+    return _packed(first)
+
+
+def _with_signature(content: bytes, entry: EntryPoint) -> Any:
     """The model with its main subgraph as the signature `entry.name`, tensors named alike."""
-    model = _unpacked(content)
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     main = model.subgraphs[0]
+    for graph in model.subgraphs:
+        graph.name = b""
+        for tensor in graph.tensors:
+            tensor.name = _shortened(tensor.name) if graph is main else b""
     main.name = entry.name.encode()
     definition = schema.SignatureDefT()
     definition.signatureKey = entry.name.encode()
@@ -30,17 +47,7 @@ def with_signature(content: bytes, entry: EntryPoint) -> bytes:
     definition.inputs = _named(main, main.inputs, entry.all_inputs)
     definition.outputs = _named(main, main.outputs, entry.all_outputs)
     model.signatureDefs = [definition]
-    return _packed(model)
-
-
-def merged(files: Sequence[bytes]) -> bytes:
-    """The models as one; the first one's main subgraph stays the file's main subgraph."""
-    models = [_unpacked(content) for content in files]
-    first = models[0]
-    for other in models[1:]:
-        _append(first, other)
-    _share_buffers(first)
-    return _packed(first)
+    return model
 
 
 def _append(first: Any, other: Any) -> None:
@@ -90,6 +97,11 @@ def _share_buffers(model: Any) -> None:
     model.metadataBuffer = []
 
 
+def _shortened(name: bytes | None) -> bytes:
+    """The first of the operations a tensor was made from; the converter lists them all."""
+    return (name or b"").partition(b";")[0]
+
+
 def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) -> list[Any]:
     maps = []
     for index, tensor in zip(indices, tensors, strict=True):
@@ -98,10 +110,6 @@ def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) ->
         graph.tensors[index].name = tensor.name.encode()
         maps.append(entry)
     return maps
-
-
-def _unpacked(content: bytes) -> Any:
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
 
 
 def _packed(model: Any) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project, walk_of
+from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
@@ -40,7 +40,7 @@ def lower(
 
     Returns the output and the final states.
     """
-    walk = walk_of(layer)
+    walk = Walk(layer)
     length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
     source = _Source(Rows(project(layer, x), mask), length, layer.go_backwards)
     begin = _Place(tf.constant(0), None, walk.start(tf.shape(x)[0], states))

@@ -9,9 +9,10 @@ from tensorflow.lite.python import schema_py_generated as schema
 from rnn_deploy.cells import ACTIVATIONS
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting import tflite
-from rnn_deploy.exporting.plan import ExportOptions, plan_of
+from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.samples import draw
+from rnn_deploy.spec import Support
 from tests.conftest import randomised, small_model
 
 layers = keras.layers
@@ -22,8 +23,15 @@ TIGHT = 2e-6
 def small():
     """The small model, its entry points by name, its TFLite file."""
     model = small_model()
-    entries = [traced.entry for traced in plan_of(model, ExportOptions()).traced]
-    return model, {entry.name: entry for entry in entries}, tflite.convert(model, entries)
+    parts = parts_for(model)
+    return model, {p.entry.name: p.entry for p in parts}, tflite.convert(model, parts)
+
+
+def parts_for(model, lowering="auto", time=None):
+    """What is converted of a model that can be run in chunks."""
+    options = ExportOptions(tflite_lowering=lowering, time=time)
+    plan = with_chunks(plan_of(model, options), Support(True))
+    return tflite.parts_of(plan, options.tflite_wishes)
 
 
 def custom_operators(content):
@@ -51,7 +59,7 @@ def test_operators_are_builtin(small):
 def test_signatures_have_the_names_of_the_entry_points(small):
     _, entries, content = small
     found = Interpreter(model_content=content).get_signature_list()
-    assert set(found) == set(entries) == {"sequence", "stream"}
+    assert set(found) == set(entries) == {"sequence", "stream", "step"}
     for name, entry in entries.items():
         assert set(found[name]["inputs"]) == {t.name for t in entry.all_inputs}
         assert set(found[name]["outputs"]) == {t.name for t in entry.all_outputs}
@@ -88,24 +96,24 @@ def test_buffers_begin_at_multiples_of_16(small):
     assert {start % 16 for start in starts} == {0}
 
 
-def test_both_signatures_share_their_weights():
+def test_signatures_share_their_weights():
     x = keras.Input((None, 8), name="x")
     model = randomised(keras.Model(x, layers.SimpleRNN(128, name="rnn")(x)), scale=0.1)
-    entries = [traced.entry for traced in plan_of(model, ExportOptions()).traced]
-    both = len(tflite.convert(model, entries))
-    alone = [len(tflite.convert(model, [entry])) for entry in entries]
-    assert both < 0.6 * sum(alone)
-    assert both < 4 * model.count_params() + 20_000
+    parts = parts_for(model)
+    whole = len(tflite.convert(model, parts))
+    alone = [len(tflite.convert(model, [part])) for part in parts]
+    assert whole < 0.5 * sum(alone)
+    assert whole < 4 * model.count_params() + 50_000
 
 
 def test_the_same_model_gives_the_same_bytes_and_is_left_as_it_was(small):
-    model, entries, content = small
+    model, _, content = small
 
     def fingerprint():
         return layers.RNN.call, [w.tobytes() for w in model.get_weights()], model.dtype_policy
 
     before = fingerprint()
-    assert tflite.convert(model, list(entries.values())) == content
+    assert tflite.convert(model, parts_for(model)) == content
     assert fingerprint() == before
 
 
@@ -114,8 +122,8 @@ def test_every_activation_is_the_original_s_with_builtins_only(activation):
     x = keras.Input((None, 3), name="x")
     rnn = layers.SimpleRNN(4, activation=activation, go_backwards=True, name="rnn")
     model = randomised(keras.Model(x, rnn(x)), scale=0.4)
-    entry = plan_of(model, ExportOptions()).stream.entry
-    content = tflite.convert(model, [entry])
+    _, part, _ = parts_for(model)
+    entry, content = part.entry, tflite.convert(model, [part])
     feeds = feeds_for(entry, 2, 4)
     found = Interpreter(model_content=content).get_signature_runner("stream")(**feeds)
     assert_same(found, Reference(model, entry, "float64").run(feeds))
@@ -126,16 +134,27 @@ def test_what_needs_more_than_builtins_is_refused_in_one_line():
     x = keras.Input((None, 3), name="x")
     y = layers.SimpleRNN(3, name="rnn")(x)
     model = randomised(keras.Model(x, keras.ops.erfinv(y), name="mine"))
-    entry = plan_of(model, ExportOptions()).sequence.entry
+    part = parts_for(model)[0]
     with pytest.raises(UnsupportedModelError, match=r"'mine': TFLite's builtin.*--to onnx") as said:
-        tflite.convert(model, [entry])
+        tflite.convert(model, [part])
     assert "\n" not in str(said.value)
     assert len(str(said.value)) < 500
 
 
-def test_every_layer_says_how_it_was_lowered(small):
-    choices = tflite.choices_of(plan_of(small[0], ExportOptions()).sequence.trace.layers)
-    assert [(c.layer, c.units, c.lowering) for c in choices] == [
-        ("first", 5, "loop"),
-        ("second", 4, "loop"),
-    ]
+def test_one_step_gives_what_the_stream_gives(small):
+    model, entries, content = small
+    interpreter = Interpreter(model_content=content)
+    step, stream = (interpreter.get_signature_runner(name) for name in ("step", "stream"))
+    feeds = feeds_for(entries["step"], 3, 1)
+    assert_same(step(**feeds), Reference(model, entries["stream"], "float64").run(feeds))
+    for name, value in stream(**feeds).items():
+        np.testing.assert_allclose(step(**feeds)[name], value, rtol=0, atol=TIGHT)
+
+
+def test_the_step_has_no_loop(small):
+    model, _, _ = small
+    step = parts_for(model)[-1]
+    assert step.entry.name == "step"
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(tflite.convert(model, [step]), 0))
+    assert len(file.subgraphs) == 1
+    assert step.entry.inputs[0].shape == ("batch", 1, 3)
