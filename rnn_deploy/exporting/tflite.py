@@ -13,14 +13,15 @@ from tensorflow.lite.python.convert import ConverterError, convert_graphdef
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.exporting.plan import Plan
+from rnn_deploy.exporting.tflite_fuse import fuse
 from rnn_deploy.exporting.tflite_merge import merged
-from rnn_deploy.lowering.tflite_choice import TFLITE_LOWERINGS, TfliteWishes, choices_of
+from rnn_deploy.lowering.tflite_choice import FUSED, TFLITE_LOWERINGS, TfliteWishes, choices_of
 from rnn_deploy.source.intercept import Call, Handler
 from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec, trace_markers
-from rnn_deploy.spec import EntryPoint, StateKey, one_step, state_keys
+from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, one_step, state_keys
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def _convert_part(model: Any, part: Part) -> bytes:
     entry = part.entry
     given: dict[StateKey, Any] = {}
     finals: dict[StateKey, Any] = {}
+    fused: dict[str, RecurrentLayer] = {}
 
     def function(*tensors: Any) -> list[Any]:
         inputs, initial = tensors[: len(entry.inputs)], tensors[len(entry.inputs) :]
@@ -76,15 +78,24 @@ def _convert_part(model: Any, part: Part) -> bytes:
         # Outputs that are one tensor would be merged into one; an identity keeps each its own.
         return [tf.identity(t) for t in (*outputs, *(finals[s.key] for s in entry.states))]
 
-    lowered = _lowered_by({choice.layer: choice.lowering for choice in part.choices}, given, finals)
+    lowerings = {choice.layer: choice.lowering for choice in part.choices}
+    handler = _lowered_by(lowerings, given, finals, fused)
     specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
-    return _converted(model, frozen(model, lowered, function, specs))
+    graph = frozen(model, handler, function, specs)
+    content = _converted(model, graph, allow_custom_ops=bool(fused))
+    return fuse(content, fused) if fused else content
 
 
 def _lowered_by(
-    lowerings: Mapping[str, str], given: Mapping[StateKey, Any], finals: dict[StateKey, Any]
+    lowerings: Mapping[str, str],
+    given: Mapping[StateKey, Any],
+    finals: dict[StateKey, Any],
+    fused: dict[str, RecurrentLayer],
 ) -> Handler:
-    """What answers for recurrent layers: their lowerings, from the states given, to the finals."""
+    """What answers for recurrent layers: their lowerings, from the states given.
+
+    finals: takes the states they end in. fused: takes the layers that leave a marker.
+    """
 
     def handler(call: Call) -> tuple[Any, list[Any]]:
         stack = read(call)
@@ -95,8 +106,10 @@ def _lowered_by(
         output, after = tf.cast(call.sequences, tf.float32), []
         for layer in stack:
             states = [initial[key] for key in state_keys((layer,)) if key in initial] or None
-            lowering = TFLITE_LOWERINGS[lowerings[layer.name]]
-            output, layer_after = lowering.lower(layer, output, states, mask)
+            chosen = lowerings[layer.name]
+            if chosen == FUSED and isinstance(layer, RecurrentLayer):
+                fused[layer.name] = layer
+            output, layer_after = TFLITE_LOWERINGS[chosen].lower(layer, output, states, mask)
             steps = [layer.steps] if layer.return_sequences else []
             output.set_shape([call.sequences.shape[0], *steps, *layer.output_shape])
             after += layer_after
@@ -108,7 +121,7 @@ def _lowered_by(
     return handler
 
 
-def _converted(model: Any, graph: FrozenGraph) -> bytes:
+def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> bytes:
     """A frozen graph as TFLite, by the converter that TFLiteConverter calls in the end.
 
     (It would freeze the graph once more, and read and write the file for metadata we drop.)
@@ -119,6 +132,7 @@ def _converted(model: Any, graph: FrozenGraph) -> bytes:
             graph.inputs,
             graph.outputs,
             target_ops={tf.lite.OpsSet.TFLITE_BUILTINS},
+            allow_custom_ops=allow_custom_ops,
         )
     except ConverterError as error:
         raise UnsupportedModelError(

@@ -29,12 +29,24 @@ def merged(files: Sequence[tuple[bytes, EntryPoint]]) -> bytes:
     for other in models[1:]:
         _append(first, other)
     _share_buffers(first)
-    return _packed(first)
+    return packed(first)
+
+
+def unpacked(content: bytes) -> Any:
+    """A file's object form."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+
+
+def packed(model: Any) -> bytes:
+    """The file of an object form."""
+    builder = _AligningBuilder(1 << 16)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def _with_signature(content: bytes, entry: EntryPoint) -> Any:
     """The model with its main subgraph as the signature `entry.name`, tensors named alike."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    model = unpacked(content)
     main = model.subgraphs[0]
     for graph in model.subgraphs:
         graph.name = b""
@@ -110,12 +122,6 @@ def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) ->
         graph.tensors[index].name = tensor.name.encode()
         maps.append(entry)
     return maps
-
-
-def _packed(model: Any) -> bytes:
-    builder = _AligningBuilder(1 << 16)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
 
 
 class _AligningBuilder(flatbuffers.Builder):  # type: ignore[misc]

@@ -10,12 +10,16 @@ from types import ModuleType
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.lowering import tflite_loop, tflite_unrolled
+from rnn_deploy.lowering import tflite_fused, tflite_loop, tflite_unrolled
 from rnn_deploy.spec import STREAM, Recurrence, RecurrentLayer, Support
 
 AUTO, OTHERS = "auto", "*"
-LOOP, UNROLLED = "loop", "unrolled"
-TFLITE_LOWERINGS: dict[str, ModuleType] = {LOOP: tflite_loop, UNROLLED: tflite_unrolled}
+LOOP, UNROLLED, FUSED = "loop", "unrolled", "fused"
+TFLITE_LOWERINGS: dict[str, ModuleType] = {
+    LOOP: tflite_loop,
+    UNROLLED: tflite_unrolled,
+    FUSED: tflite_fused,
+}
 # Written out by `auto` up to so many steps, and up to so many bytes of weights over all steps.
 SHORT = 32
 SMALL = 2 << 20
