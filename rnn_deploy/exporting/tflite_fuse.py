@@ -23,6 +23,10 @@ _KIND = schema.ActivationFunctionType
 _ACTIVATIONS = {
     "linear": _KIND.NONE, "relu": _KIND.RELU, "relu6": _KIND.RELU6, "tanh": _KIND.TANH
 }  # fmt: skip
+_TYPES = {
+    "float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32,
+    "bool": schema.TensorType.BOOL,
+}  # fmt: skip
 _ABSENT = -1  # in place of an optional input
 
 
@@ -32,28 +36,21 @@ def fuse(content: bytes, layers: Mapping[str, RecurrentLayer]) -> bytes:
     Raises UnsupportedModelError for operators that are neither builtins nor markers.
     """
     model = unpacked(content)
-    for graph in model.subgraphs:
+    for graph in list(model.subgraphs):
         editor = _Editor(model, graph)
         markers = [o for o in graph.operators if editor.custom(o) == "PyFuncStateless"]
         marked = {int(index) for marker in markers for index in marker.outputs}
         # What tells the shape of a marker's output: it becomes the output itself.
-        shaped = {
-            int(o.inputs[0]): o
+        shaping = [
+            o
             for o in graph.operators
             if editor.custom(o) == "EnsureShape" and int(o.inputs[0]) in marked
-        }
-        operators: list[Any] = []
-        for operator in graph.operators:
-            if operator in markers:
-                outputs = [
-                    int(shaped[int(i)].outputs[0]) if int(i) in shaped else None
-                    for i in operator.outputs
-                ]
-                layer = layers[_layer_of(operator)]
-                operators += _operators(editor, layer, [int(i) for i in operator.inputs], outputs)
-            elif operator not in shaped.values():
-                operators.append(operator)
-        graph.operators = operators
+        ]
+        shaped = {int(o.inputs[0]): int(o.outputs[0]) for o in shaping}
+        for marker in markers:
+            outputs = [shaped.get(int(index), int(index)) for index in marker.outputs]
+            _call(editor, marker, layers[_layer_of(marker)], outputs)
+        graph.operators = [o for o in graph.operators if o not in shaping]
     _refuse_foreign(model)
     return packed(model)
 
@@ -71,21 +68,28 @@ class _Editor:
         return code.decode() if code else ""
 
     def constant(self, value: Array) -> int:
-        """A tensor with a value."""
+        """A tensor with a value: float32, int32 or bool."""
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
         self.model.buffers.append(buffer)
-        return self.tensor(list(value.shape), len(self.model.buffers) - 1)
+        index = self.tensor(list(value.shape), len(self.model.buffers) - 1)
+        self.graph.tensors[index].type = _TYPES[value.dtype.name]
+        return index
 
     def tensor(self, shape: list[int], buffer: int = 0) -> int:
         """A float32 tensor; -1 in its shape is open."""
         tensor = schema.TensorT()
+        tensor.name, tensor.type, tensor.buffer = b"", schema.TensorType.FLOAT32, buffer
+        self.graph.tensors.append(tensor)
+        self.shape(len(self.graph.tensors) - 1, shape)
+        return len(self.graph.tensors) - 1
+
+    def shape(self, index: int, shape: list[int]) -> None:
+        """Give a tensor its shape."""
+        tensor = self.graph.tensors[index]
         tensor.shape = np.array([max(dim, 1) for dim in shape], np.int32)
         if -1 in shape:
             tensor.shapeSignature = np.array(shape, np.int32)
-        tensor.type, tensor.buffer = schema.TensorType.FLOAT32, buffer
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
 
     def operator(
         self, code: int, inputs: list[int], outputs: list[int], kind: int, options: Any
@@ -104,26 +108,51 @@ class _Editor:
         return len(self.model.operatorCodes) - 1
 
 
-def _operators(
-    editor: _Editor, layer: RecurrentLayer, inputs: list[int], outputs: list[int | None]
-) -> list[Any]:
-    """A layer's operators: its states copied, then itself."""
-    x, *initial = inputs
-    steps, *cells = outputs
-    assert steps is not None
-    kept = [editor.tensor([-1, layer.units]) if c is None else c for c in (None, *cells)]
-    copies = [_copy(editor, a, b) for a, b in zip(initial, kept, strict=True)]
+def _call(editor: _Editor, marker: Any, layer: RecurrentLayer, outputs: list[int]) -> None:
+    """Make of the marker a call of the layer's own subgraph.
+
+    A state's memory is laid out when its subgraph is prepared, at the size that it has then. In
+    the main graph that may come before sizes are known, and the operator would write beyond it;
+    a subgraph is prepared when its inputs are. TFLite has no plain call; both branches of an IF do.
+    """
+    index = len(editor.model.subgraphs)
+    editor.model.subgraphs.append(_subgraph(editor.model, layer))
+    options = schema.IfOptionsT()
+    options.thenSubgraphIndex = options.elseSubgraphIndex = index
+    inputs = [editor.constant(np.ones((), np.bool_)), *map(int, marker.inputs)]
+    for output, shape in zip(outputs, _shapes(layer), strict=True):
+        editor.shape(output, shape)
+    call = editor.operator(_BUILTIN.IF, inputs, outputs, schema.BuiltinOptions.IfOptions, options)
+    vars(marker).update(vars(call))
+
+
+def _shapes(layer: RecurrentLayer) -> list[list[int]]:
+    """Of the outputs: every step's, and an LSTM's c."""
+    return [[-1, -1, layer.units], *[[-1, layer.units]] * (len(layer.roles) - 1)]
+
+
+def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
+    """x and the states: the states copied, then the operator; its output, and an LSTM's c."""
+    graph = schema.SubGraphT()
+    graph.name, graph.tensors = b"", []
+    editor = _Editor(model, graph)
+    x = editor.tensor([-1, -1, layer.width])
+    states = [editor.tensor([-1, layer.units]) for _ in layer.roles]
+    kept = [editor.tensor([-1, layer.units]) for _ in layer.roles]
+    y = editor.tensor([-1, -1, layer.units])
+    copies = [_copy(editor, a, b) for a, b in zip(states, kept, strict=True)]
     write = _lstm if layer.cell == "lstm" else _simple_rnn
-    return [*copies, write(editor, layer, x, kept, steps)]
+    graph.operators = [*copies, write(editor, layer, x, kept, y)]
+    graph.inputs, graph.outputs = (np.array(i, np.int32) for i in ([x, *states], [y, *kept[1:]]))
+    return graph
 
 
 def _copy(editor: _Editor, source: int, to: int) -> Any:
     """The tensor `to`, which an operator may write over, begins as `source`."""
     editor.graph.tensors[to].isVariable = True
-    options = schema.AddOptionsT()
-    zero = editor.constant(np.zeros((), np.float32))
-    kind = schema.BuiltinOptions.AddOptions
-    return editor.operator(_BUILTIN.ADD, [source, zero], [to], kind, options)
+    once = editor.constant(np.ones(2, np.int32))
+    kind = schema.BuiltinOptions.TileOptions
+    return editor.operator(_BUILTIN.TILE, [source, once], [to], kind, schema.TileOptionsT())
 
 
 def _simple_rnn(editor: _Editor, layer: RecurrentLayer, x: int, h: list[int], y: int) -> Any:

@@ -21,7 +21,7 @@ TFLITE_LOWERINGS: dict[str, ModuleType] = {
     FUSED: tflite_fused,
 }
 # Written out by `auto` up to so many steps, and up to so many bytes of weights over all steps.
-SHORT = 32
+SHORT = 64
 SMALL = 2 << 20
 
 

@@ -44,9 +44,6 @@ def lower(
     begin = states or [tf.zeros([tf.shape(x)[0], layer.units]) for _ in layer.roles]
     outputs, *cells = _marked(layer, [x, *begin])
     last = outputs[:, -1]
-    # c is where the operator leaves it. Beside the output, lest it be read before the operator
-    # has run: that it is written over is not seen by who orders operators.
-    cells = [tf.concat([last, c], axis=-1)[:, layer.units :] for c in cells]
     return outputs if layer.return_sequences else last, [last, *cells]
 
 
