@@ -29,6 +29,7 @@ def merged(files: Sequence[tuple[bytes, EntryPoint]]) -> bytes:
     for other in models[1:]:
         _append(first, other)
     _share_buffers(first)
+    _share_codes(first)
     return packed(first)
 
 
@@ -48,10 +49,15 @@ def _with_signature(content: bytes, entry: EntryPoint) -> Any:
     """The model with its main subgraph as the signature `entry.name`, tensors named alike."""
     model = unpacked(content)
     main = model.subgraphs[0]
+    # Of use to who looks at the file; constants and what is in loops need no names.
+    told = {int(index) for operator in main.operators for index in operator.outputs}
     for graph in model.subgraphs:
         graph.name = b""
-        for tensor in graph.tensors:
-            tensor.name = _shortened(tensor.name) if graph is main else b""
+        for index, tensor in enumerate(graph.tensors):
+            named = graph is main and index in told
+            tensor.name = _shortened(tensor.name) if named else None
+            if tensor.quantization is not None and tensor.quantization.scale is None:
+                tensor.quantization = None  # an empty table
     main.name = entry.name.encode()
     definition = schema.SignatureDefT()
     definition.signatureKey = entry.name.encode()
@@ -112,6 +118,19 @@ def _share_buffers(model: Any) -> None:
 def _shortened(name: bytes | None) -> bytes:
     """The first of the operations a tensor was made from; the converter lists them all."""
     return (name or b"").partition(b";")[0]
+
+
+def _share_codes(model: Any) -> None:
+    """Keep the operator codes that are used, one of equal ones."""
+    kept: dict[tuple[Any, ...], Any] = {}
+    places: dict[tuple[Any, ...], int] = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            key = tuple(vars(code).values())
+            kept.setdefault(key, code)
+            operator.opcodeIndex = places.setdefault(key, len(places))
+    model.operatorCodes = list(kept.values())
 
 
 def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) -> list[Any]:

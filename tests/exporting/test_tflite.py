@@ -158,3 +158,106 @@ def test_the_step_has_no_loop(small):
     file = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(tflite.convert(model, [step]), 0))
     assert len(file.subgraphs) == 1
     assert step.entry.inputs[0].shape == ("batch", 1, 3)
+
+
+def layered(make, time=None):
+    """A model of one layer, made by `make`, with random weights."""
+    x = keras.Input((time, 3), name="x")
+    return randomised(keras.Model(x, make()(x), name="mine"), scale=0.3)
+
+
+def compared(model, lowering, shapes, time=None):
+    """Convert with a lowering; every signature over several shapes against float64."""
+    parts = parts_for(model, lowering, time)
+    content = tflite.convert(model, parts)
+    for part in parts:
+        reference = Reference(model, part.entry, "float64")
+        runner = Interpreter(model_content=content).get_signature_runner(part.entry.name)
+        for batch, steps in shapes:
+            length = part.entry.inputs[0].shape[1]
+            steps = length if isinstance(length, int) else steps
+            feeds = feeds_for(part.entry, batch, steps, seed=steps)
+            assert_same(runner(**feeds), reference.run(feeds))
+    assert custom_operators(content) == []
+    return {part.entry.name: part.choices for part in parts}
+
+
+EDGES = [(2, t) for t in (1, 7, 8, 9, 127, 128, 129, 300)]
+OPTIONS = {"return_sequences": True, "return_state": True}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.GRU(4, name="rnn", go_backwards=True, reset_after=False, **OPTIONS),
+        lambda: layers.LSTM(4, name="rnn"),
+    ],
+    ids=["all-backwards", "last"],
+)
+def test_loops_are_right_about_the_edges_of_chunks_and_blocks(make):
+    choices = compared(layered(make), "loop", EDGES)
+    assert {choice.lowering for choice in choices["stream"]} == {"loop"}
+
+
+@pytest.mark.parametrize("steps", [1, 3, 16, 21, 300])
+def test_loops_of_a_fixed_length_are_right(steps):
+    make = lambda: layers.GRU(4, name="rnn", **OPTIONS)  # noqa: E731
+    compared(layered(make, steps), "loop", [(2, 3), (1, 130)])
+
+
+@pytest.mark.parametrize("lowering", ["loop", "unrolled"])
+def test_masks_are_right_in_every_lowering(lowering):
+    x = keras.Input((None, 3), name="x")
+    y = layers.Masking(-1.5)(x)
+    y = layers.Bidirectional(layers.LSTM(3, return_sequences=True, name="a"), name="both")(y)
+    model = keras.Model(x, layers.GRU(4, zero_output_for_mask=True, name="b", **OPTIONS)(y))
+    part, *_ = parts_for(randomised(model, scale=0.3), lowering, time=11)
+    assert {choice.lowering for choice in part.choices} == {lowering}
+    runner = Interpreter(model_content=tflite.convert(model, [part])).get_signature_runner()
+    feeds = feeds_for(part.entry, 4, 11)
+    feeds["x"][0, 5:] = feeds["x"][1, :4] = feeds["x"][2, 3] = feeds["x"][3] = -1.5
+    truth = Reference(model, part.entry, "float64").run(feeds)
+    assert_same(runner(**feeds), truth)
+
+
+FUSED = {
+    "SimpleRNN": lambda: layers.SimpleRNN(4, name="rnn", **OPTIONS),
+    "SimpleRNN-relu-last": lambda: layers.SimpleRNN(4, activation="relu", name="rnn"),
+    "LSTM": lambda: layers.LSTM(4, name="rnn", go_backwards=True, **OPTIONS),
+    "LSTM-no-bias": lambda: layers.LSTM(4, use_bias=False, name="rnn", return_state=True),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_operators_are_right_over_growing_shapes(name):
+    choices = compared(layered(FUSED[name]), "fused", [(1, 1), (3, 5), (40, 9), (2, 30), (64, 2)])
+    assert {choice.lowering for choice in choices["stream"]} == {"fused"}
+
+
+def test_a_fused_operator_after_a_loop_and_before_a_decoder_is_right():
+    x = keras.Input((None, 3), name="x")
+    y = layers.GRU(6, return_sequences=True, name="loop")(x)
+    _, *states = layers.LSTM(5, name="encoder", return_state=True)(y)
+    y = layers.LSTM(5, name="decoder", return_sequences=True)(x, initial_state=states)
+    model = randomised(keras.Model(x, y), scale=0.3)
+    wished = {"encoder": "fused", "decoder": "fused"}
+    choices = compared(model, wished, [(2, 5), (50, 20), (3, 4)])
+    assert [c.lowering for c in choices["sequence"]] == ["loop", "fused", "fused"]
+
+
+def test_fused_operators_keep_nothing_from_one_call_to_the_next():
+    model = layered(FUSED["LSTM"])
+    part = parts_for(model, "fused")[0]
+    runner = Interpreter(model_content=tflite.convert(model, [part])).get_signature_runner()
+    feeds = feeds_for(part.entry, 2, 4)
+    first = {name: value.copy() for name, value in runner(**feeds).items()}
+    for _ in range(3):
+        assert all(np.array_equal(first[name], value) for name, value in runner(**feeds).items())
+
+
+def test_what_only_a_fused_model_needs_is_not_let_through():
+    x = keras.Input((None, 3), name="x")
+    y = layers.SimpleRNN(3, name="rnn")(x)
+    model = randomised(keras.Model(x, keras.ops.erfinv(y), name="mine"))
+    with pytest.raises(UnsupportedModelError, match="cannot express Erfinv; export with"):
+        tflite.convert(model, parts_for(model, "fused")[:1])

@@ -89,7 +89,7 @@ def test_names_are_short_and_only_where_they_help(files):
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(merged([files["looping"]]), 0))
     main, *loops = model.subgraphs
     assert {tensor.name for loop in loops for tensor in loop.tensors} <= {None, b""}
-    assert not any(b";" in tensor.name for tensor in main.tensors)
+    assert not any(b";" in (tensor.name or b"") for tensor in main.tensors)
     assert [main.tensors[i].name for i in (*main.inputs, *main.outputs)] == [b"a", b"b"]
 
 
