@@ -4,6 +4,7 @@ Builtin operators only; what would need TensorFlow's own (Flex) is refused. The 
 the order of inputs and outputs and loses their names, so signatures are written afterwards.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -136,7 +137,24 @@ def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> byt
         )
     except ConverterError as error:
         raise UnsupportedModelError(
-            f"model '{model.name}': TFLite's builtin operators cannot express it"
-            f" ({one_line(error)}); export with --to onnx only"
+            f"model '{model.name}': {_reason(model, error)}; export with --to onnx only"
         ) from error
     return bytes(content)
+
+
+def _reason(model: Any, error: ConverterError) -> str:
+    """What the converter could not convert, and where, from its pages of messages."""
+    said = str(error)
+    found = re.search(r'fused\["(\w+):", "([^"@]+)', said)
+    if found is None:
+        return f"TFLite's builtin operators cannot express it ({one_line(error)})"
+    operator, place = found.groups()
+    names = {layer.name for layer in model._flatten_layers() if layer is not model}
+    # Of a cell that was traced by itself, the layer's loop is told further on.
+    loop = re.search(r'at fused\["While:", "([^"]+)', said)
+    parts = [re.sub(r"_\d+$", "", p) for p in f"{loop[1] if loop else ''}/{place}".split("/")]
+    layer = next((part for part in parts if part in names), None)
+    where = f"layer '{layer}'" if layer else f"at {place}"
+    if "static" in said:
+        return f"{where}: TFLite's form of {operator} needs static shapes, and batch is open"
+    return f"{where}: TFLite has no builtin operator for {operator}"

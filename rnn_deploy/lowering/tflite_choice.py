@@ -1,7 +1,8 @@
 """Which TFLite lowering each layer gets, and why.
 
 `auto` writes out every step of a layer whose length is known, short, and whose weights, packed once
-for each step, stay small; any other layer becomes a loop.
+for each step, stay small; any other layer becomes a loop. It never takes `fused`, which loses in
+batches, and batch is open.
 """
 
 from collections.abc import Mapping, Sequence
