@@ -30,11 +30,13 @@ def export(
     to: Sequence[str] = ("onnx", "tflite"),
     lowering: str | Mapping[str, str] = "auto",
     target: str = "ort",
+    expect: Sequence[str] = (),
     opset: int = 17,
     state: str = "input",
     time: int | None = None,
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
+    long: int = 10_000,
     trust_source: bool = False,
     force: bool = False,
     tflite_lowering: str | Mapping[str, str] = "auto",
@@ -43,10 +45,13 @@ def export(
 
     to: "onnx", "tflite". lowering: of ONNX, "auto", "native", "scan" or "unrolled", or a dict of
     these by layer ("*": of all others). target: what the ONNX must be right on, "ort",
-    "openvino" or "portable". opset: of ONNX, 17 to 22. time: fix the number of steps of the
-    sequence entry point. state: "input" (the stream entry point takes and returns states),
-    "reset" (no stream; each call starts from zero) or "keep" (from what the model holds).
-    samples: real inputs by name, kept as a golden vector. trust_source: let the file run code of
+    "openvino" or "portable". expect: shapes the model will be called with, by which "auto"
+    chooses ("32x100", "stream=64x1": batch x time; by default "1x100", "32x100", "stream=1x1").
+    opset: of ONNX, 17 to 22. time: fix the number of steps of the sequence entry point.
+    state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
+    call starts from zero) or "keep" (from what the model holds).
+    samples: real inputs by name, kept as a golden vector. long: steps of the longest golden
+    vector, 0 for none. trust_source: let the file run code of
     its own (a Lambda layer). force: replace the bundle that is at `output`. tflite_lowering: as
     `lowering`, of TFLite: "auto", "loop", "unrolled" or "fused".
 
@@ -57,17 +62,10 @@ def export(
     from rnn_deploy.exporting.plan import ExportOptions
 
     options = ExportOptions(
-        tuple(to),
-        lowering,
-        time,
-        samples,
-        seed,
-        trust_source,
-        target,
-        state,
-        opset,
-        tflite_lowering,
-    )
+        to=tuple(to), lowering=lowering, time=time, samples=samples, seed=seed,
+        trust_source=trust_source, target=target, state=state, opset=opset, expect=tuple(expect),
+        long=long, tflite_lowering=tflite_lowering,
+    )  # fmt: skip
     return export_bundle(source, output, options, force=force)
 
 

@@ -11,6 +11,8 @@ weights, b bias, sigma the gates' activation, f the other; all as Keras writes t
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +64,16 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "squareplus": lambda x: 0.5 * (x + np.sqrt(x * x + 4.0)),
 }
 
+# What others mean by these names; only to recognise a fault by.
+MISTAKEN: dict[str, Callable[[Float], Float]] = {
+    "hard_sigmoid of slope 0.2": lambda x: np.clip(0.2 * x + 0.5, 0.0, 1.0),
+    "gelu by tanh": lambda x: (
+        0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
+    ),
+    "leaky_relu of slope 0.01": lambda x: np.where(x > 0, x, 0.01 * x),
+    "leaky_relu of slope 0.3": lambda x: np.where(x > 0, x, 0.3 * x),
+}
+
 
 def run(
     layer: RecurrentLayer,
@@ -90,18 +102,67 @@ def run(
     return np.stack(outputs, axis=1), states
 
 
+@dataclass(frozen=True, eq=False)
+class LayerRun:
+    """One call of a stack of layers, as somebody else ran it.
+
+    x (batch, time, width), mask (batch, time) or None; the states before and after, each
+    (batch, units), of all layers in order; the output as the last layer returns it.
+    """
+
+    layers: tuple[RecurrentLayer, ...]
+    x: NDArray[Any]
+    mask: NDArray[np.bool_] | None
+    before: tuple[NDArray[Any], ...]
+    output: NDArray[Any]
+    after: tuple[NDArray[Any], ...]
+
+    @property
+    def name(self) -> str:
+        """The layer's name, without that of its cell where it has several."""
+        first = self.layers[0].name
+        return first if len(self.layers) == 1 else first.removesuffix("_cell0")
+
+
+def again(seen: LayerRun) -> tuple[Float, tuple[Float, ...]]:
+    """The same call by the recurrences of this module: output and states after."""
+    x, rest = seen.x.astype(np.float64), list(seen.before)
+    after: list[Float] = []
+    for layer in seen.layers:
+        count = len(layer.state_shapes)
+        states = tuple(state.astype(np.float64) for state in rest[:count])
+        del rest[:count]
+        x, finals = run(layer, x, states, seen.mask)
+        after += finals
+    return (x if seen.layers[-1].return_sequences else x[:, -1]), tuple(after)
+
+
+def one_step(
+    layer: RecurrentLayer, x: Float, states: tuple[Float, ...], *, nudges: tuple[Float, Float]
+) -> tuple[Float, ...]:
+    """One step: x (batch, width), states (batch, units) each. Returns the states after.
+
+    nudges: (batch, gates * units) each, added to what the input and the recurrent state
+    contribute to the gates; what a rounding error there would do.
+    """
+    weights = _Weights(layer)
+    weights.b = [bias + nudge for bias, nudge in zip(weights.b, nudges, strict=True)]
+    return _STEPS[layer.cell](weights, x, *states)
+
+
 class _Weights:
     """A layer's weights and activations under the letters of the literature, in float64."""
 
     def __init__(self, layer: RecurrentLayer) -> None:
         gates = layer.kernel.shape[1] // layer.units
         self.W, self.R = layer.kernel.astype(np.float64), layer.recurrent_kernel.astype(np.float64)
-        self.b: Float = np.zeros((2, gates * layer.units))  # of the input, of the recurrence
+        self.b: list[Float] = [np.zeros(gates * layer.units)] * 2  # of the input, the recurrence
         if layer.bias is not None:
-            bias = layer.bias.astype(np.float64)
-            self.b[: bias.ndim] = bias
-        self.f = ACTIVATIONS[layer.activation]
-        self.sigma = ACTIVATIONS[layer.recurrent_activation]
+            given = np.atleast_2d(layer.bias.astype(np.float64))
+            self.b[: len(given)] = list(given)
+        functions = ACTIVATIONS | MISTAKEN
+        self.f = functions[layer.activation]
+        self.sigma = functions[layer.recurrent_activation]
         self.reset_after = layer.reset_after
 
 
@@ -112,7 +173,7 @@ def _simple_rnn(w: _Weights, x: Float, h: Float) -> tuple[Float]:
 def _gru(w: _Weights, x: Float, h: Float) -> tuple[Float]:
     x_z, x_r, x_h = np.split(x @ w.W + w.b[0], 3, axis=-1)
     R_z, R_r, R_h = np.split(w.R, 3, axis=-1)
-    b_z, b_r, b_h = np.split(w.b[1], 3)
+    b_z, b_r, b_h = np.split(w.b[1], 3, axis=-1)
     z = w.sigma(x_z + h @ R_z + b_z)
     r = w.sigma(x_r + h @ R_r + b_r)
     recurrent = r * (h @ R_h + b_h) if w.reset_after else (r * h) @ R_h

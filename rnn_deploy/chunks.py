@@ -53,6 +53,25 @@ def joined(entry: EntryPoint, pieces: Sequence[Mapping[str, Array]]) -> dict[str
     }
 
 
+def time_axes(entry: EntryPoint) -> dict[str, int]:
+    """Which axis of each output is time, of those over time; none where lengths are not one."""
+    if len(entry.time_symbols) != 1:
+        return {}
+    (symbol,) = entry.time_symbols
+    return {t.name: t.shape.index(symbol) for t in entry.outputs if symbol in t.shape}
+
+
+def at_steps(
+    entry: EntryPoint, values: Mapping[str, Array], steps: Sequence[int]
+) -> dict[str, Array]:
+    """Values by name, those over time at these steps only."""
+    axes = time_axes(entry)
+    return {
+        name: np.take(value, steps, axis=axes[name]) if name in axes else value
+        for name, value in values.items()
+    }
+
+
 def _symbol(entry: EntryPoint) -> str:
     symbols = entry.time_symbols
     if len(symbols) != 1:

@@ -31,8 +31,18 @@ class RuntimeUnavailableError(RnnDeployError):
     exit_code = 3
 
 
+class MisplacedError(RuntimeUnavailableError):
+    """A runtime ran a recurrent node on another device than the one asked for."""
+
+
 class MissingExtraError(RuntimeUnavailableError):
     """A package is missing that an extra of rnn-deploy installs."""
+
+
+class RuntimeAbortedError(RnnDeployError):
+    """A runtime ended its process, hung, or failed in a way of its own while it was asked."""
+
+    exit_code = 3
 
 
 class UnsupportedModelError(RnnDeployError):

@@ -15,6 +15,7 @@ EXTRA_OF = {
     "onnxruntime": "ort",
     "openvino": "openvino",
     "ai_edge_litert": "litert",
+    "matplotlib": "report",
 }
 
 

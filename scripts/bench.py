@@ -3,6 +3,8 @@
 run      `rnn-deploy run` against a bare Python process that imports onnxruntime and numpy
          and runs the same model, wall time of the whole process
 runner   Runner.run against InferenceSession.run, per call at batch 1
+stream   Stream.step against InferenceSession.run of the same step, state fed back by hand
+many     one StreamBatch.step_all of 64 streams against 64 such calls, SimpleRNN of 128 units
 export   rnn_deploy.export against Keras' own model.export(format="onnx"), in one process
 """
 
@@ -22,6 +24,7 @@ import numpy as np
 
 import rnn_deploy
 from rnn_deploy.bench import measure
+from rnn_deploy.bench.measure import ratio
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.console import data, say, table, without_chatter
 from rnn_deploy.runtimes.base import RunOptions
@@ -35,7 +38,7 @@ x = np.load(sys.argv[2])["letters"]
 session = onnxruntime.InferenceSession(sys.argv[1] + "/sequence.onnx")
 np.savez(sys.argv[3], next_letter=session.run(["next_letter"], {"letters": x})[0])
 """
-PROCESSES, EXPORTS = 15, 9
+PROCESSES, EXPORTS, STREAMS = 15, 9, 64
 
 
 def main() -> int:
@@ -51,6 +54,7 @@ def main() -> int:
         rows.insert(0, _run_row(root))
         say("measuring single calls ...")
         rows.insert(1, _runner_row(str(bundle.root)))
+        rows[2:2] = _stream_rows(root)
     table(
         f"rnn-deploy beside the bare thing ({platform.machine()}, {os.cpu_count()} cores,"
         f" Python {platform.python_version()})",
@@ -68,6 +72,13 @@ def _model() -> "object":
     hidden = keras.layers.SimpleRNN(8, return_sequences=True, name="rnn")(letters)
     outputs = keras.layers.Dense(4, activation="softmax", name="next_letter")(hidden)
     return keras.Model(letters, outputs, name="hello")
+
+
+def _wide_model() -> "object":
+    from rnn_deploy.source.tensorflow import keras
+
+    x = keras.Input((None, 64), name="x")
+    return keras.Model(x, keras.layers.SimpleRNN(128, return_sequences=True, name="rnn")(x))
 
 
 def _x() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -115,6 +126,40 @@ def _runner_row(bundle: str) -> tuple[str, ...]:
     a, b = timings["ours"].median_us, timings["bare"].median_us
     return ("Runner.run at batch 1, one call", f"{a:.1f} us", f"{b:.1f} us", f"+{a - b:.1f} us",
             "<= +10 us")  # fmt: skip
+
+
+def _stream_rows(root: Path) -> list[tuple[str, ...]]:
+    import onnxruntime
+
+    model = _wide_model()
+    bundle = rnn_deploy.export(model, root / "wide", to=("onnx",), expect=("stream=64x1",))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(f"{bundle.root}/stream.onnx", options)
+    loaded = rnn_deploy.load(bundle, "ort-cpu", threads=1)
+    stream, batch = loaded.stream(), loaded.stream_batch()
+    state = stream.state
+    x = np.random.default_rng(0).standard_normal((STREAMS, 1, 64)).astype(np.float32)
+    names = [tensor.name for tensor in loaded.runner("stream").entry.all_outputs]
+
+    def bare() -> None:
+        session.run(names, {"x": x[:1], **state})
+
+    def bare_each() -> None:
+        for row in range(STREAMS):
+            session.run(names, {"x": x[row : row + 1], **state})
+
+    for _ in range(STREAMS):
+        batch.join()
+    one = measure({"ours": lambda: stream.step(x[:1]), "bare": bare}, seconds=2.0)
+    many = measure({"ours": lambda: batch.step_all(x), "bare": bare_each}, seconds=2.0)
+    return [
+        ("Stream.step, one step of 128 units", f"{one['ours'].median_us:.1f} us",
+         f"{one['bare'].median_us:.1f} us", f"{ratio(one['ours'], one['bare']):.2f}", "<= 1.3"),
+        ("StreamBatch, 64 streams in one call", f"{many['ours'].median_us:.0f} us",
+         f"{many['bare'].median_us:.0f} us", f"{ratio(many['bare'], many['ours']):.1f} times",
+         ">= 10 times"),
+    ]  # fmt: skip
 
 
 def _medians(

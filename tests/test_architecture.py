@@ -18,14 +18,16 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 # What each part may import besides itself: the picture in design.md and the README.
-VOCABULARY = {"errors", "optional", "spec", "chunks", "cells", "layouts"}
+VOCABULARY = {"errors", "optional", "spec", "chunks", "shapes", "cells", "layouts", "rounding"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
     "spec": set(),
     "chunks": {"errors", "spec"},
+    "shapes": {"errors", "spec"},
     "cells": {"spec"},
     "layouts": {"spec"},
+    "rounding": {"cells", "spec"},
     "bundle": {"errors", "spec"},
     "source": {*VOCABULARY, "bundle"},
     "lowering": {*VOCABULARY, "bundle", "source"},
@@ -33,6 +35,7 @@ MAY_IMPORT = {
     "runtimes": {*VOCABULARY, "bundle"},
     "verifying": {*VOCABULARY, "bundle", "runtimes"},
     "bench": {*VOCABULARY, "bundle", "runtimes", "verifying"},
+    "peers": {*VOCABULARY, "bundle", "source", "lowering", "exporting", "bench"},
     "conformance": {
         *VOCABULARY,
         "bundle",

@@ -5,51 +5,76 @@ times, and the figures are over all rounds. What disturbs one disturbs the other
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 ROUNDS = 20
+# Calls a contender so many times; the nanoseconds that each call took.
+Timed = Callable[[int], Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Latency of one call in microseconds, over `calls` calls."""
+    """Latency of one call in microseconds, over `calls` calls.
+
+    by_round: the median of each round; rounds of several contenders belong together.
+    """
 
     median_us: float
     p95_us: float
     min_us: float
     calls: int
+    by_round: tuple[float, ...] = ()
 
 
 def measure(
     contenders: Mapping[str, Callable[[], object]], *, seconds: float = 1.0
 ) -> dict[str, Timing]:
     """Time each contender for about `seconds`, after a warm-up, in interleaved rounds."""
+    return in_rounds({name: timed(call) for name, call in contenders.items()}, seconds=seconds)
+
+
+def in_rounds(contenders: Mapping[str, Timed], *, seconds: float) -> dict[str, Timing]:
+    """The same for contenders that time themselves; one that gives no times is left out."""
     counts = {name: _calls_per_round(call, seconds / ROUNDS) for name, call in contenders.items()}
-    times: dict[str, list[int]] = {name: [] for name in contenders}
+    times: dict[str, list[Sequence[int]]] = {name: [] for name in contenders}
     for _ in range(ROUNDS):
         for name, call in contenders.items():
-            times[name] += [_timed(call) for _ in range(counts[name])]
-    return {name: _timing(taken) for name, taken in times.items()}
+            times[name].append(call(counts[name]))
+    return {name: timing(taken) for name, taken in times.items() if all(taken)}
 
 
-def _calls_per_round(call: Callable[[], object], seconds: float) -> int:
+def timed(call: Callable[[], object]) -> Timed:
+    """A call that times itself."""
+    return lambda calls: [_timed(call) for _ in range(calls)]
+
+
+def timing(rounds: Sequence[Sequence[int]]) -> Timing:
+    """The figures of what each call took in each round, in nanoseconds."""
+    us = np.concatenate([np.asarray(taken) for taken in rounds]) / 1e3
+    by_round = tuple(float(np.median(taken)) / 1e3 for taken in rounds)
+    return Timing(
+        float(np.median(us)), float(np.percentile(us, 95)), float(us.min()), len(us), by_round
+    )
+
+
+def ratio(one: Timing, other: Timing) -> float:
+    """How many times as long `one` took as `other`: the median over rounds they both were in."""
+    return float(np.median(np.asarray(one.by_round) / np.asarray(other.by_round)))
+
+
+def _calls_per_round(call: Timed, seconds: float) -> int:
     """Warm up, and how many calls fit into `seconds`."""
     end = time.perf_counter() + seconds
-    taken = [_timed(call) for _ in range(3)]
-    while time.perf_counter() < end:
-        taken.append(_timed(call))
-    return max(1, int(seconds * 1e9 / max(1.0, float(np.median(taken)))))
+    taken = list(call(3))
+    while taken and time.perf_counter() < end:
+        taken += call(1)
+    return max(1, int(seconds * 1e9 / max(1.0, float(np.median(taken))))) if taken else 1
 
 
 def _timed(call: Callable[[], object]) -> int:
     start = time.perf_counter_ns()
     call()
     return time.perf_counter_ns() - start
-
-
-def _timing(taken: list[int]) -> Timing:
-    us = np.asarray(taken) / 1e3
-    return Timing(float(np.median(us)), float(np.percentile(us, 95)), float(us.min()), len(taken))

@@ -7,7 +7,7 @@ The only contract between the Keras side and the runtimes.
     golden     seeded inputs with the reference's and the oracle's outputs and states
 """
 
-from rnn_deploy.bundle.golden import Case, read_cases, write_cases
+from rnn_deploy.bundle.golden import Case, cases_of, read_cases, write_cases
 from rnn_deploy.bundle.manifest import Artifact, Choice, FileRecord, Manifest, Source
 from rnn_deploy.bundle.store import Bundle, open_bundle, writing_bundle
 
@@ -19,6 +19,7 @@ __all__ = [
     "FileRecord",
     "Manifest",
     "Source",
+    "cases_of",
     "open_bundle",
     "read_cases",
     "write_cases",

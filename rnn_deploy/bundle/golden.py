@@ -6,17 +6,28 @@ one case at a time. Parts:
     feeds       inputs, and initial states by their input names (absent: zero)
     reference   outputs, and final states by their output names, of TensorFlow in float32
     oracle      the same in float64; absent where no float64 form of the model exists
+
+Some cases are for one check alone (`CASE/check`): they are read only when asked for. The inputs
+of a very long one are drawn from a seed (`CASE/drawn/TENSOR`), and of its outputs over time only
+some steps are kept (`CASE/probes`).
+
+Beside the cases stands `source`, the digest of the weights they were made with.
 """
 
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from rnn_deploy.bundle.drawn import Drawn
+from rnn_deploy.bundle.store import Bundle
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import Array
+
+SOURCE = "source"
+PARTS = ("feeds", "reference", "oracle")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +36,10 @@ class Case:
 
     entries: the entry points it can be fed to. chunks: lengths along time whose sum is the
     whole, for the check that chunks give what the whole gives; empty where that does not hold.
+    check: the one check it is for; empty, any that takes it. rows_alone: each row alone gives
+    what it gives in its batch, measured in float64. drawn: inputs made from a seed. probes: the
+    steps that reference and oracle hold of tensors over time; empty, all. steps: so many steps of
+    one sequence stand side by side in the batch, the first step's rows first; 0, none do.
     """
 
     name: str
@@ -33,6 +48,11 @@ class Case:
     feeds: Mapping[str, Array]
     reference: Mapping[str, Array]
     oracle: Mapping[str, Array]
+    check: str = ""
+    rows_alone: bool = False
+    drawn: Mapping[str, Drawn] = field(default_factory=dict)
+    probes: tuple[int, ...] = ()
+    steps: int = 0
 
     @property
     def truth(self) -> Mapping[str, Array]:
@@ -40,41 +60,118 @@ class Case:
         return self.oracle or self.reference
 
 
-def write_cases(place: Path, cases: Iterable[Case]) -> None:
-    """Write golden vectors; the same cases give the same bytes."""
-    arrays: dict[str, Array] = {}
+def write_cases(place: Path, cases: Iterable[Case], source: str | None = None) -> None:
+    """Write golden vectors; the same cases give the same bytes.
+
+    source: the digest of the weights they were made with, as in the manifest.
+    """
+    arrays: dict[str, Array] = {} if source is None else {SOURCE: np.array(source)}
     for case in cases:
-        for part in ("feeds", "reference", "oracle"):
+        for part in PARTS:
             for tensor, value in getattr(case, part).items():
-                arrays[f"{case.name}/{part}/{tensor}"] = value
-        arrays[f"{case.name}/entries"] = np.array(case.entries, dtype=np.str_)
-        arrays[f"{case.name}/chunks"] = np.array(case.chunks, dtype=np.int64)
+                if part != "feeds" or tensor not in case.drawn:
+                    arrays[f"{case.name}/{part}/{tensor}"] = value
+        for tensor, drawn in case.drawn.items():
+            arrays[f"{case.name}/drawn/{tensor}"] = _array_from_drawn(drawn)
+        arrays |= {f"{case.name}/{key}": value for key, value in _facts(case).items()}
     np.savez(place, **arrays)  # type: ignore[arg-type]
 
 
-def read_cases(place: Path) -> Iterator[Case]:
-    """Read golden vectors one case at a time; BundleError when the file is damaged."""
+def read_cases(place: Path, *, special: bool = False) -> Iterator[Case]:
+    """Read golden vectors one case at a time; BundleError when the file is damaged.
+
+    special: those that are for one check alone, too.
+    """
     if not zipfile.is_zipfile(place):
         raise BundleError(f"{place}: golden vectors cannot be read (missing, cut, or not an .npz)")
     try:
         with np.load(place, allow_pickle=False) as file:
-            names = dict.fromkeys(key.partition("/")[0] for key in file.files)
-            for name in names:
-                yield _case(name, file)
+            for name, keys in _by_case(file.files).items():
+                if special or f"{name}/check" not in keys:
+                    yield _case(name, keys, file)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
 
 
-def _case(name: str, file: "np.lib.npyio.NpzFile") -> Case:
-    parts: dict[str, dict[str, Array]] = {"feeds": {}, "reference": {}, "oracle": {}}
-    for key in file.files:
-        case, _, rest = key.partition("/")
-        part, _, tensor = rest.partition("/")
-        if case == name and part in parts:
+def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[Case]:
+    """The golden vectors of a bundle, once the file is found to belong to its model."""
+    place = bundle.checked(bundle.manifest.golden)
+    made_with, source = _source(place), bundle.manifest.source
+    if made_with != source.digest:
+        raise BundleError(
+            f"{place}: these golden vectors are not of '{source.name}': they were made with weights"
+            f" {made_with[:12] or 'they do not name'}, the manifest says {source.digest[:12]};"
+            " export the model again"
+        )
+    return read_cases(place, special=special)
+
+
+def _source(place: Path) -> str:
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            return str(file[SOURCE]) if SOURCE in file.files else ""
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
+
+
+def _by_case(keys: Iterable[str]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for key in keys:
+        if "/" not in key:
+            continue
+        grouped.setdefault(key.partition("/")[0], []).append(key)
+    return grouped
+
+
+def _case(name: str, keys: Iterable[str], file: "np.lib.npyio.NpzFile") -> Case:
+    parts: dict[str, dict[str, Array]] = {part: {} for part in PARTS}
+    drawn: dict[str, Drawn] = {}
+    for key in keys:
+        part, _, tensor = key.removeprefix(f"{name}/").partition("/")
+        if part in parts:
             parts[part][tensor] = file[key]
+        elif part == "drawn":
+            drawn[tensor] = _drawn_from_array(file[key])
+    parts["feeds"] |= {tensor: inputs.values() for tensor, inputs in drawn.items()}
+
+    def fact(key: str) -> Array | None:
+        return file[f"{name}/{key}"] if f"{name}/{key}" in file.files else None
+
+    check, alone, probes, steps = map(fact, ("check", "rows_alone", "probes", "steps"))
     return Case(
         name,
         tuple(str(entry) for entry in file[f"{name}/entries"]),
         tuple(int(length) for length in file[f"{name}/chunks"]),
         **parts,
+        check="" if check is None else str(check),
+        rows_alone=alone is not None and bool(alone),
+        drawn=drawn,
+        probes=() if probes is None else tuple(int(step) for step in probes),
+        steps=0 if steps is None else int(steps),
     )
+
+
+def _facts(case: Case) -> dict[str, Array]:
+    facts: dict[str, Array] = {
+        "entries": np.array(case.entries, dtype=np.str_),
+        "chunks": np.array(case.chunks, dtype=np.int64),
+    }
+    if case.check:
+        facts["check"] = np.array(case.check, dtype=np.str_)
+    if case.rows_alone:
+        facts["rows_alone"] = np.array(True)
+    if case.probes:
+        facts["probes"] = np.array(case.probes, dtype=np.int64)
+    if case.steps:
+        facts["steps"] = np.array(case.steps, dtype=np.int64)
+    return facts
+
+
+def _array_from_drawn(drawn: Drawn) -> Array:
+    facts = (drawn.seed, drawn.dtype, drawn.below or 0, *drawn.shape)
+    return np.array([str(fact) for fact in facts], dtype=np.str_)
+
+
+def _drawn_from_array(array: Array) -> Drawn:
+    seed, dtype, below, *shape = (str(fact) for fact in array)
+    return Drawn(int(seed), tuple(map(int, shape)), dtype, int(below) or None)

@@ -1,23 +1,43 @@
-"""`rnn-deploy bench`: latency of a bundle on the runtimes, side by side."""
+"""`rnn-deploy bench`: runtimes, lowerings and peers side by side."""
 
 import dataclasses
 import json
 import math
-from functools import partial
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 
-from rnn_deploy.bench import measure
+from rnn_deploy.bench.contender import Contender, of_bundle
+from rnn_deploy.bench.feeds import USUAL
+from rnn_deploy.bench.plot import check_place, draw
+from rnn_deploy.bench.side_by_side import Result, side_by_side
 from rnn_deploy.bundle import Bundle, open_bundle
+from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import data, progress, say, table
-from rnn_deploy.errors import InputError
-from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.errors import InputError, RuntimeUnavailableError
+from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
-from rnn_deploy.spec import Array, EntryPoint
+from rnn_deploy.shapes import Shape, shape_from, shapes_for
 
-DEFAULT_SHAPES = ("1x1", "1x32", "32x32")
+COLUMNS = (
+    *("contender", ">median us", ">95% us", ">of best", ">sequences/s"),
+    *(">first ms", ">start ms", ">peak MB", ">apart"),
+)
+Said = tuple[str, str]  # what was left out, and why
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What beside the bundle is to be measured."""
+
+    model: Path | None
+    lowerings: tuple[str, ...]
+    peers: tuple[str, ...]
+    trust_source: bool
 
 
 @click.command("bench")
@@ -27,86 +47,150 @@ DEFAULT_SHAPES = ("1x1", "1x32", "32x32")
     "--shape",
     multiple=True,
     metavar="BATCHxTIME",
-    default=DEFAULT_SHAPES,
-    show_default=True,
-    help="A shape to measure; may be given again.",
+    help="A shape to measure; may be given again.  [default: 1x1, 1x32, 32x32]",
 )
-@click.option("--seconds", default=0.5, show_default=True, help="For each runtime and shape.")
+@click.option(
+    "--lowering", multiple=True, metavar="NAME", help="Another lowering of the model, beside it."
+)
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="PEER",
+    help="Its own export of the model, beside it: tf2onnx, keras-export, tensorflow, openvino,"
+    " litert-stock.",
+)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="The .keras file the bundle was made from; --lowering and --against need it.",
+)
+@click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
+@click.option("--seconds", default=0.5, show_default=True, help="For each contender and shape.")
 @click.option("--threads", type=int, help="Threads within an operator.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw a picture (.svg, .png, .pdf).")
+@click.option("--force", is_flag=True, help="Replace an existing picture.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    bundle: Path, runtime: tuple[str, ...], shape: tuple[str, ...], seconds: float,
-    threads: int | None, as_json: bool,
+    bundle: Path, runtime: tuple[str, ...], shape: tuple[str, ...], lowering: tuple[str, ...],
+    against: tuple[str, ...], model: Path | None, trust_source: bool, seconds: float,
+    threads: int | None, plot: Path | None, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Measure the latency of BUNDLE: median and 95th percentile, after a warm-up.
+    """Measure BUNDLE: latency, throughput, start-up, first call, peak memory.
 
-    The runtimes take turns within one run, so that their ratios mean something on a busy machine.
+    Each contender runs in a process of its own, and they take turns, so that their ratios mean
+    something on a busy machine.
     """
     if not (math.isfinite(seconds) and seconds >= 0):
         raise InputError(f"--seconds {seconds}: expected a number of seconds, for instance 0.5")
-    shapes = [(text, *_parsed(text)) for text in shape]
+    RunOptions(threads=threads)  # so that a number that is none is refused now
+    asked_shapes = [shape_from(text) for text in shape]
+    if plot is not None:
+        check_place(plot)
+        refuse_existing(plot, force=force)
     opened = open_bundle(bundle)
     entry = opened.manifest.entry("sequence")
-    chosen, skipped = (
-        ([runtime_named(name) for name in runtime], []) if runtime else runtimes_for(opened)
-    )
-    options = RunOptions(threads=threads)
-    runners = {r.name: r.load(opened, options) for r in chosen}
-    facts: list[dict[str, object]] = []
-    with progress() as step:
-        for text, batch, time in shapes:
-            step(f"measuring {text}")
-            feeds = _feeds(entry, batch, time)
-            timings = measure(
-                {name: partial(runner.run, feeds) for name, runner in runners.items()},
-                seconds=seconds,
-            )
-            facts += [
-                {"shape": text, "runtime": name, **dataclasses.asdict(timing)}
-                for name, timing in timings.items()
-            ]
-    _show(opened, facts, as_json)
-    for left_out in skipped:
-        say(f"not measured on {left_out.runtime}: {left_out.reason}")
+    shapes = shapes_for(entry, asked_shapes, USUAL)
+    runtimes, skipped = _runtimes(opened, runtime)
+    asked = Asked(model, lowering, against, trust_source)
+    with ExitStack() as stack:
+        step = stack.enter_context(progress())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        contenders = [of_bundle(opened.root, r.name, threads) for r in runtimes]
+        others, left_out = _others(asked, opened, runtimes, shapes, threads, folder, step)
+        results = side_by_side(
+            [*contenders, *others], shapes, entry, seconds=seconds, progress=step
+        )
+    left_out = [*skipped, *left_out]
+    if all(result.timing is None for result in results):
+        why = next((result.failure for result in results), None) or "there are no contenders"
+        raise RuntimeUnavailableError(f"nothing could be measured: {why}")
+    if plot is not None:
+        with writing_file(plot, force=force) as draft:
+            draw(results, f"{opened.root.name}: latency of one call", against, draft)
+    _show(opened, results, left_out, as_json)
 
 
-def _show(bundle: Bundle, facts: list[dict[str, object]], as_json: bool) -> None:
+def _runtimes(bundle: Bundle, names: Sequence[str]) -> tuple[list[Runtime], list[Said]]:
+    if not names:
+        usable, skipped = runtimes_for(bundle)
+        return usable, [(s.runtime, s.reason) for s in skipped]
+    runtimes = [runtime_named(name) for name in dict.fromkeys(names)]
+    for runtime in runtimes:
+        why = runtime.why_unavailable()
+        if why is not None:
+            raise RuntimeUnavailableError(f"runtime '{runtime.name}': {why}")
+    return runtimes, []
+
+
+def _others(
+    asked: Asked, bundle: Bundle, runtimes: Sequence[Runtime], shapes: Sequence[Shape],
+    threads: int | None, folder: Path, step: Callable[[str], None],
+) -> tuple[list[Contender], list[Said]]:  # fmt: skip
+    """The contenders that are made from the Keras model."""
+    if not asked.lowerings and not asked.peers:
+        return [], []
+    if asked.model is None:
+        option = "--lowering" if asked.lowerings else "--against"
+        raise InputError(f"{option} makes another export of the model; add --model M.keras")
+    step("starting TensorFlow")
+    from rnn_deploy.peers.build import build, check_peers
+    from rnn_deploy.peers.candidates import candidates
+    from rnn_deploy.peers.model import model_of
+
+    check_peers(asked.peers)
+    model = model_of(bundle, asked.model, trust_source=asked.trust_source)
+    bundles, refused = candidates(asked.lowerings, model, folder, step)
+    onnx = [runtime for runtime in runtimes if runtime.format == "onnx"]
+    ours = [
+        of_bundle(other.root, runtime.name, threads, f"{runtime.name}, {name}")
+        for name, other in bundles.items()
+        for runtime in onnx
+    ]
+    peers, without = build(asked.peers, model, folder, shapes, threads, step)
+    return [*ours, *peers], [(left.name, left.reason) for left in (*refused, *without)]
+
+
+def _show(
+    bundle: Bundle, results: Sequence[Result], left_out: Sequence[Said], as_json: bool
+) -> None:
     if as_json:
-        data(json.dumps(facts, indent=1))
-        return
-    rows = [
-        (str(f["shape"]), str(f["runtime"]), f"{f['median_us']:.1f}", f"{f['p95_us']:.1f}",
-         f"{f['min_us']:.1f}", str(f["calls"]))
-        for f in facts
-    ]  # fmt: skip
-    columns = (
-        "batch x time",
-        "runtime",
-        ">median us",
-        ">95th percentile us",
-        ">least us",
-        ">calls",
-    )
-    table(f"{bundle.root}: latency of one call", columns, rows)
+        said = {
+            "bundle": bundle.digest,
+            "results": [_facts(result) for result in results],
+            "left_out": [{"name": name, "reason": reason} for name, reason in left_out],
+        }
+        data(json.dumps(said, indent=1))
+    else:
+        for shape in dict.fromkeys(result.shape for result in results):
+            title = f"{bundle.root}: batch {shape.batch}, {shape.time} steps"
+            table(title, COLUMNS, _rows([r for r in results if r.shape == shape]))
+    for result in results:
+        if result.failure is not None:
+            say(f"no figures of {result.contender} at {result.shape}: {result.failure}")
+    for name, reason in left_out:
+        say(f"not measured: {name}: {reason}")
 
 
-def _parsed(text: str) -> tuple[int, int]:
-    batch, _, time = text.partition("x")
-    if not (text.isascii() and batch.isdigit() and time.isdigit() and int(batch) and int(time)):
-        raise InputError(f"--shape {text}: expected BATCHxTIME, for instance 32x100")
-    return int(batch), int(time)
+def _facts(result: Result) -> dict[str, object]:
+    facts = dataclasses.asdict(result)
+    timing = facts.pop("timing") or {}
+    timing.pop("by_round", None)
+    return {**facts, **timing, "shape": str(result.shape), "per_second": result.per_second}
 
 
-def _feeds(entry: EntryPoint, batch: int, time: int) -> dict[str, Array]:
-    rng = np.random.default_rng(0)
-    times = set(entry.time_symbols)
-    feeds = {}
-    for tensor in entry.inputs:
-        shape = [
-            dim if isinstance(dim, int) else time if dim in times else batch for dim in tensor.shape
-        ]
-        high = tensor.below or 2
-        whole = np.dtype(tensor.dtype).kind != "f"
-        value = rng.integers(0, high, shape) if whole else rng.standard_normal(shape)
-        feeds[tensor.name] = value.astype(tensor.dtype)
-    return feeds
+def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """The results at one shape."""
+    rows: list[tuple[str, ...]] = []
+    least = min((r.timing.median_us for r in results if r.timing is not None), default=1.0)
+    for result in results:
+        timing = result.timing
+        if timing is None:
+            continue
+        apart = "" if result.difference is None else f"{result.difference:.0e}"
+        rows.append((
+            result.contender, f"{timing.median_us:,.1f}", f"{timing.p95_us:,.1f}",
+            f"{timing.median_us / least:.2f}", f"{result.per_second:,.0f}",
+            f"{result.first_ms:,.1f}", f"{result.startup_ms:,.0f}",
+            f"{result.peak_bytes / 1e6:,.0f}", apart,
+        ))  # fmt: skip
+    return rows

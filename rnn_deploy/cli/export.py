@@ -44,6 +44,13 @@ from rnn_deploy.errors import InputError
     help="What the ONNX must be right on: ort, openvino, portable (every runtime tried).",
 )
 @click.option(
+    "--expect",
+    multiple=True,
+    metavar="[ENTRY=]BATCHxTIME",
+    help="A shape the model will be called with, by which auto chooses; may be given again."
+    "  [default: 1x100, 32x100, stream=1x1]",
+)
+@click.option(
     "--opset", type=int, default=17, show_default=True, metavar="N", help="Of ONNX: 17 to 22."
 )
 @click.option(
@@ -66,13 +73,22 @@ from rnn_deploy.errors import InputError
     " call starts from zero, or from the state the model holds.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the made-up golden vectors.")
+@click.option(
+    "--long",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Steps of the longest golden vector (which is stored as a seed); 0: none.",
+)
 @click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
-    opset: int, time: int | None, samples: Path | None, state: str, seed: int, trust_source: bool,
-    force: bool, as_json: bool, tflite_lowering: tuple[str, ...],
+    expect: tuple[str, ...], opset: int, time: int | None, samples: Path | None, state: str,
+    seed: int, long: int, trust_source: bool, force: bool, as_json: bool,
+    tflite_lowering: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
@@ -80,19 +96,19 @@ def command(
         from rnn_deploy.exporting.bundle import export
         from rnn_deploy.exporting.plan import FORMATS, ExportOptions
 
-        real = None if samples is None else read_npz(samples)
-        lowerings = lowerings_from(lowering)
         options = ExportOptions(
-            to or FORMATS,
-            lowerings,
-            time,
-            real,
-            seed,
-            trust_source,
-            target,
-            state,
-            opset,
-            lowerings_from(tflite_lowering, "--tflite-lowering"),
+            to=to or FORMATS,
+            lowering=lowerings_from(lowering),
+            time=time,
+            samples=None if samples is None else read_npz(samples),
+            seed=seed,
+            trust_source=trust_source,
+            target=target,
+            state=state,
+            opset=opset,
+            expect=expect,
+            long=long,
+            tflite_lowering=lowerings_from(tflite_lowering, "--tflite-lowering"),
         )
         bundle = export(model, output, options, force=force, progress=step)
     if as_json:

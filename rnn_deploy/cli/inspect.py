@@ -100,7 +100,7 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         choices = [
             ("onnx", t.entry.name, choice)
             for t in plan.traced
-            for choice in choices_of(t.trace.calls, Wishes(), t.entry.name)
+            for choice in choices_of(t.trace.calls.values(), Wishes(), t.entry)
         ]
         choices += [
             ("tflite", part.entry.name, choice)

@@ -42,7 +42,8 @@ BOTH = ("onnx", "tflite")
 class Case:
     """A model to export.
 
-    native: whether ONNX's own operators can express it, None where some of its layers only.
+    native: whether auto takes ONNX's own operators, None where for some layers or for one entry
+    point only.
     chunked: whether its chunks give what the whole gives. scale: of its random weights, so small
     that errors do not grow step by step. formats: those it can be exported to.
     """
@@ -108,8 +109,10 @@ def _layers() -> Iterator[Case]:
     yield Case("unroll", single(shape=(4, 3), unroll=True, return_sequences=True))
     for kind, scale in (("SimpleRNN", 0.07), ("GRU", 0.1), ("LSTM", 0.1)):
         wide = single(shape=(100, 8), units=128, kind=kind, return_sequences=True)
-        yield Case(f"{kind}-100-steps-128-units", wide, scale=scale)
-    yield Case("wide", single(shape=(None, 40), units=70, return_sequences=True), scale=0.1)
+        native = None if kind == "SimpleRNN" else True  # Scan is faster, but for a stream
+        yield Case(f"{kind}-100-steps-128-units", wide, native=native, scale=scale)
+    wide = single(shape=(None, 40), units=70, return_sequences=True)
+    yield Case("wide", wide, native=None, scale=0.1)
     yield Case("stacked", stacked)
     for kind in KINDS:
         yield Case(f"stateful-{kind}", models.stateful(kind))
@@ -175,6 +178,8 @@ def _masks() -> Iterator[Case]:
         for name, options in MASKED:
             chunked = not options.get("go_backwards", False)
             yield Case(f"masked-{kind}-{name}", masked(kind=kind, **options), chunked=chunked)
+    unroll = masked(time=5, kind="GRU", unroll=True, go_backwards=True, return_sequences=True)
+    yield Case("masked-unroll-backwards", unroll, chunked=False)
     tokens = masked(embedding=True, kind="LSTM", return_sequences=True)
     yield Case("masked-tokens", tokens)
     yield Case("masked-stacked", masked(stages=3, kind="LSTM"))
@@ -235,6 +240,11 @@ def _around() -> Iterator[Case]:
     yield Case("fixed-beside-open", models.several_lengths(None, 11), chunked=False)
     yield Case("looking-back", models.looking_back, chunked=False)
     yield Case("pooled", models.pooled, chunked=False)
+    for kind in ("heads", "additive"):
+        yield Case(f"attention-{kind}", models.attended(kind), chunked=False)
+    yield Case("chosen", models.chosen)
+    yield Case("shifted-tokens", models.shifted_tokens, chunked=False)
+    yield Case("partly-used", models.partly_used)
 
 
 def _precisions() -> Iterator[Case]:

@@ -6,7 +6,9 @@ from rnn_deploy.conformance.layers import Build, layer
 from rnn_deploy.source.tensorflow import keras
 
 
-def masked(stages: int = 1, embedding: bool = False, **options: Any) -> Build:
+def masked(
+    stages: int = 1, embedding: bool = False, time: int | None = None, **options: Any
+) -> Build:
     """Recurrent layers behind a mask, from Masking or from an Embedding."""
 
     def build() -> Any:
@@ -14,7 +16,7 @@ def masked(stages: int = 1, embedding: bool = False, **options: Any) -> Build:
             x = inputs = keras.Input((None,), dtype="int32", name="ids")
             x = keras.layers.Embedding(6, 3, mask_zero=True)(x)
         else:
-            x = inputs = keras.Input((None, 3), name="x")
+            x = inputs = keras.Input((time, 3), name="x")
             x = keras.layers.Masking(-1.5)(x)
         for stage in range(stages - 1):
             x = layer(f"before{stage}", 4, options.get("kind", "GRU"), return_sequences=True)(x)

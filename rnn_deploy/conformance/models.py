@@ -185,3 +185,47 @@ def headed(activation: str) -> Build:
         return keras.Model(inputs, keras.layers.Dense(3, activation=activation)(x), name="headed")
 
     return build
+
+
+def attended(kind: str) -> Build:
+    """Attention over the steps of recurrent layers."""
+
+    def build() -> Any:
+        inputs = keras.Input((None, 3), name="x")
+        steps = keras.layers.Bidirectional(layer("rnn", 4, "LSTM", return_sequences=True))(inputs)
+        if kind == "heads":
+            y = keras.layers.MultiHeadAttention(2, 4)(steps, steps)
+        else:
+            y = keras.layers.AdditiveAttention()([steps, steps])
+        return keras.Model(inputs, layer("after", 3, "GRU")(y), name="attended")
+
+    return build
+
+
+def chosen() -> Any:
+    """The likeliest class of each step, and the two likeliest of the last."""
+    inputs = keras.Input((None, 3), name="x")
+    y = keras.layers.Dense(5)(layer("rnn", 4, "GRU", return_sequences=True)(inputs))
+    values, places = keras.ops.top_k(y[:, -1], 2)
+    likeliest = keras.ops.argmax(y, axis=-1)
+    return keras.Model(inputs, {"class": likeliest, "two": places, "scores": values}, name="chosen")
+
+
+def shifted_tokens() -> Any:
+    """A decoder fed its target but for the last id, beside an encoder of its own length."""
+    source = keras.Input((None,), dtype="int32", name="source")
+    target = keras.Input((None,), dtype="int32", name="target")
+    weight = keras.Input((None, 1), name="weight")  # as long as the target
+    embedding = keras.layers.Embedding(9, 3)
+    state = layer("encoder", 4, "GRU")(embedding(source))
+    steps = embedding(keras.ops.flip(target, 1)) * weight
+    y = layer("decoder", 4, "GRU", return_sequences=True)(steps, initial_state=state)
+    return keras.Model([source, target, weight], keras.layers.Dense(9)(y), name="shifted")
+
+
+def partly_used() -> Any:
+    """A nested model of which one layer's output is left aside."""
+    inner_in = keras.Input((None, 3))
+    both = [layer("aside", 4, "LSTM")(inner_in), layer("rnn", 4, return_sequences=True)(inner_in)]
+    x = keras.Input((None, 3), name="x")
+    return keras.Model(x, keras.Model(inner_in, both, name="inner")(x)[1], name="partly")

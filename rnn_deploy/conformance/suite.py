@@ -86,7 +86,7 @@ def composed_outcomes(
     from rnn_deploy.exporting.bundle import export
     from rnn_deploy.exporting.plan import FORMATS, ExportOptions
 
-    options = ExportOptions(FORMATS if seed % 3 == 0 else FORMATS[:1], seed=seed)
+    options = ExportOptions(FORMATS if seed % 3 == 0 else FORMATS[:1], seed=seed, long=0)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras, on masks that end at a layer
         model = with_random_weights(built(what), seed, 0.3)

@@ -4,7 +4,7 @@ open --> plan --> golden vectors --> artifacts --> manifest, renamed into place
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,20 @@ import onnx_ir as ir
 
 from rnn_deploy.bundle import Artifact, Bundle, Case, Choice, Manifest, open_bundle, write_cases
 from rnn_deploy.bundle.manifest import Source, json_from_manifest
+from rnn_deploy.bundle.proof import PROOF, Proof, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of, refuse_folder, writing_bundle
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx, saved_model, tflite
 from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.plan import ExportOptions, Plan, plan_of, with_chunks
 from rnn_deploy.lowering.choice import Wishes, choices_of
+from rnn_deploy.lowering.expected import check_entries
 from rnn_deploy.lowering.tflite_choice import TfliteWishes
 from rnn_deploy.source.golden import References, check_untouched, chunks_match, make_cases
+from rnn_deploy.source.golden_special import special_cases
 from rnn_deploy.source.intercept import keeping_states
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel, open_model
+from rnn_deploy.source.proving import proof_of
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.spec import EntryPoint
@@ -47,6 +51,7 @@ class Draft:
     tflite_model: tuple[bytes, Sequence[tflite.Part]] | None
     notes: tuple[str, ...]
     state: str = "input"
+    proof: Proof = field(default_factory=Proof)
 
 
 def export(
@@ -93,6 +98,23 @@ def reference_cases(
     return cases, references
 
 
+def proof_of_plan(plan: Plan, references: References, cases: list[Case]) -> Proof:
+    """What the references say of each other; nothing where there is no state to follow."""
+    ours, oracle = references.reference, references.oracle
+    if plan.stream is None or not isinstance(ours, Reference) or not isinstance(oracle, Reference):
+        return Proof()
+    return proof_of(ours, oracle, plan.stream.entry, cases)
+
+
+def special_of(
+    plan: Plan, references: References, plain: list[Case], options: ExportOptions
+) -> list[Case]:
+    """The golden cases that are for one check alone."""
+    stream = plan.stream.entry if plan.stream else None
+    entries = (plan.sequence.entry, stream)
+    return list(special_cases(references, *entries, plain, options.seed, options.long))
+
+
 def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progress) -> Draft:
     progress("reading the layers")
     plan = plan_of(opened.model, options)
@@ -101,6 +123,9 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
     _check_untouched(plan, references, cases)
     if plan.stream and references.oracle:
         plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
+    progress("holding the references against each other")
+    proof = proof_of_plan(plan, references, cases)
+    cases += special_of(plan, references, cases, options)
     entries = tuple(traced.entry for traced in plan.traced)
     onnx_models = {}
     if "onnx" in options.to:
@@ -113,7 +138,7 @@ def _draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progr
         parts = tflite.parts_of(plan, options.tflite_wishes)
         tflite_model = tflite.convert(opened.model, parts), parts
     return Draft(
-        opened.source, entries, cases, onnx_models, tflite_model, plan.notes, options.state
+        opened.source, entries, cases, onnx_models, tflite_model, plan.notes, options.state, proof
     )
 
 
@@ -138,7 +163,7 @@ def _draft_of_saved_model(
     if asked != (Wishes(), TfliteWishes(), None, "input"):
         raise UnsupportedModelError(
             "a SavedModel's layers can no longer be read, so --lowering, --tflite-lowering,"
-            " --target, --time and --state do not apply; export the .keras file"
+            " --target, --expect, --time and --state do not apply; export the .keras file"
         )
     if "onnx" not in options.to:
         raise UnsupportedModelError(
@@ -169,11 +194,12 @@ def _onnx_models(
     plan: Plan, options: ExportOptions, label: Label
 ) -> Iterator[tuple[str, tuple[ir.Model, tuple[Choice, ...]]]]:
     converted: dict[int, ir.Model] = {}
+    check_entries(options.wishes.expect, [traced.entry.name for traced in plan.traced])
     for traced in plan.traced:
         trace, entry = traced.trace, traced.entry
         if id(trace) not in converted:
             converted[id(trace)] = onnx.convert(trace)
-        choices = choices_of(trace.calls, options.wishes, entry.name)
+        choices = choices_of(trace.calls.values(), options.wishes, entry)
         model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, label)
         yield entry.name, (model, choices)
 
@@ -214,7 +240,8 @@ def _write(draft: Draft, root: Path) -> None:
         content, parts = draft.tflite_model
         (root / "model.tflite").write_bytes(content)
         artifacts += [Artifact("model.tflite", "tflite", p.entry.name, p.choices) for p in parts]
-    write_cases(root / GOLDEN, draft.cases)
+    write_cases(root / GOLDEN, draft.cases, draft.source.digest)
+    write_proof(root / PROOF, draft.proof)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None
     )
@@ -223,7 +250,7 @@ def _write(draft: Draft, root: Path) -> None:
         entries=draft.entries,
         artifacts=tuple(artifacts),
         golden=GOLDEN,
-        files=tuple(record_of(root, path) for path in (*paths, GOLDEN)),
+        files=tuple(record_of(root, path) for path in (*paths, GOLDEN, PROOF)),
         tools={name: version(name) for name in TOOLS},
         notes=draft.notes,
         state=draft.state,

@@ -38,7 +38,7 @@ def convert(trace: Trace) -> ir.Model:
 
 def assemble(
     converted: ir.Model,
-    calls: Sequence[Called],
+    calls: Mapping[int, Called],
     choices: Sequence[Choice],
     entry: EntryPoint,
     label: Label,
@@ -47,7 +47,7 @@ def assemble(
     model = converted.clone()
     given = {state.key: _value(state.tensor) for state in entry.states}
     finals = _lower_markers(model.graph, calls, choices, given)
-    if any(layer.dtype == np.float64 for called in calls for layer in layers_of(called)):
+    if any(layer.dtype == np.float64 for called in calls.values() for layer in layers_of(called)):
         write_for_double(model)
     for state in entry.states:
         model.graph.inputs.append(given[state.key])
@@ -93,7 +93,7 @@ def _has_schema(node: ir.Node) -> bool:
 
 def _lower_markers(
     graph: ir.Graph,
-    calls: Sequence[Called],
+    calls: Mapping[int, Called],
     choices: Sequence[Choice],
     given: Mapping[StateKey, ir.Value],
 ) -> dict[StateKey, ir.Value]:
@@ -113,7 +113,6 @@ def _lower_markers(
             old.replace_all_uses_with(new, replace_graph_outputs=True)
         graph.remove(node, safe=True)
         finals |= lowered.finals
-    _refuse_lost(given, finals)
     return finals
 
 
@@ -122,15 +121,6 @@ def _refuse_inner(node: ir.Node, main: ir.Graph) -> None:
         raise UnsupportedModelError(
             f"{node.name}: a recurrent layer inside a condition or loop is not exported so far;"
             " call it outside"
-        )
-
-
-def _refuse_lost(given: Mapping[StateKey, ir.Value], finals: Mapping[StateKey, ir.Value]) -> None:
-    lost = sorted({layer for layer, _ in given} - {layer for layer, _ in finals})
-    if lost:
-        raise UnsupportedModelError(
-            f"layer {', '.join(lost)} has no influence on the model's outputs, so its state"
-            " cannot be followed; rebuild the model without it"
         )
 
 

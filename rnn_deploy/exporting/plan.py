@@ -16,17 +16,18 @@ import numpy as np
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.onnx_label import check_opset
 from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
+from rnn_deploy.lowering.expected import asked_from
 from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.lowering.targets import ORT
 from rnn_deploy.lowering.tflite_choice import TfliteWishes, tflite_wishes
 from rnn_deploy.source.intercept import holds_state
+from rnn_deploy.source.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.source.reading import refusals_of, refuse
 from rnn_deploy.source.reference import states_of
-from rnn_deploy.source.signature import TIME, Signature, signature_of, with_time
+from rnn_deploy.source.signature import TIME, signature_of, with_time
 from rnn_deploy.source.tensorflow import keras
 from rnn_deploy.source.tracing import (
     Trace,
-    lengths_are_tied,
     output_specs,
     trace_markers,
     with_facts,
@@ -37,6 +38,7 @@ FORMATS = ("onnx", "tflite")
 # The stream entry point takes and returns them; or there is none, and each call starts from zero;
 # or from the states that the model holds, which are written into the file.
 STATES = ("input", "reset", "keep")
+LONG = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class ExportOptions:
     name ("*": of all others). target: of ONNX, one of `targets.TARGETS`. time: fix the number of
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
-    of states, one of STATES. opset: of ONNX. tflite_lowering: as `lowering`, of TFLite, one of
-    `tflite_choice.TFLITE_LOWERINGS`.
+    of states, one of STATES. opset: of ONNX. expect: shapes that decide `auto`, as
+    `expected.asked_from` reads them. long: steps of the longest golden vector, 0: none.
+    tflite_lowering: as `lowering`, of TFLite, one of `tflite_choice.TFLITE_LOWERINGS`.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -60,6 +63,8 @@ class ExportOptions:
     target: str = ORT
     state: str = "input"
     opset: int = OPSET
+    expect: tuple[str, ...] = ()
+    long: int = LONG
     tflite_lowering: str | Mapping[str, str] = AUTO
 
     def __post_init__(self) -> None:
@@ -70,6 +75,7 @@ class ExportOptions:
         for option, given in (
             (f"--target {self.target}", self.wishes.target != ORT),
             (f"--opset {self.opset}", self.opset != OPSET),
+            ("--expect", bool(self.expect)),
         ):
             if given and "onnx" not in self.to:
                 raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")
@@ -79,11 +85,13 @@ class ExportOptions:
             raise InputError(f"no --state '{self.state}'; there are {', '.join(STATES)}")
         if self.time is not None and self.time < 1:
             raise InputError(f"--time {self.time}: a sequence has at least one step")
+        if self.long < 0:
+            raise InputError(f"--long {self.long}: give a number of steps, or 0 for none")
 
     @property
     def wishes(self) -> Wishes:
         """How layers are to be lowered in ONNX."""
-        return wishes(self.lowering, self.target)
+        return wishes(self.lowering, self.target, asked_from(self.expect))
 
     @property
     def tflite_wishes(self) -> TfliteWishes:
@@ -125,7 +133,7 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
             f"--state keep: no layer of model '{model.name}' holds a state (one that is stateful"
             " and has run does); leave it out"
         )
-    signature = _signature(model, options.samples)
+    signature = with_tied_lengths(model, signature_of(model, options.samples))
     trace = trace_markers(model, signature)
     _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
@@ -134,15 +142,17 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
     sequence = own if options.time is None else _fixed(model, own, options.time)
     stream, notes = _stream(model, own) if options.state == "input" else (None, ())
     opened = stream is not None and stream.trace is not own.trace
-    return Plan(model, sequence, stream, (*notes, *_notes(model, options.state)), opened)
+    unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
+    notes = (*notes, *unused, *_notes(model, options.state))
+    return Plan(model, sequence, stream, notes, opened)
 
 
 def _fixed(model: Any, own: Traced, time: int) -> Traced:
     """The sequence entry point with its open lengths fixed."""
     signature = own.trace.signature
-    if not any(_length_symbol(tensor.shape) for tensor in signature.inputs):
+    if not any(map(has_open_length, signature.inputs)):
         raise InputError(f"--time {time}: the model's inputs have no open number of steps to fix")
-    signature = with_time(signature, lambda t: time if _length_symbol(t.shape) else t.shape[1])
+    signature = with_time(signature, lambda t: time if has_open_length(t) else t.shape[1])
     trace = trace_markers(model, signature)
     return Traced(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
 
@@ -155,18 +165,6 @@ def _refuse_equal_names(trace: Trace) -> None:
         raise UnsupportedModelError(
             f"layer '{twice[0]}': a cell in a list of cells is called so too; rename the layer"
         )
-
-
-def _signature(model: Any, samples: Mapping[str, Array] | None) -> Signature:
-    signature = signature_of(model, samples)
-    lengths = [tensor for tensor in signature.inputs if _length_symbol(tensor.shape)]
-    if len(lengths) > 1 and lengths_are_tied(model, signature):
-        return with_time(signature, lambda t: TIME if _length_symbol(t.shape) else t.shape[1])
-    return signature
-
-
-def _length_symbol(shape: tuple[int | str, ...]) -> bool:
-    return len(shape) > 1 and isinstance(shape[1], str)
 
 
 def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...]]:
@@ -199,7 +197,7 @@ def _symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
     sequence to be cut, but a context that stays as it is.
     """
     fixed = [tensor for tensor in inputs if _has_fixed_time(tensor)]
-    if any(_length_symbol(tensor.shape) for tensor in inputs):
+    if any(map(has_open_length, inputs)):
         return {}
     alone = len({tensor.shape[1] for tensor in fixed}) == 1
     return {tensor.name: TIME if alone else f"{tensor.name}_{TIME}" for tensor in fixed}
@@ -244,7 +242,8 @@ def _notes(model: Any, state: str) -> tuple[str, ...]:
         return ("no stream entry point, as asked: each call starts from zero states",)
     if state == "keep":
         return ("no stream entry point, as asked: each call starts from the states the model held",)
-    layers = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    recurrent = (x for x in model._flatten_layers() if isinstance(x, keras.layers.RNN))
+    layers = [layer for layer in recurrent if layer.stateful]
     return tuple(_note_of_stateful(layer) for layer in layers)
 
 

@@ -72,8 +72,8 @@ def convert(opened: OpenedSavedModel, entry: EntryPoint, label: Label) -> ir.Mod
     """The serving function as ONNX, as tf2onnx writes it."""
     graph = convert_variables_to_constants_v2(opened.function, lower_control_flow=False)
     signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))
-    model = onnx.convert(Trace(signature, _InOrder(graph, opened, entry), (), {}))
-    return onnx.assemble(model, (), (), entry, label)
+    model = onnx.convert(Trace(signature, _InOrder(graph, opened, entry), {}, (), {}))
+    return onnx.assemble(model, {}, (), entry, label)
 
 
 class _InOrder:

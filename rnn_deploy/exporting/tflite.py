@@ -16,7 +16,13 @@ from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.exporting.plan import Plan
 from rnn_deploy.exporting.tflite_fuse import fuse
 from rnn_deploy.exporting.tflite_merge import merged
-from rnn_deploy.lowering.tflite_choice import FUSED, TFLITE_LOWERINGS, TfliteWishes, choices_of
+from rnn_deploy.lowering.tflite_choice import (
+    FUSED,
+    LOOP,
+    TFLITE_LOWERINGS,
+    TfliteWishes,
+    choices_of,
+)
 from rnn_deploy.source.intercept import Call, Handler
 from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.signature import call_flat
@@ -107,7 +113,7 @@ def _lowered_by(
         output, after = tf.cast(call.sequences, tf.float32), []
         for layer in stack:
             states = [initial[key] for key in state_keys((layer,)) if key in initial] or None
-            chosen = lowerings[layer.name]
+            chosen = lowerings.get(layer.name, LOOP)  # of one that nothing depends on, whatever
             if chosen == FUSED and isinstance(layer, RecurrentLayer):
                 fused[layer.name] = layer
             output, layer_after = TFLITE_LOWERINGS[chosen].lower(layer, output, states, mask)

@@ -1,18 +1,21 @@
 """Which lowering each layer gets, and why.
 
 `auto` takes the first lowering of `ONNX_LOWERINGS` that can express the layer and that the target
-gets right.
+gets right; on ONNX Runtime a later one where it costs clearly less at the shapes expected.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.lowering import onnx_bidirectional, onnx_native, onnx_scan, onnx_unrolled
+from rnn_deploy.lowering.costs import gain
+from rnn_deploy.lowering.expected import OPTION, Asked, expected_of
 from rnn_deploy.lowering.targets import ORT, check_target, runtimes_wrong_with, wrong_on
-from rnn_deploy.spec import STREAM, Called, Pair, Recurrence, Support, layers_of
+from rnn_deploy.shapes import Shape
+from rnn_deploy.spec import STREAM, Called, EntryPoint, Pair, Recurrence, Support, layers_of
 
 AUTO = "auto"
 OTHERS = "*"
@@ -21,21 +24,30 @@ ONNX_LOWERINGS: dict[str, ModuleType] = {
     "scan": onnx_scan,
     "unrolled": onnx_unrolled,
 }
+# The first lowering is what most runtimes know, so another must be worth it. The costs are a fit,
+# which chooses the slower one by a few percent now and then.
+WORTH_IT = 1.1
 
 
 @dataclass(frozen=True)
 class Wishes:
     """What the user asks for: a target, a lowering, and lowerings of single layers by name.
 
-    InputError for names that there are not.
+    expect: the shapes that entry points are expected to be called with, which decide `auto`.
+    InputError for names that there are not, and for expectations that decide nothing.
     """
 
     lowering: str = AUTO
     by_layer: Mapping[str, str] = field(default_factory=dict)
     target: str = ORT
+    expect: Asked = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_target(self.target)
+        if self.expect and self.target != ORT:
+            raise InputError(f"{OPTION}: costs are known of --target ort only; leave it out")
+        if self.expect and AUTO not in (self.lowering, *self.by_layer.values()):
+            raise InputError(f"{OPTION} decides what auto takes, and nothing is left to it")
         known = (AUTO, *ONNX_LOWERINGS)
         for name in (self.lowering, *self.by_layer.values()):
             if name not in known:
@@ -45,40 +57,42 @@ class Wishes:
         return self.by_layer.get(layer.name, self.lowering)
 
 
-def wishes(lowering: str | Mapping[str, str], target: str) -> Wishes:
+def wishes(lowering: str | Mapping[str, str], target: str, expect: Asked | None = None) -> Wishes:
     """Wishes from an option: one lowering, or one by layer ("*": of all others)."""
     if isinstance(lowering, str):
-        return Wishes(lowering, {}, target)
+        return Wishes(lowering, {}, target, expect or {})
     by_layer = {name: value for name, value in lowering.items() if name != OTHERS}
-    return Wishes(lowering.get(OTHERS, AUTO), by_layer, target)
+    return Wishes(lowering.get(OTHERS, AUTO), by_layer, target, expect or {})
 
 
-def choices_of(calls: Sequence[Called], wished: Wishes, entry: str) -> tuple[Choice, ...]:
+def choices_of(calls: Collection[Called], wished: Wishes, entry: EntryPoint) -> tuple[Choice, ...]:
     """The ONNX lowering of every layer of an entry point.
 
-    Raises InputError for a layer that there is not, UnsupportedModelError when a lowering that is
-    asked for cannot express its layer.
+    Raises InputError for a layer that there is not and for a shape expected that the entry point
+    does not take, UnsupportedModelError when a lowering that is asked for cannot express its layer.
     """
+    expected = expected_of(entry, wished.expect)
     names = [layer.name for called in calls for layer in layers_of(called)]
     unknown = [name for name in wished.by_layer if name not in names]
     if unknown:
         there = ", ".join(names) or "none"
         raise InputError(f"no recurrent layer '{unknown[0]}' to lower; there are {there}")
-    return tuple(choice for called in calls for choice in _choices_of_call(called, wished, entry))
+    chosen = (_choices_of_call(called, wished, entry.name, expected) for called in calls)
+    return tuple(choice for choices in chosen for choice in choices)
 
 
-def choose(layer: Recurrence, wished: Wishes, entry: str) -> Choice:
-    """The ONNX lowering of `layer` in the entry point `entry`.
+def choose(layer: Recurrence, wished: Wishes, entry: str, expected: Sequence[Shape] = ()) -> Choice:
+    """The ONNX lowering of `layer` in the entry point `entry`, called with the shapes expected.
 
     Raises UnsupportedModelError when the requested one cannot express it. The stream entry
     point takes chunks of any length, so there `unrolled` gives way, and the reason says so.
     """
     requested = wished.of(layer)
     if requested == AUTO:
-        return _automatic(layer, wished.target, "")
+        return _automatic(layer, wished.target, "", expected)
     if requested == "unrolled" and entry == STREAM and layer.steps is None:
         why = "not unrolled, since a chunk may have any length; "
-        return _automatic(layer, wished.target, why)
+        return _automatic(layer, wished.target, why, expected)
     support = _support(layer, requested, wished.target)
     if not support.ok:
         raise UnsupportedModelError(
@@ -87,8 +101,10 @@ def choose(layer: Recurrence, wished: Wishes, entry: str) -> Choice:
     return _choice(layer, requested, f"asked for; {support.reason}")
 
 
-def _choices_of_call(called: Called, wished: Wishes, entry: str) -> list[Choice]:
-    choices = [choose(layer, wished, entry) for layer in layers_of(called)]
+def _choices_of_call(
+    called: Called, wished: Wishes, entry: str, expected: Sequence[Shape]
+) -> list[Choice]:
+    choices = [choose(layer, wished, entry, expected) for layer in layers_of(called)]
     lowerings = {choice.layer: choice.lowering for choice in choices}
     if isinstance(called, Pair) and onnx_bidirectional.fits(called, lowerings):
         reason = "; both directions in one operator"
@@ -96,14 +112,32 @@ def _choices_of_call(called: Called, wished: Wishes, entry: str) -> list[Choice]
     return choices
 
 
-def _automatic(layer: Recurrence, target: str, why: str) -> Choice:
+def _automatic(layer: Recurrence, target: str, why: str, expected: Sequence[Shape]) -> Choice:
     refused: list[str] = []
+    able: dict[str, str] = {}
     for name in ONNX_LOWERINGS:
         support = _support(layer, name, target)
         if support.ok:
-            return _choice(layer, name, why + "; ".join([*refused, support.reason]))
-        refused.append(f"not {name}: {support.reason}")
-    raise UnsupportedModelError(f"layer '{layer.name}': no lowering: {'; '.join(refused)}")
+            able[name] = support.reason
+        elif not able:
+            refused.append(f"not {name}: {support.reason}")
+    if not able:
+        raise UnsupportedModelError(f"layer '{layer.name}': no lowering: {'; '.join(refused)}")
+    name, faster = _fastest(layer, list(able), expected if target == ORT else ())
+    return _choice(layer, name, why + "; ".join([*refused, *faster, able[name]]))
+
+
+def _fastest(
+    layer: Recurrence, able: Sequence[str], expected: Sequence[Shape]
+) -> tuple[str, list[str]]:
+    """The lowering that costs least, and why it is not the first one."""
+    first = able[0]
+    gains = {name: gain(layer, name, first, expected) or 0.0 for name in able[1:]}
+    best = max(gains, key=gains.__getitem__, default=first)
+    if gains.get(best, 0.0) < WORTH_IT:
+        return first, []
+    at = " and ".join(map(str, expected))
+    return best, [f"{gains[best]:.1f} times as fast as {first} at {at} (batch x time, expected)"]
 
 
 def _support(layer: Recurrence, lowering: str, target: str) -> Support:

@@ -3,9 +3,9 @@
 Runners are pure: states are data that goes in and comes out, nothing is kept between calls.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError
@@ -44,6 +44,31 @@ class Runner(Protocol):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
 
     def close(self) -> None: ...
+
+
+class Bound(Protocol):
+    """A runner on memory of its own, for one set of shapes: there the states stay between steps.
+
+    takes: whether arrays in the order of the inputs have those shapes. step: their outputs in
+    order; after an InputError the states are as before. states: by input name, a copy.
+    """
+
+    @property
+    def states(self) -> dict[str, Array]: ...
+
+    @states.setter
+    def states(self, states: Mapping[str, Array]) -> None: ...
+
+    def takes(self, arrays: Sequence[object]) -> bool: ...
+
+    def step(self, arrays: Sequence[Array]) -> list[Array]: ...
+
+
+@runtime_checkable
+class Binds(Protocol):
+    """A runner that can be bound to the shapes of every input, output and state input by name."""
+
+    def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> Bound | None: ...
 
 
 class Runtime(Protocol):

@@ -30,11 +30,15 @@ class FakeRunner:
 
 @dataclass(frozen=True)
 class FakeRuntime:
-    """Loads any bundle that has an artifact of `format`."""
+    """Loads any bundle that has an artifact of `format`.
+
+    in_process: never isolated; only an answer that can be pickled can go to a worker.
+    """
 
     answer: Answer
     name: str = "fake"
     format: str = "onnx"
+    in_process: bool = True
 
     def version(self) -> str | None:
         """There is one version."""

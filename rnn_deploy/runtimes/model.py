@@ -19,6 +19,7 @@ from rnn_deploy.runtimes.feeds import checker
 from rnn_deploy.runtimes.plain import Feeds, Results, named, plain
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.runtimes.stream import Stream
+from rnn_deploy.runtimes.stream_batch import StreamBatch
 from rnn_deploy.spec import SEQUENCE, STREAM, Array
 
 
@@ -56,6 +57,10 @@ class Model:
     def stream(self, batch: int = 1) -> Stream:
         """A stream of `batch` sequences side by side, from zero states."""
         return Stream(self.runner(STREAM), batch)
+
+    def stream_batch(self) -> StreamBatch:
+        """Streams that join and leave, run as the rows of one batch."""
+        return StreamBatch(self.runner(STREAM))
 
     def close(self) -> None:
         """Release every runner."""

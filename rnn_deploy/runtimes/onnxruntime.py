@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from rnn_deploy.bundle import Bundle, read_cases
-from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError, one_line
+from rnn_deploy.bundle import Bundle, cases_of
+from rnn_deploy.errors import (
+    BundleError,
+    InputError,
+    MisplacedError,
+    RuntimeUnavailableError,
+    one_line,
+)
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
-from rnn_deploy.runtimes.placement import misplaced, run_profiled
+from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
 from rnn_deploy.spec import Array, EntryPoint
 
 CPU = "CPUExecutionProvider"
@@ -44,6 +51,12 @@ class OrtRunner:
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise InputError(f"ONNX Runtime refused the inputs: {one_line(error)}") from error
         return dict(zip(self._outputs, results, strict=True))
+
+    def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> OrtBound | None:
+        """Bound to memory of its own; None on a device, whose memory this is not."""
+        if self._session.get_providers()[0] != CPU:
+            return None
+        return OrtBound(self._session, self.entry, shapes)
 
     def close(self) -> None:
         """Release the session."""
@@ -115,13 +128,26 @@ class OrtRuntime:
             )
         return session
 
-    def _prove_placement(
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+        """Every node that ran on a golden vector and where, from ONNX Runtime's profile."""
+        artifact = bundle.manifest.artifact(self.format, options.entry)
+        if artifact is None:
+            return None
+        path = str(bundle.checked(artifact.path))
+        return self._placements(bundle, path, bundle.manifest.entry(options.entry), options)
+
+    def _placements(
         self, bundle: Bundle, path: str, entry: EntryPoint, options: RunOptions
-    ) -> None:
+    ) -> list[Placement]:
         def session(**extra: Any) -> Any:
             return self._session(require("onnxruntime"), path, options, **extra)
 
-        nodes = run_profiled(session, _golden_feeds(bundle, entry))
+        return run_profiled(session, _golden_feeds(bundle, entry))
+
+    def _prove_placement(
+        self, bundle: Bundle, path: str, entry: EntryPoint, options: RunOptions
+    ) -> None:
+        nodes = self._placements(bundle, path, entry, options)
         if not nodes:
             raise RuntimeUnavailableError(
                 f"runtime '{self.name}': ONNX Runtime's profile names no node, so where they were"
@@ -129,7 +155,7 @@ class OrtRuntime:
             )
         elsewhere = misplaced(nodes, self.provider)
         if elsewhere:
-            raise RuntimeUnavailableError(
+            raise MisplacedError(
                 f"runtime '{self.name}': ONNX Runtime placed recurrent nodes elsewhere:"
                 f" {', '.join(map(str, elsewhere))}; export with another --lowering, or choose"
                 " --runtime ort-cpu"
@@ -138,7 +164,7 @@ class OrtRuntime:
 
 def _golden_feeds(bundle: Bundle, entry: EntryPoint) -> dict[str, Array]:
     """Inputs that the model is known to run on."""
-    cases = read_cases(bundle.checked(bundle.manifest.golden))
+    cases = cases_of(bundle)
     case = next((case for case in cases if entry.name in case.entries), None)
     if case is None:
         raise BundleError(f"{bundle.root}: holds no golden vector for '{entry.name}'")

@@ -5,8 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.spec import Array
 
 RECURRENT = ("RNN", "GRU", "LSTM", "Scan", "Loop")
@@ -22,6 +24,20 @@ class Placement:
 
     def __str__(self) -> str:
         return f"{self.op_type} '{self.node}' on {self.provider}"
+
+
+@runtime_checkable
+class TellsPlacement(Protocol):
+    """A runtime that can say where each node of an entry point really ran.
+
+    provider: where every recurrent node is asked to run.
+    """
+
+    @property
+    def provider(self) -> str: ...
+
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+        """Every node that ran and where; None if this runtime cannot tell."""
 
 
 def run_profiled(session: Callable[..., Any], feeds: Mapping[str, Array]) -> list[Placement]:

@@ -1,4 +1,8 @@
-"""Stream: the one object that carries state from call to call."""
+"""Stream: the one object that carries state from call to call.
+
+The state is a dict between calls of the runner, until chunks of one shape come one after the other:
+then, on a runner that can be bound, it stays in the runner's own memory (`base.Bound`).
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,10 +13,12 @@ import numpy as np
 from rnn_deploy import chunks
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
-from rnn_deploy.runtimes.base import Runner
+from rnn_deploy.runtimes.base import Binds, Bound, Runner
 from rnn_deploy.runtimes.feeds import checker, zero_states
 from rnn_deploy.runtimes.plain import Feeds, Results, named, plain
 from rnn_deploy.spec import Array
+
+Shapes = dict[str, tuple[int, ...]]
 
 
 def run_in_chunks(
@@ -44,13 +50,17 @@ class Stream:
         self._batch = batch
         self._outputs = [tensor.name for tensor in runner.entry.outputs]
         self._carry = [(s.tensor.name, s.next_name) for s in runner.entry.states]
+        self._inputs = [tensor.name for tensor in runner.entry.inputs]
+        self._plain = len(self._inputs) == len(self._outputs) == 1
         self._state: dict[str, Array] = {}
+        self._bound: Bound | None = None  # it holds the state while it is there
+        self._before: Shapes = {}
         self.reset()
 
     @property
     def state(self) -> dict[str, Array]:
         """The states by input name, each (batch, units)."""
-        return dict(self._state)
+        return dict(self._state) if self._bound is None else self._bound.states
 
     @state.setter
     def state(self, state: Mapping[str, Array]) -> None:
@@ -63,38 +73,63 @@ class Stream:
                     f"state '{name}' is {state[name].dtype}{state[name].shape},"
                     f" this stream's is {value.dtype}{value.shape}"
                 )
-        self._state = dict(state)
+        self._hold(state)
 
     def reset(self) -> None:
         """Begin anew: every state zero."""
-        self._state = zero_states(self._runner.entry, self._batch)
+        self._hold(zero_states(self._runner.entry, self._batch))
 
     def step(self, feeds: Feeds) -> Results:
         """Feed the next chunk (one step is a chunk of one); its outputs, plain where one."""
+        if self._plain and self._bound is not None and self._bound.takes((feeds,)):
+            return self._bound.step((feeds,))[0]  # type: ignore[arg-type]  # it takes arrays only
         entry = self._runner.entry
         return plain(entry, self.advance(named(entry, feeds)))
 
     def advance(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Feed the next chunk by name; its outputs by name."""
-        results = self._runner.run({**feeds, **self._state})
+        arrays = [feeds.get(name) for name in self._inputs]
+        if self._bound is not None and len(feeds) == len(arrays) and self._bound.takes(arrays):
+            stepped = self._bound.step(arrays)  # type: ignore[arg-type]  # it takes arrays only
+            return dict(zip(self._outputs, stepped, strict=True))
+        results = self._runner.run({**feeds, **self.state})
+        self._bound = None
         self._state = {into: results[out] for into, out in self._carry}
-        return {name: results[name] for name in self._outputs}
+        moved = {name: results[name] for name in self._outputs}
+        self._bind({name: value.shape for name, value in (*feeds.items(), *moved.items())})
+        return moved
+
+    def _bind(self, shapes: Shapes) -> None:
+        """Bind the runner once two chunks of the same shapes have come one after the other."""
+        if shapes == self._before and isinstance(self._runner, Binds):
+            states = {name: value.shape for name, value in self._state.items()}
+            self._bound = self._runner.bound({**shapes, **states})
+            if self._bound is not None:
+                self._bound.states = self._state
+        self._before = shapes
+
+    def _hold(self, state: Mapping[str, Array]) -> None:
+        if self._bound is None:
+            self._state = dict(state)
+        else:
+            self._bound.states = state
 
     def run(self, feeds: Mapping[str, Array], lengths: Iterable[int]) -> dict[str, Array]:
         """Feed a long sequence in chunks of these lengths; the outputs of the whole, by name."""
         entry = self._runner.entry
-        checker(entry)({**feeds, **self._state})  # of the whole, before a chunk has moved the state
+        checker(entry)({**feeds, **self.state})  # of the whole, before a chunk has moved the state
         pieces = [self.advance(piece) for piece in chunks.cut(entry, feeds, list(lengths))]
         return chunks.joined(entry, pieces)
 
     def finals(self) -> dict[str, Array]:
         """The states by the names they leave the stream entry point by."""
-        return {out: self._state[into] for into, out in self._carry}
+        state = self.state
+        return {out: state[into] for into, out in self._carry}
 
     def save(self, place: str | Path, *, force: bool = False) -> None:
         """Write the state to an .npz file."""
         with writing_file(place, force=force) as draft, draft.open("wb") as file:
-            np.savez(file, **self._state)  # type: ignore[arg-type]
+            np.savez(file, **self.state)  # type: ignore[arg-type]
 
     def restore(self, place: str | Path) -> None:
         """Take the state from an .npz file that `save` wrote."""

@@ -14,7 +14,7 @@ import numpy as np
 from rnn_deploy import chunks
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError, RnnDeployError
-from rnn_deploy.source.samples import draw
+from rnn_deploy.source.samples import draw, is_drawable
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support
 
 # (batch, time): one sequence and several, one step and several, more sequences than steps
@@ -23,6 +23,7 @@ STATE_SHAPES = ((1, 1), (3, 6))
 SAMPLES = "samples"
 SAME = 1e-9
 LONG = 300  # steps
+MOST_ROWS = 4  # of a case whose rows are run alone, too
 
 
 class Runs(Protocol):
@@ -100,9 +101,9 @@ def _looks_far_back(oracle: Runs, stream: EntryPoint) -> bool:
     Where the recurrence itself is so sensitive that a state of 1e-12 in place of zero is seen at
     the end, rounding is seen too, and nothing can be told.
     """
-    if not all(_drawable(t.dtype, t.below) for t in stream.inputs):
+    if not all(map(is_drawable, stream.inputs)):
         return False
-    sizes = _sizes(stream, 5, LONG)
+    sizes = sizes_of(stream, 5, LONG)
     feeds = draw(stream.inputs, sizes, np.random.default_rng(LONG))
     nudged = {
         state.tensor.name: np.full(
@@ -143,17 +144,17 @@ def _feeds(
 ) -> Iterator[tuple[str, dict[str, Array]]]:
     if samples is not None:
         yield SAMPLES, dict(samples)
-    drawable = samples is None or all(_drawable(t.dtype, t.below) for t in sequence.inputs)
+    drawable = samples is None or all(map(is_drawable, sequence.inputs))
     if not drawable:
         return
     widest = stream or sequence
     for batch, time in SHAPES if widest.time_symbols else ((1, 1), (3, 1)):
-        yield f"n{batch}t{time}", draw(widest.inputs, _sizes(widest, batch, time), rng)
+        yield f"n{batch}t{time}", draw(widest.inputs, sizes_of(widest, batch, time), rng)
     if widest.inputs != sequence.inputs:
         for batch in (1, 3):
-            yield f"n{batch}fixed", draw(sequence.inputs, _sizes(sequence, batch, 7), rng)
+            yield f"n{batch}fixed", draw(sequence.inputs, sizes_of(sequence, batch, 7), rng)
     for batch, time in STATE_SHAPES if stream else ():
-        sizes = _sizes(widest, batch, time)
+        sizes = sizes_of(widest, batch, time)
         states = draw([state.tensor for state in widest.states], sizes, rng)
         yield f"n{batch}t{time}state", draw(widest.inputs, sizes, rng) | states
 
@@ -166,18 +167,44 @@ def _case(
     stream: EntryPoint | None,
     rng: np.random.Generator,
 ) -> Case:
-    entries = tuple(
-        entry.name
-        for entry in (sequence, stream)
-        if entry is not None and _fits(entry, feeds, stateless=entry.name == SEQUENCE)
-    )
+    entries = fitting(sequence, stream, feeds)
     if not entries:
         raise InputError(f"golden case '{name}': its shapes fit no entry point")
     oracle = references.oracle.run(feeds) if references.oracle else {}
     lengths: tuple[int, ...] = ()
     if stream is not None and STREAM in entries and len(stream.time_symbols) == 1:
         lengths = _random_lengths(chunks.length_of(stream, feeds), rng)
-    return Case(name, entries, lengths, feeds, references.reference.run(feeds), oracle)
+    alone = references.oracle is not None and _rows_alone(references.oracle, feeds, oracle)
+    reference = references.reference.run(feeds)
+    return Case(name, entries, lengths, feeds, reference, oracle, rows_alone=alone)
+
+
+def fitting(
+    sequence: EntryPoint, stream: EntryPoint | None, feeds: Mapping[str, Array]
+) -> tuple[str, ...]:
+    """The entry points that `feeds` can be given to."""
+    return tuple(
+        entry.name
+        for entry in (sequence, stream)
+        if entry is not None and _fits(entry, feeds, stateless=entry.name == SEQUENCE)
+    )
+
+
+def _rows_alone(oracle: Runs, feeds: Mapping[str, Array], whole: Mapping[str, Array]) -> bool:
+    """Whether each of a few rows alone gives what it gives in the batch."""
+    batch = next(iter(feeds.values())).shape[0]
+    arrays = (*feeds.values(), *whole.values())
+    if not 1 < batch <= MOST_ROWS or any(value.shape[:1] != (batch,) for value in arrays):
+        return False
+    for row in range(batch):
+        alone = slice(row, row + 1)
+        try:
+            results = oracle.run({name: value[alone] for name, value in feeds.items()})
+        except InputError:
+            return False
+        if not all(_same(value, whole[name][alone]) for name, value in results.items()):
+            return False
+    return True
 
 
 def check_untouched(model: Any, reference: Runs, case: Case, entry: EntryPoint, call: Any) -> None:
@@ -214,14 +241,11 @@ def _random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:
     return tuple(int(n) for n in np.diff([0, *cuts, total]))
 
 
-def _sizes(entry: EntryPoint, batch: int, time: int) -> dict[str, int]:
+def sizes_of(entry: EntryPoint, batch: int, time: int) -> dict[str, int]:
+    """A size for each symbol of an entry point."""
     symbols = {dim for tensor in entry.all_inputs for dim in tensor.shape if isinstance(dim, str)}
     times = {symbol: time + i for i, symbol in enumerate(entry.time_symbols)}
     return {symbol: times.get(symbol, batch if symbol == "batch" else 3) for symbol in symbols}
-
-
-def _drawable(dtype: str, below: int | None) -> bool:
-    return below is not None or np.dtype(dtype).kind in "fb"
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -98,6 +98,13 @@ def read(call: Call) -> Stack:
     return tuple(layers)
 
 
+def read_known(call: Call) -> tuple[RecurrentLayer, ...] | None:
+    """As `read`, but None where a cell would have to be traced."""
+    if not all(map(_is_known, cells_of(call.layer))):
+        return None
+    return tuple(layer for layer in read(call) if isinstance(layer, RecurrentLayer))
+
+
 def keys_of(call: Call) -> list[StateKey]:
     """The states of one call, as the layers that `read` gives name them."""
     cells = cells_of(call.layer)

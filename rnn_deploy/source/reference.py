@@ -5,12 +5,14 @@ is given and says which state it ended in; a layer whose initial state the model
 keeps it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from rnn_deploy.cells import LayerRun
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.source.intercept import Call, computing_in, intercepting, unused
-from rnn_deploy.source.reading import keys_of, read
+from rnn_deploy.source.probing import Tensors, layer_run, seen_of
+from rnn_deploy.source.reading import keys_of, read, read_known
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import tensorflow_spec
@@ -18,11 +20,14 @@ from rnn_deploy.spec import (
     Array,
     EntryPoint,
     Recurrence,
+    RecurrentLayer,
     StateKey,
     StateSpec,
     TensorSpec,
 )
 
+# Shown of a recurrent call: the call, its initial states or None for zero, its output, its states.
+Watch = Callable[[Call, list[Any] | None, Any, list[Any]], None]
 FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
 
 
@@ -42,11 +47,23 @@ class Reference:
     ) -> None:
         self.entry = entry
         self.dtype = dtype
-        self._model = model
-        self._function = tf.function(self._call, autograph=False, input_signature=self._specs())
+        self.model = model
+        self._layers: list[tuple[RecurrentLayer, ...]] = []  # of the calls that are seen
+        self._function = tf.function(self._seen, autograph=False, input_signature=self._specs())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs and final states for the inputs and initial states in `feeds`."""
+        results, _ = self.results(self._function, feeds)
+        names = (tensor.name for tensor in self.entry.all_outputs)
+        return {name: value.numpy() for name, value in zip(names, results, strict=True)}
+
+    def layer_runs(self, feeds: Mapping[str, Array]) -> list[LayerRun]:
+        """What went into and came out of every recurrent call whose cells are Keras' own."""
+        _, seen = self.results(self._function, feeds)
+        return [layer_run(layers, t) for layers, t in zip(self._layers, seen, strict=True)]
+
+    def results(self, function: Any, feeds: Mapping[str, Array]) -> Any:
+        """What a traced function of the entry point's inputs and states gives for `feeds`."""
         batch = next(iter(feeds.values())).shape[0]
         tensors = [tf.constant(feeds[tensor.name]) for tensor in self.entry.inputs]
         for state in self.entry.states:
@@ -54,16 +71,20 @@ class Reference:
             zero = tf.zeros([batch, *state.tensor.shape[1:]], FLOAT_OF[self.dtype])
             tensors.append(zero if given is None else tf.constant(given, FLOAT_OF[self.dtype]))
         try:
-            results = self._function(*tensors)
+            return function(*tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
             raise tensorflow_refused(error) from error
-        names = (tensor.name for tensor in self.entry.all_outputs)
-        return {name: value.numpy() for name, value in zip(names, results, strict=True)}
 
     def close(self) -> None:
         """Nothing to release: the model is its owner's."""
 
-    def _call(self, *tensors: Any) -> list[Any]:
+    def traced(self, call: Callable[..., Any]) -> Any:
+        """A function of the entry point's inputs and states, traced."""
+        function = tf.function(call, autograph=False, input_signature=self._specs())
+        return function.get_concrete_function()
+
+    def call(self, *tensors: Any, watch: Watch | None = None) -> list[Any]:
+        """Outputs and final states as tensors, for inputs and initial states in order."""
         states, count = self.entry.states, len(self.entry.inputs)
         inputs, initial = tensors[:count], tensors[count:]
         given = dict(zip((state.key for state in states), initial, strict=True))
@@ -72,15 +93,34 @@ class Reference:
         def observe(call: Call) -> tuple[Any, list[Any]]:
             keys = keys_of(call)
             free = [given[key] for key in keys if key in given]
-            output, after = call.proceed(call.initial_state or free or None)
+            before = call.initial_state or free or None
+            output, after = call.proceed(before)
             if free and call.mask is not None:
                 output = _continued(call, output, free)
             finals.update(zip(keys, after, strict=True))
+            if watch is not None:
+                watch(call, before, output, after)
             return output, after
 
-        with computing_in(self._model, self.dtype), intercepting(observe):
-            outputs = call_flat(self._model, inputs)
+        with computing_in(self.model, self.dtype), intercepting(observe):
+            outputs = call_flat(self.model, inputs)
         return [*outputs, *(finals[state.key] for state in states)]
+
+    def _seen(self, *tensors: Any) -> tuple[list[Any], list[Tensors]]:
+        """Outputs and final states, and what is seen of the recurrent calls on the way."""
+        graph = tf.compat.v1.get_default_graph()
+        layers: list[tuple[RecurrentLayer, ...]] = []
+        seen: list[Tensors] = []
+
+        def watch(call: Call, before: list[Any] | None, output: Any, after: list[Any]) -> None:
+            known = read_known(call)
+            if known is not None and output.graph is graph:  # not inside a condition or loop
+                layers.append(known)
+                seen.append(seen_of(call, before, output, after))
+
+        results = self.call(*tensors, watch=watch)
+        self._layers = layers
+        return results, seen
 
     def _specs(self) -> list[tf.TensorSpec]:
         states = (tensorflow_spec(state.tensor) for state in self.entry.states)

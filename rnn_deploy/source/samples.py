@@ -18,6 +18,11 @@ def draw(
     return {tensor.name: _padded(tensor, _value(tensor, sizes, rng), rng) for tensor in tensors}
 
 
+def is_drawable(tensor: TensorSpec) -> bool:
+    """Whether values can be made up for a tensor."""
+    return tensor.below is not None or np.dtype(tensor.dtype).kind in "fb"
+
+
 def _padded(tensor: TensorSpec, value: Array, rng: np.random.Generator) -> Array:
     """Steps of padding in the ways they occur: none, right, left, holes, everything."""
     if tensor.padding is None or value.ndim < 2:

@@ -54,7 +54,7 @@ def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
 
 def _of_functional(model: Any) -> Signature:
     names = _unique([t._keras_history.operation.name for t in model.inputs], taken=())
-    _refuse_text(names, model)
+    _refuse_all_but_arrays(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
     inputs = tuple(
         TensorSpec(name, _dims(name, t.shape, alone=lengths <= 1), str(t.dtype))
@@ -91,13 +91,25 @@ def with_time(signature: Signature, time: Callable[[TensorSpec], Dim]) -> Signat
     return replace(signature, inputs=tuple(changed(tensor) for tensor in signature.inputs))
 
 
-def _refuse_text(names: Sequence[str], model: Any) -> None:
+def _refuse_all_but_arrays(names: Sequence[str], model: Any) -> None:
     for name, tensor in zip(names, model.inputs, strict=True):
-        if str(tensor.dtype) == "string":
-            raise UnsupportedModelError(
-                f"input '{name}' is text, which is not exported; make a model that begins at the"
-                " token ids and keep the text's part beside it"
-            )
+        for kind, is_so, advice in (
+            ("text", str(tensor.dtype) == "string", _BEGIN_AT_IDS),
+            ("ragged", getattr(tensor, "ragged", False), _PAD),
+            (
+                "sparse",
+                getattr(tensor, "sparse", False),
+                "give it dense: keras.Input(sparse=False)",
+            ),
+        ):
+            if is_so:
+                raise UnsupportedModelError(
+                    f"input '{name}' is {kind}, which is not exported; {advice}"
+                )
+
+
+_BEGIN_AT_IDS = "make a model that begins at the token ids and keep the text's part beside it"
+_PAD = "pad its rows and mask them: keras.layers.Masking, or Embedding(mask_zero=True)"
 
 
 def is_functional(model: Any) -> bool:

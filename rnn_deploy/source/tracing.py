@@ -3,23 +3,19 @@
 A marker is a stateless op that no pass touches, `PyFuncStateless` with the token
 "rnn_deploy:<index>": its inputs are the sequence and, where the model gives one, the initial
 state; its outputs are the layer's output and its final state. One marker stands for both halves of
-a Bidirectional. The weights of recurrent layers never enter the graph. While tracing:
-
-- every layer computes in float32, or in float64 where one of them does;
-- products of a sequence with a matrix stay one product (Keras writes them as a reshape, a
-  product and a reshape);
-- an Embedding is one Gather, which takes negative ids as Keras does;
-- inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
+a Bidirectional. The weights of recurrent layers never enter the graph. While tracing, every layer
+computes in float32, or in float64 where one of them does, and some operations are rewritten
+(`rewrites`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tensorflow.python.framework import convert_to_constants
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
+from rnn_deploy.source.data_dependent import refuse_data_dependent
 from rnn_deploy.source.intercept import (
     Both,
     BothHandler,
@@ -29,8 +25,9 @@ from rnn_deploy.source.intercept import (
     intercepting,
 )
 from rnn_deploy.source.reading import precision_of, read
+from rnn_deploy.source.rewrites import InputFacts, noting, rewriting
 from rnn_deploy.source.signature import Signature, call_flat
-from rnn_deploy.source.tensorflow import keras, tf
+from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.spec import Called, Dim, Pair, Recurrence, TensorSpec, layers_of
 
 MARKER = "rnn_deploy"
@@ -39,31 +36,25 @@ _PROBES = (1009, 2003, 3001, 4001, 5003, 6007, 7001, 8009, 9001)
 
 
 @dataclass(frozen=True)
-class InputFacts:
-    """What an input's values mean: ids below a vocabulary's size, a value that masks a step."""
-
-    below: int | None = None
-    padding: float | None = None
-
-
-@dataclass(frozen=True)
 class Trace:
     """A traced model.
 
     graph: a frozen ConcreteFunction, inputs and outputs in the signature's order.
-    calls: the recurrent calls, in order; a marker's token ends in its index here.
+    calls: the recurrent calls that an output depends on, in order; a marker's token ends in its
+    key here. unused: the layers of the other calls.
     facts: what was noted of inputs on their way: vocabulary and padding.
     """
 
     signature: Signature
     graph: Any
-    calls: tuple[Called, ...]
+    calls: Mapping[int, Called]
+    unused: tuple[str, ...]
     facts: Mapping[str, InputFacts]
 
     @property
     def layers(self) -> tuple[Recurrence, ...]:
         """Every recurrent layer, those of a list of cells one by one."""
-        return tuple(layer for called in self.calls for layer in layers_of(called))
+        return tuple(layer for called in self.calls.values() for layer in layers_of(called))
 
     @property
     def output_shapes(self) -> list[list[int | None]]:
@@ -74,13 +65,22 @@ def trace_markers(model: Any, signature: Signature) -> Trace:
     """Trace `model` with markers in place of its recurrent loops."""
     facts: dict[str, InputFacts] = {}
     calls: list[Called] = []
-    with _noting(facts):
+    with noting(facts):
         traced = _traced_markers(model, signature, calls)
     # TensorFlow changes names it cannot hold, so inputs are told by their place.
     of_inputs = zip(signature.inputs, traced.inputs, strict=False)
     facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
     graph = convert_to_constants.convert_variables_to_constants_v2(traced)
-    return Trace(signature, graph, tuple(calls), facts)
+    refuse_data_dependent(model, graph)
+    used = _markers_behind(graph)
+    unused = (called for index, called in enumerate(calls) if index not in used)
+    return Trace(
+        signature,
+        graph,
+        {index: called for index, called in enumerate(calls) if index in used},
+        tuple(layer.name for called in unused for layer in layers_of(called)),
+        facts,
+    )
 
 
 def with_facts(signature: Signature, trace: Trace) -> Signature:
@@ -111,10 +111,10 @@ def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
     return tuple(named)
 
 
-def lengths_are_tied(model: Any, signature: Signature) -> bool:
-    """Whether inputs with a time axis each must be equally long: the model refuses others."""
+def takes_lengths(model: Any, signature: Signature) -> bool:
+    """Whether the model runs where each symbol of the signature has a size of its own."""
     sizes = dict(zip(signature.symbols, _PROBES, strict=False))
-    return _probe(model, signature, sizes) is None
+    return _probe(model, signature, sizes) is not None
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,27 @@ def _marker(
     return shaped[: len(shapes)], shaped[len(shapes) :]
 
 
+def _markers_behind(graph: Any) -> set[int]:
+    """The indices of the markers that an output depends on; within conditions and loops, all."""
+    seen: set[str] = set()
+    waiting = [tensor.op for tensor in graph.outputs]
+    tokens = [
+        node.attr["token"].s
+        for function in graph.graph.as_graph_def().library.function
+        for node in function.node_def
+        if node.op == "PyFuncStateless"
+    ]
+    while waiting:
+        op = waiting.pop()
+        if op.name in seen:
+            continue
+        seen.add(op.name)
+        waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+        if op.type == "PyFuncStateless":
+            tokens.append(op.get_attr("token"))
+    return {int(token.decode().removeprefix(f"{MARKER}:")) for token in tokens}
+
+
 def _merged_shapes(pair: Pair) -> list[tuple[int, ...]]:
     forward, backward = pair.forward[-1].output_shape, pair.backward[-1].output_shape
     if pair.merge is None:
@@ -211,7 +232,7 @@ def _traced(
     both: BothHandler | None = None,
 ) -> Any:
     traced = tf.function(function, autograph=False)
-    with _tracing(model, handler, both):
+    with computing_in(model, precision_of(model)), intercepting(handler, both), rewriting():
         try:
             return traced.get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
@@ -219,15 +240,6 @@ def _traced(
                 f"model '{model.name}': cannot be traced with inputs"
                 f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {one_line(error)}"
             ) from error
-
-
-@contextmanager
-def _tracing(model: Any, handler: Handler, both: BothHandler | None) -> Iterator[None]:
-    with ExitStack() as stack:
-        stack.enter_context(computing_in(model, precision_of(model)))
-        stack.enter_context(intercepting(handler, both))
-        stack.enter_context(_replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)))
-        yield
 
 
 def _probe(
@@ -243,58 +255,3 @@ def _probe(
         return None
     # Not frozen: TensorFlow would fold constants of the probing sizes, gigabytes of them.
     return [tensor.shape.as_list() for tensor in traced.outputs]
-
-
-def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:
-    def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
-        if axes == [[-1], [0]] and b.shape.rank == 2:
-            return tf.matmul(a, b, name=name)
-        return original(a, b, axes, name)
-
-    return tensordot
-
-
-@contextmanager
-def _noting(found: dict[str, InputFacts]) -> Iterator[None]:
-    mask = keras.layers.Masking.call
-
-    def embedding(self: Any, inputs: Any) -> Any:
-        name = _input_behind(inputs)
-        if name is not None:
-            known = found.get(name, InputFacts())
-            below = min(int(self.input_dim), known.below or self.input_dim)
-            found[name] = InputFacts(below, 0.0 if self.mask_zero else known.padding)
-        ids = inputs if inputs.dtype in (tf.int32, tf.int64) else tf.cast(inputs, tf.int32)
-        table = tf.convert_to_tensor(self.embeddings)
-        return tf.cast(tf.gather(table, ids), self.compute_dtype)
-
-    def masking(self: Any, inputs: Any) -> Any:
-        name = _input_behind(inputs)
-        if name is not None:
-            known = found.get(name, InputFacts())
-            found[name] = replace(known, padding=float(self.mask_value))
-        return mask(self, inputs)
-
-    with (
-        _replaced(keras.layers.Embedding, "call", embedding),
-        _replaced(keras.layers.Masking, "call", masking),
-    ):
-        yield
-
-
-def _input_behind(tensor: Any) -> str | None:
-    """The name of the model's input that `tensor` is, None if it is none."""
-    source = tensor.op
-    while source.type in ("Cast", "Identity"):
-        source = source.inputs[0].op
-    return str(source.name) if source.type == "Placeholder" else None
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

@@ -1,41 +1,238 @@
-"""What is run for a golden case. Each check gives tensors by name, to be compared with the truth.
+"""What is run for a golden case. A check gives tensors by name, each beside what it must be.
 
-sequence   the sequence entry point on the whole: outputs
-states     the stream entry point on the whole, from the case's initial states:
-           outputs and final states
-chunked    the stream entry point piece by piece, states carried: outputs and final states
+sequence         the sequence entry point on the whole: outputs
+states           the stream entry point on the whole, from the case's initial states:
+                 outputs and final states
+chunked          the stream entry point in chunks, states carried; the chunking is random
+step             the same, one step at a time
+teacher-forced   every step from the reference's own state before it
+hand-over        begun here, the state saved, gone on with on another runtime
+reset            called twice, with other inputs in between: the second answer is the first
+batch            each row alone gives what it gives in its batch
+masks            rows masked at the right, at the left, in between, wholly
+extremes         zeros, saturating inputs, denormals, infinities, NaN
+long             one sequence of very many steps
+running-bound    every state after every step, within the bound of a float32 layer (rounding.py)
+
+Plain golden cases are for every check that takes them; those in SPECIAL have cases of their own. A
+check that does not apply to a case gives nothing.
 """
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from zlib import crc32
 
+import numpy as np
+
+from rnn_deploy import chunks
 from rnn_deploy.bundle import Case
 from rnn_deploy.runtimes.base import Runner
-from rnn_deploy.runtimes.stream import run_in_chunks
-from rnn_deploy.spec import SEQUENCE, STREAM, Array
+from rnn_deploy.runtimes.stream import Stream, run_in_chunks
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint
 
 Runners = Mapping[str, Runner]
-Check = Callable[[Runners, Case], dict[str, Array] | None]
+MOST_STEPS = 64  # of a sequence that is fed step by step
 
 
-def _sequence(runners: Runners, case: Case) -> dict[str, Array] | None:
-    if SEQUENCE not in case.entries:
-        return None
-    return runners[SEQUENCE].run(case.feeds)
+@dataclass(frozen=True)
+class Subject:
+    """What is under test: a runtime's runners by entry point.
+
+    partner: those of the runtime that a sequence is handed over to, `partner_name`. bounds: of
+    the states of the case for `running-bound`, after each step.
+    """
+
+    runners: Runners
+    partner: Runners = field(default_factory=dict)
+    partner_name: str = ""
+    bounds: Mapping[str, Array] = field(default_factory=dict)
+
+    def takes(self, case: Case, entry: str) -> bool:
+        """Whether the case can be fed to an entry point that is here."""
+        return entry in case.entries and entry in self.runners
+
+    @property
+    def stream(self) -> Runner | None:
+        """The runner of the stream entry point, if chunks give what the whole gives."""
+        runner = self.runners.get(STREAM)
+        return runner if runner is not None and runner.entry.chunked.ok else None
 
 
-def _states(runners: Runners, case: Case) -> dict[str, Array] | None:
-    if STREAM not in case.entries or STREAM not in runners:
-        return None
-    return runners[STREAM].run(case.feeds)
+@dataclass(frozen=True)
+class Found:
+    """What a run gave, by name; `expected`: what it must be, where that is not the case's truth.
+
+    detail: how it was run, where a check runs a case more than once. bounds: what is allowed of
+    each element, where that is not the tensor's budget.
+    """
+
+    values: Mapping[str, Array]
+    expected: Mapping[str, Array] | None = None
+    detail: str = ""
+    bounds: Mapping[str, Array] = field(default_factory=dict)
 
 
-def _chunked(runners: Runners, case: Case) -> dict[str, Array] | None:
-    if STREAM not in runners or len(case.chunks) < 2:
-        return None
-    runner = runners[STREAM]
-    if not runner.entry.chunked.ok:
-        return None
-    return run_in_chunks(runner, case.feeds, case.chunks)
+Check = Callable[[Subject, Case], Iterator[Found]]
 
 
-CHECKS: dict[str, Check] = {"sequence": _sequence, "states": _states, "chunked": _chunked}
+def _sequence(subject: Subject, case: Case) -> Iterator[Found]:
+    if subject.takes(case, SEQUENCE):
+        yield Found(subject.runners[SEQUENCE].run(case.feeds))
+
+
+def _states(subject: Subject, case: Case) -> Iterator[Found]:
+    if subject.takes(case, STREAM):
+        yield Found(subject.runners[STREAM].run(case.feeds))
+
+
+def _chunked(subject: Subject, case: Case) -> Iterator[Found]:
+    runner = subject.stream
+    if runner is None or len(case.chunks) < 2:
+        return
+    for lengths in dict.fromkeys((case.chunks, _random_chunks(case))):
+        said = "chunks of " + "+".join(map(str, lengths))
+        yield Found(run_in_chunks(runner, case.feeds, lengths), detail=said)
+
+
+def _step(subject: Subject, case: Case) -> Iterator[Found]:
+    runner = subject.stream
+    if runner is not None and 2 <= sum(case.chunks) <= MOST_STEPS:
+        yield Found(run_in_chunks(runner, case.feeds, [1] * sum(case.chunks)))
+
+
+def _hand_over(subject: Subject, case: Case) -> Iterator[Found]:
+    """Half of the sequence here, the state written to a file, the rest on the partner."""
+    begun, partner = subject.stream, subject.partner.get(STREAM)
+    steps = sum(case.chunks)
+    if begun is None or partner is None or steps < 2:
+        return
+    entry = begun.entry
+    first, second = chunks.cut(entry, case.feeds, [steps // 2, steps - steps // 2])
+    batch = next(iter(first.values())).shape[0]
+    given = {s.tensor.name: case.feeds.get(s.tensor.name) for s in entry.states}
+    stream = Stream(begun, batch)
+    stream.state = stream.state | {n: v for n, v in given.items() if v is not None}
+    rest = Stream(partner, batch)
+    pieces = [stream.advance(first)]
+    with tempfile.TemporaryDirectory() as folder:
+        stream.save(Path(folder) / "state.npz")
+        rest.restore(Path(folder) / "state.npz")
+    pieces.append(rest.advance(second))
+    values = chunks.joined(entry, pieces) | rest.finals()
+    yield Found(values, detail=f"gone on with on {subject.partner_name}")
+
+
+def _reset(subject: Subject, case: Case) -> Iterator[Found]:
+    """The same call twice; in between, other inputs from other states."""
+    for entry, runner in subject.runners.items():
+        if subject.takes(case, entry):
+            first = _copied(runner.run(case.feeds))
+            runner.run(_others(runner.entry, case.feeds))
+            yield Found(runner.run(case.feeds), first, f"{entry}, called again")
+
+
+def _batch(subject: Subject, case: Case) -> Iterator[Found]:
+    entry = STREAM if subject.takes(case, STREAM) else SEQUENCE
+    if not case.rows_alone or not subject.takes(case, entry):
+        return
+    runner = subject.runners[entry]
+    if not all(isinstance(tensor.shape[0], str) for tensor in runner.entry.all_inputs):
+        return
+    whole = _copied(runner.run(case.feeds))
+    for row in range(next(iter(case.feeds.values())).shape[0]):
+        alone = {name: value[row : row + 1] for name, value in case.feeds.items()}
+        expected = {name: value[row : row + 1] for name, value in whole.items()}
+        yield Found(runner.run(alone), expected, f"row {row} alone")
+
+
+def _widest(subject: Subject, case: Case) -> Iterator[Found]:
+    """One run of a special case, at the entry point that shows most of it."""
+    entry = STREAM if subject.takes(case, STREAM) else SEQUENCE
+    if subject.takes(case, entry):
+        yield Found(subject.runners[entry].run(case.feeds))
+
+
+def _long(subject: Subject, case: Case) -> Iterator[Found]:
+    entry = next((name for name in case.entries if name in subject.runners), None)
+    if entry is not None:
+        runner = subject.runners[entry]
+        yield Found(chunks.at_steps(runner.entry, runner.run(case.feeds), case.probes))
+
+
+def _running_bound(subject: Subject, case: Case) -> Iterator[Found]:
+    runner = subject.stream
+    if runner is None:
+        return
+    states = {state.tensor.name: state.next_name for state in runner.entry.states}
+    carried = {name: case.feeds[name] for name in states if name in case.feeds}
+    seen: dict[str, list[Array]] = {name: [] for name in states.values()}
+    steps = [1] * chunks.length_of(runner.entry, case.feeds)
+    for piece in chunks.cut(runner.entry, case.feeds, steps):
+        results = runner.run(piece | carried)
+        carried = {into: results[out] for into, out in states.items()}
+        for name, values in seen.items():
+            values.append(results[name].copy())
+    yield Found({n: np.stack(v) for n, v in seen.items()}, bounds=subject.bounds)
+
+
+RUNNING = "running-bound"
+CHECKS: dict[str, Check] = {
+    "sequence": _sequence,
+    "states": _states,
+    "chunked": _chunked,
+    "step": _step,
+    "teacher-forced": _widest,
+    "hand-over": _hand_over,
+    "reset": _reset,
+    "batch": _batch,
+    "masks": _widest,
+    "extremes": _widest,
+    "long": _long,
+    RUNNING: _running_bound,
+}
+BASIC = ("sequence", "states", "chunked")
+QUICK = ("sequence", "states", "chunked", "teacher-forced")
+# Those with golden cases of their own, which no other check takes.
+SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING)
+
+
+def applies(check: str, case: Case) -> bool:
+    """Whether a check takes a case at all."""
+    return case.check == check if check in SPECIAL else not case.check
+
+
+def _random_chunks(case: Case) -> tuple[int, ...]:
+    """Lengths that make up the whole; every case has its own, the same on every run."""
+    total = sum(case.chunks)
+    rng = np.random.default_rng(crc32(case.name.encode()))
+    cuts = np.flatnonzero(rng.random(total - 1) < 0.5) + 1
+    return tuple(int(length) for length in np.diff([0, *cuts, total]))
+
+
+def _others(entry: EntryPoint, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Inputs of the same shapes that are others; initial states of one."""
+    batch = _batch_of(feeds)
+    states = {
+        state.tensor.name: np.ones(
+            [dim if isinstance(dim, int) else batch for dim in state.tensor.shape],
+            state.tensor.dtype,
+        )
+        for state in entry.states
+    }
+    return {name: _other(value) for name, value in feeds.items()} | states
+
+
+def _other(value: Array) -> Array:
+    """Another value of the same kind."""
+    return value[::-1].copy() if value.dtype.kind != "f" else np.subtract(1, value)
+
+
+def _batch_of(feeds: Mapping[str, Array]) -> int:
+    return int(next(iter(feeds.values())).shape[0])
+
+
+def _copied(values: Mapping[str, Array]) -> dict[str, Array]:
+    """Values of a first call, safe from a runtime that uses its buffers again."""
+    return {name: value.copy() for name, value in values.items()}

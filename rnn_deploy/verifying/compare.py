@@ -18,7 +18,9 @@ class Comparison:
     max_abs: the largest absolute error; infinite where NaN, infinities or shapes differ.
     max_ulp: the largest error in units in the last place of float32.
     reference_error: TensorFlow's own error, None without an oracle.
-    worst_index: where the largest error is. found, expected: the values there.
+    worst_index: where the largest error is. found, expected: the values there. detail: how it
+    was run, where a check runs a case more than once. decisive: whether a budget so wide still
+    tells right from wrong. known: why a difference is expected of this runtime, if it is.
     """
 
     runtime: str
@@ -33,11 +35,19 @@ class Comparison:
     worst_index: tuple[int, ...]
     found: float
     expected: float
+    detail: str = ""
+    decisive: bool = True
+    known: str = ""
+
+    @property
+    def within(self) -> bool:
+        """Within the budget; never so for NaN, nor where TensorFlow's own error is infinite."""
+        return self.max_abs <= self.budget < math.inf
 
     @property
     def passed(self) -> bool:
-        """Within the budget; never so for NaN, nor where TensorFlow's own error is infinite."""
-        return self.max_abs <= self.budget < math.inf
+        """Within the budget, or different in a way that is known of the runtime and said."""
+        return self.within or bool(self.known)
 
 
 def errors(actual: Array, truth: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -67,21 +77,55 @@ def compare(
     kind: Kind,
     budget: float,
     reference_error: float | None,
+    rtol: float = 0.0,
+    bound: Array | None = None,
+    detail: str = "",
+    decisive: bool = True,
 ) -> Comparison:
-    """Compare one tensor; a difference in shape is an infinite error."""
+    """Compare one tensor; a difference in shape is an infinite error.
+
+    rtol: beside the budget, so much of each true value is allowed. bound: what is allowed of each
+    element, in place of both; the budget told is then that of the worst element.
+    """
     if actual.shape != truth.shape or not truth.size:
         worst: tuple[int, ...] = ()
         max_abs = max_ulp = float("inf")
         found = expected = float("nan")
     else:
         error = errors(actual, truth)
-        worst = tuple(int(i) for i in np.unravel_index(int(error.argmax()), error.shape))
+        limits = limits_of(truth, budget, rtol, bound)
+        worst = _worst(error, limits)
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there
             ulp = np.spacing(np.abs(truth).astype(np.float32)).astype(np.float64)
         max_abs = float(error[worst])
         max_ulp = float(np.where(error == 0, 0.0, error / np.where(ulp > 0, ulp, 1.0)).max())
         found, expected = float(actual[worst]), float(truth[worst])
+        budget = float(limits[worst])
     return Comparison(
         runtime, check, case, name, kind, max_abs, max_ulp,
-        budget, reference_error, worst, found, expected,
+        budget, reference_error, worst, found, expected, detail, decisive,
     )  # fmt: skip
+
+
+def limits_of(
+    truth: Array, budget: float, rtol: float = 0.0, bound: Array | None = None
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """What is allowed of each element."""
+    if bound is not None:
+        return np.broadcast_to(bound.astype(np.float64), truth.shape)
+    if not rtol:
+        return np.full(truth.shape, budget)
+    sizes = np.abs(truth.astype(np.float64))
+    return budget + rtol * np.where(np.isfinite(sizes), sizes, 0.0)
+
+
+def _worst(
+    error: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    limits: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> tuple[int, ...]:
+    """Where the error is largest, measured by what is allowed there."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        used = np.where(error == 0, 0.0, error / limits)
+    even = bool((limits == limits.flat[0]).all())
+    place = int((error if even else used).argmax())
+    return tuple(int(i) for i in np.unravel_index(place, error.shape))

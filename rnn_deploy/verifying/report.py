@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rnn_deploy.bundle.proof import Votes
 from rnn_deploy.runtimes.registry import Skipped
 from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.finding import Finding
+from rnn_deploy.verifying.tolerance import DERIVED
 
 NOTHING = "nothing was checked"
 
@@ -23,10 +26,32 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A recurrent node of an entry point, the provider it ran on and the one asked for."""
+
+    runtime: str
+    entry: str
+    node: str
+    op_type: str
+    provider: str
+    asked: str
+
+    @property
+    def passed(self) -> bool:
+        """It ran where it was asked to."""
+        return self.provider == self.asked
+
+
+@dataclass(frozen=True)
 class Report:
     """The outcome of a verification.
 
-    reference: what the truth is. bundle, digest: what was verified. environment: where.
+    reference: what the truth is. bundle, digest: what was verified. environment: where. notes:
+    what must be known of the model itself, or of how far the verdict reaches. findings: of each
+    check that failed on a runtime, the first place where it leaves the truth. placed: where the
+    recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where
+    budgets come from. votes: how the references agree on each recurrent layer, as the export
+    found.
     """
 
     reference: str
@@ -36,15 +61,26 @@ class Report:
     comparisons: tuple[Comparison, ...]
     faults: tuple[Fault, ...]
     skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    placed: tuple[Placed, ...] = ()
+    tolerance: str = DERIVED
+    votes: tuple[Votes, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Something was compared, everything is within its budget, nothing broke off."""
-        return (
-            bool(self.comparisons)
+        """Something was compared that tells right from wrong, everything is within its budget,
+        nothing broke off, and the references agree."""
+        return not self.split and (
+            any(comparison.decisive for comparison in self.comparisons)
             and not self.faults
             and all(comparison.passed for comparison in self.comparisons)
         )
+
+    @property
+    def split(self) -> tuple[Votes, ...]:
+        """Layers on which one of the three references says something else."""
+        return tuple(vote for vote in self.votes if vote.alone)
 
     @property
     def verdict(self) -> str:
@@ -52,8 +88,19 @@ class Report:
         if not self.comparisons and not self.faults:
             return f"FAILED: {NOTHING}"
         failed = sum(not comparison.passed for comparison in self.comparisons)
+        known = sum(bool(comparison.known) for comparison in self.comparisons)
+        if self.passed and known:
+            return (
+                f"passed: {len(self.comparisons) - known} comparisons within their budgets,"
+                f" {known} differ in a way that is known"
+            )
         if self.passed:
             return f"passed: {len(self.comparisons)} comparisons, all within their budgets"
+        if self.split and not failed and not self.faults:
+            layers = ", ".join(f"'{vote.layer}' ({vote.alone} is alone)" for vote in self.split)
+            return f"FAILED: the references disagree on layer {layers}"
+        if not failed and not self.faults:
+            return "FAILED: no comparison tells right from wrong, every budget is too wide"
         return (
             f"FAILED: {failed} of {len(self.comparisons)} comparisons outside their budgets,"
             f" {len(self.faults)} checks broke off"
@@ -77,6 +124,10 @@ def json_from_report(report: Report) -> str:
     data = dataclasses.asdict(report)
     for comparison, entry in zip(report.comparisons, data["comparisons"], strict=True):
         entry["passed"] = comparison.passed
+    for vote, entry in zip(report.votes, data["votes"], strict=True):
+        entry["alone"] = vote.alone
+    for finding, entry in zip(report.findings, data["findings"], strict=True):
+        entry["said"] = list(finding.lines)
     data |= {"passed": report.passed, "verdict": report.verdict}
     return json.dumps(_finite(data), indent=1, allow_nan=False) + "\n"
 

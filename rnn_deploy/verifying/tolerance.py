@@ -3,11 +3,13 @@
 The oracle is the model in float64; the reference is TensorFlow in float32. Any correct float32
 implementation rounds as often as TensorFlow does, in another order, so for each tensor
 
-    budget = OTHERS * e + ULPS * u * s
+    budget = OTHERS * e + ULPS * u * s + UNDERFLOW
 
     e   TensorFlow's own largest error against the oracle over all golden cases
     u   unit roundoff of float32, 2^-24
     s   largest magnitude of the tensor over all golden cases
+    UNDERFLOW, 2^-120: what is below float32's normal numbers (2^-126) may be flushed to zero, as
+        TensorFlow does, or kept
 
 OTHERS allows for another order of summation and another approximation of tanh (a few ulp each,
 where TensorFlow's own may happen to be none); ULPS for cases so small that TensorFlow's error is
@@ -22,13 +24,23 @@ roundoffs, 2^-29.
 
 Without an oracle the reference itself is the truth, and its own error unknown: BLIND * u * s.
 Integers and booleans must be equal.
+
+A recurrence that amplifies rounding makes TensorFlow's own error, and so the budget, as large as
+the values: a comparison then tells nothing. One whose budget is more than s / VAGUE is called not
+decisive, and the verdict rests on the others (single steps from the reference's states).
+
+A golden case for one check alone (extreme inputs, say) has a scale of its own, so there e and s
+are taken from that case.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnn_deploy.bundle import Case
+from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.compare import max_abs_error
 
@@ -37,6 +49,111 @@ FINER = 2.0**-29  # float64's unit roundoff in terms of float32's
 OTHERS = 16.0
 ULPS = 32.0
 BLIND = 256.0
+UNDERFLOW = 2.0**-120
+VAGUE = 16.0
+ALL = "*"
+DERIVED = "derived from TensorFlow's own error"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A tolerance that the user asks for in place of the derived: by tensor's name, ALL for all.
+
+    An error may be atol + rtol * |true value|; what is not given is 0. InputError for a negative
+    one.
+    """
+
+    atol: Mapping[str, float] = field(default_factory=dict)
+    rtol: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for option, given in (("--atol", self.atol), ("--rtol", self.rtol)):
+            for name, value in given.items():
+                if not (math.isfinite(value) and value >= 0):
+                    of = "" if name == ALL else f"{name}="
+                    raise InputError(f"{option} {of}{value:g}: give a number that is 0 or more")
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """InputError for a tensor that the model does not give."""
+        known = list(dict.fromkeys(names))
+        unknown = sorted({*self.atol, *self.rtol} - {ALL, *known})
+        if unknown:
+            raise InputError(
+                f"a tolerance for {', '.join(unknown)}: the model gives {', '.join(known)}"
+            )
+
+    @property
+    def said(self) -> str:
+        """In words, for a report."""
+        given = [
+            f"{option} {'' if name == ALL else f'{name}='}{value:g}"
+            for option, values in (("--atol", self.atol), ("--rtol", self.rtol))
+            for name, value in values.items()
+        ]
+        return f"asked for: {' '.join(given)}" if given else DERIVED
+
+    def of(self, name: str) -> tuple[float, float] | None:
+        """The (atol, rtol) asked for a tensor; None where the derived budget holds."""
+        atol = self.atol.get(name, self.atol.get(ALL))
+        rtol = self.rtol.get(name, self.rtol.get(ALL))
+        return None if atol is None and rtol is None else (atol or 0.0, rtol or 0.0)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What is allowed of one tensor: budget + rtol * |true value|.
+
+    own: TensorFlow's own error, None without an oracle. decisive: it tells right from wrong.
+    """
+
+    budget: float
+    own: float | None
+    rtol: float = 0.0
+    decisive: bool = True
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The budgets of every tensor of every case, from what all plain cases together say."""
+
+    errors: Mapping[str, float]
+    scales: Mapping[str, float]
+    dtypes: Mapping[str, str]
+    asked: Asked
+
+    def of(self, case: Case, name: str) -> Allowed:
+        """What is allowed of the tensor `name` of a case."""
+        given = self.asked.of(name)
+        if given is not None:
+            return Allowed(given[0], self.errors.get(name), given[1])
+        if case.check:
+            return self._allowed(case, name, reference_errors([case]), {})
+        pooled = self._allowed(case, name, self.errors, self.scales)
+        # A short case may tell what the longest ones, pooled with it, do not.
+        alone = self._allowed(case, name, reference_errors([case]), {})
+        return alone if alone.decisive and not pooled.decisive else pooled
+
+    def _allowed(
+        self, case: Case, name: str, errors: Mapping[str, float], scales: Mapping[str, float]
+    ) -> Allowed:
+        own, truth = errors.get(name), case.truth[name]
+        dtype = self.dtypes.get(name, "float32")
+        allowed = budget(truth, own, scales.get(name, 0.0), dtype)
+        scale = max(scales.get(name, 0.0), magnitude(truth)) if truth.dtype.kind == "f" else 0.0
+        return Allowed(allowed, own, decisive=allowed - UNDERFLOW <= scale / VAGUE)
+
+
+def tolerance_of(
+    read: Callable[[], Iterable[Case]], dtypes: Mapping[str, str], asked: Asked | None = None
+) -> Tolerance:
+    """The tolerance of a model whose golden cases `read` gives, one at a time."""
+    errors: dict[str, float] = {}
+    sizes: dict[str, float] = {}
+    for case in read():
+        if not case.check:
+            for found, new in ((errors, reference_errors([case])), (sizes, scales([case]))):
+                found.update({n: max(found.get(n, 0.0), value) for n, value in new.items()})
+    return Tolerance(errors, sizes, dtypes, asked or Asked())
 
 
 def reference_errors(cases: Iterable[Case]) -> dict[str, float]:
@@ -78,5 +195,5 @@ def budget(
         return 0.0
     scale = max(scale, magnitude(truth))
     if reference_error is None:
-        return BLIND * UNIT_ROUNDOFF * scale
-    return OTHERS * reference_error + ULPS * UNIT_ROUNDOFF * scale
+        return BLIND * UNIT_ROUNDOFF * scale + UNDERFLOW
+    return OTHERS * reference_error + ULPS * UNIT_ROUNDOFF * scale + UNDERFLOW

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy.bench import measure
-from rnn_deploy.bench.measure import ROUNDS, _timing
+from rnn_deploy.bench.measure import ROUNDS, in_rounds, ratio, timed, timing
 
 MODULE = sys.modules[measure.__module__]  # the package names the function as its module
 
@@ -41,10 +41,10 @@ def clock(monkeypatch):
 
 def test_median_percentile_and_least_are_numpy_s():
     taken = np.random.default_rng(0).integers(1_000, 9_000, 101).tolist()
-    timing = _timing(taken)
-    assert timing.median_us == pytest.approx(sorted(taken)[50] / 1e3)
-    assert timing.p95_us == pytest.approx(sorted(taken)[95] / 1e3)
-    assert (timing.min_us, timing.calls) == (min(taken) / 1e3, 101)
+    result = timing([taken[:50], taken[50:]])
+    assert result.median_us == pytest.approx(sorted(taken)[50] / 1e3)
+    assert result.p95_us == pytest.approx(sorted(taken)[95] / 1e3)
+    assert (result.min_us, result.calls) == (min(taken) / 1e3, 101)
 
 
 def test_each_contender_gets_its_own_times(clock):
@@ -101,3 +101,19 @@ def test_an_error_of_a_contender_is_not_swallowed(clock):
 
     with pytest.raises(ValueError, match="the runner broke"):
         measure({"broken": broken}, seconds=0.1)
+
+
+def test_a_contender_that_gives_no_times_is_left_out(clock):
+    given = {"here": timed(clock.taking(1_000)), "gone": lambda calls: []}
+    assert set(in_rounds(given, seconds=1e-6)) == {"here"}
+
+
+def test_one_that_fails_in_the_middle_is_left_out(clock):
+    answers = iter([[5, 5, 5], *[[5]] * 9])
+    given = {"here": timed(clock.taking(1_000)), "dies": lambda calls: next(answers, [])}
+    assert set(in_rounds(given, seconds=0)) == {"here"}
+
+
+def test_a_ratio_is_that_of_rounds_in_common():
+    slow_machine = timing([[10], [100], [1000]]), timing([[5], [50], [500]])
+    assert ratio(*slow_machine) == 2

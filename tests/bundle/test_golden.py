@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from rnn_deploy.bundle import Case, read_cases, write_cases
+from rnn_deploy.bundle import Case, cases_of, open_bundle, read_cases, write_cases
+from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.bundle.store import record_of
 from rnn_deploy.errors import BundleError
 
 RNG = np.random.default_rng(3)
@@ -111,3 +115,17 @@ def test_a_cut_or_missing_file_is_refused(tmp_path):
     for damaged in (place, tmp_path / "gone.npz"):
         with pytest.raises(BundleError, match="golden vectors cannot be read"):
             list(read_cases(damaged))
+
+
+@pytest.mark.parametrize("made_with", ["0123456789abcdef", None])
+def test_golden_vectors_of_another_model_are_refused(small_bundle, made_with):
+    bundle = open_bundle(small_bundle)
+    assert len(list(cases_of(bundle))) > 3
+    write_cases(small_bundle / "golden.npz", CASES, made_with)
+    files = tuple(record_of(small_bundle, record.path) for record in bundle.manifest.files)
+    text = json_from_manifest(replace(bundle.manifest, files=files))
+    (small_bundle / "manifest.json").write_text(text, encoding="utf-8")
+    weights = made_with[:12] if made_with else "they do not name"
+    said = f"not of 'small.keras'.*{weights}, the manifest says"
+    with pytest.raises(BundleError, match=said):
+        cases_of(open_bundle(small_bundle))

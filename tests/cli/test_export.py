@@ -245,3 +245,26 @@ def test_a_full_disk_at_any_step_is_one_line(
     ended = command("export", small_keras, "-o", small_bundle, "--to", "onnx", "--force")
     ended.refused(2, "No space left on device; nothing was changed")
     assert snapshot() == before
+
+
+def test_what_is_expected_decides_the_lowering(command, saved, tmp_path):
+    place = saved(layers.SimpleRNN(64, name="rnn"))
+
+    def lowerings(*words):
+        ended = command("export", place, "-o", tmp_path / "b", "--to", "onnx", "--force", *words,
+                        "--json")  # fmt: skip
+        assert ended.code == 0, ended.err
+        found = json.loads(ended.out)["artifacts"]
+        return [choice["lowering"] for artifact in found for choice in artifact["choices"]]
+
+    assert lowerings() == ["scan", "native"]
+    assert lowerings("--expect", "1x100") == ["native", "native"]
+    assert lowerings("--expect", "1x9", "--expect", "stream=64x9") == ["native", "scan"]
+
+
+def test_an_expectation_that_cannot_be_is_refused(command, small_keras, tmp_path):
+    words = ("export", small_keras, "-o", tmp_path / "b", "--expect")
+    command(*words, "3").refused(2, "--expect 3: expected BATCHxTIME")
+    command(*words, "3x1", "--lowering", "scan").refused(2, "nothing is left to it")
+    command(*words, "3x1", "--to", "tflite").refused(2, "--expect is of ONNX")
+    command(*words, "stream=3x1", "--state", "reset").refused(2, "this export has no 'stream'")

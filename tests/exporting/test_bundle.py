@@ -12,12 +12,13 @@ import pytest
 
 import rnn_deploy
 from rnn_deploy.bundle import read_cases
-from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.errors import InputError
 from rnn_deploy.exporting import bundle as exporting
 from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.plan import ExportOptions
 from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.checks import BASIC
 from tests.conftest import randomised, small_model
 
 layers = keras.layers
@@ -320,7 +321,7 @@ def test_the_same_model_gives_the_same_bytes(small_keras, small_bundle, tmp_path
     first, second = sha256s(small_bundle), sha256s(export(small_keras, tmp_path / "again").root)
     assert first == second
     assert set(first) == {
-        "manifest.json", "golden.npz", "model.tflite", "sequence.onnx", "stream.onnx"
+        "manifest.json", "golden.npz", "proof.npz", "model.tflite", "sequence.onnx", "stream.onnx"
     }  # fmt: skip
 
 
@@ -334,7 +335,7 @@ def test_another_seed_gives_other_golden_vectors_only(small_keras, tmp_path):
     options = [ExportOptions(("onnx",), seed=seed) for seed in (0, 1)]
     first, second = (sha256s(export(small_keras, tmp_path / str(o.seed), o).root) for o in options)
     assert {name for name in first if first[name] != second[name]} == {
-        "golden.npz", "manifest.json"
+        "golden.npz", "proof.npz", "manifest.json"
     }  # fmt: skip
 
 
@@ -344,7 +345,7 @@ def wide_model(units=300):
 
 
 def test_large_weights_are_stored_once_for_both_onnx_files(tmp_path):
-    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",)))
+    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",), "native"))
     recurrent = 300 * 300 * 4
     sizes = {record.path: record.size for record in bundle.manifest.files}
     assert recurrent <= sizes["weights.bin"] < 1.2 * recurrent
@@ -367,7 +368,7 @@ def test_an_altered_weights_file_is_refused_before_a_runtime_sees_it(tmp_path):
 def test_each_lowering_of_a_fixed_length_computes_the_same(lowering, tmp_path):
     options = ExportOptions(("onnx",), lowering, time=4)
     model = randomised(keras.models.clone_model(_backwards()), scale=0.4)
-    report = verify(export(model, tmp_path / "bundle", options))
+    report = verify(export(model, tmp_path / "bundle", options), checks=BASIC)
     assert report.passed
     assert {c.check for c in report.comparisons} == {"sequence", "states"}
     assert max(c.max_abs for c in report.comparisons) <= TIGHT
@@ -423,7 +424,7 @@ def test_integers_that_are_no_tokens_need_samples(tmp_path):
     bundle = export(model, tmp_path / "b", ExportOptions(samples=counts))
     report = verify(bundle)
     assert report.passed
-    assert {c.case for c in report.comparisons} == {"samples"}
+    assert {c.case for c in report.comparisons} == {"samples", "samples-steps", "followed"}
 
 
 def test_an_output_that_exists_stays_as_it_was(tmp_path):
@@ -441,7 +442,7 @@ def test_an_output_that_exists_stays_as_it_was(tmp_path):
 def test_a_full_disk_leaves_the_old_bundle(small_bundle, monkeypatch):
     before = sha256s(small_bundle)
 
-    def full(place, cases):
+    def full(place, cases, source):
         place.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(place))
 
@@ -482,11 +483,14 @@ def test_samples_the_model_does_not_take_are_refused(tmp_path):
         export(model, tmp_path / "b", options)
 
 
-def test_a_layer_nothing_depends_on_is_named_in_the_refusal(tmp_path):
+def test_a_layer_nothing_depends_on_is_left_out_and_said(tmp_path):
     x = _x()
     used = layers.SimpleRNN(4, name="used")(x)
     dead = layers.SimpleRNN(4, name="dead")(x)
-    inner = keras.Model(x, [used, dead])
+    inner = keras.Model(x, [dead, used])
     x = _x()
-    with pytest.raises(UnsupportedModelError, match="layer dead has no influence"):
-        export(randomised(keras.Model(x, inner(x)[0])), tmp_path / "b", ExportOptions(("onnx",)))
+    bundle = export(randomised(keras.Model(x, inner(x)[1])), tmp_path / "b")
+    assert bundle.manifest.notes == ("layer 'dead' is left out: no output depends on it",)
+    assert [s.layer for s in bundle.manifest.entry("stream").states] == ["used"]
+    assert {c.layer for a in bundle.manifest.artifacts for c in a.choices} == {"used"}
+    assert verify(bundle).passed

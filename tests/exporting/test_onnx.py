@@ -37,7 +37,7 @@ def artifacts(model, lowering="auto", time=None):
     found = {}
     for traced in plan.traced:
         trace, entry = traced.trace, traced.entry
-        choices = choices_of(trace.calls, options.wishes, entry.name)
+        choices = choices_of(trace.calls.values(), options.wishes, entry)
         converted = exporting.convert(trace)
         assembled = exporting.assemble(converted, trace.calls, choices, entry, label)
         found[entry.name] = (entry, ir.to_proto(assembled))

@@ -68,11 +68,11 @@ def test_streaming_it_is_refused_with_the_reason(bundle):
     [
         (
             ExportOptions(lowering="scan"),
-            "--lowering, --target, --time and --state do not apply; export the .keras",
+            "--lowering, --target, --expect, --time and --state do not apply; export the .keras",
         ),
         (
             ExportOptions(time=4),
-            "--lowering, --target, --time and --state do not apply; export the .keras",
+            "--lowering, --target, --expect, --time and --state do not apply; export the .keras",
         ),
         (ExportOptions(("tflite",)), r"loops need more than TFLite's builtin.*--to onnx"),
     ],

@@ -6,8 +6,10 @@ import pytest
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.lowering.choice import AUTO, ONNX_LOWERINGS, Wishes, choices_of, choose, wishes
 from rnn_deploy.lowering.onnx_unrolled import MOST_STEPS
-from rnn_deploy.spec import SEQUENCE, STREAM
+from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
 from tests.test_cells import layer_of
+
+ENTRY = EntryPoint(SEQUENCE, (TensorSpec("x", ("batch", "time", 3), "float32"),), ())
 
 
 def choice_of(requested=AUTO, entry=SEQUENCE, **changes):
@@ -74,19 +76,19 @@ def layers(**by_name):
 
 def test_single_layers_are_lowered_as_asked_and_the_rest_as_asked_for_all():
     calls = layers(a={}, b={}, c={})
-    chosen = choices_of(calls, wishes({"b": "scan", "*": "native"}, "ort"), SEQUENCE)
+    chosen = choices_of(calls, wishes({"b": "scan", "*": "native"}, "ort"), ENTRY)
     assert [(c.layer, c.lowering) for c in chosen] == [
         ("a", "native"),
         ("b", "scan"),
         ("c", "native"),
     ]
-    assert choices_of(calls, wishes("scan", "ort"), SEQUENCE)[0].lowering == "scan"
-    assert choices_of(calls, wishes({"b": "scan"}, "ort"), SEQUENCE)[0].reason.startswith("one op")
+    assert choices_of(calls, wishes("scan", "ort"), ENTRY)[0].lowering == "scan"
+    assert choices_of(calls, wishes({"b": "scan"}, "ort"), ENTRY)[0].reason.startswith("one op")
 
 
 def test_a_layer_that_there_is_not_is_a_mistake_of_the_user():
     with pytest.raises(InputError, match="no recurrent layer 'z' to lower; there are a, b"):
-        choices_of(layers(a={}, b={}), wishes({"z": "scan"}, "ort"), SEQUENCE)
+        choices_of(layers(a={}, b={}), wishes({"z": "scan"}, "ort"), ENTRY)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_a_turn_takes_fewer_steps_where_weights_are_large_or_steps_few():
 @pytest.mark.parametrize(
     ("layer", "lowering", "why"),
     [
-        (GRU, "fused", "operators for SimpleRNN and LSTM, not for gru"),
-        (OWN, "fused", "operators for SimpleRNN and LSTM, not for Echo"),
+        (GRU, "fused", "an operator for SimpleRNN and LSTM only, not gru"),
+        (OWN, "fused", "an operator for SimpleRNN and LSTM only, not Echo"),
         (replace(RNN, masked=True), "fused", "UNIDIRECTIONAL_SEQUENCE_RNN knows no masks"),
         (replace(RNN, activation="gelu"), "fused", "has no activation 'gelu', only tanh, relu"),
         (replace(LSTM, recurrent_activation="tanh"), "fused", "has sigmoid gates, not 'tanh'"),

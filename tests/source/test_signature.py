@@ -105,3 +105,16 @@ def test_text_is_refused():
     model = keras.Model(x, layers.GRU(4)(layers.Embedding(9, 3)(ids)))
     with pytest.raises(UnsupportedModelError, match=r"input 'words' is text.*token ids"):
         signature_of(model)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ragged": True}, "input 'x' is ragged.*Masking"),
+        ({"sparse": True}, "input 'x' is sparse.*sparse=False"),
+    ],
+)
+def test_what_is_no_plain_array_is_refused(options, message):
+    x = keras.Input((4, 3), name="x", **options)
+    with pytest.raises(UnsupportedModelError, match=message):
+        signature_of(keras.Model(x, layers.Dense(2)(x)))

@@ -6,11 +6,10 @@ import pytest
 import tensorflow as tf
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.source.rewrites import InputFacts
 from rnn_deploy.source.signature import signature_of
 from rnn_deploy.source.tracing import (
     MARKER,
-    InputFacts,
-    lengths_are_tied,
     output_specs,
     trace_markers,
     with_facts,
@@ -122,12 +121,15 @@ def test_probing_a_wide_open_model_costs_no_memory():
     assert spec.shape == ("batch", "time", "x_axis2", "x_axis3", 2)
 
 
-@pytest.mark.parametrize(("together", "tied"), [(layers.Concatenate(), True), (None, False)])
-def test_inputs_that_must_be_equally_long_are_found(together, tied):
-    a, b = keras.Input((None, 3), name="a"), keras.Input((None, 2), name="b")
-    outputs = together([a, b]) if together else [layers.SimpleRNN(2)(a), layers.SimpleRNN(2)(b)]
-    model = keras.Model([a, b], outputs)
-    assert lengths_are_tied(model, signature_of(model)) is tied
+def test_a_call_that_no_output_depends_on_is_told_apart():
+    x = keras.Input((None, 3), name="x")
+    both = [layers.GRU(4, name="used")(x), layers.LSTM(4, name="dead")(x)]
+    inner = keras.Model(x, both[::-1])
+    outer = keras.Input((None, 3), name="outer")
+    model = keras.Model(outer, inner(outer)[1])
+    trace = trace_markers(model, signature_of(model))
+    assert [layer.name for layer in trace.layers] == ["used"]
+    assert trace.unused == ("dead",)
 
 
 def test_sequences_that_are_no_floats_reach_the_marker_as_float32():

@@ -16,6 +16,7 @@ from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.checks import BASIC
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ def answers(weights, *, before=lambda feeds: feeds, after=lambda feeds, results:
 
 
 def report_on(bundle, answer, **options):
+    options = {"checks": BASIC} | options
     return verify(open_bundle(bundle), runtimes=[FakeRuntime(answer)], **options)
 
 

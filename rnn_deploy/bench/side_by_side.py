@@ -1,0 +1,138 @@
+"""All contenders over all shapes, each in a process of its own, taking turns.
+
+For each shape every contender starts anew, so that start-up, first call and peak memory are those
+of a process that does this and nothing else. What the first contender answers is what the others'
+answers are compared with: a fast wrong answer is no win.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rnn_deploy.bench.contender import Contender
+from rnn_deploy.bench.feeds import feeds_of
+from rnn_deploy.bench.measure import Timing, in_rounds
+from rnn_deploy.bench.process import Worker, WorkerError
+from rnn_deploy.shapes import Shape
+from rnn_deploy.spec import Array, EntryPoint
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender at one shape; `failure` says why there are no figures.
+
+    startup_ms: from no process to a loaded model. first_ms: the first call. peak_bytes: of the
+    whole process. difference: the largest from the first contender's outputs, None for that one.
+    """
+
+    shape: Shape
+    contender: str
+    timing: Timing | None = None
+    startup_ms: float = 0.0
+    first_ms: float = 0.0
+    peak_bytes: int = 0
+    difference: float | None = None
+    failure: str | None = None
+
+    @property
+    def per_second(self) -> float:
+        """Sequences per second."""
+        return 0.0 if self.timing is None else self.shape.batch / self.timing.median_us * 1e6
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A contender that has made its first call."""
+
+    worker: Worker
+    outputs: list[Array]
+    first_ns: int
+
+
+def side_by_side(
+    contenders: Sequence[Contender],
+    shapes: Sequence[Shape],
+    entry: EntryPoint,
+    *,
+    seconds: float,
+    progress: Progress = lambda step: None,
+) -> list[Result]:
+    """Measure contenders for about `seconds` each and shape; results in the order given."""
+    results: list[Result] = []
+    for shape in shapes:
+        fitting = [c for c in contenders if c.only in (None, shape)]
+        results += _at(shape, fitting, entry, seconds, progress)
+    return results
+
+
+def _at(
+    shape: Shape, contenders: Sequence[Contender], entry: EntryPoint, seconds: float,
+    progress: Progress,
+) -> list[Result]:  # fmt: skip
+    failures: dict[str, str] = {}
+    begun: dict[str, _Begun] = {}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        feeds = folder / "feeds.npz"
+        np.savez(feeds, **feeds_of(entry, shape))  # type: ignore[arg-type]
+        for contender in contenders:
+            progress(f"{shape}: starting {contender.name}")
+            try:
+                begun[contender.name] = _begin(contender, feeds, folder / "outputs.npz", stack)
+            except WorkerError as error:
+                failures[contender.name] = str(error)
+        progress(f"{shape}: measuring {len(begun)} side by side")
+        calls = {name: partial(_calls, name, b.worker, failures) for name, b in begun.items()}
+        timings = in_rounds(calls, seconds=seconds)
+        peaks = {name: begun[name].worker.peak_bytes() for name in timings}
+    first = next(iter(timings), None)
+    results = []
+    for name in (contender.name for contender in contenders):
+        if name in failures:
+            results.append(Result(shape, name, failure=failures[name]))
+            continue
+        own = begun[name]
+        apart = None if name == first else difference(begun[str(first)].outputs, own.outputs)
+        startup, called = own.worker.startup_ns / 1e6, own.first_ns / 1e6
+        results.append(Result(shape, name, timings[name], startup, called, peaks[name], apart))
+    return results
+
+
+def _begin(contender: Contender, feeds: Path, outputs: Path, stack: ExitStack) -> _Begun:
+    worker = stack.enter_context(Worker(contender))
+    first_ns = worker.first(feeds, outputs)
+    with np.load(outputs, allow_pickle=False) as file:
+        return _Begun(worker, [file[name] for name in file.files], first_ns)
+
+
+def _calls(name: str, worker: Worker, failures: dict[str, str], count: int) -> list[int]:
+    if name in failures:
+        return []
+    try:
+        return worker.calls(count)
+    except WorkerError as error:
+        failures[name] = str(error)
+        return []
+
+
+def difference(expected: Sequence[Array], found: Sequence[Array]) -> float:
+    """The largest difference; infinite where shapes differ or NaN stand in other places."""
+    if [a.shape for a in expected] != [a.shape for a in found]:
+        return float("inf")
+    apart = [_apart(a.astype(np.float64), b.astype(np.float64))
+             for a, b in zip(expected, found, strict=True)]  # fmt: skip
+    return max(apart, default=0.0)
+
+
+def _apart(a: Array, b: Array) -> float:
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        return float("inf")
+    same = (a == b) | np.isnan(a)
+    return float(np.max(np.abs(np.where(same, 0, a) - np.where(same, 0, b)), initial=0.0))

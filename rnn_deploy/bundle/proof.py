@@ -1,0 +1,124 @@
+"""What the export found out about the references themselves, layer by layer.
+
+One .npz (no pickles). Of every recurrent layer with Keras' own cells, how far apart three votes
+are: TensorFlow in float32, the model in float64 (the oracle), and the recurrences in NumPy float64.
+And of one sequence, step by step, what every state is in float64, what TensorFlow made of it, and
+the running bound of a float32 layer (rounding.py).
+
+    LAYER/votes      the largest distances: TensorFlow to oracle, NumPy to oracle, NumPy to
+                     TensorFlow; the largest magnitude; growth of an error per step (nan: not known)
+    feeds/NAME       the sequence, (1, time, ...)
+    STATE/true, STATE/reference, STATE/bound     (time, 1, units); bound only where it is known
+"""
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rnn_deploy.bundle.store import Bundle
+from rnn_deploy.errors import BundleError
+from rnn_deploy.spec import Array
+
+PROOF = "proof.npz"
+AGREE = 1e-9  # of two float64 computations, relative to the magnitude
+NEAR = 2.0**-10  # of float32 to float64: beyond half of float32's digits it is another function
+
+
+@dataclass(frozen=True)
+class Votes:
+    """How far three computations of one recurrent layer are from each other.
+
+    tensorflow, cells: the distances of TensorFlow's float32, and of the recurrences in NumPy, to
+    the oracle; between: theirs to each other. growth: of an error, per step.
+    """
+
+    layer: str
+    tensorflow: float
+    cells: float
+    between: float
+    scale: float
+    growth: float
+
+    @property
+    def alone(self) -> str:
+        """Which of the three says something else than the two others; empty if none does."""
+        near = NEAR * self.scale
+        if self.cells <= AGREE * self.scale:
+            apart = self.tensorflow > near and not self.growth > 1
+            return "TensorFlow in float32" if apart else ""
+        if self.tensorflow <= near:
+            return "the recurrence in NumPy"
+        return "the float64 oracle" if self.between <= near else "each of the three"
+
+
+@dataclass(frozen=True, eq=False)
+class Running:
+    """One state of one sequence, step by step: (time, 1, units) each; bound None if not known."""
+
+    true: Array
+    reference: Array
+    bound: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What is known of the references. feeds: the sequence of `running`, by state's name."""
+
+    votes: tuple[Votes, ...] = ()
+    feeds: Mapping[str, Array] = field(default_factory=dict)
+    running: Mapping[str, Running] = field(default_factory=dict)
+
+
+def write_proof(place: Path, proof: Proof) -> None:
+    """Write a proof; the same one gives the same bytes."""
+    arrays: dict[str, Array] = {f"feeds/{name}": value for name, value in proof.feeds.items()}
+    for vote in proof.votes:
+        arrays[f"{vote.layer}/votes"] = np.array(
+            [vote.tensorflow, vote.cells, vote.between, vote.scale, vote.growth]
+        )
+    for name, running in proof.running.items():
+        arrays[f"{name}/true"], arrays[f"{name}/reference"] = running.true, running.reference
+        if running.bound is not None:
+            arrays[f"{name}/bound"] = running.bound
+    np.savez(place, **arrays)  # type: ignore[arg-type]
+
+
+def proof_of(bundle: Bundle) -> Proof:
+    """The proof in a bundle, empty where it has none."""
+    there = any(record.path == PROOF for record in bundle.manifest.files)
+    return read_proof(bundle.checked(PROOF)) if there else Proof()
+
+
+def read_proof(place: Path) -> Proof:
+    """Read a proof; BundleError when the file is damaged."""
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            return _proof({key: file[key] for key in file.files})
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{place}: the proof cannot be read ({error})") from error
+
+
+def _proof(arrays: Mapping[str, Array]) -> Proof:
+    votes = tuple(
+        Votes(name, *(float(number) for number in arrays[f"{name}/votes"]))
+        for name in _with_part("votes", arrays)
+    )
+    feeds = {
+        key.removeprefix("feeds/"): value
+        for key, value in arrays.items()
+        if key.startswith("feeds/")
+    }
+    running = {
+        name: Running(
+            arrays[f"{name}/true"], arrays[f"{name}/reference"], arrays.get(f"{name}/bound")
+        )
+        for name in _with_part("true", arrays)
+    }
+    return Proof(votes, feeds, running)
+
+
+def _with_part(part: str, keys: Iterable[str]) -> list[str]:
+    return [key.removesuffix(f"/{part}") for key in keys if key.endswith(f"/{part}")]

@@ -1,0 +1,220 @@
+"""A runtime in a process of its own, under a time limit: what aborts or hangs there is an error.
+
+    Runtime --isolated--> IsolatedRuntime --load--> IsolatedRunner        one worker per runtime
+
+ONNX Runtime ends its whole process on some inputs, and native code may do so anywhere. Here that
+is a RuntimeAbortedError with the signal's name, a call that does not come back one with the
+limit. The next call starts a new worker, until so many have died in a row that more would tell
+nothing.
+Feeds and results go through a socket: some 0.1 ms a call and a copy of the arrays.
+"""
+
+import itertools
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from multiprocessing import Pipe
+from typing import IO, Any
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import InputError, RnnDeployError, RuntimeAbortedError, one_line
+from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
+from rnn_deploy.runtimes.placement import Placement
+from rnn_deploy.spec import Array, EntryPoint
+
+LIMIT = 120.0  # seconds for one call, loading included
+MOST_DEATHS = {"hung": 3, "died": 20}  # in a row: a hang costs the whole limit
+DOING = {"load": "loading", "run": "running", "placements": "being profiled"}
+
+
+def isolated(runtimes: Sequence[Runtime], limit: float = LIMIT) -> list[Runtime]:
+    """The runtimes, each in a process of its own but for those that say `in_process`.
+
+    limit: seconds for one call. InputError when it is not positive.
+    """
+    if not limit > 0:
+        raise InputError(f"a time limit of {limit:g} s; give a positive number of seconds")
+    return [r if getattr(r, "in_process", False) else IsolatedRuntime(r, limit) for r in runtimes]
+
+
+class IsolatedRunner:
+    """An entry point loaded in a worker; loaded again after the worker has died."""
+
+    def __init__(self, worker: "Worker", bundle: Bundle, options: RunOptions) -> None:
+        self.entry: EntryPoint = bundle.manifest.entry(options.entry)
+        self._worker = worker
+        self._loading = (bundle, options)
+        self._key = worker.new_key()
+        self._lives = 0  # the number of the worker's life in which this was loaded
+
+    def load(self) -> None:
+        """Load in the worker, unless that is done."""
+        if self._lives != self._worker.lives or not self._worker.is_alive:
+            self._worker.ask("load", self._key, *self._loading)
+            self._lives = self._worker.lives
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every output and final state by name; RuntimeAbortedError if the worker died."""
+        self.load()
+        return self._worker.ask("run", self._key, dict(feeds))
+
+    def close(self) -> None:
+        """Release the runner; the last one's worker ends."""
+        self._worker.leave(self._key)
+
+
+class IsolatedRuntime:
+    """A runtime whose runners live in one worker process."""
+
+    def __init__(self, runtime: Runtime, limit: float = LIMIT) -> None:
+        self.name, self.format, self.in_process = runtime.name, runtime.format, True
+        self.provider = str(getattr(runtime, "provider", ""))
+        self._runtime = runtime
+        self._worker = Worker(runtime, limit)
+
+    def version(self) -> str | None:
+        """The version installed, None if it is not."""
+        return self._runtime.version()
+
+    def why_unavailable(self) -> str | None:
+        """Why this runtime cannot be used here, None if it can."""
+        return self._runtime.why_unavailable()
+
+    def load(self, bundle: Bundle, options: RunOptions) -> Runner:
+        """A runner in the worker. One that aborts on loading is given all the same, and says so
+        whenever it is to run, so that each check that needs it is a failed one."""
+        runner = IsolatedRunner(self._worker, bundle, options)
+        try:
+            runner.load()
+        except RuntimeAbortedError:
+            pass
+        except BaseException:
+            runner.close()
+            raise
+        return runner
+
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+        """Where each node ran, as the runtime in the worker tells."""
+        key = self._worker.new_key()
+        try:
+            return self._worker.ask("placements", bundle, options)
+        finally:
+            self._worker.leave(key)
+
+
+class Worker:
+    """The process: started when something is asked, ended when its last user leaves."""
+
+    def __init__(self, runtime: Runtime, limit: float) -> None:
+        self._runtime, self._limit = runtime, limit
+        try:
+            self._pickled = pickle.dumps(runtime)
+        except Exception as error:  # whatever a runtime's own parts raise
+            raise InputError(
+                f"runtime '{runtime.name}' cannot go to a process of its own ({one_line(error)});"
+                " verify it with --no-isolate"
+            ) from error
+        self._keys, self._users = itertools.count(), set[int]()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Any = None
+        self._said: IO[bytes] | None = None
+        self.lives, self._last_death = 0, ""
+        self._deaths: list[str] = []
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process is not None
+
+    def new_key(self) -> int:
+        """A key for one more user."""
+        key = next(self._keys)
+        self._users.add(key)
+        return key
+
+    def leave(self, key: int) -> None:
+        """One user less; without any the process ends."""
+        self._users.discard(key)
+        if not self._users:
+            self._end()
+
+    def ask(self, *request: Any) -> Any:
+        """Send a request and wait for its answer."""
+        if any(self._deaths.count(kind) >= most for kind, most in MOST_DEATHS.items()):
+            raise RuntimeAbortedError(
+                f"not tried: {len(self._deaths)} calls before had come to such an end,"
+                f" the last: {self._last_death}"
+            )
+        if self._process is None:
+            self._start()
+        try:
+            self._connection.send(request)
+            answered = self._connection.poll(self._limit)
+            kind, value = self._connection.recv() if answered else ("hung", None)
+        except (EOFError, OSError):
+            kind, value = "died", None
+        if kind == "done":
+            if request[0] == "run":
+                self._deaths.clear()
+            return value
+        if kind == "refused" and isinstance(value, RnnDeployError):
+            raise value
+        raise RuntimeAbortedError(value if kind == "failed" else self._buried(kind, request[0]))
+
+    def _start(self) -> None:
+        ours, theirs = Pipe()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the process
+        # The parent's own path, so that the worker finds what the parent found.
+        code = f"import sys; sys.path[:] = {sys.path!r}; from rnn_deploy.runtimes import worker"
+        command = [sys.executable, "-c", f"{code}; worker.main({theirs.fileno()})"]
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._said,
+            stderr=self._said,
+        )
+        theirs.close()
+        self._connection, self.lives = ours, self.lives + 1
+        ours.send_bytes(self._pickled)
+
+    def _buried(self, kind: str, verb: str) -> str:
+        """End the process; how it died, in words."""
+        assert self._process is not None
+        if kind == "hung":
+            self._process.kill()
+        code = self._process.wait()
+        doing = DOING.get(verb, verb)
+        if kind == "hung":
+            how = f"gave no answer within {self._limit:g} s while {doing} and was ended"
+        elif code < 0:
+            how = f"ended with {signal.Signals(-code).name} while {doing}"
+        else:
+            how = f"left with exit code {code} while {doing}"
+        how = f"'{self._runtime.name}' {how}"
+        words = self._last_words()
+        self._deaths.append(kind)
+        self._last_death = how
+        self._end()
+        return f"{how}; its last words: {words}" if words else how
+
+    def _last_words(self) -> str:
+        assert self._said is not None
+        self._said.seek(0)
+        lines = self._said.read().decode("utf-8", "replace").split("\n")
+        return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        assert self._said is not None
+        self._connection.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()
+        self._process = self._connection = self._said = None

@@ -1,0 +1,120 @@
+"""The references held against each other, layer by layer, and a sequence's running bound.
+
+Made on export, since it needs the layers' weights; what it finds travels in the bundle.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rnn_deploy import chunks
+from rnn_deploy.bundle import Case
+from rnn_deploy.bundle.proof import Proof, Running, Votes
+from rnn_deploy.cells import LayerRun, again
+from rnn_deploy.errors import InputError
+from rnn_deploy.rounding import RunningBound, running_bound
+from rnn_deploy.source.reference import Reference
+from rnn_deploy.spec import Array, EntryPoint, StateKey
+
+OTHERS = 16.0  # a layer's input may be off by so many times what it is in TensorFlow
+MOST_STEPS = 64
+
+
+def proof_of(
+    reference: Reference, oracle: Reference, stream: EntryPoint, cases: Sequence[Case]
+) -> Proof:
+    """What can be proven of the references on the longest of the plain cases.
+
+    stream: with what is known of its chunks: a running bound is only for what can be stepped.
+    """
+    usable = [c for c in cases if stream.name in c.entries and not c.check]
+    usable = [c for c in usable if not c.chunks or sum(c.chunks) <= MOST_STEPS]
+    if not usable:
+        return Proof()
+    longest = max(usable, key=lambda c: (sum(c.chunks), -_batch(c)))
+    feeds = {name: value[:1] for name, value in longest.feeds.items()}
+    try:
+        single = reference.layer_runs(feeds), oracle.layer_runs(feeds)
+    except InputError:
+        return Proof()
+    bounds: dict[StateKey, RunningBound] = {}
+    votes = []
+    for ours, true in zip(*single, strict=True):
+        found = _bounds(ours, true)
+        bounds |= found
+        votes.append(_votes(ours, true, found))
+    running = {}
+    if stream.chunked.ok and len(stream.time_symbols) == 1:
+        running = _running(reference, oracle, stream, feeds, bounds)
+    return Proof(tuple(votes), feeds, running)
+
+
+def _votes(ours: LayerRun, true: LayerRun, bounds: Mapping[StateKey, RunningBound]) -> Votes:
+    output, states = again(true)
+    cells = (output, *states)
+    oracle, tensorflow = (true.output, *true.after), (ours.output, *ours.after)
+    growths = [bound.growth for bound in bounds.values()]
+    return Votes(
+        true.name,
+        _distance(tensorflow, oracle),
+        _distance(cells, oracle),
+        _distance(cells, tensorflow),
+        max(float(np.abs(value).max(initial=0.0)) for value in oracle),
+        max(growths) if growths else float("nan"),
+    )
+
+
+def _bounds(ours: LayerRun, true: LayerRun) -> dict[StateKey, RunningBound]:
+    """The running bound of each layer of a stack; what leaves one is what enters the next."""
+    found: dict[StateKey, RunningBound] = {}
+    x = true.x[0].astype(np.float64)
+    error = OTHERS * _distance((ours.x,), (true.x,))
+    before = [state[0].astype(np.float64) for state in true.before]
+    mask = None if true.mask is None else true.mask[0]
+    if len(true.layers) > 1:
+        return found
+    (layer,) = true.layers
+    bound = running_bound(layer, x, tuple(before), mask, error)
+    return {} if bound is None else {(layer.name, role): bound for role in layer.roles}
+
+
+def _running(
+    reference: Reference,
+    oracle: Reference,
+    stream: EntryPoint,
+    feeds: dict[str, Array],
+    bounds: Mapping[StateKey, RunningBound],
+) -> dict[str, Running]:
+    true, ours = (_steps(runs, stream, feeds) for runs in (oracle, reference))
+    running = {}
+    for state in stream.states:
+        bound = None
+        if state.key in bounds and np.ndim(true[state.next_name]) == 3:
+            of_layer = bounds[state.key].states
+            roles = [s.role for s in stream.states if s.layer == state.layer]
+            bound = of_layer[roles.index(state.role)][:, None]
+        running[state.next_name] = Running(true[state.next_name], ours[state.next_name], bound)
+    return running
+
+
+def _steps(runs: Reference, stream: EntryPoint, feeds: dict[str, Array]) -> dict[str, Array]:
+    """Every state after every step."""
+    carried = {s.tensor.name: feeds[s.tensor.name] for s in stream.states if s.tensor.name in feeds}
+    seen: dict[str, list[Array]] = {state.next_name: [] for state in stream.states}
+    for piece in chunks.cut(stream, feeds, [1] * chunks.length_of(stream, feeds)):
+        results = runs.run(piece | carried)
+        carried = {state.tensor.name: results[state.next_name] for state in stream.states}
+        for name, values in seen.items():
+            values.append(results[name])
+    return {name: np.stack(values) for name, values in seen.items()}
+
+
+def _distance(a: Sequence[Array], b: Sequence[Array]) -> float:
+    pairs = zip(a, b, strict=True)
+    with np.errstate(invalid="ignore"):
+        gaps = [np.abs(x.astype(np.float64) - y.astype(np.float64)) for x, y in pairs]
+    return max(float(np.nan_to_num(gap, nan=np.inf).max(initial=0.0)) for gap in gaps)
+
+
+def _batch(case: Case) -> int:
+    return int(next(iter(case.feeds.values())).shape[0])

@@ -1,0 +1,121 @@
+"""What some of a model's own operations are written as while it is traced.
+
+For both formats (`rewriting`):
+
+- a product of a sequence with a matrix stays one product (Keras writes it as a reshape, a product
+  and a reshape);
+- the sign of a zero is that of its reciprocal: Keras reads the bit itself to rank -0 before 0 in
+  argmax, which ONNX cannot. NaN counts as positive, whatever its bit.
+
+For ONNX (`noting`): an Embedding is one Gather, which takes negative ids as Keras does. Inputs are
+recognised where they reach an Embedding or a Masking, with what these say of them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnn_deploy.source.tensorflow import keras, tf
+
+# Operations that move token ids about and leave each as it is.
+_MOVING = ("Reshape", "StridedSlice", "Slice", "Transpose", "ExpandDims", "Squeeze", "ReverseV2")
+_SAME = ("Cast", "Identity")
+
+
+@dataclass(frozen=True)
+class InputFacts:
+    """What an input's values mean: ids below a vocabulary's size, a value that masks a step."""
+
+    below: int | None = None
+    padding: float | None = None
+
+
+@contextmanager
+def rewriting() -> Iterator[None]:
+    """While open, operations are written in forms that exist everywhere and become few nodes."""
+    with (
+        _replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)),
+        _replaced(keras.src.backend.tensorflow.numpy, "signbit", _signbit),
+    ):
+        yield
+
+
+@contextmanager
+def noting(facts: dict[str, InputFacts]) -> Iterator[None]:
+    """While open, what is found of an input is kept in `facts`, by its name in the graph."""
+    masking = keras.layers.Masking.call
+    with (
+        _replaced(keras.layers.Embedding, "call", _embedding(facts)),
+        _replaced(keras.layers.Masking, "call", _noting_padding(masking, facts)),
+    ):
+        yield
+
+
+def _embedding(facts: dict[str, InputFacts]) -> Callable[..., Any]:
+    def embedding(self: Any, inputs: Any) -> Any:
+        _note_ids(self, inputs, facts)
+        ids = inputs if inputs.dtype in (tf.int32, tf.int64) else tf.cast(inputs, tf.int32)
+        table = tf.convert_to_tensor(self.embeddings)
+        return tf.cast(tf.gather(table, ids), self.compute_dtype)
+
+    return embedding
+
+
+def _note_ids(layer: Any, inputs: Any, facts: dict[str, InputFacts]) -> None:
+    name = _input_behind(inputs, (*_SAME, *_MOVING))
+    if name is None:
+        return
+    known = facts.get(name, InputFacts())
+    below = min(int(layer.input_dim), known.below or layer.input_dim)
+    # A step of the input is one of the sequence only where ids come as they are.
+    masks = layer.mask_zero and _input_behind(inputs, _SAME) is not None
+    facts[name] = InputFacts(below, 0.0 if masks else known.padding)
+
+
+def _noting_padding(
+    masking: Callable[..., Any], facts: dict[str, InputFacts]
+) -> Callable[..., Any]:
+    def noting(self: Any, inputs: Any) -> Any:
+        name = _input_behind(inputs, _SAME)
+        if name is not None:
+            known = facts.get(name, InputFacts())
+            facts[name] = replace(known, padding=float(self.mask_value))
+        return masking(self, inputs)
+
+    return noting
+
+
+def _input_behind(tensor: Any, through: tuple[str, ...]) -> str | None:
+    """The name of the model's input that `tensor` is, seen through operations of these types."""
+    source = tensor.op
+    while source.type in through:
+        source = source.inputs[0].op
+    return str(source.name) if source.type == "Placeholder" else None
+
+
+def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:
+    def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
+        if axes == [[-1], [0]] and b.shape.rank == 2:
+            return tf.matmul(a, b, name=name)
+        return original(a, b, axes, name)
+
+    return tensordot
+
+
+def _signbit(x: Any) -> Any:
+    x = keras.ops.convert_to_tensor(x)
+    if not x.dtype.is_floating:
+        return tf.less(x, tf.zeros((), x.dtype))
+    zero = tf.zeros((), x.dtype)
+    return tf.logical_or(x < zero, tf.logical_and(tf.equal(x, zero), tf.math.reciprocal(x) < zero))
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)

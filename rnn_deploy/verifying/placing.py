@@ -1,0 +1,38 @@
+"""Where each recurrent node really ran, beside where it was asked to run.
+
+Read from the runtime's own profile of one run; a runtime that keeps none says nothing here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import BundleError, RnnDeployError
+from rnn_deploy.runtimes.base import RunOptions, Runtime
+from rnn_deploy.runtimes.placement import RECURRENT, TellsPlacement
+from rnn_deploy.verifying.report import Fault, Placed
+
+CHECK = "placement"
+
+
+def placed(runtime: Runtime, bundle: Bundle, options: RunOptions) -> Iterator[Placed | Fault]:
+    """Every recurrent node of every entry point, and a fault for each that ran elsewhere."""
+    if not isinstance(runtime, TellsPlacement):
+        return
+    for entry in bundle.manifest.entries:
+        try:
+            nodes = runtime.placements(bundle, replace(options, entry=entry.name))
+        except BundleError:
+            return  # no golden vector to run; a damaged one was refused before
+        except RnnDeployError as error:
+            yield Fault(runtime.name, CHECK, entry.name, str(error))
+            continue
+        for node in nodes or []:
+            if node.op_type in RECURRENT:
+                found = Placed(
+                    runtime.name, entry.name, node.node, node.op_type, node.provider,
+                    runtime.provider,
+                )  # fmt: skip
+                yield found
+                if not found.passed:
+                    yield Fault(runtime.name, CHECK, entry.name, f"{node}, not {found.asked}")

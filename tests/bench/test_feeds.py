@@ -1,0 +1,28 @@
+"""Made-up inputs of a shape."""
+
+import numpy as np
+
+from rnn_deploy.bench.feeds import feeds_of
+from rnn_deploy.shapes import Shape
+from rnn_deploy.spec import EntryPoint, TensorSpec
+
+
+def entry_of(*inputs):
+    return EntryPoint("sequence", inputs, (TensorSpec("y", ("batch", 2), "float32"),))
+
+
+def test_only_what_is_open_follows_the_shape():
+    both = entry_of(
+        TensorSpec("context", ("batch", 4, 2), "float32"),
+        TensorSpec("x", ("batch", "time", 3), "float32"),
+    )
+    assert {n: v.shape for n, v in feeds_of(both, Shape(2, 9)).items()} == {
+        "context": (2, 4, 2),
+        "x": (2, 9, 3),
+    }
+
+
+def test_tokens_lie_in_the_vocabulary():
+    ids = feeds_of(entry_of(TensorSpec("ids", ("batch", "time"), "int32", below=7)), Shape(50, 9))
+    assert ids["ids"].dtype == np.int32
+    assert set(ids["ids"].ravel()) == set(range(7))

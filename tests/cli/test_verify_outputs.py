@@ -1,0 +1,138 @@
+"""`rnn-deploy verify`: the files it writes, what it stores and judges again, and isolation."""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from rnn_deploy.runtimes import registry
+from rnn_deploy.runtimes.fake import FakeRuntime
+
+
+def misbehaving(entry, feeds):
+    """Zeros, of course wrong; aborts on four rows, hangs on three."""
+    batch, steps = feeds["x"].shape[:2]
+    if batch == 4:
+        os.abort()
+    if batch == 3:
+        time.sleep(60)
+    shapes = {"y": (batch, steps, 2), "first_h_out": (batch, 5), "second_h_out": (batch, 4)}
+    return {t.name: np.zeros(shapes[t.name], np.float32) for t in entry.all_outputs}
+
+
+@dataclass(frozen=True)
+class Native(FakeRuntime):
+    """A fake that is isolated as a real one is."""
+
+    name: str = "native"
+    in_process: bool = False
+
+
+@pytest.fixture
+def native(monkeypatch):
+    monkeypatch.setitem(registry.RUNTIMES, "native", Native(misbehaving))
+
+
+def test_every_output_is_written_in_one_run(command, small_bundle, tmp_path):
+    places = {name: tmp_path / f"out.{name}" for name in ("json", "junit", "html", "save")}
+    words = ["-o", places["json"], "--junit", places["junit"], "--html", places["html"],
+             "--save", places["save"], "--runtime", "ort-cpu"]  # fmt: skip
+    ended = command("verify", small_bundle, *words)
+    assert ended.code == 0, ended.err
+    for place in places.values():
+        assert place.is_file()
+        assert f"wrote {place}" in ended.err
+    report = json.loads(places["json"].read_text())
+    assert report["passed"] is True
+    assert report["environment"]["ort-cpu"]
+    assert {node["provider"] for node in report["placed"]} == {"CPUExecutionProvider"}
+    assert "recurrent nodes of ort-cpu, from its profile: 4 on CPUExecutionProvider" in ended.err
+    assert "on: machine " in ended.err
+    assert ET.fromstring(places["junit"].read_bytes()).get("failures") == "0"
+    assert "second_h_out" in places["html"].read_text()
+    again = command("verify", small_bundle, *words)
+    again.refused(2, "exists already; add --force")
+
+
+def test_what_was_saved_is_judged_again_without_a_runtime(
+    command, small_bundle, token_bundle, tmp_path, monkeypatch
+):
+    place = tmp_path / "results.npz"
+    first = command("verify", small_bundle, "--runtime", "ort-cpu", "--save", place, "--json")
+    monkeypatch.setattr(registry, "RUNTIMES", {})
+    words = ["--from", place, "--json", "--html", tmp_path / "again.html"]
+    second = command("verify", small_bundle, *words)
+    assert second.code == 0
+    assert json.loads(second.out) == json.loads(first.out)
+    assert "PASSED" in (tmp_path / "again.html").read_text()
+    strict = command("verify", small_bundle, "--from", place, "--atol", "1e-12", "--json")
+    assert strict.code == 1
+    report = json.loads(strict.out)
+    assert report["tolerance"] == "asked for: --atol 1e-12"
+    assert {c["budget"] for c in report["comparisons"]} == {1e-12}
+    other = command("verify", token_bundle, "--from", place)
+    other.refused(2, "holds the results of another bundle", "--save again")
+    place.write_bytes(place.read_bytes()[:200])
+    command("verify", small_bundle, "--from", place).refused(2, "no results can be read from it")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--runtime", "ort-cpu"], ["--check", "states"], ["--save", "r.npz"], ["--threads", "2"]],
+)
+def test_from_runs_nothing_so_what_would_is_refused(command, small_bundle, words, tmp_path):
+    ended = command("verify", small_bundle, "--from", tmp_path / "r.npz", *words)
+    ended.refused(2, f"{words[0]} does not go with --from")
+
+
+def test_two_outputs_in_one_file_are_refused(command, small_bundle, tmp_path):
+    words = ["--junit", tmp_path / "r", "--html", tmp_path / "r"]
+    command("verify", small_bundle, *words).refused(2, "is asked for twice")
+
+
+def test_html_without_matplotlib_is_one_line_before_anything_is_run(
+    command, small_bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    ended = command("verify", small_bundle, "--html", tmp_path / "r.html")
+    ended.refused(3, "'matplotlib' is needed here", "pip install 'rnn-deploy[report]'")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_an_abort_and_a_hang_are_failed_checks_and_the_rest_goes_on(
+    command, small_bundle, native, tmp_path
+):
+    place = tmp_path / "r.xml"
+    words = ["--runtime", "native", "--runtime", "ort-cpu", "--check", "sequence", "--json"]
+    ended = command("verify", small_bundle, *words, "--time-limit", "4", "--junit", place)
+    assert ended.code == 1
+    report = json.loads(ended.out)
+    said = {fault["case"]: fault["message"] for fault in report["faults"]}
+    assert said["n4t3"] == "'native' ended with SIGABRT while running"
+    assert said["n3t5"] == "'native' gave no answer within 4 s while running and was ended"
+    runs = {(c["runtime"], c["case"]): c["passed"] for c in report["comparisons"]}
+    assert runs["native", "n2t16"] is False
+    assert runs["ort-cpu", "n4t3"] is True
+    errors = [error.get("message") for error in ET.parse(place).iter("error")]
+    assert "'native' ended with SIGABRT while running" in errors
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan"])
+def test_a_time_limit_is_a_positive_number(command, small_bundle, limit):
+    ended = command("verify", small_bundle, "--time-limit", limit)
+    ended.refused(2, "give a positive number of seconds")
+
+
+def test_a_failed_verification_leaves_no_half_written_results(
+    command, small_bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("rnn_deploy.verifying.junit.junit_from_report", None)
+    place = tmp_path / "r.npz"
+    ended = command("verify", small_bundle, "--save", place, "--junit", tmp_path / "r.xml")
+    assert ended.code == 70
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["small"]

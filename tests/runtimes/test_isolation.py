@@ -1,0 +1,178 @@
+"""A runtime that aborts, hangs or raises, in a process of its own."""
+
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.errors import InputError, RuntimeAbortedError
+from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.fake import FakeRuntime
+from rnn_deploy.runtimes.isolation import MOST_DEATHS, IsolatedRuntime, isolated
+from rnn_deploy.runtimes.registry import runtime_named
+from rnn_deploy.runtimes.worker import Served
+
+HEAVY = {"tensorflow", "keras", "onnx", "tf2onnx"}
+
+
+def zeros(entry, feeds):
+    """Zeros for every output; other things on the lengths that the tests ask for."""
+    batch, steps = feeds["x"].shape[:2]
+    what = {2: os.abort, 3: lambda: time.sleep(60), 4: segfault, 5: lambda: 1 / 0}
+    what.get(steps, lambda: None)()
+    if steps == 6:
+        raise InputError("six are too many")
+    if steps == 7:
+        print("terminate called: seven", file=sys.stderr, flush=True)
+        os._exit(9)
+    if steps == 8:
+        raise InputError(" ".join(HEAVY & set(sys.modules)) or "none of them")
+    if steps == 9:
+        raise InputError(str(os.getpid()))
+    shapes = {"y": (batch, steps, 2), "first_h_out": (batch, 5), "second_h_out": (batch, 4)}
+    return {t.name: np.zeros(shapes[t.name], np.float32) for t in entry.all_outputs}
+
+
+def segfault():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class DiesOnLoading(FakeRuntime):
+    """Ends its process when it is to load."""
+
+    def load(self, bundle, options):
+        os.abort()
+
+
+def feeds(steps):
+    return {"x": np.ones((1, steps, 3), np.float32)}
+
+
+@pytest.fixture
+def runner(small_bundle):
+    runtime = IsolatedRuntime(FakeRuntime(zeros), limit=5)
+    runner = runtime.load(open_bundle(small_bundle), RunOptions())
+    yield runner
+    runner.close()
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (2, "^'fake' ended with SIGABRT while running"),
+        (4, "^'fake' ended with SIGSEGV while running"),
+        (5, "^ZeroDivisionError: division by zero$"),
+        (
+            7,
+            "^'fake' left with exit code 9 while running; its last words: terminate called: seven$",
+        ),
+    ],
+)
+def test_what_ends_the_worker_is_named_and_the_next_call_works(runner, steps, message):
+    with pytest.raises(RuntimeAbortedError, match=message):
+        runner.run(feeds(steps))
+    assert runner.run(feeds(1))["y"].shape == (1, 1, 2)
+
+
+def test_a_hang_is_ended_at_the_limit(small_bundle):
+    runtime = IsolatedRuntime(FakeRuntime(zeros), limit=4)
+    runner = runtime.load(open_bundle(small_bundle), RunOptions())
+    with pytest.raises(RuntimeAbortedError, match="gave no answer within 4 s while running"):
+        runner.run(feeds(3))
+    assert set(runner.run(feeds(1))) == {"y"}
+    runner.close()
+
+
+def test_our_own_refusals_come_back_as_they_are(runner):
+    with pytest.raises(InputError, match=r"^six are too many$"):
+        runner.run(feeds(6))
+
+
+def test_after_some_deaths_no_more_are_tried(runner, monkeypatch):
+    monkeypatch.setitem(MOST_DEATHS, "died", 2)
+    for _ in range(2):
+        with pytest.raises(RuntimeAbortedError, match="ended with SIGABRT"):
+            runner.run(feeds(2))
+    with pytest.raises(
+        RuntimeAbortedError, match=r"not tried: 2 calls before.*'fake' ended .*ABRT"
+    ):
+        runner.run(feeds(1))
+
+
+def test_deaths_between_calls_that_work_do_not_end_it(runner, monkeypatch):
+    monkeypatch.setitem(MOST_DEATHS, "died", 2)
+    for _ in range(3):
+        with pytest.raises(RuntimeAbortedError, match="ended with SIGABRT"):
+            runner.run(feeds(2))
+        assert set(runner.run(feeds(1))) == {"y"}
+
+
+def test_an_abort_on_loading_is_said_when_it_is_to_run(small_bundle):
+    runtime = IsolatedRuntime(DiesOnLoading(zeros), limit=5)
+    runner = runtime.load(open_bundle(small_bundle), RunOptions())
+    with pytest.raises(RuntimeAbortedError, match="ended with SIGABRT while loading"):
+        runner.run(feeds(1))
+    runner.close()
+
+
+def test_a_worker_imports_nothing_of_the_keras_side(runner):
+    with pytest.raises(InputError, match=r"^none of them$"):
+        runner.run(feeds(8))
+
+
+def test_entry_points_share_a_worker_that_ends_with_the_last(small_bundle):
+    bundle = open_bundle(small_bundle)
+    runtime = IsolatedRuntime(FakeRuntime(zeros), limit=5)
+    runners = [runtime.load(bundle, RunOptions(entry=name)) for name in ("sequence", "stream")]
+    pids = set()
+    for runner in runners:
+        with pytest.raises(InputError) as told:
+            runner.run(feeds(9))
+        pids.add(int(str(told.value)))
+    (pid,) = pids
+    assert pid != os.getpid()
+    runners[0].close()
+    os.kill(pid, 0)
+    runners[1].close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("name", ["ort-cpu", "litert"])
+def test_a_real_runtime_gives_the_same_in_a_worker(name, small_bundle, x):
+    bundle = open_bundle(small_bundle)
+    (apart,) = isolated([runtime_named(name)])
+    ours, theirs = (r.load(bundle, RunOptions()) for r in (runtime_named(name), apart))
+    np.testing.assert_array_equal(ours.run({"x": x})["y"], theirs.run({"x": x})["y"])
+    with pytest.raises(InputError, match="takes float32"):
+        theirs.run({"x": x.astype(np.float64)})
+    theirs.close()
+
+
+def test_placements_come_from_the_worker(small_bundle):
+    bundle = open_bundle(small_bundle)
+    ort, litert = isolated([runtime_named("ort-cpu"), runtime_named("litert")])
+    nodes = ort.placements(bundle, RunOptions(entry="stream"))
+    assert [n.provider for n in nodes if n.op_type == "RNN"] == ["CPUExecutionProvider"] * 2
+    assert litert.placements(bundle, RunOptions()) is None
+
+
+def test_fakes_stay_in_this_process_and_limits_are_positive():
+    fake = FakeRuntime(zeros)
+    assert isolated([fake]) == [fake]
+    with pytest.raises(InputError, match=r"cannot go to a process of its own.*--no-isolate"):
+        IsolatedRuntime(FakeRuntime(lambda entry, feeds: {}))
+    with pytest.raises(InputError, match="a time limit of 0 s; give a positive number"):
+        isolated([fake], limit=0)
+
+
+def test_the_worker_s_verbs_in_this_process(small_bundle, x):
+    served = Served(runtime_named("ort-cpu"))
+    served.answer("load", 0, open_bundle(small_bundle), RunOptions())
+    assert set(served.answer("run", 0, {"x": x})) == {"y"}
+    served.answer("close", 0)
+    served.answer("close", 0)
