@@ -104,7 +104,7 @@ def _layer_of(operator: str, content: bytes, layers: Sequence[str]) -> str:
     model = unpacked(content)
     for graph in model.subgraphs:
         for found, name in zip(graph.operators, operator_names(model, graph), strict=True):
-            parts = graph.tensors[found.outputs[0]].name.decode().split("/")
+            parts = (graph.tensors[found.outputs[0]].name or b"").decode().split("/")
             named = [layer for layer in layers if any(_is_of(part, layer) for part in parts)]
             if name == operator and named:
                 return f"layer '{max(named, key=len)}'"

@@ -23,7 +23,7 @@ from rnn_deploy.exporting.recurrent_weights import (
     recurrent_weights,
     weight_bytes,
 )
-from rnn_deploy.exporting.tflite_merge import packed, share_buffers, unpacked
+from rnn_deploy.exporting.tflite_merge import packed, share_buffers, share_codes, unpacked
 from rnn_deploy.spec import Array
 
 NONE = "none"
@@ -65,6 +65,7 @@ def quantised(
     after = unpacked(_worked(_prepared(content), mode, feeds, model))
     _restore(after, before)
     share_buffers(after)
+    share_codes(after)
     changed = sum(kept_as(after, place) != "FLOAT32" for place in recurrent)
     if not changed:
         raise UnsupportedModelError(

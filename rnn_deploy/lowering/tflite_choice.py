@@ -1,7 +1,8 @@
 """Which TFLite lowering each layer gets, and why.
 
 `auto` writes out every step of a layer whose length is known, short, and whose weights, packed once
-for each step, stay small; any other layer becomes a loop.
+for each step, stay small; any other layer becomes a loop. It never takes `fused`, which loses in
+batches, and batch is open.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,14 +11,18 @@ from types import ModuleType
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.lowering import tflite_loop, tflite_unrolled
+from rnn_deploy.lowering import tflite_fused, tflite_loop, tflite_unrolled
 from rnn_deploy.spec import STREAM, Recurrence, RecurrentLayer, Support
 
 AUTO, OTHERS = "auto", "*"
-LOOP, UNROLLED = "loop", "unrolled"
-TFLITE_LOWERINGS: dict[str, ModuleType] = {LOOP: tflite_loop, UNROLLED: tflite_unrolled}
+LOOP, UNROLLED, FUSED = "loop", "unrolled", "fused"
+TFLITE_LOWERINGS: dict[str, ModuleType] = {
+    LOOP: tflite_loop,
+    UNROLLED: tflite_unrolled,
+    FUSED: tflite_fused,
+}
 # Written out by `auto` up to so many steps, and up to so many bytes of weights over all steps.
-SHORT = 32
+SHORT = 64
 SMALL = 2 << 20
 
 

@@ -17,14 +17,14 @@ from typing import Any
 
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project, walk_of
+from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
 BLOCK = 128
-CHUNKS = (8, 4, 2, 1)  # each divides BLOCK; measured, see docs/lowerings.md
-# XNNPACK packs the recurrent weights once for every step that is written out: bytes it may take.
-PACKED = 8 << 20
+# Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
+# every step that is written out. Each divides BLOCK; measured, see docs/lowerings.md.
+CHUNKS = ((8, 1 << 17), (4, 4 << 20), (2, 8 << 20))
 
 
 def support(layer: Recurrence) -> Support:
@@ -40,7 +40,7 @@ def lower(
 
     Returns the output and the final states.
     """
-    walk = walk_of(layer)
+    walk = Walk(layer)
     length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
     source = _Source(Rows(project(layer, x), mask), length, layer.go_backwards)
     begin = _Place(tf.constant(0), None, walk.start(tf.shape(x)[0], states))
@@ -55,8 +55,8 @@ def lower(
 def chunk_of(layer: Recurrence) -> int:
     """How many steps a turn takes."""
     size = layer.recurrent_kernel.nbytes if isinstance(layer, RecurrentLayer) else 0
-    steps = layer.steps or max(CHUNKS)
-    return next((k for k in CHUNKS if k <= steps and k * size <= PACKED), 1)
+    fitting = (k for k, most in CHUNKS if size <= most and k <= (layer.steps or k))
+    return next(fitting, 1)
 
 
 @dataclass(frozen=True)

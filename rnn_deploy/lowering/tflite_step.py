@@ -31,13 +31,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Walk:
-    """A layer's step, ready to be taken over rows.
+    """A layer's steps over rows.
 
     What is carried are the states and, where it is no state and must be kept, the output.
     """
 
     layer: Recurrence
-    step: Step
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -60,10 +59,11 @@ class Walk:
 
     def over(self, rows: Rows, count: int, carried: States) -> tuple[Any, States]:
         """Take `count` steps, written out: their outputs (batch, count, ...), what is carried."""
+        step = _step_of(self.layer)  # its weights are constants of this loop's body, not captured
         outputs = []
         masks = [None] * count if rows.mask is None else _unstacked(rows.mask, count)
         for x, mask in zip(_unstacked(rows.projected, count), masks, strict=True):
-            output, carried = self._advance(x, mask, carried)
+            output, carried = self._advance(step, x, mask, carried)
             outputs.append(output)
         return _stacked(outputs), carried
 
@@ -72,9 +72,9 @@ class Walk:
         last = not self.layer.return_sequences and not self.layer.output_is_state
         return self.layer.carries_output or last
 
-    def _advance(self, x: Any, mask: Any | None, carried: States) -> tuple[Any, States]:
+    def _advance(self, step: Step, x: Any, mask: Any | None, carried: States) -> tuple[Any, States]:
         layer, states = self.layer, self.finals(carried)
-        output, new = self.step(x, *states)
+        output, new = step(x, *states)
         if mask is None:
             return output, [*new, *([output] if self._keeps_output else [])]
         after = [_where(mask, a, b) for a, b in zip(new, states, strict=True)]
@@ -83,25 +83,6 @@ class Walk:
         before = tf.zeros_like(output) if layer.zero_output_for_mask else carried[-1]
         output = _where(mask, output, before)
         return output, [*after, output]
-
-
-def walk_of(layer: Recurrence) -> Walk:
-    """The layer's step; weights become constants of the graph that is being built."""
-    if isinstance(layer, TracedLayer):
-
-        def traced(x: Any, *states: Any) -> tuple[Any, States]:
-            output, *after = layer.step(x, *states)
-            return output, after
-
-        return Walk(layer, traced)
-    assert isinstance(layer, RecurrentLayer)
-    step = _STEPS[layer.cell](layer)
-
-    def known(x: Any, *states: Any) -> tuple[Any, States]:
-        after = step(x, *states)
-        return after[0], after
-
-    return Walk(layer, known)
 
 
 def project(layer: Recurrence, x: Any) -> Any:
@@ -133,6 +114,24 @@ def _where(mask: Any, new: Any, old: Any) -> Any:
 def _activations(layer: RecurrentLayer) -> tuple[Any, Any]:
     f, sigma = layer.activation, layer.recurrent_activation
     return keras.activations.get(f), keras.activations.get(sigma)
+
+
+def _step_of(layer: Recurrence) -> Step:
+    if isinstance(layer, TracedLayer):
+
+        def traced(x: Any, *states: Any) -> tuple[Any, States]:
+            output, *after = layer.step(x, *states)
+            return output, after
+
+        return traced
+    assert isinstance(layer, RecurrentLayer)
+    step = _STEPS[layer.cell](layer)
+
+    def known(x: Any, *states: Any) -> tuple[Any, States]:
+        after = step(x, *states)
+        return after[0], after
+
+    return known
 
 
 def _simple_rnn(layer: RecurrentLayer) -> Callable[..., States]:

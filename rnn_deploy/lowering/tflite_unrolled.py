@@ -6,7 +6,7 @@ The least overhead on small models; file, conversion and what XNNPACK packs grow
 from collections.abc import Sequence
 from typing import Any
 
-from rnn_deploy.lowering.tflite_step import Rows, States, project, walk_of
+from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.spec import Recurrence, Support
 
@@ -28,7 +28,7 @@ def lower(
 ) -> tuple[Any, States]:
     """As `tflite_loop.lower`; time must be fixed in x."""
     assert layer.steps is not None
-    walk = walk_of(layer)
+    walk = Walk(layer)
     if layer.go_backwards:
         x, mask = (None if tensor is None else tf.reverse(tensor, [1]) for tensor in (x, mask))
     carried = walk.start(tf.shape(x)[0], states)
