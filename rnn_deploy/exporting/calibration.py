@@ -22,7 +22,7 @@ from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint, TensorSpe
 BATCH = 64
 MOST_STEPS = 64
 # Reaches every part of a loop: whole blocks, whole chunks, and single steps.
-LONG = 2 * BLOCK + 2 * max(CHUNKS) - 1
+LONG = 2 * BLOCK + 2 * max(chunk for chunk, _ in CHUNKS) - 1
 Feeds = dict[str, list[dict[str, Array]]]
 
 
