@@ -70,7 +70,8 @@ def quantised(
     if not changed:
         raise UnsupportedModelError(
             f"model '{model}': --quantize {mode} changed none of {len(recurrent)} recurrent"
-            " weights, so nothing would be gained where it counts; leave --quantize out"
+            " weights, so nothing would be gained where it counts; leave --quantize out, or"
+            " --tflite-lowering fused, whose operators the quantiser does not know"
         )
     return Quantised(
         packed(after), mode, changed, len(recurrent), weight_bytes(after), weight_bytes(before)
