@@ -40,6 +40,9 @@ def export(
     test_data: bool | None = None,
     trust_source: bool = False,
     force: bool = False,
+    tflite_lowering: str | Mapping[str, str] = "auto",
+    quantize: str = "none",
+    calibration: "Mapping[str, Array] | None" = None,
 ) -> "Bundle":
     """Export a Keras model (live, or the path of a .keras, .h5 or SavedModel) to a bundle.
 
@@ -52,21 +55,25 @@ def export(
     call starts from zero) or "keep" (from what the model holds).
     samples: real inputs by name, kept as a golden vector. long: steps of the longest golden
     vector, 0 for none. test_data: write golden vectors as ONNX test data too, None for where they
-    are small. trust_source: let the file run code of
-    its own (a Lambda layer). force: replace the bundle that is at `output`.
+    are small. trust_source: let the file run code of its own (a Lambda layer). force: replace the
+    bundle that is at `output`. tflite_lowering: as `lowering`, of TFLite: "auto", "loop",
+    "unrolled" or "fused". quantize: of TFLite, "none", "float16", "dynamic-int8" or "int8", which
+    takes the ranges of activations from `calibration`, real inputs by name.
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
     InputError for a bad source or an existing output.
     """
     from rnn_deploy.exporting.bundle import export as export_bundle
     from rnn_deploy.exporting.plan import ExportOptions
+    from rnn_deploy.verifying.cost import appraise
 
     options = ExportOptions(
         to=tuple(to), lowering=lowering, time=time, samples=samples, seed=seed,
         trust_source=trust_source, target=target, state=state, opset=opset, expect=tuple(expect),
-        long=long, test_data=test_data,
+        long=long, test_data=test_data, tflite_lowering=tflite_lowering, quantize=quantize,
+        calibration=calibration,
     )  # fmt: skip
-    return export_bundle(source, output, options, force=force)
+    return export_bundle(source, output, options, force=force, appraise=appraise)
 
 
 def load(

@@ -15,6 +15,8 @@ EXTRA_OF = {
     "onnxruntime": "ort",
     "openvino": "openvino",
     "ai_edge_litert": "litert",
+    "ai_edge_quantizer": "quantize",
+    "tflite_micro": "micro",
     "matplotlib": "report",
 }
 

@@ -11,7 +11,7 @@ NumPy only. The Keras side fills these in, the bundle stores them, the runtimes 
     Support         yes, or no with the reason
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ StateKey = tuple[str, Role]
 
 SEQUENCE = "sequence"
 STREAM = "stream"
+STEP = "step"  # the stream at one step, where a file has a form of its own for it
 ROLES = ("h", "c")
 
 
@@ -108,6 +109,17 @@ class EntryPoint:
     @property
     def all_outputs(self) -> tuple[TensorSpec, ...]:
         return self.outputs + tuple(state.next_tensor for state in self.states)
+
+
+def one_step(stream: EntryPoint) -> EntryPoint:
+    """The entry point `step`: the stream with the one symbol of its time fixed at 1."""
+    (time,) = stream.time_symbols
+
+    def fixed(tensor: TensorSpec) -> TensorSpec:
+        return replace(tensor, shape=tuple(1 if dim == time else dim for dim in tensor.shape))
+
+    inputs, outputs = (tuple(map(fixed, ts)) for ts in (stream.inputs, stream.outputs))
+    return replace(stream, name=STEP, inputs=inputs, outputs=outputs)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -53,6 +53,55 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What quantisation did to one output or state, against the oracle, on export.
+
+    kind: "output" or "state". snr_db: signal-to-noise ratio, None where nothing changed. max_abs:
+    the largest error. labels, labels_changed: of an output that may hold classes (last axis wider
+    than one), how many there were and how many have their largest value elsewhere now.
+    """
+
+    tensor: str
+    kind: str
+    snr_db: float | None
+    max_abs: float
+    labels: int = 0
+    labels_changed: int = 0
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How the artifacts of `format` were quantised, and what it cost.
+
+    recurrent: how many of the `recurrent_all` different recurrent weights are quantised.
+    weight_bytes, float_bytes: of all weights, now and in float32. measured_on: what data.
+    """
+
+    format: str
+    mode: str
+    recurrent: int
+    recurrent_all: int
+    weight_bytes: int
+    float_bytes: int
+    measured_on: str = ""
+    costs: tuple[Cost, ...] = ()
+
+
+@dataclass(frozen=True)
+class MicroModel:
+    """One file for microcontrollers.
+
+    array: what it is called in model_data.h. operators: those its resolver must know. arena: bytes
+    of memory it needs, measured in the real interpreter on x86-64.
+    """
+
+    entry: str
+    array: str
+    operators: tuple[str, ...]
+    arena: int
+
+
+@dataclass(frozen=True)
 class Source:
     """What the bundle was made from. digest: SHA-256 of the weights, by name, shape and value."""
 
@@ -67,6 +116,8 @@ class Manifest:
 
     golden: the path of the golden vectors; notes: what a user must know; state: what became of
     states on export, "input", "reset" or "keep"; plan: what `tune` found, if it was run.
+    quantisation: None where all is in float32. micro: the files for microcontrollers; none in
+    other bundles.
     """
 
     source: Source
@@ -78,6 +129,8 @@ class Manifest:
     notes: tuple[str, ...] = ()
     state: str = "input"
     plan: Plan | None = None
+    quantisation: Quantisation | None = None
+    micro: tuple[MicroModel, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def entry(self, name: str) -> EntryPoint:
@@ -131,6 +184,8 @@ def _manifest(data: dict[str, Any]) -> Manifest:
         notes=tuple(data["notes"]),
         state=str(data["state"]),
         plan=plan_from(data["plan"]),
+        quantisation=_quantisation(data["quantisation"]),
+        micro=tuple(_micro(model) for model in data["micro"]),
     )
 
 
@@ -161,6 +216,23 @@ def _record(data: dict[str, Any]) -> FileRecord:
     if [type(value) for value in (record.path, record.size, record.sha256)] != [str, int, str]:
         raise ValueError(f"a file is recorded as {data!r}")
     return record
+
+
+def _quantisation(data: dict[str, Any] | None) -> Quantisation | None:
+    if data is None:
+        return None
+    costs = tuple(Cost(**cost) for cost in data["costs"])
+    for cost in costs:
+        if not isinstance(cost.snr_db, float | int | None):
+            raise ValueError(f"the cost of '{cost.tensor}' is {cost.snr_db!r}")
+    return Quantisation(**data | {"costs": costs})
+
+
+def _micro(data: dict[str, Any]) -> MicroModel:
+    model = MicroModel(**data | {"operators": tuple(data["operators"])})
+    if type(model.arena) is not int or model.arena < 1:
+        raise ValueError(f"the arena of '{model.entry}' is {model.arena!r}")
+    return model
 
 
 def _artifact(data: dict[str, Any]) -> Artifact:

@@ -38,15 +38,22 @@ def model_at_hand(
     """Open the model of a bundle; InputError when it is another one."""
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.bundle import reference_cases, special_of
-    from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
+    from rnn_deploy.exporting.plan import MICRO, ExportOptions, plan_of, with_chunks
+    from rnn_deploy.lowering.targets import ORT
     from rnn_deploy.source.intercept import keeping_states
     from rnn_deploy.source.layer_outputs import LayerOutputs
 
     opened = _opened(bundle, model, trust_source)
+    _refuse_int8(bundle)
     fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
     (time,) = fixed if len(fixed) == 1 else (None,)
     state = bundle.manifest.state
-    options = ExportOptions(time=time if isinstance(time, int) else None, seed=seed, state=state)
+    options = ExportOptions(
+        time=time if isinstance(time, int) else None,
+        seed=seed,
+        state=state,
+        target=MICRO if bundle.manifest.micro else ORT,
+    )
     chunked = [entry.chunked for entry in bundle.manifest.entries if entry.name == STREAM]
     with keeping_states(state == "keep"):
         plan = plan_of(opened.model, options)
@@ -62,6 +69,15 @@ def model_at_hand(
 def _side_by_side(both: "tuple[LayerOutputs, LayerOutputs]", feeds: Mapping[str, Array]) -> Any:
     true, ours = (outputs.run(feeds) for outputs in both)
     return [(name, a, b) for (name, a), (_, b) in zip(true, ours, strict=True)]
+
+
+def _refuse_int8(bundle: Bundle) -> None:
+    quantisation = bundle.manifest.quantisation
+    if quantisation is not None and quantisation.mode == "int8":
+        raise InputError(
+            "--against makes up inputs, and int8 is right only within the ranges of those it was"
+            " calibrated on; verify without it, on the bundle's own golden vectors"
+        )
 
 
 def _opened(bundle: Bundle, model: Path, trust_source: bool) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.bundle.manifest import Cost, MicroModel, Quantisation, json_from_manifest
 from rnn_deploy.cli.arrays import read_npz
 from rnn_deploy.cli.console import data, progress, say
 from rnn_deploy.errors import InputError
@@ -31,11 +31,18 @@ from rnn_deploy.errors import InputError
     " one layer, may be given several times.  [default: auto]",
 )
 @click.option(
+    "--tflite-lowering",
+    multiple=True,
+    metavar="[LAYER=]NAME",
+    help="The same for TFLite: auto, loop, unrolled, fused.  [default: auto]",
+)
+@click.option(
     "--target",
     default="ort",
     show_default=True,
     metavar="NAME",
-    help="What the ONNX must be right on: ort, openvino, portable (every runtime tried).",
+    help="What the ONNX must be right on: ort, openvino, portable (every runtime tried);"
+    " or tflite-micro: static files and C arrays for microcontrollers, and nothing else.",
 )
 @click.option(
     "--expect",
@@ -66,6 +73,19 @@ from rnn_deploy.errors import InputError
     help="Of recurrent layers: input and output of the stream entry point; or no stream, and each"
     " call starts from zero, or from the state the model holds.",
 )
+@click.option(
+    "--quantize",
+    default="none",
+    show_default=True,
+    type=click.Choice(["none", "float16", "dynamic-int8", "int8"]),
+    help="Of TFLite: weights in fewer bits; int8: activations too, which needs --calibration.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="Real inputs (.npz, by input name) for the ranges of int8; what quantisation costs is"
+    " measured on them too.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the made-up golden vectors.")
 @click.option(
     "--long",
@@ -87,12 +107,14 @@ def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
     expect: tuple[str, ...], opset: int, time: int | None, samples: Path | None, state: str,
     seed: int, long: int, test_data: bool | None, trust_source: bool, force: bool, as_json: bool,
+    tflite_lowering: tuple[str, ...], quantize: str, calibration: Path | None,
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
         step("starting TensorFlow")
         from rnn_deploy.exporting.bundle import export
         from rnn_deploy.exporting.plan import FORMATS, ExportOptions
+        from rnn_deploy.verifying.cost import appraise
 
         options = ExportOptions(
             to=to or FORMATS,
@@ -107,15 +129,18 @@ def command(
             expect=expect,
             long=long,
             test_data=test_data,
+            tflite_lowering=lowerings_from(tflite_lowering, "--tflite-lowering"),
+            quantize=quantize,
+            calibration=None if calibration is None else read_npz(calibration),
         )
-        bundle = export(model, output, options, force=force, progress=step)
+        bundle = export(model, output, options, force=force, progress=step, appraise=appraise)
     if as_json:
         data(json_from_manifest(bundle.manifest).rstrip())
     for line in summary(bundle):
         say(line)
 
 
-def lowerings_from(words: Sequence[str]) -> dict[str, str]:
+def lowerings_from(words: Sequence[str], option: str = "--lowering") -> dict[str, str]:
     """LAYER=NAME by layer, NAME under "*"; InputError when one is given twice."""
     lowerings: dict[str, str] = {}
     for word in words:
@@ -123,9 +148,38 @@ def lowerings_from(words: Sequence[str]) -> dict[str, str]:
         key = layer if equals else "*"
         if key in lowerings:
             of = f"layer '{layer}'" if equals else "all layers"
-            raise InputError(f"--lowering is given twice for {of}: {lowerings[key]}, {name}")
+            raise InputError(f"{option} is given twice for {of}: {lowerings[key]}, {name}")
         lowerings[key] = name
     return lowerings
+
+
+def quantisation_lines(quantisation: Quantisation | None) -> list[str]:
+    """What was quantised and what it cost, in lines for a person."""
+    if quantisation is None:
+        return []
+    q = quantisation
+    return [
+        f"  {q.format} quantised to {q.mode}: {q.recurrent} of {q.recurrent_all} recurrent weights,"
+        f" all weights {q.float_bytes:,} B -> {q.weight_bytes:,} B; measured on {q.measured_on}",
+        *(f"    {cost.kind} '{cost.tensor}': {said_of(cost)}" for cost in q.costs),
+    ]
+
+
+def micro_lines(models: Sequence[MicroModel]) -> list[str]:
+    """What a microcontroller needs, in lines for a person."""
+    return [
+        f"  {model.array} in model_data.h: arena {model.arena:,} B, operators"
+        f" {', '.join(model.operators)}"
+        for model in models
+    ]
+
+
+def said_of(cost: Cost) -> str:
+    """A cost in words."""
+    ratio = "unchanged" if cost.snr_db is None else f"{cost.snr_db:.1f} dB signal to noise"
+    largest = f", largest error {cost.max_abs:.1e}" if cost.snr_db is not None else ""
+    labels = f", {cost.labels_changed} of {cost.labels} labels changed" if cost.labels else ""
+    return ratio + largest + labels
 
 
 def summary(bundle: Bundle) -> list[str]:
@@ -144,6 +198,8 @@ def summary(bundle: Bundle) -> list[str]:
             )
     return [
         *lines,
+        *quantisation_lines(manifest.quantisation),
+        *micro_lines(manifest.micro),
         *(f"note: {note}" for note in manifest.notes),
         f"next: rnn-deploy verify {bundle.root}",
     ]

@@ -11,6 +11,7 @@ from rnn_deploy.bundle import Choice, open_bundle
 from rnn_deploy.bundle.manifest import Manifest, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.cli.console import data, progress, say, table
+from rnn_deploy.cli.export import micro_lines, quantisation_lines
 from rnn_deploy.cli.plans import show_plan
 from rnn_deploy.spec import EntryPoint
 
@@ -51,6 +52,8 @@ def _show_manifest(place: Path, manifest: Manifest) -> None:
         for artifact in manifest.artifacts
         for choice in artifact.choices
     ])  # fmt: skip
+    for line in (*quantisation_lines(manifest.quantisation), *micro_lines(manifest.micro)):
+        data(line.removeprefix("  "))
     rows = [(r.path, f"{r.size:,}", r.sha256[:12]) for r in manifest.files if "/" not in r.path]
     below = [r for r in manifest.files if "/" in r.path]
     for folder in dict.fromkeys(str(PurePosixPath(r.path).parents[-2]) for r in below):
@@ -94,6 +97,7 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         from rnn_deploy.exporting import saved_model, tflite
         from rnn_deploy.exporting.plan import ExportOptions, plan_of
         from rnn_deploy.lowering.choice import Wishes, choices_of
+        from rnn_deploy.lowering.tflite_choice import TfliteWishes
         from rnn_deploy.source.opening import OpenedSavedModel, open_model
 
         step("reading the layers")
@@ -109,9 +113,9 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
             for choice in choices_of(t.trace.calls.values(), Wishes(), t.entry)
         ]
         choices += [
-            ("tflite", t.entry.name, choice)
-            for t in plan.traced
-            for choice in tflite.choices_of(t.trace.layers)
+            ("tflite", part.entry.name, choice)
+            for part in tflite.parts_of(plan, TfliteWishes())
+            for choice in part.choices
         ]
         return _facts(opened.source.kind, [t.entry for t in plan.traced], choices, plan.notes)
 

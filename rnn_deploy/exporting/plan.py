@@ -15,15 +15,17 @@ import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.onnx_label import check_opset
+from rnn_deploy.exporting.quantisation import INT8, MODES, NONE
 from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
 from rnn_deploy.lowering.expected import asked_from
 from rnn_deploy.lowering.onnx_graph import OPSET
 from rnn_deploy.lowering.targets import ORT
+from rnn_deploy.lowering.tflite_choice import TfliteWishes, tflite_wishes
 from rnn_deploy.source.intercept import holds_state
 from rnn_deploy.source.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.source.reading import refusals_of, refuse
 from rnn_deploy.source.reference import states_of
-from rnn_deploy.source.signature import TIME, signature_of, with_time
+from rnn_deploy.source.signature import TIME, Signature, signature_of, with_time
 from rnn_deploy.source.tensorflow import keras
 from rnn_deploy.source.tracing import (
     Trace,
@@ -34,6 +36,7 @@ from rnn_deploy.source.tracing import (
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, Dim, EntryPoint, TensorSpec
 
 FORMATS = ("onnx", "tflite")
+MICRO = "tflite-micro"  # a target with a format of its own
 # The stream entry point takes and returns them; or there is none, and each call starts from zero;
 # or from the states that the model holds, which are written into the file.
 STATES = ("input", "reset", "keep")
@@ -51,6 +54,9 @@ class ExportOptions:
     of states, one of STATES. opset: of ONNX. expect: shapes that decide `auto`, as
     `expected.asked_from` reads them. long: steps of the longest golden vector, 0: none.
     test_data: write golden vectors as ONNX test data too; None, where they are small.
+    tflite_lowering: as `lowering`, of TFLite, one of `tflite_choice.TFLITE_LOWERINGS`. quantize: of
+    TFLite, one of `quantisation.MODES`. calibration: real inputs by name, for the ranges of int8
+    and for the cost of any mode.
     """
 
     to: tuple[str, ...] = FORMATS
@@ -65,12 +71,17 @@ class ExportOptions:
     expect: tuple[str, ...] = ()
     long: int = LONG
     test_data: bool | None = None
+    tflite_lowering: str | Mapping[str, str] = AUTO
+    quantize: str = NONE
+    calibration: Mapping[str, Array] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.to if name not in FORMATS]
         if unknown or not self.to:
             raise InputError(f"unknown format {unknown or 'none'}; there are {', '.join(FORMATS)}")
         check_opset(self.opset)
+        if self.micro:
+            self._check_micro()
         for option, given in (
             (f"--target {self.target}", self.wishes.target != ORT),
             (f"--opset {self.opset}", self.opset != OPSET),
@@ -79,6 +90,9 @@ class ExportOptions:
         ):
             if given and "onnx" not in self.to:
                 raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")
+        if self.tflite_wishes != TfliteWishes() and "tflite" not in self.to:
+            raise InputError("--tflite-lowering: TFLite is not exported here; leave it out")
+        self._check_quantisation()
         if self.state not in STATES:
             raise InputError(f"no --state '{self.state}'; there are {', '.join(STATES)}")
         if self.time is not None and self.time < 1:
@@ -86,10 +100,50 @@ class ExportOptions:
         if self.long < 0:
             raise InputError(f"--long {self.long}: give a number of steps, or 0 for none")
 
+    def _check_micro(self) -> None:
+        if self.to != FORMATS:
+            raise InputError(f"--target {MICRO} is a format of its own; leave --to out")
+        given = (self.lowering or AUTO, self.opset, self.expect)
+        if given != (AUTO, OPSET, ()):
+            raise InputError(
+                f"--target {MICRO}: --lowering, --opset and --expect are of ONNX; leave them out"
+            )
+        if self.quantize not in (NONE, INT8):
+            raise InputError(
+                f"--target {MICRO} --quantize {self.quantize}: TFLite-Micro computes in float32 or"
+                " in int8 alone; use --quantize int8 with --calibration DATA.npz, or none"
+            )
+
+    def _check_quantisation(self) -> None:
+        if self.quantize not in MODES:
+            raise InputError(f"no --quantize '{self.quantize}'; there are {', '.join(MODES)}")
+        if self.quantize == NONE:
+            if self.calibration is not None:
+                raise InputError("--calibration: nothing is quantised here; add --quantize int8")
+            return
+        if "tflite" not in self.to:
+            raise InputError("--quantize is of TFLite, which is not exported here; leave it out")
+        if self.quantize == INT8 and self.calibration is None:
+            raise InputError(
+                "--quantize int8 takes the ranges of activations from real inputs; add"
+                " --calibration DATA.npz, or use dynamic-int8, which needs none"
+            )
+
     @property
     def wishes(self) -> Wishes:
         """How layers are to be lowered in ONNX."""
-        return wishes(self.lowering, self.target, asked_from(self.expect))
+        target = ORT if self.micro else self.target
+        return wishes(self.lowering, target, asked_from(self.expect))
+
+    @property
+    def micro(self) -> bool:
+        """Whether it is for microcontrollers, which takes the place of all formats."""
+        return self.target == MICRO
+
+    @property
+    def tflite_wishes(self) -> TfliteWishes:
+        """How layers are to be lowered in TFLite."""
+        return tflite_wishes(self.tflite_lowering)
 
 
 @dataclass(frozen=True)
@@ -127,17 +181,38 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
             " and has run does); leave it out"
         )
     signature = with_tied_lengths(model, signature_of(model, options.samples))
+    if options.micro:
+        signature = _with_batch_of_one(signature)
     trace = trace_markers(model, signature)
     _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
     trace = replace(trace, signature=signature)
     own = Traced(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
     sequence = own if options.time is None else _fixed(model, own, options.time)
+    if options.micro:
+        _refuse_open(sequence.entry)
     stream, notes = _stream(model, own) if options.state == "input" else (None, ())
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
     notes = (*notes, *unused, *_notes(model, options.state))
     return Plan(model, sequence, stream, notes, opened)
+
+
+def _with_batch_of_one(signature: Signature) -> Signature:
+    def fixed(tensor: TensorSpec) -> TensorSpec:
+        batch, *rest = tensor.shape
+        return replace(tensor, shape=(1 if isinstance(batch, str) else batch, *rest))
+
+    return replace(signature, inputs=tuple(map(fixed, signature.inputs)))
+
+
+def _refuse_open(sequence: EntryPoint) -> None:
+    for tensor in sequence.inputs:
+        if any(isinstance(dim, str) for dim in tensor.shape):
+            raise InputError(
+                f"--target {MICRO} needs fixed shapes, and input '{tensor}' has an open one; add"
+                " --time N, or give the model a fixed shape"
+            )
 
 
 def _fixed(model: Any, own: Traced, time: int) -> Traced:

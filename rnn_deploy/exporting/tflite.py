@@ -4,44 +4,80 @@ Builtin operators only; what would need TensorFlow's own (Flex) is refused. The 
 the order of inputs and outputs and loses their names, so signatures are written afterwards.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+from tensorflow.lite.python.convert import ConverterError, convert_graphdef
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError, one_line
-from rnn_deploy.exporting.tflite_merge import merged, with_signature
-from rnn_deploy.lowering import tflite_loop
-from rnn_deploy.source.intercept import Call
+from rnn_deploy.exporting.plan import Plan
+from rnn_deploy.exporting.tflite_fuse import fuse
+from rnn_deploy.exporting.tflite_merge import merged
+from rnn_deploy.lowering.tflite_choice import (
+    FUSED,
+    LOOP,
+    TFLITE_LOWERINGS,
+    TfliteWishes,
+    choices_of,
+)
+from rnn_deploy.source.intercept import Call, Handler
 from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
-from rnn_deploy.source.tracing import frozen, tensorflow_spec
-from rnn_deploy.spec import EntryPoint, Recurrence, StateKey, state_keys
+from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec, trace_markers
+from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, one_step, state_keys
 
 
-def convert(model: Any, entries: Sequence[EntryPoint]) -> bytes:
-    """One TFLite file with a signature for each entry point, sharing their weights."""
+@dataclass(frozen=True)
+class Part:
+    """One entry point to convert, and how its layers are lowered."""
+
+    entry: EntryPoint
+    choices: tuple[Choice, ...]
+
+
+def parts_of(plan: Plan, wished: TfliteWishes) -> tuple[Part, ...]:
+    """The entry points of a plan, and the stream at one step, which needs no loop."""
+    parts = [
+        Part(traced.entry, choices_of(traced.trace.layers, wished, traced.entry.name))
+        for traced in plan.traced
+    ]
+    step = _step_of(plan)
+    return tuple(parts) if step is None else (*parts, step)
+
+
+def convert(model: Any, parts: Sequence[Part]) -> bytes:
+    """One TFLite file with a signature for each part, sharing their weights."""
     if precision_of(model) == "float64":
         raise UnsupportedModelError(
             f"model '{model.name}': computes in float64, which TFLite's operators do not;"
             " export with --to onnx only"
         )
-    files = [with_signature(_convert_entry(model, entry), entry) for entry in entries]
-    return merged(files)
+    return merged([(_convert_part(model, part), part.entry) for part in parts])
 
 
-def choices_of(layers: Sequence[Recurrence]) -> tuple[Choice, ...]:
-    """How each layer is lowered for TFLite: there is one way so far."""
-    return tuple(
-        Choice(layer.name, layer.cell, layer.units, tflite_loop.NAME, tflite_loop.REASON)
-        for layer in layers
-    )
+def _step_of(plan: Plan) -> Part | None:
+    """The stream's steps one at a time; None where the model cannot be called so."""
+    stream = plan.stream
+    if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
+        return None
+    entry = one_step(stream.entry)
+    try:
+        trace = trace_markers(plan.model, replace(stream.trace.signature, inputs=entry.inputs))
+    except UnsupportedModelError:
+        return None  # it takes no other number of steps than its own, or an open one
+    return Part(entry, choices_of(trace.layers, TfliteWishes(), entry.name))
 
 
-def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
+def _convert_part(model: Any, part: Part) -> bytes:
+    entry = part.entry
+    given: dict[StateKey, Any] = {}
+    finals: dict[StateKey, Any] = {}
+    fused: dict[str, RecurrentLayer] = {}
+
     def function(*tensors: Any) -> list[Any]:
         inputs, initial = tensors[: len(entry.inputs)], tensors[len(entry.inputs) :]
         given.update(zip((state.key for state in entry.states), initial, strict=True))
@@ -49,10 +85,26 @@ def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
         # Outputs that are one tensor would be merged into one; an identity keeps each its own.
         return [tf.identity(t) for t in (*outputs, *(finals[s.key] for s in entry.states))]
 
-    given: dict[StateKey, Any] = {}
-    finals: dict[StateKey, Any] = {}
+    lowerings = {choice.layer: choice.lowering for choice in part.choices}
+    handler = _lowered_by(lowerings, given, finals, fused)
+    specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
+    graph = frozen(model, handler, function, specs)
+    content = _converted(model, graph, allow_custom_ops=bool(fused))
+    return fuse(content, fused) if fused else content
 
-    def loop(call: Call) -> tuple[Any, list[Any]]:
+
+def _lowered_by(
+    lowerings: Mapping[str, str],
+    given: Mapping[StateKey, Any],
+    finals: dict[StateKey, Any],
+    fused: dict[str, RecurrentLayer],
+) -> Handler:
+    """What answers for recurrent layers: their lowerings, from the states given.
+
+    finals: takes the states they end in. fused: takes the layers that leave a marker.
+    """
+
+    def handler(call: Call) -> tuple[Any, list[Any]]:
         stack = read(call)
         keys = state_keys(stack)
         own = [tf.cast(state, tf.float32) for state in call.initial_state or ()]
@@ -61,35 +113,54 @@ def _convert_entry(model: Any, entry: EntryPoint) -> bytes:
         output, after = tf.cast(call.sequences, tf.float32), []
         for layer in stack:
             states = [initial[key] for key in state_keys((layer,)) if key in initial] or None
-            output, layer_after = tflite_loop.lower(layer, output, states, mask)
+            chosen = lowerings.get(layer.name, LOOP)  # of one that nothing depends on, whatever
+            if chosen == FUSED and isinstance(layer, RecurrentLayer):
+                fused[layer.name] = layer
+            output, layer_after = TFLITE_LOWERINGS[chosen].lower(layer, output, states, mask)
+            steps = [layer.steps] if layer.return_sequences else []
+            output.set_shape([call.sequences.shape[0], *steps, *layer.output_shape])
             after += layer_after
             if mask is not None and layer.go_backwards:
                 mask = tf.reverse(mask, [1])  # what comes next runs over the steps in this order
         finals.update(zip(keys, after, strict=True))
         return output, after
 
-    specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
-    graph = frozen(model, loop, function, specs)
-    with _quiet_converter():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        try:
-            return bytes(converter.convert())
-        except Exception as error:  # the converter raises several types of its own
-            raise UnsupportedModelError(
-                f"model '{model.name}': TFLite's builtin operators cannot express it"
-                f" ({one_line(error)}); export with --to onnx only"
-            ) from error
+    return handler
 
 
-@contextmanager
-def _quiet_converter() -> Iterator[None]:
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> bytes:
+    """A frozen graph as TFLite, by the converter that TFLiteConverter calls in the end.
+
+    (It would freeze the graph once more, and read and write the file for metadata we drop.)
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+        content = convert_graphdef(
+            graph.graph,
+            graph.inputs,
+            graph.outputs,
+            target_ops={tf.lite.OpsSet.TFLITE_BUILTINS},
+            allow_custom_ops=allow_custom_ops,
+        )
+    except ConverterError as error:
+        raise UnsupportedModelError(
+            f"model '{model.name}': {_reason(model, error)}; export with --to onnx only"
+        ) from error
+    return bytes(content)
+
+
+def _reason(model: Any, error: ConverterError) -> str:
+    """What the converter could not convert, and where, from its pages of messages."""
+    said = str(error)
+    found = re.search(r'fused\["(\w+):", "([^"@]+)', said)
+    if found is None:
+        return f"TFLite's builtin operators cannot express it ({one_line(error)})"
+    operator, place = found.groups()
+    names = {layer.name for layer in model._flatten_layers() if layer is not model}
+    # Of a cell that was traced by itself, the layer's loop is told further on.
+    loop = re.search(r'at fused\["While:", "([^"]+)', said)
+    parts = [re.sub(r"_\d+$", "", p) for p in f"{loop[1] if loop else ''}/{place}".split("/")]
+    layer = next((part for part in parts if part in names), None)
+    where = f"layer '{layer}'" if layer else f"at {place}"
+    if "static" in said:
+        return f"{where}: TFLite's form of {operator} needs static shapes, and batch is open"
+    return f"{where}: TFLite has no builtin operator for {operator}"

@@ -1,6 +1,6 @@
-"""Two TFLite models as two signatures of one file, and a signature's names.
+"""TFLite models as the signatures of one file, named.
 
-Works on the flatbuffer's object form (schema.fbs of TFLite). Subgraphs of the second model are
+Works on the flatbuffer's object form (schema.fbs of TFLite). Subgraphs of further models are
 appended, every index in them moved: buffers, operator codes, and the subgraphs a WHILE or IF
 names. Buffers with equal bytes become one, so shared weights are stored once.
 """
@@ -19,10 +19,45 @@ IDENTIFIER = b"TFL3"
 BUFFER_ALIGNMENT = 16
 
 
-def with_signature(content: bytes, entry: EntryPoint) -> bytes:
+def merged(files: Sequence[tuple[bytes, EntryPoint]]) -> bytes:
+    """The files as one, the main subgraph of each being the signature of its entry point.
+
+    The first one's main subgraph stays the file's main subgraph.
+    """
+    models = [_with_signature(content, entry) for content, entry in files]
+    first = models[0]
+    for other in models[1:]:
+        _append(first, other)
+    share_buffers(first)
+    share_codes(first)
+    return packed(first)
+
+
+def unpacked(content: bytes) -> Any:
+    """A file's object form."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+
+
+def packed(model: Any) -> bytes:
+    """The file of an object form."""
+    builder = _AligningBuilder(1 << 16)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _with_signature(content: bytes, entry: EntryPoint) -> Any:
     """The model with its main subgraph as the signature `entry.name`, tensors named alike."""
-    model = _unpacked(content)
+    model = unpacked(content)
     main = model.subgraphs[0]
+    # Of use to who looks at the file; constants and what is in loops need no names.
+    told = {int(index) for operator in main.operators for index in operator.outputs}
+    for graph in model.subgraphs:
+        graph.name = b""
+        for index, tensor in enumerate(graph.tensors):
+            named = graph is main and index in told
+            tensor.name = _shortened(tensor.name) if named else None
+            if tensor.quantization is not None and tensor.quantization.scale is None:
+                tensor.quantization = None  # an empty table
     main.name = entry.name.encode()
     definition = schema.SignatureDefT()
     definition.signatureKey = entry.name.encode()
@@ -30,17 +65,7 @@ def with_signature(content: bytes, entry: EntryPoint) -> bytes:
     definition.inputs = _named(main, main.inputs, entry.all_inputs)
     definition.outputs = _named(main, main.outputs, entry.all_outputs)
     model.signatureDefs = [definition]
-    return _packed(model)
-
-
-def merged(files: Sequence[bytes]) -> bytes:
-    """The models as one; the first one's main subgraph stays the file's main subgraph."""
-    models = [_unpacked(content) for content in files]
-    first = models[0]
-    for other in models[1:]:
-        _append(first, other)
-    _share_buffers(first)
-    return _packed(first)
+    return model
 
 
 def _append(first: Any, other: Any) -> None:
@@ -69,7 +94,7 @@ def _move_subgraphs(options: Any, by: int) -> None:
             setattr(options, name, getattr(options, name) + by)
 
 
-def _share_buffers(model: Any) -> None:
+def share_buffers(model: Any) -> None:
     """Keep one buffer for each content; an empty one means 'no data' and all become buffer 0."""
     places: dict[bytes, int] = {}
     kept: list[Any] = [schema.BufferT()]
@@ -90,6 +115,24 @@ def _share_buffers(model: Any) -> None:
     model.metadataBuffer = []
 
 
+def _shortened(name: bytes | None) -> bytes:
+    """The first of the operations a tensor was made from; the converter lists them all."""
+    return (name or b"").partition(b";")[0]
+
+
+def share_codes(model: Any) -> None:
+    """Keep the operator codes that are used, one of equal ones."""
+    kept: dict[tuple[Any, ...], Any] = {}
+    places: dict[tuple[Any, ...], int] = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            key = tuple(vars(code).values())
+            kept.setdefault(key, code)
+            operator.opcodeIndex = places.setdefault(key, len(places))
+    model.operatorCodes = list(kept.values())
+
+
 def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) -> list[Any]:
     maps = []
     for index, tensor in zip(indices, tensors, strict=True):
@@ -98,16 +141,6 @@ def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) ->
         graph.tensors[index].name = tensor.name.encode()
         maps.append(entry)
     return maps
-
-
-def _unpacked(content: bytes) -> Any:
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-
-
-def _packed(model: Any) -> bytes:
-    builder = _AligningBuilder(1 << 16)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
 
 
 class _AligningBuilder(flatbuffers.Builder):  # type: ignore[misc]

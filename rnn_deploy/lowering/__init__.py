@@ -7,7 +7,11 @@
     onnx_step         one step of each cell in ONNX nodes, for scan and unrolled
     onnx_ops          how a lowering writes ONNX nodes
     onnx_activations  activations, as attributes of RNN and as nodes
-    tflite_loop       TFLite: the input product for all steps at once, then a WHILE
+    tflite_choice     the same for TFLite
+    tflite_loop       TFLite: the input product for all steps at once, then WHILEs of a few steps
+    tflite_unrolled   TFLite: every step written out, for a fixed length
+    tflite_fused      TFLite: the operators UNIDIRECTIONAL_SEQUENCE_RNN and _LSTM
+    tflite_step       one step of each cell in TensorFlow operations, for loop and unrolled
 
 A lowering of ONNX has `support(layer)` and `lower(ops, layer, x, states, mask)`; to add one, write
 its file and a line in `choice.ONNX_LOWERINGS`.

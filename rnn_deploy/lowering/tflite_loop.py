@@ -1,24 +1,36 @@
-"""A layer for TFLite: one product for the inputs of all steps, then a WHILE of small steps.
+"""A layer for TFLite as a loop: one product for the inputs of all steps, then WHILEs of chunks.
 
-Written in TensorFlow operations that the converter turns into builtins with batch and time open.
-Where the whole sequence is returned, the loop carries one buffer for it; a SimpleRNN writes its
-outputs over the inputs' part, which has their shape. Batch is first outside, time first inside.
-The step of a cell that is not Keras' own is called as it was traced.
+TFLite copies all that a WHILE carries at every turn, so a turn takes several steps, and what is
+carried is kept small. Where the whole sequence is returned, a long one goes through in blocks, each
+with a small buffer of its own:
+
+    blocks   BLOCK steps a turn, in an inner WHILE of chunks; only where there are so many
+    chunks   a few steps a turn, written out
+    rest     what is left: written out where the length is known, else a WHILE of single steps
+
+Batch is first throughout, so nothing is transposed. A backwards layer reads its rows from the end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.spec import Recurrence, RecurrentLayer, TracedLayer
+from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project
+from rnn_deploy.source.tensorflow import tf
+from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
-NAME = "loop"
-REASON = "builtin operators with batch and time open"
+BLOCK = 128
+# Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
+# every step that is written out. Each divides BLOCK; measured, see docs/lowerings.md.
+CHUNKS = ((8, 1 << 17), (4, 4 << 20), (2, 8 << 20))
 
-States = list[Any]
+
+def support(layer: Recurrence) -> Support:
+    """Every layer can be a loop."""
+    length = "batch and time open" if layer.steps is None else f"{layer.steps} steps"
+    return Support(True, f"{length}, {chunk_of(layer)} steps to a turn of a WHILE")
 
 
 def lower(
@@ -28,173 +40,155 @@ def lower(
 
     Returns the output and the final states.
     """
-    scanned = [_time_first(_project(layer, x))]
-    if mask is not None:
-        scanned.append(tf.expand_dims(tf.transpose(mask, [1, 0]), -1))  # (time, batch, 1)
-    if layer.go_backwards:
-        scanned = [tf.reverse(tensor, [0]) for tensor in scanned]
-    zeros = [tf.zeros([tf.shape(x)[0], *shape]) for shape in _carried_shapes(layer)]
-    carried = [*(states or zeros[: len(layer.roles)]), *zeros[len(layer.roles) :]]
-    run = _run_keeping_all if layer.return_sequences else _run_keeping_last
-    output, finals = run(layer, scanned, carried)
-    return output, finals[: len(layer.roles)]
+    walk = Walk(layer)
+    length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+    source = _Source(Rows(project(layer, x), mask), length, layer.go_backwards)
+    begin = _Place(tf.constant(0), None, walk.start(tf.shape(x)[0], states))
+    if not layer.return_sequences:
+        end = _rest(walk, source, _chunks(walk, source, chunk_of(layer), begin))
+        return walk.last(end.carried), walk.finals(end.carried)
+    fill = _filled_open if x.shape[1] is None else _filled
+    end = fill(walk, source, begin)
+    return end.buffer, walk.finals(end.carried)
 
 
-def _advance(layer: Recurrence) -> Callable[..., tuple[Any, States]]:
-    """A step that a mask may hold back: from what is carried to the output and what is carried."""
-    step = _step(layer)
-
-    def advance(x: Any, mask: Any | None, carried: States) -> tuple[Any, States]:
-        states = carried[: len(layer.roles)]
-        output, new = step(x, *states)
-        if mask is None:
-            return output, [*new, *([output] if _keeps_output(layer) else [])]
-        after = [_where(mask, a, b) for a, b in zip(new, states, strict=True)]
-        if not layer.carries_output:
-            return after[0], after
-        before = tf.zeros_like(output) if layer.zero_output_for_mask else carried[-1]
-        output = _where(mask, output, before)
-        return output, [*after, output]
-
-    return advance
+def chunk_of(layer: Recurrence) -> int:
+    """How many steps a turn takes."""
+    size = layer.recurrent_kernel.nbytes if isinstance(layer, RecurrentLayer) else 0
+    fitting = (k for k, most in CHUNKS if size <= most and k <= (layer.steps or k))
+    return next(fitting, 1)
 
 
-def _run_keeping_last(layer: Recurrence, scanned: States, carried: States) -> tuple[Any, States]:
-    advance, length = _advance(layer), tf.shape(scanned[0])[0]
+@dataclass(frozen=True)
+class _Source:
+    """Rows to be read, last one first where `backwards`; their number is an int where known."""
 
-    def body(t: Any, *carried: Any) -> tuple[Any, ...]:
-        x, mask = _at(scanned, t)
-        return t + 1, *advance(x, mask, list(carried))[1]
+    rows: Rows
+    length: Any
+    backwards: bool = False
 
-    _, *finals = tf.while_loop(
-        lambda t, *_: t < length, body, [tf.constant(0), *carried], _shapes(layer)
+    def take(self, start: Any, count: int, *, past_end: bool = False) -> Rows:
+        """`count` rows from step `start` on; past the end, the last one again and again."""
+        steps = start + tf.range(count)
+        if past_end:
+            steps = tf.minimum(steps, self.length - 1)
+        if self.backwards:
+            steps = self.length - 1 - steps
+        tensors = (self.rows.projected, self.rows.mask)
+        return Rows(*(None if t is None else tf.gather(t, steps, axis=1) for t in tensors))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """How far a layer is: the next step, the outputs so far or None, what is carried."""
+
+    step: Any
+    buffer: Any | None
+    carried: States
+
+    def after(self, count: Any, outputs: Any, carried: States) -> "_Place":
+        """The place `count` steps on."""
+        buffer = self.buffer
+        if buffer is not None:
+            at = tf.stack([0, self.step, *[0] * (buffer.shape.rank - 2)])
+            buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, outputs, at)
+        return _Place(self.step + count, buffer, carried)
+
+    @property
+    def flat(self) -> list[Any]:
+        return [self.step, *([] if self.buffer is None else [self.buffer]), *self.carried]
+
+    def like(self, flat: Sequence[Any]) -> "_Place":
+        """The place that `flat` lists."""
+        step, *rest = flat
+        return _Place(step, None, rest) if self.buffer is None else _Place(step, rest[0], rest[1:])
+
+
+def _filled(walk: Walk, source: _Source, begin: _Place) -> _Place:
+    """Every step's output, for a length that is known."""
+    place = _Place(begin.step, _buffer(walk, begin, source.length), begin.carried)
+    done = 0
+    if source.length >= 2 * BLOCK:
+        place, done = _blocks(walk, source, place), source.length // BLOCK * BLOCK
+    k = chunk_of(walk.layer)
+    if source.length - done >= k:
+        place = _chunks(walk, source, k, place)
+    return _rest(walk, source, place)
+
+
+def _filled_open(walk: Walk, source: _Source, begin: _Place) -> _Place:
+    """The same for any length: buffers have room for a piece more, which is cut off at the end."""
+    n, k = source.length, chunk_of(walk.layer)
+
+    def in_blocks() -> list[Any]:
+        place = _Place(begin.step, _buffer(walk, begin, n + BLOCK), begin.carried)
+        place = _blocks(walk, source, place)
+        return _Place(place.step, _cut(place.buffer, n + k), place.carried).flat
+
+    empty = _Place(begin.step, _buffer(walk, begin, n + k), begin.carried)
+    place = empty.like(tf.cond(n >= BLOCK, in_blocks, lambda: empty.flat))
+    place = _chunks(walk, source, k, place)
+    if k > 1:  # the rest by single steps, in a small buffer
+        rows = source.take(place.step, k - 1, past_end=True)
+        small = _Place(tf.constant(0), _buffer(walk, begin, k - 1), place.carried)
+        end = _chunks(walk, _Source(rows, n - place.step), 1, small)
+        place = place.after(end.step, end.buffer, end.carried)
+    return _Place(place.step, _cut(place.buffer, n), place.carried)
+
+
+def _blocks(walk: Walk, source: _Source, place: _Place) -> _Place:
+    """As many whole blocks as there are."""
+
+    def block(place: _Place) -> _Place:
+        small = _Place(tf.constant(0), _buffer(walk, place, BLOCK), place.carried)
+        inner = _Source(source.take(place.step, BLOCK), BLOCK)
+        end = _chunks(walk, inner, chunk_of(walk.layer), small)
+        return place.after(BLOCK, end.buffer, end.carried)
+
+    return _while(walk, source, BLOCK, block, place)
+
+
+def _chunks(walk: Walk, source: _Source, k: int, place: _Place) -> _Place:
+    """As many whole chunks of `k` steps as there are."""
+
+    def chunk(place: _Place) -> _Place:
+        outputs, carried = walk.over(source.take(place.step, k), k, place.carried)
+        return place.after(k, outputs, carried)
+
+    return _while(walk, source, k, chunk, place)
+
+
+def _rest(walk: Walk, source: _Source, place: _Place) -> _Place:
+    """Fewer steps than a chunk: written out where their number is known."""
+    k = chunk_of(walk.layer)
+    if not isinstance(source.length, int):
+        return place if k == 1 else _chunks(walk, source, 1, place)
+    left = source.length % k
+    if not left:
+        return place
+    rows = source.take(source.length - left, left)
+    return place.after(left, *walk.over(rows, left, place.carried))
+
+
+def _while(walk: Walk, source: _Source, count: int, turn: Any, place: _Place) -> _Place:
+    """`turn`, which takes `count` steps, as long as so many are left."""
+    buffer = place.buffer
+    rows = [] if buffer is None else [tf.TensorShape([None, buffer.shape[1], *buffer.shape[2:]])]
+    carried = [tf.TensorShape([None, *shape]) for shape in walk.shapes]
+    return place.like(
+        tf.while_loop(
+            lambda step, *_: step + count <= source.length,
+            lambda *flat: turn(place.like(flat)).flat,
+            place.flat,
+            [tf.TensorShape([]), *rows, *carried],
+        )
     )
-    return finals[-1] if _keeps_output(layer) else finals[0], finals
 
 
-def _run_keeping_all(layer: Recurrence, scanned: States, carried: States) -> tuple[Any, States]:
-    advance, steps, length = _advance(layer), scanned[0], tf.shape(scanned[0])[0]
-    over_inputs = isinstance(layer, RecurrentLayer) and layer.cell == "simple_rnn"
-    shape = layer.output_shape
-    buffer = steps if over_inputs else tf.zeros([length, tf.shape(steps)[1], *shape])
-
-    def body(t: Any, buffer: Any, *carried: Any) -> tuple[Any, ...]:
-        x, mask = _at([buffer if over_inputs else steps, *scanned[1:]], t)
-        output, after = advance(x, mask, list(carried))
-        place = tf.stack([t, 0, *([0] * len(shape))])
-        buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, output[None], place)
-        return t + 1, buffer, *after
-
-    time, *of_carried = _shapes(layer)
-    _, outputs, *finals = tf.while_loop(
-        lambda t, *_: t < length,
-        body,
-        [tf.constant(0), buffer, *carried],
-        [time, tf.TensorShape([None, None, *shape]), *of_carried],
-    )
-    return _time_first(outputs), finals
+def _buffer(walk: Walk, place: _Place, length: Any) -> Any:
+    batch = tf.shape(place.carried[0])[0]
+    return tf.zeros([batch, length, *walk.layer.output_shape])
 
 
-def _at(scanned: States, t: Any) -> tuple[Any, Any | None]:
-    x, *mask = (tf.gather(tensor, t) for tensor in scanned)
-    return x, mask[0] if mask else None
-
-
-def _shapes(layer: Recurrence) -> list[Any]:
-    shapes = _carried_shapes(layer)
-    return [tf.TensorShape([]), *(tf.TensorShape([None, *shape]) for shape in shapes)]
-
-
-def _carried_shapes(layer: Recurrence) -> list[tuple[int, ...]]:
-    return [*layer.state_shapes, *([layer.output_shape] if _keeps_output(layer) else [])]
-
-
-def _keeps_output(layer: Recurrence) -> bool:
-    """Whether the loop carries the output: it is no state, and the last one is asked for."""
-    last = not layer.return_sequences and not layer.output_is_state
-    return layer.carries_output or last
-
-
-def _time_first(x: Any) -> Any:
-    """The first two axes changed about."""
-    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
-
-
-def _where(mask: Any, new: Any, old: Any) -> Any:
-    """By the mask (batch, 1), for values of any rank."""
-    return tf.where(tf.reshape(mask, [-1, *[1] * (new.shape.rank - 1)]), new, old)
-
-
-def _project(layer: Recurrence, x: Any) -> Any:
-    if not isinstance(layer, RecurrentLayer):
-        return x
-    product = tf.matmul(x, tf.constant(layer.kernel))
-    return product if layer.bias is None else product + tf.constant(np.atleast_2d(layer.bias)[0])
-
-
-def _activations(layer: RecurrentLayer) -> tuple[Any, Any]:
-    f, sigma = layer.activation, layer.recurrent_activation
-    return keras.activations.get(f), keras.activations.get(sigma)
-
-
-def _step(layer: Recurrence) -> Callable[..., tuple[Any, States]]:
-    """A step of x and the states to the output and the next states."""
-    if isinstance(layer, TracedLayer):
-
-        def traced(x: Any, *states: Any) -> tuple[Any, States]:
-            output, *after = layer.step(x, *states)
-            return output, after
-
-        return traced
-    assert isinstance(layer, RecurrentLayer)
-    step = _STEPS[layer.cell](layer)
-
-    def known(x: Any, *states: Any) -> tuple[Any, States]:
-        after = step(x, *states)
-        return after[0], after
-
-    return known
-
-
-def _simple_rnn(layer: RecurrentLayer) -> Callable[..., States]:
-    f, _ = _activations(layer)
-    R = tf.constant(layer.recurrent_kernel)
-
-    def step(x: Any, h: Any) -> States:
-        return [f(x + tf.matmul(h, R))]
-
-    return step
-
-
-def _gru(layer: RecurrentLayer) -> Callable[..., States]:
-    f, sigma = _activations(layer)
-    units = layer.units
-    bias = np.zeros(3 * units, np.float32)
-    if layer.reset_after and layer.bias is not None:
-        bias = layer.bias[1]
-    R_zr, R_h = (tf.constant(part) for part in np.split(layer.recurrent_kernel, [2 * units], -1))
-    b_zr, b_h = (tf.constant(part) for part in np.split(bias, [2 * units]))
-
-    def step(x: Any, h: Any) -> States:
-        x_zr, x_h = tf.split(x, [2 * units, units], axis=-1)
-        z, r = tf.split(sigma(x_zr + (tf.matmul(h, R_zr) + b_zr)), 2, axis=-1)
-        recurrent = r * (tf.matmul(h, R_h) + b_h) if layer.reset_after else tf.matmul(r * h, R_h)
-        candidate = f(x_h + recurrent)
-        return [candidate + z * (h - candidate)]
-
-    return step
-
-
-def _lstm(layer: RecurrentLayer) -> Callable[..., States]:
-    f, sigma = _activations(layer)
-    R = tf.constant(layer.recurrent_kernel)
-
-    def step(x: Any, h: Any, c: Any) -> States:
-        i, forget, g, o = tf.split(x + tf.matmul(h, R), 4, axis=-1)
-        c = sigma(forget) * c + sigma(i) * f(g)
-        return [sigma(o) * f(c), c]
-
-    return step
-
-
-_STEPS = {"simple_rnn": _simple_rnn, "gru": _gru, "lstm": _lstm}
+def _cut(buffer: Any, length: Any) -> Any:
+    return buffer[:, :length]

@@ -15,20 +15,29 @@ from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions, artifact_for, no_session_settings
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
-from rnn_deploy.spec import Array, EntryPoint
+from rnn_deploy.spec import STEP, STREAM, Array, EntryPoint, one_step
 
 MOST_SHAPES = 4  # interpreters kept, those used last
 Shapes = tuple[tuple[int, ...], ...]
 
 
 class LiteRtRunner:
-    """An entry point as a signature of LiteRT interpreters, one for each set of shapes."""
+    """An entry point as a signature of LiteRT interpreters, one for each set of shapes.
 
-    def __init__(self, entry: EntryPoint, interpreter: Callable[[], Any]) -> None:
+    step: the entry point that the file has for a single step of it, if it has one; it is asked
+    in place of `entry` wherever it fits.
+    """
+
+    def __init__(
+        self, entry: EntryPoint, interpreter: Callable[[], Any], step: EntryPoint | None = None
+    ) -> None:
         self.entry = entry
+        self._step = step
         self._interpreter = interpreter
         self._signatures: OrderedDict[Shapes, Any] = OrderedDict()
-        self._next = self._new()  # made now, so that a file LiteRT does not take is known at once
+        # Made now, so that a file that LiteRT does not take is known at once.
+        self._next: Any = self._interpreter()
+        self._next.get_signature_runner(entry.name)
         self._check = checker(entry)
         self._inputs = [tensor.name for tensor in entry.all_inputs]
         self._outputs = [tensor.name for tensor in entry.all_outputs]
@@ -54,15 +63,20 @@ class LiteRtRunner:
     def _signature_for(self, shapes: Shapes) -> Any:
         found = self._signatures.get(shapes)
         if found is None:
-            found, self._next = self._next or self._new(), None
+            interpreter, self._next = self._next or self._interpreter(), None
+            found = interpreter.get_signature_runner(self._signature_name(shapes))
             self._signatures[shapes] = found
             if len(self._signatures) > MOST_SHAPES:
                 self._signatures.popitem(last=False)
         self._signatures.move_to_end(shapes)
         return found
 
-    def _new(self) -> Any:
-        return self._interpreter().get_signature_runner(self.entry.name)
+    def _signature_name(self, shapes: Shapes) -> str:
+        if self._step is None:
+            return self.entry.name
+        pairs = zip(self._step.all_inputs, shapes, strict=True)
+        fits = all(tensor.admits(shape) for tensor, shape in pairs)
+        return self._step.name if fits else self.entry.name
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,9 @@ class LiteRtRuntime:
         no_session_settings(self.name, options)
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
+        step = None
+        if entry.name == STREAM and bundle.manifest.artifact(self.format, STEP) is not None:
+            step = one_step(entry)
         path = bundle.checked(artifact.path)
         content = path.read_bytes()  # what was checked, for every interpreter to come
         litert = require("ai_edge_litert.interpreter")
@@ -100,7 +117,7 @@ class LiteRtRuntime:
             return litert.Interpreter(model_content=content, num_threads=options.threads)
 
         try:
-            return LiteRtRunner(entry, interpreter)
+            return LiteRtRunner(entry, interpreter, step)
         except (RuntimeError, ValueError) as error:
             raise RuntimeUnavailableError(
                 f"runtime 'litert': did not load {path}: {one_line(error)}"

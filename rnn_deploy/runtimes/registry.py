@@ -8,6 +8,7 @@ from rnn_deploy.runtimes.base import Runtime, why_wrong
 from rnn_deploy.runtimes.litert import LiteRtRuntime
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime
 from rnn_deploy.runtimes.openvino import OpenVinoRuntime
+from rnn_deploy.runtimes.tflite_micro import MicroRuntime
 from rnn_deploy.runtimes.tuned import TunedRuntime
 
 RUNTIMES: dict[str, Runtime] = {
@@ -15,6 +16,7 @@ RUNTIMES: dict[str, Runtime] = {
     "ort-cuda": OrtRuntime("ort-cuda", "CUDAExecutionProvider"),
     "litert": LiteRtRuntime(),
     "openvino-cpu": OpenVinoRuntime(),
+    "tflite-micro": MicroRuntime(),
 }
 # Not one of them: it runs the others, as a bundle's plan says.
 BY_PLAN = TunedRuntime(RUNTIMES)

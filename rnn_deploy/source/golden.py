@@ -5,7 +5,7 @@ gives is measured in float64, where the difference between "the same" and "not" 
 magnitude: a recurrence carries its state, a layer that looks along time does not.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from rnn_deploy import chunks
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.source.samples import draw, is_drawable
-from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support, TensorSpec
 
 # (batch, time): one sequence and several, one step and several, more sequences than steps
 SHAPES = ((1, 1), (1, 7), (3, 5), (4, 3), (2, 16))
@@ -23,6 +23,7 @@ STATE_SHAPES = ((1, 1), (3, 6))
 SAMPLES = "samples"
 SAME = 1e-9
 LONG = 300  # steps
+Draw = Callable[[Sequence[TensorSpec], Mapping[str, int], np.random.Generator], dict[str, Array]]
 MOST_ROWS = 4  # of a case whose rows are run alone, too
 
 
@@ -48,8 +49,11 @@ def make_cases(
     seed: int,
     *,
     every_length: bool = True,
+    drawn: Draw | None = None,
 ) -> list[Case]:
     """Golden vectors for the entry points: seeded ones, and one of `samples` where given.
+
+    drawn: gives the seeded ones in place of `samples.draw`.
 
     InputError when the model does not take them; without `every_length` only when it takes none
     (a convolution before the recurrence needs more than one step).
@@ -57,7 +61,7 @@ def make_cases(
     rng = np.random.default_rng(seed)
     cases: list[Case] = []
     refusal: InputError | None = None
-    for name, feeds in _feeds(sequence, stream, samples, rng):
+    for name, feeds in _feeds(sequence, stream, samples, rng, drawn):
         try:
             cases.append(_case(references, name, feeds, sequence, stream, rng))
         except InputError as error:
@@ -141,22 +145,24 @@ def _feeds(
     stream: EntryPoint | None,
     samples: Mapping[str, Array] | None,
     rng: np.random.Generator,
+    drawn: Draw | None,
 ) -> Iterator[tuple[str, dict[str, Array]]]:
     if samples is not None:
         yield SAMPLES, dict(samples)
-    drawable = samples is None or all(map(is_drawable, sequence.inputs))
+    drawable = drawn or samples is None or all(map(is_drawable, sequence.inputs))
     if not drawable:
         return
+    draws = drawn or draw
     widest = stream or sequence
     for batch, time in SHAPES if widest.time_symbols else ((1, 1), (3, 1)):
-        yield f"n{batch}t{time}", draw(widest.inputs, sizes_of(widest, batch, time), rng)
+        yield f"n{batch}t{time}", draws(widest.inputs, sizes_of(widest, batch, time), rng)
     if widest.inputs != sequence.inputs:
         for batch in (1, 3):
-            yield f"n{batch}fixed", draw(sequence.inputs, sizes_of(sequence, batch, 7), rng)
+            yield f"n{batch}fixed", draws(sequence.inputs, sizes_of(sequence, batch, 7), rng)
     for batch, time in STATE_SHAPES if stream else ():
         sizes = sizes_of(widest, batch, time)
-        states = draw([state.tensor for state in widest.states], sizes, rng)
-        yield f"n{batch}t{time}state", draw(widest.inputs, sizes, rng) | states
+        states = draws([state.tensor for state in widest.states], sizes, rng)
+        yield f"n{batch}t{time}state", draws(widest.inputs, sizes, rng) | states
 
 
 def _case(

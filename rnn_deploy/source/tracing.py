@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.framework import convert_to_constants
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.source.data_dependent import refuse_data_dependent
@@ -70,7 +70,7 @@ def trace_markers(model: Any, signature: Signature) -> Trace:
     # TensorFlow changes names it cannot hold, so inputs are told by their place.
     of_inputs = zip(signature.inputs, traced.inputs, strict=False)
     facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
-    graph = convert_variables_to_constants_v2(traced)
+    graph = convert_to_constants.convert_variables_to_constants_v2(traced)
     refuse_data_dependent(model, graph)
     used = _markers_behind(graph)
     unused = (called for index, called in enumerate(calls) if index not in used)
@@ -117,11 +117,28 @@ def takes_lengths(model: Any, signature: Signature) -> bool:
     return _probe(model, signature, sizes) is not None
 
 
+@dataclass(frozen=True)
+class FrozenGraph:
+    """A GraphDef without variables, and its inputs and outputs as symbolic tensors."""
+
+    graph: Any
+    inputs: list[Any]
+    outputs: list[Any]
+
+
 def frozen(
     model: Any, handler: Handler, function: Callable[..., Any], specs: list[tf.TensorSpec]
-) -> Any:
-    """Trace `function` of `specs`, which calls `model`, and turn its variables into constants."""
-    return convert_variables_to_constants_v2(_traced(model, handler, function, specs))
+) -> FrozenGraph:
+    """Trace `function` of `specs`, which calls `model`, and turn its variables into constants.
+
+    Loops stay loops. No function is made of the graph again, which takes longer than the rest.
+    """
+    traced = _traced(model, handler, function, specs)
+    data = convert_to_constants._FunctionConverterDataInEager(
+        traced, lower_control_flow=False, aggressive_inlining=False
+    )
+    graph, _ = convert_to_constants._replace_variables_by_constants(data)
+    return FrozenGraph(graph, traced.inputs[: len(specs)], traced.outputs)
 
 
 def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rnn_deploy.bundle import Bundle, Case, cases_of
+from rnn_deploy.bundle.manifest import Quantisation
 from rnn_deploy.bundle.proof import Proof, Votes, proof_of
 from rnn_deploy.errors import InputError, MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
@@ -28,6 +29,12 @@ from rnn_deploy.verifying.localise import finding_of
 from rnn_deploy.verifying.parts import Run
 from rnn_deploy.verifying.placing import CHECK as PLACEMENT
 from rnn_deploy.verifying.placing import placed
+from rnn_deploy.verifying.quantised import (
+    fit_checks,
+    noise_budgets,
+    note_on,
+    quantisation_on,
+)
 from rnn_deploy.verifying.report import Fault, Placed, Report
 from rnn_deploy.verifying.soundness import notes_on
 from rnn_deploy.verifying.tolerance import Asked, Tolerance, tolerance_of
@@ -84,8 +91,9 @@ def verify(
     results: list[Result] = []
     for index, runtime in enumerate(chosen):
         progress(f"verifying on {runtime.name}")
-        partner = chosen[(index + 1) % len(chosen)]
-        results += _verified(bundle, runtime, partner, asking.read(), asking)
+        partner = _next_alike(bundle, chosen, index)
+        own = _asked_of(asking, quantisation_on(bundle, runtime))
+        results += _verified(bundle, runtime, partner, asking.read(), own)
     comparisons = _only(Comparison, results)
     return Report(
         reference=_truth_of(bundle, cases),
@@ -95,7 +103,10 @@ def verify(
         comparisons=comparisons,
         faults=_only(Fault, results),
         skipped=tuple(skipped),
-        notes=notes_on(asking.read(), comparisons, checks, asking.votes),
+        notes=(
+            *notes_on(asking.read(), comparisons, checks, asking.votes),
+            *_notes(bundle, chosen, checks),
+        ),
         findings=_only(Finding, results),
         placed=_only(Placed, results),
         tolerance=asking.tolerance.asked.said,
@@ -138,6 +149,24 @@ def _asking(
         watched=watched,
         record=record,
     )
+
+
+def _next_alike(bundle: Bundle, runtimes: Sequence[Runtime], index: int) -> Runtime:
+    """The next runtime that runs the same numbers: both in float32, or both quantised alike."""
+    others = [*runtimes[index + 1 :], *runtimes[: index + 1]]
+    own = quantisation_on(bundle, runtimes[index])
+    return next(other for other in others if quantisation_on(bundle, other) == own)
+
+
+def _asked_of(asking: Verification, quantisation: Quantisation | None) -> Verification:
+    """What is asked of a runtime whose artifact is quantised so."""
+    tolerance = replace(asking.tolerance, noise=noise_budgets(quantisation))
+    return replace(asking, checks=fit_checks(quantisation, asking.checks), tolerance=tolerance)
+
+
+def _notes(bundle: Bundle, runtimes: Sequence[Runtime], checks: Sequence[str]) -> list[str]:
+    found = ((runtime, quantisation_on(bundle, runtime)) for runtime in runtimes)
+    return [note_on(runtime, how, checks) for runtime, how in found if how is not None]
 
 
 def _verified(

@@ -114,18 +114,27 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The budgets of every tensor of every case, from what all plain cases together say."""
+    """The budgets of every tensor of every case, from what all plain cases together say.
+
+    noise: what a quantised artifact may err by where that is more.
+    """
 
     errors: Mapping[str, float]
     scales: Mapping[str, float]
     dtypes: Mapping[str, str]
     asked: Asked
+    noise: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, case: Case, name: str) -> Allowed:
         """What is allowed of the tensor `name` of a case."""
         given = self.asked.of(name)
         if given is not None:
             return Allowed(given[0], self.errors.get(name), given[1])
+        derived = self._derived(case, name)
+        noise = self.noise.get(name, 0.0)
+        return derived if noise <= derived.budget else Allowed(noise, derived.own)
+
+    def _derived(self, case: Case, name: str) -> Allowed:
         if case.check:
             return self._allowed(case, name, reference_errors([case]), {})
         pooled = self._allowed(case, name, self.errors, self.scales)

@@ -9,9 +9,10 @@ from tensorflow.lite.python import schema_py_generated as schema
 from rnn_deploy.cells import ACTIVATIONS
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting import tflite
-from rnn_deploy.exporting.plan import ExportOptions, plan_of
+from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.samples import draw
+from rnn_deploy.spec import Support
 from tests.conftest import randomised, small_model
 
 layers = keras.layers
@@ -22,8 +23,15 @@ TIGHT = 2e-6
 def small():
     """The small model, its entry points by name, its TFLite file."""
     model = small_model()
-    entries = [traced.entry for traced in plan_of(model, ExportOptions()).traced]
-    return model, {entry.name: entry for entry in entries}, tflite.convert(model, entries)
+    parts = parts_for(model)
+    return model, {p.entry.name: p.entry for p in parts}, tflite.convert(model, parts)
+
+
+def parts_for(model, lowering="auto", time=None):
+    """What is converted of a model that can be run in chunks."""
+    options = ExportOptions(tflite_lowering=lowering, time=time)
+    plan = with_chunks(plan_of(model, options), Support(True))
+    return tflite.parts_of(plan, options.tflite_wishes)
 
 
 def custom_operators(content):
@@ -51,7 +59,7 @@ def test_operators_are_builtin(small):
 def test_signatures_have_the_names_of_the_entry_points(small):
     _, entries, content = small
     found = Interpreter(model_content=content).get_signature_list()
-    assert set(found) == set(entries) == {"sequence", "stream"}
+    assert set(found) == set(entries) == {"sequence", "stream", "step"}
     for name, entry in entries.items():
         assert set(found[name]["inputs"]) == {t.name for t in entry.all_inputs}
         assert set(found[name]["outputs"]) == {t.name for t in entry.all_outputs}
@@ -88,24 +96,24 @@ def test_buffers_begin_at_multiples_of_16(small):
     assert {start % 16 for start in starts} == {0}
 
 
-def test_both_signatures_share_their_weights():
+def test_signatures_share_their_weights():
     x = keras.Input((None, 8), name="x")
     model = randomised(keras.Model(x, layers.SimpleRNN(128, name="rnn")(x)), scale=0.1)
-    entries = [traced.entry for traced in plan_of(model, ExportOptions()).traced]
-    both = len(tflite.convert(model, entries))
-    alone = [len(tflite.convert(model, [entry])) for entry in entries]
-    assert both < 0.6 * sum(alone)
-    assert both < 4 * model.count_params() + 20_000
+    parts = parts_for(model)
+    whole = len(tflite.convert(model, parts))
+    alone = [len(tflite.convert(model, [part])) for part in parts]
+    assert whole < 0.5 * sum(alone)
+    assert whole < 4 * model.count_params() + 50_000
 
 
 def test_the_same_model_gives_the_same_bytes_and_is_left_as_it_was(small):
-    model, entries, content = small
+    model, _, content = small
 
     def fingerprint():
         return layers.RNN.call, [w.tobytes() for w in model.get_weights()], model.dtype_policy
 
     before = fingerprint()
-    assert tflite.convert(model, list(entries.values())) == content
+    assert tflite.convert(model, parts_for(model)) == content
     assert fingerprint() == before
 
 
@@ -114,28 +122,166 @@ def test_every_activation_is_the_original_s_with_builtins_only(activation):
     x = keras.Input((None, 3), name="x")
     rnn = layers.SimpleRNN(4, activation=activation, go_backwards=True, name="rnn")
     model = randomised(keras.Model(x, rnn(x)), scale=0.4)
-    entry = plan_of(model, ExportOptions()).stream.entry
-    content = tflite.convert(model, [entry])
+    _, part, _ = parts_for(model)
+    entry, content = part.entry, tflite.convert(model, [part])
     feeds = feeds_for(entry, 2, 4)
     found = Interpreter(model_content=content).get_signature_runner("stream")(**feeds)
     assert_same(found, Reference(model, entry, "float64").run(feeds))
     assert custom_operators(content) == []
 
 
-def test_what_needs_more_than_builtins_is_refused_in_one_line():
+class OwnLoop(layers.SimpleRNN):
+    """Runs Keras' general loop, which is left as it is since it overrides `inner_loop`."""
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        return layers.RNN.inner_loop(self, sequences, initial_state, mask, training)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda x: keras.ops.erfinv(layers.SimpleRNN(3, name="rnn")(x)),
+            r"at mine.*/erfinv.*: TFLite has no builtin operator for Erfinv",
+        ),
+        (
+            lambda x: layers.SimpleRNN(3, activation=keras.ops.erfinv, name="rnn")(x),
+            "layer 'rnn': TFLite has no builtin operator for Erfinv",
+        ),
+        (
+            lambda x: OwnLoop(3, name="own")(x),
+            "layer 'own': TFLite's form of TensorListReserve needs static shapes",
+        ),
+        (lambda x: layers.SimpleRNN(3, dtype="float64")(x), "computes in float64, which TFLite"),
+    ],
+    ids=["operation", "activation", "static-shapes", "float64"],
+)
+def test_what_tflite_cannot_express_is_refused_in_one_line(make, said):
+    x = keras.Input((None, 3), name="x")
+    model = randomised(keras.Model(x, make(x), name="mine"))
+    with pytest.raises(UnsupportedModelError, match=f"'mine': {said}.*export with --to onnx") as e:
+        tflite.convert(model, parts_for(model)[:1])
+    assert "\n" not in str(e.value)
+    assert len(str(e.value)) < 300
+
+
+def test_one_step_gives_what_the_stream_gives(small):
+    model, entries, content = small
+    interpreter = Interpreter(model_content=content)
+    step, stream = (interpreter.get_signature_runner(name) for name in ("step", "stream"))
+    feeds = feeds_for(entries["step"], 3, 1)
+    assert_same(step(**feeds), Reference(model, entries["stream"], "float64").run(feeds))
+    for name, value in stream(**feeds).items():
+        np.testing.assert_allclose(step(**feeds)[name], value, rtol=0, atol=TIGHT)
+
+
+def test_the_step_has_no_loop(small):
+    model, _, _ = small
+    step = parts_for(model)[-1]
+    assert step.entry.name == "step"
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(tflite.convert(model, [step]), 0))
+    assert len(file.subgraphs) == 1
+    assert step.entry.inputs[0].shape == ("batch", 1, 3)
+
+
+def layered(make, time=None):
+    """A model of one layer, made by `make`, with random weights."""
+    x = keras.Input((time, 3), name="x")
+    return randomised(keras.Model(x, make()(x), name="mine"), scale=0.3)
+
+
+def compared(model, lowering, shapes, time=None):
+    """Convert with a lowering; every signature over several shapes against float64."""
+    parts = parts_for(model, lowering, time)
+    content = tflite.convert(model, parts)
+    for part in parts:
+        reference = Reference(model, part.entry, "float64")
+        runner = Interpreter(model_content=content).get_signature_runner(part.entry.name)
+        for batch, steps in shapes:
+            length = part.entry.inputs[0].shape[1]
+            steps = length if isinstance(length, int) else steps
+            feeds = feeds_for(part.entry, batch, steps, seed=steps)
+            assert_same(runner(**feeds), reference.run(feeds))
+    assert custom_operators(content) == []
+    return {part.entry.name: part.choices for part in parts}
+
+
+EDGES = [(2, t) for t in (1, 7, 8, 9, 127, 128, 129, 300)]
+OPTIONS = {"return_sequences": True, "return_state": True}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.GRU(4, name="rnn", go_backwards=True, reset_after=False, **OPTIONS),
+        lambda: layers.LSTM(4, name="rnn"),
+    ],
+    ids=["all-backwards", "last"],
+)
+def test_loops_are_right_about_the_edges_of_chunks_and_blocks(make):
+    choices = compared(layered(make), "loop", EDGES)
+    assert {choice.lowering for choice in choices["stream"]} == {"loop"}
+
+
+@pytest.mark.parametrize("steps", [1, 3, 16, 21, 300])
+def test_loops_of_a_fixed_length_are_right(steps):
+    make = lambda: layers.GRU(4, name="rnn", **OPTIONS)  # noqa: E731
+    compared(layered(make, steps), "loop", [(2, 3), (1, 130)])
+
+
+@pytest.mark.parametrize("lowering", ["loop", "unrolled"])
+def test_masks_are_right_in_every_lowering(lowering):
+    x = keras.Input((None, 3), name="x")
+    y = layers.Masking(-1.5)(x)
+    y = layers.Bidirectional(layers.LSTM(3, return_sequences=True, name="a"), name="both")(y)
+    model = keras.Model(x, layers.GRU(4, zero_output_for_mask=True, name="b", **OPTIONS)(y))
+    part, *_ = parts_for(randomised(model, scale=0.3), lowering, time=11)
+    assert {choice.lowering for choice in part.choices} == {lowering}
+    runner = Interpreter(model_content=tflite.convert(model, [part])).get_signature_runner()
+    feeds = feeds_for(part.entry, 4, 11)
+    feeds["x"][0, 5:] = feeds["x"][1, :4] = feeds["x"][2, 3] = feeds["x"][3] = -1.5
+    truth = Reference(model, part.entry, "float64").run(feeds)
+    assert_same(runner(**feeds), truth)
+
+
+FUSED = {
+    "SimpleRNN": lambda: layers.SimpleRNN(4, name="rnn", **OPTIONS),
+    "SimpleRNN-relu-last": lambda: layers.SimpleRNN(4, activation="relu", name="rnn"),
+    "LSTM": lambda: layers.LSTM(4, name="rnn", go_backwards=True, **OPTIONS),
+    "LSTM-no-bias": lambda: layers.LSTM(4, use_bias=False, name="rnn", return_state=True),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_operators_are_right_over_growing_shapes(name):
+    choices = compared(layered(FUSED[name]), "fused", [(1, 1), (3, 5), (40, 9), (2, 30), (64, 2)])
+    assert {choice.lowering for choice in choices["stream"]} == {"fused"}
+
+
+def test_a_fused_operator_after_a_loop_and_before_a_decoder_is_right():
+    x = keras.Input((None, 3), name="x")
+    y = layers.GRU(6, return_sequences=True, name="loop")(x)
+    _, *states = layers.LSTM(5, name="encoder", return_state=True)(y)
+    y = layers.LSTM(5, name="decoder", return_sequences=True)(x, initial_state=states)
+    model = randomised(keras.Model(x, y), scale=0.3)
+    wished = {"encoder": "fused", "decoder": "fused"}
+    choices = compared(model, wished, [(2, 5), (50, 20), (3, 4)])
+    assert [c.lowering for c in choices["sequence"]] == ["loop", "fused", "fused"]
+
+
+def test_fused_operators_keep_nothing_from_one_call_to_the_next():
+    model = layered(FUSED["LSTM"])
+    part = parts_for(model, "fused")[0]
+    runner = Interpreter(model_content=tflite.convert(model, [part])).get_signature_runner()
+    feeds = feeds_for(part.entry, 2, 4)
+    first = {name: value.copy() for name, value in runner(**feeds).items()}
+    for _ in range(3):
+        assert all(np.array_equal(first[name], value) for name, value in runner(**feeds).items())
+
+
+def test_what_only_a_fused_model_needs_is_not_let_through():
     x = keras.Input((None, 3), name="x")
     y = layers.SimpleRNN(3, name="rnn")(x)
     model = randomised(keras.Model(x, keras.ops.erfinv(y), name="mine"))
-    entry = plan_of(model, ExportOptions()).sequence.entry
-    with pytest.raises(UnsupportedModelError, match=r"'mine': TFLite's builtin.*--to onnx") as said:
-        tflite.convert(model, [entry])
-    assert "\n" not in str(said.value)
-    assert len(str(said.value)) < 500
-
-
-def test_every_layer_says_how_it_was_lowered(small):
-    choices = tflite.choices_of(plan_of(small[0], ExportOptions()).sequence.trace.layers)
-    assert [(c.layer, c.units, c.lowering) for c in choices] == [
-        ("first", 5, "loop"),
-        ("second", 4, "loop"),
-    ]
+    with pytest.raises(UnsupportedModelError, match="cannot express Erfinv; export with"):
+        tflite.convert(model, parts_for(model, "fused")[:1])

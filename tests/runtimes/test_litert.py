@@ -12,6 +12,7 @@ from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes import litert as module
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import RUNTIMES
+from rnn_deploy.runtimes.stream import run_in_chunks
 
 
 def _load(root, entry="sequence", runtime="litert", **options):
@@ -80,6 +81,47 @@ def test_wrong_feeds_are_refused_and_the_runner_lives_on(small_bundle, x):
         with pytest.raises(InputError, match=r"input 'x' takes float32\(batch, time, 3\)"):
             runner.run({"x": bad})
     np.testing.assert_array_equal(runner.run({"x": x})["y"], expected)
+
+
+def test_one_sequence_of_another_rank_is_refused_though_the_interpreter_might_take_it(
+    small_bundle, x
+):
+    runner = _load(small_bundle)
+    one = x[:1]
+    for bad in (one[0], one[None], one[0, 0]):
+        with pytest.raises(InputError, match=r"takes float32\(batch, time, 3\), found \d dim"):
+            runner.run({"x": bad})
+    with pytest.raises(InputError, match=r"\(1, 0, 3\): axis 1 is empty; give at least one"):
+        runner.run({"x": one[:, :0]})
+
+
+def test_a_single_step_of_a_stream_is_asked_of_its_own_signature(small_bundle, x):
+    runner = _load(small_bundle, "stream")
+    asked = []
+    make = runner._interpreter
+
+    class Noting:
+        def __init__(self):
+            self.real = make()
+
+        def get_signature_runner(self, name):
+            asked.append(name)
+            return self.real.get_signature_runner(name)
+
+    runner._interpreter, runner._next = Noting, None
+    for steps in (6, 1, 1, 2):
+        runner.run({"x": x[:, :steps]})
+    assert asked == ["stream", "step", "stream"]
+    assert "step" not in {entry.name for entry in open_bundle(small_bundle).manifest.entries}
+    _load(small_bundle).run({"x": x[:, :1]})
+
+
+def test_steps_one_by_one_give_what_the_whole_gives(small_bundle, x):
+    runner = _load(small_bundle, "stream")
+    whole = runner.run({"x": x})
+    found = run_in_chunks(runner, {"x": x}, [1] * x.shape[1])
+    for name, value in whole.items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=2e-6, strict=True)
 
 
 def test_nan_stays_in_its_sequence(small_bundle, x):

@@ -1,0 +1,103 @@
+"""Which weights of a TFLite file are recurrent, whatever lowering wrote it, and how they are kept.
+
+A weight is a constant operand of a product. It is recurrent when it is used in a WHILE's body, or
+by more than one operator of its graph (a loop written out), or by a fused recurrent operator in
+that place, or when it is made of columns of a layer's recurrent kernel (a single step).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+from rnn_deploy.spec import Array
+
+Place = tuple[int, int]  # subgraph, tensor
+
+_OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+_TYPES = {v: k for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
+_PRODUCTS = {
+    "FULLY_CONNECTED": (1,),
+    "BATCH_MATMUL": (0, 1),
+    "CONV_2D": (1,),
+    "DEPTHWISE_CONV_2D": (1,),
+    "CONV_3D": (1,),
+    "TRANSPOSE_CONV": (1,),
+}
+_FUSED = {"UNIDIRECTIONAL_SEQUENCE_RNN": (2,), "UNIDIRECTIONAL_SEQUENCE_LSTM": (5, 6, 7, 8)}
+
+
+def recurrent_weights(model: Any, kernels: Sequence[Array]) -> tuple[Place, ...]:
+    """Where the recurrent weights of a float32 model stand, one place for each different weight.
+
+    model: the flatbuffer's object form. kernels: the layers' recurrent kernels (units, columns).
+    """
+    columns = {column.tobytes() for kernel in kernels for column in kernel.T.astype(np.float32)}
+    bodies = _bodies(model)
+    found: dict[bytes, Place] = {}
+    for index, graph in enumerate(model.subgraphs):
+        fused = set(_operands(model, graph, _FUSED))
+        uses = Counter(_operands(model, graph, _PRODUCTS))
+        for tensor in dict.fromkeys([*fused, *uses]):
+            content = content_of(model, graph.tensors[tensor])
+            if not content:
+                continue
+            recurrent = index in bodies or tensor in fused or uses[tensor] > 1
+            if recurrent or _made_of(columns, graph.tensors[tensor], content):
+                found.setdefault(content, (index, tensor))
+    return tuple(found.values())
+
+
+def kept_as(model: Any, place: Place) -> str:
+    """The type a weight is stored in: FLOAT32, FLOAT16, INT8."""
+    graph, tensor = place
+    return _TYPES[model.subgraphs[graph].tensors[tensor].type]
+
+
+def content_of(model: Any, tensor: Any) -> bytes:
+    """A constant's bytes; empty for what is computed."""
+    data = model.buffers[tensor.buffer].data
+    return b"" if data is None else bytes(data)
+
+
+def operator_names(model: Any, graph: Any) -> list[str]:
+    """The builtin operators of a graph by name, in order."""
+    return [_name(model, operator) for operator in graph.operators]
+
+
+def weight_bytes(model: Any) -> int:
+    """The bytes of all constants that are no integers of shapes and indices, each counted once."""
+    kept = {"FLOAT32", "FLOAT16", "INT8"}
+    tensors = (t for graph in model.subgraphs for t in graph.tensors if _TYPES[t.type] in kept)
+    return sum(map(len, {content_of(model, tensor) for tensor in tensors}))
+
+
+def _name(model: Any, operator: Any) -> str:
+    code = model.operatorCodes[operator.opcodeIndex]
+    return _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def _operands(model: Any, graph: Any, places: dict[str, tuple[int, ...]]) -> Iterator[int]:
+    for operator in graph.operators:
+        for place in places.get(_name(model, operator), ()):
+            if operator.inputs[place] >= 0:
+                yield int(operator.inputs[place])
+
+
+def _bodies(model: Any) -> set[int]:
+    """The subgraphs that are bodies of loops; those within them are bodies too."""
+    return {
+        operator.builtinOptions.bodySubgraphIndex
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if _name(model, operator) == "WHILE"
+    }
+
+
+def _made_of(columns: set[bytes], tensor: Any, content: bytes) -> bool:
+    if _TYPES[tensor.type] != "FLOAT32" or len(tensor.shape) != 2:
+        return False
+    rows = np.frombuffer(content, np.float32).reshape(tensor.shape)
+    return all(row.tobytes() in columns for row in rows)
