@@ -47,7 +47,7 @@ def test_memory_layout_does_not_change_the_answer(small_bundle, x, made):
 def test_it_computes_in_float32(small_bundle):
     report = rnn_deploy.verify(small_bundle, ["openvino-cpu"])
     assert report.passed
-    assert {c.check for c in report.comparisons} == {"sequence", "states", "chunked"}
+    assert {c.check for c in report.comparisons} >= {"sequence", "states", "chunked"}
 
 
 def test_less_precision_is_found(small_bundle, monkeypatch):
