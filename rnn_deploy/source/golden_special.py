@@ -8,7 +8,6 @@ long             one sequence of very many steps, drawn from a seed, seen at a f
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -203,12 +202,8 @@ def _long(
 def _case(
     references: References, name: str, entries: tuple[str, ...], feeds: dict[str, Array], check: str
 ) -> Case:
-    if references.oracle is None:
-        return Case(name, entries, (), feeds, references.reference.run(feeds), {}, check)
-    with ThreadPoolExecutor(1) as beside:  # both are traced by now, and run outside of Python
-        oracle = beside.submit(references.oracle.run, feeds)
-        reference = references.reference.run(feeds)
-        return Case(name, entries, (), feeds, reference, oracle.result(), check)
+    oracle = references.oracle.run(feeds) if references.oracle else {}
+    return Case(name, entries, (), feeds, references.reference.run(feeds), oracle, check)
 
 
 def _fixed(tensor: TensorSpec) -> tuple[int, ...]:
