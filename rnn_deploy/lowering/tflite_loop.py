@@ -24,7 +24,7 @@ from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 BLOCK = 128
 # Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
 # every step that is written out. Each divides BLOCK; measured, see docs/lowerings.md.
-CHUNKS = ((8, 1 << 17), (4, 4 << 20), (2, 8 << 20))
+CHUNKS = ((8, 1 << 18), (4, 4 << 20), (2, 8 << 20))
 
 
 def support(layer: Recurrence) -> Support:
@@ -145,7 +145,7 @@ def _blocks(walk: Walk, source: _Source, place: _Place) -> _Place:
         end = _chunks(walk, inner, chunk_of(walk.layer), small)
         return place.after(BLOCK, end.buffer, end.carried)
 
-    return _while(walk, source, BLOCK, block, place)
+    return _while(source, BLOCK, block, place)
 
 
 def _chunks(walk: Walk, source: _Source, k: int, place: _Place) -> _Place:
@@ -155,7 +155,7 @@ def _chunks(walk: Walk, source: _Source, k: int, place: _Place) -> _Place:
         outputs, carried = walk.over(source.take(place.step, k), k, place.carried)
         return place.after(k, outputs, carried)
 
-    return _while(walk, source, k, chunk, place)
+    return _while(source, k, chunk, place)
 
 
 def _rest(walk: Walk, source: _Source, place: _Place) -> _Place:
@@ -170,19 +170,18 @@ def _rest(walk: Walk, source: _Source, place: _Place) -> _Place:
     return place.after(left, *walk.over(rows, left, place.carried))
 
 
-def _while(walk: Walk, source: _Source, count: int, turn: Any, place: _Place) -> _Place:
-    """`turn`, which takes `count` steps, as long as so many are left."""
-    buffer = place.buffer
-    rows = [] if buffer is None else [tf.TensorShape([None, buffer.shape[1], *buffer.shape[2:]])]
-    carried = [tf.TensorShape([None, *shape]) for shape in walk.shapes]
-    return place.like(
-        tf.while_loop(
-            lambda step, *_: step + count <= source.length,
-            lambda *flat: turn(place.like(flat)).flat,
-            place.flat,
-            [tf.TensorShape([]), *rows, *carried],
-        )
-    )
+def _while(source: _Source, count: int, turn: Any, place: _Place) -> _Place:
+    """`turn`, which takes `count` steps, as long as so many are left; it keeps every shape."""
+    shapes = [tensor.shape for tensor in place.flat]
+
+    def body(*flat: Any) -> list[Any]:
+        after = turn(place.like(flat)).flat
+        for tensor, shape in zip(after, shapes, strict=True):
+            tensor.set_shape(shape)  # a traced step does not know a batch that is fixed
+        return after
+
+    going = lambda step, *_: step + count <= source.length  # noqa: E731
+    return place.like(tf.while_loop(going, body, place.flat, shapes))
 
 
 def _buffer(walk: Walk, place: _Place, length: Any) -> Any:

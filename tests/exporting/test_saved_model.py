@@ -54,7 +54,10 @@ def test_onnx_runtime_gives_tensorflow_s_values(bundle, x):
         )
     report = verify(bundle)
     assert report.passed
-    assert {(c.check, c.kind) for c in report.comparisons} == {("sequence", "output")}
+    assert {(c.check, c.kind) for c in report.comparisons} == {
+        ("sequence", "output"),
+        ("reset", "output"),
+    }
     assert all(c.reference_error is None for c in report.comparisons)
 
 
@@ -68,11 +71,11 @@ def test_streaming_it_is_refused_with_the_reason(bundle):
     [
         (
             ExportOptions(lowering="scan"),
-            "--lowering, --target, --expect, --time and --state do not apply; export the .keras",
+            "--lowering.*--target, --expect, --time, --state and --quantize do not apply; export the .keras",
         ),
         (
             ExportOptions(time=4),
-            "--lowering, --target, --expect, --time and --state do not apply; export the .keras",
+            "--lowering.*--target, --expect, --time, --state and --quantize do not apply; export the .keras",
         ),
         (ExportOptions(("tflite",)), r"loops need more than TFLite's builtin.*--to onnx"),
     ],

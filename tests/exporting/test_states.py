@@ -90,5 +90,5 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
     with pytest.raises(InputError, match="no --state 'freeze'; there are input, reset, keep"):
         rnn_deploy.export(small_model(), tmp_path / "b", state="freeze")
     small_model().export(tmp_path / "saved", verbose=False)
-    with pytest.raises(UnsupportedModelError, match="--time and --state do not apply"):
+    with pytest.raises(UnsupportedModelError, match="--state and --quantize do not apply"):
         rnn_deploy.export(tmp_path / "saved", tmp_path / "b", state="reset", to=("onnx",))
