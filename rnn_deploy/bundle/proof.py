@@ -43,7 +43,7 @@ class Votes:
     growth: float
 
     def widened(self, other: "Votes") -> "Votes":
-        """The larger distances of two sequences; the growth of the first."""
+        """The larger distances of two; the growth of the first."""
         return Votes(
             self.layer,
             max(self.tensorflow, other.tensorflow),

@@ -3,7 +3,9 @@
 Made on export, since it needs the layers' weights; what it finds travels in the bundle.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,39 +33,46 @@ def proof_of(
     usable = [c for c in usable if not c.chunks or sum(c.chunks) <= MOST_STEPS]
     if not usable:
         return Proof()
-    longest = max(usable, key=lambda c: (sum(c.chunks), -_batch(c)))
-    feeds = {name: value[:1] for name, value in longest.feeds.items()}
     bounds: dict[StateKey, RunningBound] = {}
     votes: dict[str, Votes] = {}
+    longest = max(usable, key=lambda c: (sum(c.chunks), -_batch(c)))
+    feeds = {name: value[:1] for name, value in longest.feeds.items()}
+    alone = all(isinstance(tensor.shape[0], str) for tensor in entry.inputs)
     try:
-        for ours, true in zip(reference.layer_runs(feeds), oracle.layer_runs(feeds), strict=True):
+        for case in usable:
+            for ours, true in _runs(reference, oracle, case.feeds):
+                before = votes.get(true.name)
+                vote = _votes(ours, true)
+                votes[true.name] = vote if before is None else before.widened(vote)
+        for ours, true in _runs(reference, oracle, feeds) if alone else ():
             found = _bounds(ours, true)
             bounds |= found
-            votes[true.name] = _votes(ours, true, found)
-        for case in usable:
-            seen = reference.layer_runs(case.feeds), oracle.layer_runs(case.feeds)
-            for ours, true in zip(*seen, strict=True):
-                votes[true.name] = votes[true.name].widened(_votes(ours, true, {}))
+            growths = [bound.growth for bound in found.values()]
+            votes[true.name] = replace(votes[true.name], growth=max(growths, default=math.nan))
     except InputError:
         return Proof()
-    running = {}
-    if entry.chunked.ok and len(entry.time_symbols) == 1:
-        running = _running(reference, oracle, entry, feeds, bounds)
-    return Proof(tuple(votes.values()), feeds, running)
+    if not alone or not entry.chunked.ok or len(entry.time_symbols) != 1:
+        return Proof(tuple(votes.values()), feeds)
+    return Proof(tuple(votes.values()), feeds, _running(reference, oracle, entry, feeds, bounds))
 
 
-def _votes(ours: LayerRun, true: LayerRun, bounds: Mapping[StateKey, RunningBound]) -> Votes:
+def _runs(
+    reference: Reference, oracle: Reference, feeds: Mapping[str, Array]
+) -> Iterator[tuple[LayerRun, LayerRun]]:
+    return zip(reference.layer_runs(feeds), oracle.layer_runs(feeds), strict=True)
+
+
+def _votes(ours: LayerRun, true: LayerRun) -> Votes:
     output, states = again(true)
     cells = (output, *states)
     oracle, tensorflow = (true.output, *true.after), (ours.output, *ours.after)
-    growths = [bound.growth for bound in bounds.values()]
     return Votes(
         true.name,
         _distance(tensorflow, oracle),
         _distance(cells, oracle),
         _distance(cells, tensorflow),
         max(float(np.abs(value).max(initial=0.0)) for value in oracle),
-        max(growths) if growths else float("nan"),
+        math.nan,
     )
 
 
