@@ -126,14 +126,16 @@ class LayerRun:
 
 def again(seen: LayerRun) -> tuple[Float, tuple[Float, ...]]:
     """The same call by the recurrences of this module: output and states after."""
-    x, rest = seen.x.astype(np.float64), list(seen.before)
+    x, mask, rest = seen.x.astype(np.float64), seen.mask, list(seen.before)
     after: list[Float] = []
     for layer in seen.layers:
         count = len(layer.state_shapes)
         states = tuple(state.astype(np.float64) for state in rest[:count])
         del rest[:count]
-        x, finals = run(layer, x, states, seen.mask)
+        x, finals = run(layer, x, states, mask)
         after += finals
+        if mask is not None and layer.go_backwards:
+            mask = mask[:, ::-1]  # what comes next runs over the steps in this order
     return (x if seen.layers[-1].return_sequences else x[:, -1]), tuple(after)
 
 
