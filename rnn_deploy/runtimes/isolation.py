@@ -94,7 +94,7 @@ class IsolatedRuntime:
         try:
             runner.load()
         except RuntimeAbortedError:
-            pass
+            return runner
         except BaseException:
             runner.close()
             raise

@@ -192,7 +192,7 @@ def _from_values(plain: Finding, subject: Subject, case: Case, tolerance: Tolera
                 if place is not None:
                     return _of_values(plain, place, found.detail, case, subject)
     except RnnDeployError:
-        pass
+        return plain  # it breaks off, which the report says already; there are no values to show
     return plain
 
 
