@@ -172,7 +172,6 @@ def test_fakes_stay_in_this_process_and_limits_are_positive():
 
 def test_the_worker_s_verbs_in_this_process(small_bundle, x):
     served = Served(runtime_named("ort-cpu"))
-    served.answer("load", 0, open_bundle(small_bundle), RunOptions())
-    assert set(served.answer("run", 0, {"x": x})) == {"y"}
-    served.answer("close", 0)
-    served.answer("close", 0)
+    served.load(0, open_bundle(small_bundle), RunOptions())
+    assert set(served.run(0, {"x": x})) == {"y"}
+    assert served.placements(open_bundle(small_bundle), RunOptions())
