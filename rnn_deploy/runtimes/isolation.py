@@ -11,7 +11,8 @@ Each call costs some 0.1 ms and a copy of the arrays.
 
 import itertools
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from rnn_deploy.bundle import Bundle
@@ -24,7 +25,9 @@ from rnn_deploy.workers.process import DIED, HUNG, Process, ProcessEndedError
 
 LIMIT = 120.0  # seconds for one call, loading included
 MOST_DEATHS = {HUNG: 3, DIED: 20}  # in a row: a hang costs the whole limit
-DOING = {"load": "loading", "run": "running", "placements": "being profiled"}
+DOING = {
+    "load": "loading", "run": "running", "close": "closing", "placements": "being profiled",
+}  # fmt: skip
 
 
 def isolated(runtimes: Sequence[Runtime], limit: float = LIMIT) -> list[Runtime]:
@@ -35,6 +38,17 @@ def isolated(runtimes: Sequence[Runtime], limit: float = LIMIT) -> list[Runtime]
     if not limit > 0:
         raise InputError(f"a time limit of {limit:g} s; give a positive number of seconds")
     return [r if getattr(r, "in_process", False) else IsolatedRuntime(r, limit) for r in runtimes]
+
+
+@contextmanager
+def staying(runtimes: Sequence[Runtime], limit: float = LIMIT) -> Iterator[list[Runtime]]:
+    """The same, their processes staying from bundle to bundle until the context ends."""
+    with ExitStack() as stack:
+        apart = isolated(runtimes, limit)
+        for runtime in apart:
+            if isinstance(runtime, IsolatedRuntime):
+                stack.enter_context(runtime.staying())
+        yield apart
 
 
 class IsolatedRunner:
@@ -60,6 +74,9 @@ class IsolatedRunner:
 
     def close(self) -> None:
         """Release the runner; the last one's worker ends."""
+        if self._lives == self._worker.lives and self._worker.is_alive:
+            with suppress(RuntimeAbortedError):
+                self._worker.ask("close", self._key)
         self._worker.leave(self._key)
 
 
@@ -79,6 +96,15 @@ class IsolatedRuntime:
     def why_unavailable(self) -> str | None:
         """Why this runtime cannot be used here, None if it can."""
         return self._runtime.why_unavailable()
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Keep the process between runners."""
+        key = self._worker.new_key()
+        try:
+            yield
+        finally:
+            self._worker.leave(key)
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
         """A runner in the worker. One that aborts on loading is given all the same, and says so

@@ -22,6 +22,10 @@ class Served:
         """What a loaded entry point gives."""
         return self._runners[key].run(feeds)
 
+    def close(self, key: int) -> None:
+        """Release a loaded entry point."""
+        self._runners.pop(key).close()
+
     def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
         """Where each node ran, None where the runtime does not tell."""
         runtime = self._runtime
