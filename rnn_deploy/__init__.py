@@ -64,7 +64,7 @@ def export(
     InputError for a bad source or an existing output.
     """
     from rnn_deploy.exporting.bundle import export as export_bundle
-    from rnn_deploy.exporting.plan import ExportOptions
+    from rnn_deploy.exporting.options import ExportOptions
     from rnn_deploy.verifying.cost import appraise
 
     options = ExportOptions(

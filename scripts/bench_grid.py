@@ -28,10 +28,11 @@ import rnn_deploy
 from rnn_deploy.bench.contender import Contender, of_bundle
 from rnn_deploy.bench.feeds import feeds_of
 from rnn_deploy.bench.measure import Timing, in_rounds, ratio, timed
-from rnn_deploy.bench.process import Worker, WorkerError
+from rnn_deploy.bench.process import Worker
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.cli.console import progress, say, without_chatter
+from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.optional import installed_version, require
 from rnn_deploy.peers.build import build
 from rnn_deploy.peers.model import model_of
@@ -125,12 +126,12 @@ def _model_points(
                 continue
             step(f"{cell} {units}: {shape}")
             calls: dict[str, Any] = {}
-            np.savez(folder / "feeds.npz", **feeds_of(bundle.manifest.entry("sequence"), shape))
+            feeds = feeds_of(bundle.manifest.entry("sequence"), shape)
             for name, worker in workers.items():
                 try:
-                    worker.first(folder / "feeds.npz", folder / "outputs.npz")
+                    worker.first(feeds)
                     calls[name] = worker.calls
-                except WorkerError as error:
+                except RnnDeployError as error:
                     say(f"{cell} {units} at {shape}: {name}: {error}")
             calls |= {
                 name: timed(call) for name, call in _limits(cell, width, units, shape).items()

@@ -20,7 +20,8 @@ import numpy as np
 
 from rnn_deploy.cli.console import data, progress, table, without_chatter
 from rnn_deploy.exporting import tflite
-from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.optional import require
 from rnn_deploy.source.tensorflow import keras, tf
 from rnn_deploy.spec import Support

@@ -18,7 +18,8 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 # What each part may import besides itself: the picture in design.md and the README.
-VOCABULARY = {"errors", "optional", "spec", "chunks", "shapes", "cells", "layouts", "rounding"}
+VOCABULARY = {"errors", "optional", "spec", "chunks", "shapes", "cells", "layouts", "rounding",
+              "workers"}  # fmt: skip
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
@@ -28,6 +29,7 @@ MAY_IMPORT = {
     "cells": {"spec"},
     "layouts": {"spec"},
     "rounding": {"cells", "spec"},
+    "workers": {"errors"},
     "bundle": {"errors", "spec"},
     "source": {*VOCABULARY, "bundle"},
     "lowering": {*VOCABULARY, "bundle", "source"},

@@ -1,10 +1,7 @@
 """What can be measured, as data: it is opened in a process of its own, so it must travel."""
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import SEQUENCE
@@ -34,16 +31,3 @@ def of_bundle(
 ) -> Contender:
     """A bundle's entry point on a runtime."""
     return Contender(name or runtime, "bundle", str(root), runtime, threads, entry=entry)
-
-
-def data_from(contender: Contender) -> dict[str, Any]:
-    """Plain data that JSON can hold."""
-    return dataclasses.asdict(contender)
-
-
-def contender_from(data: Mapping[str, Any]) -> Contender:
-    """What `data_from` gave."""
-    only = data["only"]
-    session = tuple((str(key), str(value)) for key, value in data["session"])
-    only = None if only is None else Shape(**only)
-    return Contender(**{**data, "only": only, "session": session})

@@ -5,19 +5,18 @@ of a process that does this and nothing else. What the first contender answers i
 answers are compared with: a fast wrong answer is no win.
 """
 
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from rnn_deploy.bench.contender import Contender
 from rnn_deploy.bench.feeds import feeds_of
 from rnn_deploy.bench.measure import Timing, in_rounds
-from rnn_deploy.bench.process import Worker, WorkerError
+from rnn_deploy.bench.process import Worker
+from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -79,14 +78,12 @@ def _at(
     failures: dict[str, str] = {}
     begun: dict[str, _Begun] = {}
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        feeds = folder / "feeds.npz"
-        np.savez(feeds, **feeds_of(entry, shape))  # type: ignore[arg-type]
+        feeds = feeds_of(entry, shape)
         for contender in contenders:
             progress(f"{shape}: starting {contender.name}")
             try:
-                begun[contender.name] = _begin(contender, feeds, folder / "outputs.npz", stack)
-            except WorkerError as error:
+                begun[contender.name] = _begin(contender, feeds, stack)
+            except RnnDeployError as error:
                 failures[contender.name] = str(error)
         progress(f"{shape}: measuring {len(begun)} side by side")
         calls = {name: partial(_calls, name, b.worker, failures) for name, b in begun.items()}
@@ -105,11 +102,10 @@ def _at(
     return results
 
 
-def _begin(contender: Contender, feeds: Path, outputs: Path, stack: ExitStack) -> _Begun:
+def _begin(contender: Contender, feeds: Mapping[str, Array], stack: ExitStack) -> _Begun:
     worker = stack.enter_context(Worker(contender))
-    first_ns = worker.first(feeds, outputs)
-    with np.load(outputs, allow_pickle=False) as file:
-        return _Begun(worker, [file[name] for name in file.files], first_ns)
+    first_ns, outputs = worker.first(feeds)
+    return _Begun(worker, outputs, first_ns)
 
 
 def _calls(name: str, worker: Worker, failures: dict[str, str], count: int) -> list[int]:
@@ -117,7 +113,7 @@ def _calls(name: str, worker: Worker, failures: dict[str, str], count: int) -> l
         return []
     try:
         return worker.calls(count)
-    except WorkerError as error:
+    except RnnDeployError as error:
         failures[name] = str(error)
         return []
 

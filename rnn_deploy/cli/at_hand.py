@@ -37,8 +37,9 @@ def model_at_hand(
 ) -> AtHand:
     """Open the model of a bundle; InputError when it is another one."""
     step("recomputing the reference with TensorFlow")
-    from rnn_deploy.exporting.bundle import reference_cases, special_of
-    from rnn_deploy.exporting.plan import MICRO, ExportOptions, plan_of, with_chunks
+    from rnn_deploy.exporting.cases import reference_cases, special_of
+    from rnn_deploy.exporting.options import MICRO, ExportOptions
+    from rnn_deploy.exporting.plan import plan_of, with_chunks
     from rnn_deploy.lowering.targets import ORT
     from rnn_deploy.source.intercept import keeping_states
     from rnn_deploy.source.layer_outputs import LayerOutputs

@@ -13,6 +13,7 @@ from rnn_deploy.conformance import suite
 from rnn_deploy.conformance.checking import FORMS, Outcome
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, VerificationError
 from rnn_deploy.runtimes.base import Runtime
+from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES, runtime_named
 
 Found = list[tuple[str, Outcome]]
@@ -51,8 +52,9 @@ def command(
     if count is not None:
         if saved is not None or save is not None or form or case != "*":
             raise InputError("--random makes models of its own; give --runtime and --seed alone")
-        with progress() as step:
-            _judge(list(suite.run_random(count, seed, _runtimes(runtime), step)), as_json)
+        with staying(_runtimes(runtime)) as runtimes, progress() as step:
+            found = list(suite.run_random(count, seed, runtimes, step))
+        _judge(found, as_json)
         return
     if save is not None:
         if saved is not None or runtime:
@@ -61,8 +63,7 @@ def command(
             count = suite.save(chosen, save, step)
         say(f"wrote {count} bundles to {save}; next: rnn-deploy conformance --from {save}")
         return
-    runtimes = _runtimes(runtime)
-    with progress() as step:
+    with staying(_runtimes(runtime)) as runtimes, progress() as step:
         steps = (
             suite.run(chosen, runtimes, step)
             if saved is None

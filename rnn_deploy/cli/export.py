@@ -113,7 +113,7 @@ def command(
     with progress() as step:
         step("starting TensorFlow")
         from rnn_deploy.exporting.bundle import export
-        from rnn_deploy.exporting.plan import FORMATS, ExportOptions
+        from rnn_deploy.exporting.options import FORMATS, ExportOptions
         from rnn_deploy.verifying.cost import appraise
 
         options = ExportOptions(

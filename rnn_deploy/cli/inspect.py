@@ -95,7 +95,8 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
     with progress() as step:
         step("starting TensorFlow")
         from rnn_deploy.exporting import saved_model, tflite
-        from rnn_deploy.exporting.plan import ExportOptions, plan_of
+        from rnn_deploy.exporting.options import ExportOptions
+        from rnn_deploy.exporting.plan import plan_of
         from rnn_deploy.lowering.choice import Wishes, choices_of
         from rnn_deploy.lowering.tflite_choice import TfliteWishes
         from rnn_deploy.source.opening import OpenedSavedModel, open_model

@@ -65,7 +65,7 @@ class Outcome:
 def made(case: "Case", form: str, place: Path, seed: int = 3) -> Bundle:
     """Export a case; TFLite with `auto` alone, since the other forms are ONNX's."""
     from rnn_deploy.exporting.bundle import export
-    from rnn_deploy.exporting.plan import ExportOptions
+    from rnn_deploy.exporting.options import ExportOptions
     from rnn_deploy.source.signature import signature_of
 
     model = with_random_weights(case.build(), seed, case.scale)

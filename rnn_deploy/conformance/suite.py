@@ -84,7 +84,7 @@ def composed_outcomes(
     """
     from rnn_deploy.conformance.composed import built
     from rnn_deploy.exporting.bundle import export
-    from rnn_deploy.exporting.plan import FORMATS, ExportOptions
+    from rnn_deploy.exporting.options import FORMATS, ExportOptions
 
     options = ExportOptions(FORMATS if seed % 6 == 0 else FORMATS[:1], seed=seed, long=0)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -6,7 +6,7 @@ from pathlib import Path
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.bundle import export
-from rnn_deploy.exporting.plan import ExportOptions
+from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.peers.build import LeftOut
 from rnn_deploy.peers.model import PeerModel
 

@@ -6,42 +6,49 @@ ONNX Runtime ends its whole process on some inputs, and native code may do so an
 is a RuntimeAbortedError with the signal's name, a call that does not come back one with the
 limit. The next call starts a new worker, until so many have died in a row that more would tell
 nothing.
-Feeds and results go through a socket: some 0.1 ms a call and a copy of the arrays.
+Each call costs some 0.1 ms and a copy of the arrays.
 """
 
 import itertools
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from multiprocessing import Pipe
-from typing import IO, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, RnnDeployError, RuntimeAbortedError, one_line
+from rnn_deploy.errors import InputError, RuntimeAbortedError, one_line
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.placement import Placement
+from rnn_deploy.runtimes.worker import Served
 from rnn_deploy.spec import Array, EntryPoint
+from rnn_deploy.workers.process import DIED, HUNG, Process, ProcessEndedError
 
 LIMIT = 120.0  # seconds for one call, loading included
-MOST_DEATHS = {"hung": 3, "died": 20}  # in a row: a hang costs the whole limit
-DOING = {"load": "loading", "run": "running", "placements": "being profiled"}
+MOST_DEATHS = {HUNG: 3, DIED: 20}  # in a row: a hang costs the whole limit
+DOING = {
+    "load": "loading", "run": "running", "close": "closing", "placements": "being profiled",
+}  # fmt: skip
 
 
 def isolated(runtimes: Sequence[Runtime], limit: float = LIMIT) -> list[Runtime]:
     """The runtimes, each in a process of its own but for those that say `in_process`.
 
-    limit: seconds for one call. InputError when it is not positive, or where there are no sockets
-    to hand to a process.
+    limit: seconds for one call. InputError when it is not positive.
     """
-    if os.name != "posix":
-        raise InputError(f"runtimes cannot be isolated on {os.name}; add --no-isolate")
     if not limit > 0:
         raise InputError(f"a time limit of {limit:g} s; give a positive number of seconds")
     return [r if getattr(r, "in_process", False) else IsolatedRuntime(r, limit) for r in runtimes]
+
+
+@contextmanager
+def staying(runtimes: Sequence[Runtime], limit: float = LIMIT) -> Iterator[list[Runtime]]:
+    """The same, their processes staying from bundle to bundle until the context ends."""
+    with ExitStack() as stack:
+        apart = isolated(runtimes, limit)
+        for runtime in apart:
+            if isinstance(runtime, IsolatedRuntime):
+                stack.enter_context(runtime.staying())
+        yield apart
 
 
 class IsolatedRunner:
@@ -67,6 +74,9 @@ class IsolatedRunner:
 
     def close(self) -> None:
         """Release the runner; the last one's worker ends."""
+        if self._lives == self._worker.lives and self._worker.is_alive:
+            with suppress(RuntimeAbortedError):
+                self._worker.ask("close", self._key)
         self._worker.leave(self._key)
 
 
@@ -86,6 +96,15 @@ class IsolatedRuntime:
     def why_unavailable(self) -> str | None:
         """Why this runtime cannot be used here, None if it can."""
         return self._runtime.why_unavailable()
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Keep the process between runners."""
+        key = self._worker.new_key()
+        try:
+            yield
+        finally:
+            self._worker.leave(key)
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
         """A runner in the worker. One that aborts on loading is given all the same, and says so
@@ -110,21 +129,22 @@ class IsolatedRuntime:
 
 
 class Worker:
-    """The process: started when something is asked, ended when its last user leaves."""
+    """The process: started when something is asked, ended when its last user leaves.
+
+    lives: how often it was started.
+    """
 
     def __init__(self, runtime: Runtime, limit: float) -> None:
         self._runtime, self._limit = runtime, limit
         try:
-            self._pickled = pickle.dumps(runtime)
+            pickle.dumps(runtime)
         except Exception as error:  # whatever a runtime's own parts raise
             raise InputError(
                 f"runtime '{runtime.name}' cannot go to a process of its own ({one_line(error)});"
                 " verify it with --no-isolate"
             ) from error
         self._keys, self._users = itertools.count(), set[int]()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Any = None
-        self._said: IO[bytes] | None = None
+        self._process: Process | None = None
         self.lives, self._last_death = 0, ""
         self._deaths: list[str] = []
 
@@ -144,7 +164,7 @@ class Worker:
         if not self._users:
             self._end()
 
-    def ask(self, *request: Any) -> Any:
+    def ask(self, verb: str, *given: Any) -> Any:
         """Send a request and wait for its answer."""
         if any(self._deaths.count(kind) >= most for kind, most in MOST_DEATHS.items()):
             raise RuntimeAbortedError(
@@ -152,73 +172,21 @@ class Worker:
                 f" the last: {self._last_death}"
             )
         if self._process is None:
-            self._start()
+            self._process = Process(Served, self._runtime, limit=self._limit)
+            self.lives += 1
         try:
-            self._connection.send(request)
-            answered = self._connection.poll(self._limit)
-            kind, value = self._connection.recv() if answered else ("hung", None)
-        except (EOFError, OSError):
-            kind, value = "died", None
-        if kind == "done":
-            if request[0] == "run":
-                self._deaths.clear()
-            return value
-        if kind == "refused" and isinstance(value, RnnDeployError):
-            raise value
-        raise RuntimeAbortedError(value if kind == "failed" else self._buried(kind, request[0]))
-
-    def _start(self) -> None:
-        ours, theirs = Pipe()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the process
-        # The parent's own path, so that the worker finds what the parent found.
-        code = f"import sys; sys.path[:] = {sys.path!r}; from rnn_deploy.runtimes import worker"
-        command = [sys.executable, "-c", f"{code}; worker.main({theirs.fileno()})"]
-        self._process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._said,
-            stderr=self._said,
-        )
-        theirs.close()
-        self._connection, self.lives = ours, self.lives + 1
-        ours.send_bytes(self._pickled)
-
-    def _buried(self, kind: str, verb: str) -> str:
-        """End the process; how it died, in words."""
-        assert self._process is not None
-        if kind == "hung":
-            self._process.kill()
-        code = self._process.wait()
-        doing = DOING.get(verb, verb)
-        if kind == "hung":
-            how = f"gave no answer within {self._limit:g} s while {doing} and was ended"
-        elif code < 0:
-            how = f"ended with {signal.Signals(-code).name} while {doing}"
-        else:
-            how = f"left with exit code {code} while {doing}"
-        how = f"'{self._runtime.name}' {how}"
-        words = self._last_words()
-        self._deaths.append(kind)
-        self._last_death = how
-        self._end()
-        return f"{how}; its last words: {words}" if words else how
-
-    def _last_words(self) -> str:
-        assert self._said is not None
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", "replace").split("\n")
-        return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+            answer = self._process.ask(verb, *given)
+        except ProcessEndedError as error:
+            self._end()
+            self._deaths.append(error.kind)
+            self._last_death = f"'{self._runtime.name}' {error.how} while {DOING[verb]}"
+            said = f"; its last words: {error.said}" if error.said else ""
+            raise RuntimeAbortedError(self._last_death + said) from error
+        if verb == "run":
+            self._deaths.clear()
+        return answer
 
     def _end(self) -> None:
-        if self._process is None:
-            return
-        assert self._said is not None
-        self._connection.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._said.close()
-        self._process = self._connection = self._said = None
+        if self._process is not None:
+            self._process.close()
+        self._process = None

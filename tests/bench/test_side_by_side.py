@@ -5,8 +5,8 @@ import pytest
 
 from rnn_deploy.bench import side_by_side as module
 from rnn_deploy.bench.contender import Contender
-from rnn_deploy.bench.process import WorkerError
 from rnn_deploy.bench.side_by_side import difference, side_by_side
+from rnn_deploy.errors import RuntimeAbortedError
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import EntryPoint, TensorSpec
 
@@ -26,17 +26,14 @@ class FakeWorker:
     def __init__(self, contender):
         self.name, self.us, self.closed = contender.name, int(contender.path), False
         if self.name == "not loaded":
-            raise WorkerError("it does not load")
+            raise RuntimeAbortedError("it does not load")
 
-    def first(self, feeds, outputs):
-        with np.load(feeds) as file:
-            self.shape = file["x"].shape
-            np.savez(outputs, file["x"] + (0.5 if self.name == "wrong" else 0))
-        return 3_000_000
+    def first(self, feeds):
+        return 3_000_000, [feeds["x"] + (0.5 if self.name == "wrong" else 0)]
 
     def calls(self, count):
         if self.name == "dies":
-            raise WorkerError("crashed with SIGSEGV")
+            raise RuntimeAbortedError("ended with SIGSEGV")
         return [self.us * 1000] * count
 
     def peak_bytes(self):
@@ -78,7 +75,7 @@ def test_who_answers_something_else_is_apart(run):
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("not loaded", "it does not load"), ("dies", "crashed with SIGSEGV")]
+    ("name", "why"), [("not loaded", "it does not load"), ("dies", "ended with SIGSEGV")]
 )
 def test_one_that_fails_has_its_reason_and_the_rest_go_on(run, name, why):
     failed, other = run((name, 1, None), ("other", 2, None))

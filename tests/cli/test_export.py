@@ -9,7 +9,7 @@ import pytest
 
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.bundle.store import MANIFEST
-from rnn_deploy.exporting import bundle as exporting
+from rnn_deploy.exporting import writing
 from tests.conftest import randomised
 
 layers = keras.layers
@@ -242,7 +242,7 @@ def test_a_full_disk_at_any_step_is_one_line(
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting, step, full)
+    monkeypatch.setattr(writing, step, full)
     before = snapshot()
     ended = command("export", small_keras, "-o", small_bundle, "--to", "onnx", "--force")
     ended.refused(2, "No space left on device; nothing was changed")

@@ -122,7 +122,7 @@ def test_an_abort_and_a_hang_are_failed_checks_and_the_rest_goes_on(
     report = json.loads(ended.out)
     said = {fault["case"]: fault["message"] for fault in report["faults"]}
     assert said["n4t3"] == "'native' ended with SIGABRT while running"
-    assert said["n3t5"] == "'native' gave no answer within 4 s while running and was ended"
+    assert said["n3t5"] == "'native' gave no answer within 4 s while running"
     runs = {(c["runtime"], c["case"]): c["passed"] for c in report["comparisons"]}
     assert runs["native", "n2t16"] is False
     assert runs["ort-cpu", "n4t3"] is True

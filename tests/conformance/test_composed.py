@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 
 from rnn_deploy.conformance.composed import built, described
 from rnn_deploy.conformance.suite import composed_outcomes
-from rnn_deploy.runtimes.registry import RUNTIMES
 
 EXAMPLES = 300
 SHARES = 6  # so that several workers take them
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_a_composed_model_is_the_same_everywhere(share):
-    runtimes = [r for r in RUNTIMES.values() if r.why_unavailable() is None]
+def test_a_composed_model_is_the_same_everywhere(share, runtimes):
     tried = []
 
     @given(st.data())

@@ -6,14 +6,12 @@ import pytest
 from rnn_deploy import cells
 from rnn_deploy.conformance.cases import CASES
 from rnn_deploy.conformance.checking import FORMS, judged, made
-from rnn_deploy.runtimes.registry import RUNTIMES
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case_agrees_with_keras(case, form, tmp_path):
+def test_case_agrees_with_keras(case, form, tmp_path, runtimes):
     bundle = made(case, form, tmp_path / "bundle")
-    runtimes = [r for r in RUNTIMES.values() if r.why_unavailable() is None]
     outcomes = judged(bundle, case.name, form, runtimes)
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     assert not wrong, wrong

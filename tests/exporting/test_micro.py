@@ -17,7 +17,7 @@ from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.errors import BundleError, InputError, UnsupportedModelError
 from rnn_deploy.exporting import micro
 from rnn_deploy.exporting.micro_source import resolver_call
-from rnn_deploy.exporting.plan import ExportOptions
+from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.tflite_merge import packed, unpacked
 from tests.conftest import randomised
 

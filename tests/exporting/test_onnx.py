@@ -11,7 +11,8 @@ import tensorflow as tf
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx as exporting
 from rnn_deploy.exporting.onnx_label import Label
-from rnn_deploy.exporting.plan import ExportOptions, plan_of
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.lowering.choice import choices_of
 from rnn_deploy.lowering.onnx_activations import AS_ATTRIBUTE, AS_NODES
 from rnn_deploy.source.reference import Reference

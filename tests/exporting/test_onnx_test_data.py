@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.errors import InputError
 from rnn_deploy.exporting import onnx_test_data
-from rnn_deploy.exporting.plan import ExportOptions
+from rnn_deploy.exporting.options import ExportOptions
 
 SETS = ("sequence", "stream")
 

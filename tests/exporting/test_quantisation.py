@@ -12,7 +12,8 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import quantisation, tflite
 from rnn_deploy.exporting.calibration import calibration_cases, draws_from, feeds_by_entry
 from rnn_deploy.exporting.isolated import run_isolated
-from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.exporting.quantisation import quantised
 from rnn_deploy.exporting.recurrent_weights import kept_as, recurrent_weights
 from rnn_deploy.exporting.tflite_merge import unpacked

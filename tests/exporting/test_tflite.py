@@ -9,7 +9,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 from rnn_deploy.cells import ACTIVATIONS
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting import tflite
-from rnn_deploy.exporting.plan import ExportOptions, plan_of, with_chunks
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.samples import draw
 from rnn_deploy.spec import Support

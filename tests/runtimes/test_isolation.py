@@ -12,7 +12,7 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.errors import InputError, RuntimeAbortedError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.fake import FakeRuntime
-from rnn_deploy.runtimes.isolation import MOST_DEATHS, IsolatedRuntime, isolated
+from rnn_deploy.runtimes.isolation import MOST_DEATHS, IsolatedRuntime, isolated, staying
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.runtimes.worker import Served
 
@@ -142,6 +142,20 @@ def test_entry_points_share_a_worker_that_ends_with_the_last(small_bundle):
         os.kill(pid, 0)
 
 
+def test_a_process_that_is_to_stay_serves_bundle_after_bundle(small_bundle):
+    pids = []
+    with staying([runtime_named("ort-cpu")]) as (runtime,):
+        for _ in range(2):
+            runner = runtime.load(open_bundle(small_bundle), RunOptions())
+            runner.run({"x": np.ones((1, 2, 3), np.float32)})
+            pids.append(runtime._worker._process._process.pid)
+            runner.close()
+            os.kill(pids[0], 0)
+    assert pids[0] == pids[1]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
 @pytest.mark.parametrize("name", ["ort-cpu", "litert"])
 def test_a_real_runtime_gives_the_same_in_a_worker(name, small_bundle, x):
     bundle = open_bundle(small_bundle)
@@ -172,7 +186,9 @@ def test_fakes_stay_in_this_process_and_limits_are_positive():
 
 def test_the_worker_s_verbs_in_this_process(small_bundle, x):
     served = Served(runtime_named("ort-cpu"))
-    served.answer("load", 0, open_bundle(small_bundle), RunOptions())
-    assert set(served.answer("run", 0, {"x": x})) == {"y"}
-    served.answer("close", 0)
-    served.answer("close", 0)
+    served.load(0, open_bundle(small_bundle), RunOptions())
+    assert set(served.run(0, {"x": x})) == {"y"}
+    assert served.placements(open_bundle(small_bundle), RunOptions())
+    served.close(0)
+    with pytest.raises(KeyError):
+        served.run(0, {"x": x})

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError, RnnDeployError
-from rnn_deploy.exporting.bundle import reference_cases
-from rnn_deploy.exporting.plan import ExportOptions, plan_of
+from rnn_deploy.exporting.cases import reference_cases
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.source.golden import (
     References,
     check_untouched,

@@ -6,7 +6,8 @@ import pytest
 
 from rnn_deploy.cells import ACTIVATIONS
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.exporting.plan import ExportOptions, plan_of
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.source.reading import ALIASES, activation_name, refusals_of, refuse
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.spec import RecurrentLayer, TracedLayer

@@ -6,7 +6,8 @@ import pytest
 
 from rnn_deploy.cells import run
 from rnn_deploy.errors import InputError
-from rnn_deploy.exporting.plan import ExportOptions, plan_of
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.source.reference import Reference, states_of
 from rnn_deploy.source.signature import call_flat
 from tests.conftest import randomised, small_model

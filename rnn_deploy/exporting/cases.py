@@ -1,0 +1,106 @@
+"""The golden cases of a planned model, from the references that the rest is held against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rnn_deploy.bundle import Case
+from rnn_deploy.bundle.proof import Proof
+from rnn_deploy.errors import InputError
+from rnn_deploy.exporting.calibration import (
+    any_number_of,
+    calibration_cases,
+    checked,
+    draws_from,
+)
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import Plan
+from rnn_deploy.source.golden import References, check_untouched, make_cases
+from rnn_deploy.source.golden_special import special_cases
+from rnn_deploy.source.proving import proof_of
+from rnn_deploy.source.reference import Reference
+from rnn_deploy.source.signature import call_flat
+from rnn_deploy.spec import EntryPoint
+
+
+def runnable(
+    model: Any, plan: Plan, options: ExportOptions, calibration: Sequence[Case]
+) -> tuple[Plan, list[Case], References]:
+    """The plan with its cases; without a stream entry point whose lengths the model cannot run."""
+    try:
+        return plan, *reference_cases(model, plan, options, calibration)
+    except InputError:
+        if not plan.opened:
+            raise
+        note = "no stream entry point: the model runs with no other number of steps than its own"
+        plan = replace(plan, stream=None, notes=(*plan.notes, note), opened=False)
+        return plan, *reference_cases(model, plan, options, calibration)
+
+
+def reference_cases(
+    model: Any, plan: Plan, options: ExportOptions, calibration: Sequence[Case] = ()
+) -> tuple[list[Case], References]:
+    """Golden cases of a planned model, and the references that made them.
+
+    calibration: real inputs, from whose rows the cases are drawn where there are any.
+    """
+    references = _references(model, plan)
+    stream = plan.stream.entry if plan.stream else None
+    samples = checked_samples(options, plan.sequence.entry)
+    cases = make_cases(
+        references,
+        plan.sequence.entry,
+        stream,
+        samples,
+        options.seed,
+        every_length=plan.opened,
+        drawn=draws_from(calibration, stream) if calibration else None,
+    )
+    return cases, references
+
+
+def calibration_of(model: Any, plan: Plan, options: ExportOptions) -> list[Case]:
+    if options.calibration is None:
+        return []
+    entry = any_number_of(plan.sequence.entry)
+    data = checked("--calibration", options.calibration, entry)
+    entries = [traced.entry for traced in plan.traced]
+    return calibration_cases(data, _references(model, plan), entries)
+
+
+def special_of(
+    plan: Plan, references: References, plain: list[Case], options: ExportOptions
+) -> list[Case]:
+    """The golden cases that are for one check alone."""
+    stream = plan.stream.entry if plan.stream else None
+    entries = (plan.sequence.entry, stream)
+    return list(special_cases(references, *entries, plain, options.seed, options.long))
+
+
+def proof_of_plan(plan: Plan, references: References, cases: list[Case]) -> Proof:
+    """What the references say of each other."""
+    ours, oracle = references.reference, references.oracle
+    if not isinstance(ours, Reference) or not isinstance(oracle, Reference):
+        return Proof()
+    return proof_of(ours, oracle, (plan.stream or plan.sequence).entry, cases)
+
+
+def check_untouched_by(plan: Plan, references: References, cases: Sequence[Case]) -> None:
+    entry = plan.sequence.entry
+    plain = [case for case in cases if entry.name in case.entries]
+    layers = list(plan.model._flatten_layers())
+    stateful = any(getattr(layer, "stateful", False) for layer in layers)
+    if not plain or stateful or any(layer.compute_dtype != "float32" for layer in layers):
+        return  # the model's own call changes its state, or computes in another precision
+    shortest = min(plain, key=lambda case: sum(value.size for value in case.feeds.values()))
+    check_untouched(plan.model, references.reference, shortest, entry, call_flat)
+
+
+def checked_samples(options: ExportOptions, entry: EntryPoint) -> Mapping[str, Any] | None:
+    samples = options.samples
+    return None if samples is None else checked("--samples", samples, entry)
+
+
+def _references(model: Any, plan: Plan) -> References:
+    entry = (plan.stream or plan.sequence).entry
+    return References(*(Reference(model, entry, dtype) for dtype in ("float32", "float64")))

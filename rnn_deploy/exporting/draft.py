@@ -1,0 +1,153 @@
+"""What will be written: a model read, its golden vectors taken, each format made.
+
+opened model --plan--> --golden cases--> --ONNX, TFLite or TFLite-Micro--> Draft
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+import onnx_ir as ir
+
+from rnn_deploy.bundle import Case, Choice
+from rnn_deploy.bundle.manifest import Source
+from rnn_deploy.bundle.proof import Proof
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.exporting import onnx, saved_model, tflite
+from rnn_deploy.exporting.calibration import (
+    feeds_by_entry,
+)
+from rnn_deploy.exporting.cases import (
+    calibration_of,
+    check_untouched_by,
+    checked_samples,
+    proof_of_plan,
+    runnable,
+    special_of,
+)
+from rnn_deploy.exporting.micro import MicroFile, micro_files, without_unchunked_stream
+from rnn_deploy.exporting.onnx_label import Label
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import Plan, plan_of, with_chunks
+from rnn_deploy.exporting.quantisation import NONE, Feeds, Quantised, quantised
+from rnn_deploy.lowering.choice import Wishes, choices_of
+from rnn_deploy.lowering.expected import check_entries
+from rnn_deploy.lowering.tflite_choice import TfliteWishes
+from rnn_deploy.source.golden import References, chunks_match, make_cases
+from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel
+from rnn_deploy.spec import EntryPoint, RecurrentLayer
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What will be written: entry points, cases, and the ONNX and TFLite models."""
+
+    source: Source
+    entries: tuple[EntryPoint, ...]
+    cases: Sequence[Case]
+    onnx_models: Mapping[str, tuple[ir.Model, tuple[Choice, ...]]]
+    tflite_model: tuple[bytes, Sequence[tflite.Part]] | None
+    notes: tuple[str, ...]
+    state: str = "input"
+    quantised: Quantised | None = None
+    micro: tuple[MicroFile, ...] = ()
+    calibration: Sequence[Case] = ()
+    proof: Proof = field(default_factory=Proof)
+
+
+def draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progress) -> Draft:
+    progress("reading the layers")
+    plan = plan_of(opened.model, options)
+    progress("taking golden vectors from TensorFlow")
+    calibration = calibration_of(opened.model, plan, options)
+    plan, cases, references = runnable(opened.model, plan, options, calibration)
+    check_untouched_by(plan, references, cases)
+    if plan.stream and references.oracle:
+        plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
+    plan = without_unchunked_stream(plan) if options.micro else plan
+    progress("holding the references against each other")
+    proof = proof_of_plan(plan, references, cases)
+    cases += special_of(plan, references, cases, options)
+    entries = tuple(traced.entry for traced in plan.traced)
+    draft = Draft(opened.source, entries, cases, {}, None, plan.notes, options.state, proof=proof)
+
+    def quantise(content: bytes, *entries: EntryPoint) -> Quantised:
+        progress(f"quantising to {options.quantize}")
+        feeds = feeds_by_entry(calibration, entries, references)
+        return _quantised(content, options.quantize, feeds, plan)
+
+    small = None if options.quantize == NONE else quantise
+    if options.micro:
+        progress("writing for TFLite-Micro")
+        files = micro_files(plan, options.tflite_wishes, small)
+        return replace(draft, micro=files, calibration=calibration)
+    if "onnx" in options.to:
+        progress("writing ONNX")
+        label = _label(opened.source, options, opened.model)
+        draft = replace(draft, onnx_models=dict(_onnx_models(plan, options, label)))
+    if "tflite" in options.to:
+        progress("writing TFLite")
+        parts = tflite.parts_of(plan, options.tflite_wishes)
+        content = tflite.convert(opened.model, parts)
+        made = None if small is None else small(content, *(part.entry for part in parts))
+        content = content if made is None else made.content
+        draft = replace(draft, tflite_model=(content, parts), quantised=made)
+    return replace(draft, calibration=calibration)
+
+
+def _quantised(content: bytes, mode: str, feeds: Feeds, plan: Plan) -> Quantised:
+    layers = plan.sequence.trace.layers
+    kernels = [layer.recurrent_kernel for layer in layers if isinstance(layer, RecurrentLayer)]
+    return quantised(content, mode, feeds, kernels=kernels, model=plan.model.name)
+
+
+def _onnx_models(
+    plan: Plan, options: ExportOptions, label: Label
+) -> Iterator[tuple[str, tuple[ir.Model, tuple[Choice, ...]]]]:
+    converted: dict[int, ir.Model] = {}
+    check_entries(options.wishes.expect, [traced.entry.name for traced in plan.traced])
+    for traced in plan.traced:
+        trace, entry = traced.trace, traced.entry
+        if id(trace) not in converted:
+            converted[id(trace)] = onnx.convert(trace)
+        choices = choices_of(trace.calls.values(), options.wishes, entry)
+        model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, label)
+        yield entry.name, (model, choices)
+
+
+def draft_of_saved_model(
+    opened: OpenedSavedModel, options: ExportOptions, progress: Progress
+) -> Draft:
+    asked = (options.wishes, options.tflite_wishes, options.time, options.state, options.quantize)
+    if asked != (Wishes(), TfliteWishes(), None, "input", NONE):
+        raise UnsupportedModelError(
+            "a SavedModel's layers can no longer be read, so --lowering, --tflite-lowering,"
+            " --target, --expect, --time, --state and --quantize do not apply; export the .keras"
+            " file"
+        )
+    if "onnx" not in options.to:
+        raise UnsupportedModelError(
+            "a SavedModel's loops need more than TFLite's builtin operators; export the .keras"
+            " file, or this one with --to onnx"
+        )
+    progress("taking golden vectors from TensorFlow")
+    reference = saved_model.SavedModelReference(opened)
+    entry = saved_model.entry_of(opened, reference, options.samples)
+    samples = checked_samples(options, entry)
+    cases = make_cases(References(reference, None), entry, None, samples, options.seed)
+    progress("writing ONNX")
+    model = saved_model.convert(opened, entry, _label(opened.source, options))
+    notes: tuple[str, ...] = saved_model.NOTES
+    if "tflite" in options.to:
+        notes = (*notes, "no TFLite: a SavedModel's loops need more than its builtin operators")
+    return Draft(opened.source, (entry,), cases, {entry.name: (model, ())}, None, notes)
+
+
+def _label(source: Source, options: ExportOptions, model: Any = None) -> Label:
+    said = f"{source.name} ({source.kind}), {source.digest}"
+    layers = [] if model is None else [layer.name for layer in model._flatten_layers()]
+    inner = frozenset(name for name in layers if model is None or name != model.name)
+    return Label(version("rnn-deploy"), options.opset, said, inner)
