@@ -5,7 +5,8 @@ the order of inputs and outputs and loses their names, so signatures are written
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,17 +27,21 @@ from rnn_deploy.lowering.tflite_choice import (
 from rnn_deploy.source.intercept import Call, Handler
 from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.signature import call_flat
-from rnn_deploy.source.tensorflow import tf
+from rnn_deploy.source.tensorflow import keras, tf
 from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec, trace_markers
 from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, one_step, state_keys
 
 
 @dataclass(frozen=True)
 class Part:
-    """One entry point to convert, and how its layers are lowered."""
+    """One entry point to convert, and how its layers are lowered.
+
+    undeclared: it has a number of steps that the model does not say it takes.
+    """
 
     entry: EntryPoint
     choices: tuple[Choice, ...]
+    undeclared: bool = False
 
 
 def parts_of(plan: Plan, wished: TfliteWishes) -> tuple[Part, ...]:
@@ -65,11 +70,28 @@ def _step_of(plan: Plan) -> Part | None:
     if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
         return None
     entry = one_step(stream.entry)
+    signature = replace(stream.trace.signature, inputs=entry.inputs)
+    for undeclared in (False, True):
+        try:
+            with _taking_any_length(plan.model) if undeclared else nullcontext():
+                layers = trace_markers(plan.model, signature).layers
+        except UnsupportedModelError:
+            continue  # it takes no other number of steps than its own, or an open one
+        return Part(entry, choices_of(layers, TfliteWishes(), entry.name), undeclared)
+    return None
+
+
+@contextmanager
+def _taking_any_length(model: Any) -> Iterator[None]:
+    """Let models be called with shapes that they were not declared with; layers look at theirs."""
+    models = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model)]
+    for each in models:
+        object.__setattr__(each, "_assert_input_compatibility", lambda *_: None)
     try:
-        trace = trace_markers(plan.model, replace(stream.trace.signature, inputs=entry.inputs))
-    except UnsupportedModelError:
-        return None  # it takes no other number of steps than its own, or an open one
-    return Part(entry, choices_of(trace.layers, TfliteWishes(), entry.name))
+        yield
+    finally:
+        for each in models:
+            object.__delattr__(each, "_assert_input_compatibility")
 
 
 def _convert_part(model: Any, part: Part) -> bytes:
@@ -88,7 +110,8 @@ def _convert_part(model: Any, part: Part) -> bytes:
     lowerings = {choice.layer: choice.lowering for choice in part.choices}
     handler = _lowered_by(lowerings, given, finals, fused)
     specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
-    graph = frozen(model, handler, function, specs)
+    with _taking_any_length(model) if part.undeclared else nullcontext():
+        graph = frozen(model, handler, function, specs)
     content = _converted(model, graph, allow_custom_ops=bool(fused))
     return fuse(content, fused) if fused else content
 
