@@ -44,12 +44,16 @@ class Part:
     undeclared: bool = False
 
 
-def parts_of(plan: Plan, wished: TfliteWishes) -> tuple[Part, ...]:
-    """The entry points of a plan, and the stream at one step, which needs no loop."""
-    parts = [
-        Part(traced.entry, choices_of(traced.trace.layers, wished, traced.entry.name))
-        for traced in plan.traced
-    ]
+def parts_of(plan: Plan, wished: TfliteWishes, *, plain: bool = False) -> tuple[Part, ...]:
+    """The entry points of a plan, and the stream at one step, which needs no loop.
+
+    plain: a quantiser or a microcontroller, which know fewer operators, come next.
+    """
+    parts = []
+    for traced in plan.traced:
+        alone = not plain and traced.entry.inputs[0].shape[0] == 1
+        layers, name = traced.trace.layers, traced.entry.name
+        parts.append(Part(traced.entry, choices_of(layers, wished, name, alone=alone)))
     step = _step_of(plan)
     return tuple(parts) if step is None else (*parts, step)
 

@@ -209,6 +209,7 @@ def compared(model, lowering, shapes, time=None):
     return {part.entry.name: part.choices for part in parts}
 
 
+ALONE = [(1, 1), (1, 5), (1, 40), (1, 3)]
 EDGES = [(2, t) for t in (1, 9, 10, 11, 169, 170, 171, 300)]
 OPTIONS = {"return_sequences": True, "return_state": True}
 
@@ -260,6 +261,19 @@ FUSED = {
 def test_fused_operators_are_right_over_growing_shapes(name):
     choices = compared(layered(FUSED[name]), "fused", [(1, 1), (3, 5), (40, 9), (2, 30), (64, 2)])
     assert {choice.lowering for choice in choices["stream"]} == {"fused"}
+
+
+@pytest.mark.parametrize("cell", ["SimpleRNN", "LSTM"])
+def test_one_sequence_at_a_time_is_fused_by_itself(cell):
+    x = keras.Input((None, 3), batch_size=1, name="x")
+    y = getattr(layers, cell)(4, name="rnn", go_backwards=True, **OPTIONS)(x)
+    y = layers.Dense(2, name="y")(y[0])
+    choices = compared(randomised(keras.Model(x, y, name="mine"), scale=0.3), "auto", ALONE)
+    assert {name: c[0].lowering for name, c in choices.items()} == {
+        "sequence": "fused",
+        "stream": "fused",
+        "step": "unrolled",
+    }
 
 
 def test_a_fused_operator_after_a_loop_and_before_a_decoder_is_right():
