@@ -19,9 +19,11 @@ from rnn_deploy.exporting.calibration import (
     feeds_by_entry,
 )
 from rnn_deploy.exporting.cases import (
+    LONG,
     calibration_of,
     check_untouched_by,
     checked_samples,
+    long_steps,
     proof_of_plan,
     runnable,
     special_of,
@@ -72,7 +74,8 @@ def draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progre
     proof = proof_of_plan(plan, references, cases)
     cases += special_of(plan, references, cases, options)
     entries = tuple(traced.entry for traced in plan.traced)
-    draft = Draft(opened.source, entries, cases, {}, None, plan.notes, options.state, proof=proof)
+    notes = (*plan.notes, *_notes_on(long_steps(plan, options), options))
+    draft = Draft(opened.source, entries, cases, {}, None, notes, options.state, proof=proof)
 
     def quantise(content: bytes, *entries: EntryPoint) -> Quantised:
         progress(f"quantising to {options.quantize}")
@@ -96,6 +99,14 @@ def draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progre
         content = content if made is None else made.content
         draft = replace(draft, tflite_model=(content, parts), quantised=made)
     return replace(draft, calibration=calibration)
+
+
+def _notes_on(steps: int, options: ExportOptions) -> Iterator[str]:
+    if options.long is None and steps < LONG:
+        yield (
+            f"the longest golden vector has {steps:,} steps, since the model is large;"
+            f" --long {LONG} makes it longer"
+        )
 
 
 def _quantised(content: bytes, mode: str, feeds: Feeds, plan: Plan) -> Quantised:
