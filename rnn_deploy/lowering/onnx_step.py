@@ -129,8 +129,9 @@ class KnownStep:
         units = layer.units
         self._R = ops.constant("R_zr", np.ascontiguousarray(R[:, : 2 * units]))
         self._R_h = ops.constant("R_h", np.ascontiguousarray(R[:, 2 * units :]))
-        biased = layer.reset_after and layer.bias is not None
-        self._b_h = (ops.constant("b_h", layer.bias[1, 2 * units :]),) if biased else ()
+        self._b_h: tuple[ir.Value, ...] = ()
+        if layer.reset_after and layer.bias is not None:
+            self._b_h = (ops.constant("b_h", layer.bias[1, 2 * units :]),)
 
     def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped:
         """x (batch, gates * units) and the states (batch, units) to the output, the next states."""
