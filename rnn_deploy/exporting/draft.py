@@ -33,7 +33,7 @@ from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import Plan, plan_of, with_chunks
 from rnn_deploy.exporting.quantisation import NONE, Feeds, Quantised, quantised
-from rnn_deploy.lowering.choice import Wishes, choices_of
+from rnn_deploy.lowering.choice import Wishes, choices_of, lowerings_of
 from rnn_deploy.lowering.expected import check_entries
 from rnn_deploy.lowering.tflite_choice import TfliteWishes
 from rnn_deploy.source.golden import References, chunks_match, make_cases
@@ -127,6 +127,14 @@ def _onnx_models(
         choices = choices_of(trace.calls.values(), options.wishes, entry)
         model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, label)
         yield entry.name, (model, choices)
+    if plan.stream is None or plan.step is None:
+        return
+    calls, entry = plan.step.trace.calls, plan.step.entry
+    at_one_step = choices_of(calls.values(), options.wishes, entry)
+    if lowerings_of(at_one_step) != lowerings_of(choices):  # the stream's, which came last
+        # What is around the layers is the stream's: it takes one step as it takes any number.
+        graph = converted[id(plan.stream.trace)]
+        yield entry.name, (onnx.assemble(graph, calls, at_one_step, entry, label), at_one_step)
 
 
 def draft_of_saved_model(
