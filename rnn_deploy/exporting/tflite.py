@@ -69,20 +69,25 @@ def convert(model: Any, parts: Sequence[Part]) -> bytes:
 
 
 def _step_of(plan: Plan) -> Part | None:
-    """The stream's steps one at a time; None where the model cannot be called so."""
+    step = plan.step
+    if step is None:
+        return _undeclared_step(plan)
+    return Part(step.entry, choices_of(step.trace.layers, TfliteWishes(), step.entry.name))
+
+
+def _undeclared_step(plan: Plan) -> Part | None:
+    """The same of a model that does not say that it takes one step."""
     stream = plan.stream
     if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
         return None
     entry = one_step(stream.entry)
-    signature = replace(stream.trace.signature, inputs=entry.inputs)
-    for undeclared in (False, True):
-        try:
-            with _taking_any_length(plan.model) if undeclared else nullcontext():
-                layers = trace_markers(plan.model, signature).layers
-        except UnsupportedModelError:
-            continue  # it takes no other number of steps than its own, or an open one
-        return Part(entry, choices_of(layers, TfliteWishes(), entry.name), undeclared)
-    return None
+    try:
+        with _taking_any_length(plan.model):
+            signature = replace(stream.trace.signature, inputs=entry.inputs)
+            layers = trace_markers(plan.model, signature).layers
+    except UnsupportedModelError:
+        return None  # something within takes no other number of steps than its own
+    return Part(entry, choices_of(layers, TfliteWishes(), entry.name), undeclared=True)
 
 
 @contextmanager
