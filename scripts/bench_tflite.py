@@ -276,8 +276,7 @@ def _show(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> None:
 
 def _markdown(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> Iterator[str]:
     for form, figures in forms.items():
-        cells = list(_row(forms, figures))
-        said = " | ".join(cells[:6] + cells[6:7] + cells[7:10])
+        said = " | ".join(_row(forms, figures))
         yield f"| {cell} {','.join(map(str, shape))} | {form} | {said} |"
 
 
