@@ -109,7 +109,7 @@ def main() -> int:
     grid = [(cell, s) for cell in options.cell or SHAPES for s in wanted or SHAPES[cell]]
     if options.what == "table":
         for cell, shape in grid:
-            data("\n".join(_markdown(cell, shape, _kept(options.folder, cell, shape))))
+            data(_markdown(cell, shape, _kept(options.folder, cell, shape)))
         return 0
     with progress() as step:
         for cell, shape in grid:
@@ -274,10 +274,25 @@ def _show(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> None:
     )
 
 
-def _markdown(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> Iterator[str]:
-    for form, figures in forms.items():
-        said = " | ".join(_row(forms, figures))
-        yield f"| {cell} {','.join(map(str, shape))} | {form} | {said} |"
+def _markdown(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> str:
+    """A row of docs/tflite.md: what is asked of the forms that `auto` takes, as ratios."""
+    ours, stock, theirs = forms[OPEN], forms[STOCK], forms.get(KERAS)
+
+    def of(mine: Figures, other: Figures | None, what: str) -> str:
+        return "-" if other is None else f"{getattr(mine, what) / getattr(other, what):.2f}"
+
+    unrolled = forms.get(UNROLLED)
+    figures = (
+        f"{ours.microseconds:,.0f}",
+        *(f"{stock.microseconds / forms[form].microseconds:.1f}" for form in (OPEN, FIXED)),
+        *(of(forms[form], theirs, "microseconds") for form in (OPEN, FIXED)),
+        "-" if unrolled is None else of(unrolled, theirs, "microseconds"),
+        *(of(ours, theirs, what) for what in ("held", "peak")),
+        f"{stock.file / ours.file:.1f}",
+        *(of(forms[form], ours, "microseconds") for form in QUANTISED),
+        *(of(forms[form], ours, "file") for form in QUANTISED),
+    )
+    return f"| {cell} {','.join(map(str, shape))} | {' | '.join(figures)} |"
 
 
 def _row(forms: Mapping[str, Figures], f: Figures) -> Iterator[str]:
