@@ -3,7 +3,7 @@
     scripts/bench growth
 
 A layer of 64 units and 64 inputs, each of the three cells, as `auto` exports it for the shape, on
-`ort-cpu` and one thread; all sizes take turns. Prints microseconds per step and sequence: where cost
+`ort-cpu` and one thread, all sizes taking turns: microseconds per step and sequence. Where cost
 grows linearly they stay the same along a row.
 """
 
