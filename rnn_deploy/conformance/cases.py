@@ -240,8 +240,9 @@ def _around() -> Iterator[Case]:
     yield Case("fixed-beside-open", models.several_lengths(None, 11), chunked=False)
     yield Case("looking-back", models.looking_back, chunked=False)
     yield Case("pooled", models.pooled, chunked=False)
-    for kind in ("heads", "additive"):
+    for kind in ("heads", "heads-looking-back", "additive"):
         yield Case(f"attention-{kind}", models.attended(kind), chunked=False)
+    yield Case("attention-scores", models.scores, chunked=False)
     yield Case("chosen", models.chosen)
     yield Case("shifted-tokens", models.shifted_tokens, chunked=False)
     yield Case("partly-used", models.partly_used)

@@ -195,11 +195,22 @@ def attended(kind: str) -> Build:
         steps = keras.layers.Bidirectional(layer("rnn", 4, "LSTM", return_sequences=True))(inputs)
         if kind == "heads":
             y = keras.layers.MultiHeadAttention(2, 4)(steps, steps)
+        elif kind == "heads-looking-back":
+            y = keras.layers.MultiHeadAttention(2, 4)(steps, steps, use_causal_mask=True)
         else:
             y = keras.layers.AdditiveAttention()([steps, steps])
         return keras.Model(inputs, layer("after", 3, "GRU")(y), name="attended")
 
     return build
+
+
+def scores() -> Any:
+    """Unit vectors, what they attend to, and how much: a value for each pair of steps."""
+    inputs = keras.Input((None, 3), name="x")
+    steps = layer("rnn", 4, "GRU", return_sequences=True)(keras.layers.UnitNormalization()(inputs))
+    attention = keras.layers.Attention(name="attended")
+    found, each = attention([steps, steps], return_attention_scores=True)
+    return keras.Model(inputs, [found, each], name="scores")
 
 
 def chosen() -> Any:

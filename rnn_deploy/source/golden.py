@@ -78,6 +78,9 @@ def make_cases(
 
 def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Support:
     """Whether, for every case, running it in its chunks gives what the whole gives."""
+    for tensor in stream.outputs:
+        if any(tensor.shape.count(symbol) > 1 for symbol in stream.time_symbols):
+            return Support(False, f"'{tensor.name}' holds a value for each pair of steps")
     compared = 0
     for case in cases:
         if len(case.chunks) < 2:
@@ -107,7 +110,7 @@ def _looks_far_back(oracle: Runs, stream: EntryPoint) -> bool:
     """
     if not all(map(is_drawable, stream.inputs)):
         return False
-    sizes = sizes_of(stream, 5, LONG)
+    sizes = sizes_of(stream, 2, LONG)
     feeds = draw(stream.inputs, sizes, np.random.default_rng(LONG))
     nudged = {
         state.tensor.name: np.full(

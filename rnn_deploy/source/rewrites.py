@@ -5,7 +5,11 @@ For both formats (`rewriting`):
 - a product of a sequence with a matrix stays one product (Keras writes it as a reshape, a product
   and a reshape);
 - the sign of a zero is that of its reciprocal: Keras reads the bit itself to rank -0 before 0 in
-  argmax, which ONNX cannot. NaN counts as positive, whatever its bit.
+  argmax, which ONNX cannot. NaN counts as positive, whatever its bit;
+- a length is kept from zero before its root is taken and not after, since LiteRT's reciprocal root
+  of zero is NaN (seen with ai-edge-litert 2.3);
+- an attention that looks back only compares step numbers, where TFLite has no operator for the
+  slice with new axes that Keras cuts its triangle with.
 
 For ONNX (`noting`): an Embedding is one Gather, which takes negative ids as Keras does. Inputs are
 recognised where they reach an Embedding or a Masking, with what these say of them.
@@ -34,9 +38,12 @@ class InputFacts:
 @contextmanager
 def rewriting() -> Iterator[None]:
     """While open, operations are written in forms that exist everywhere and become few nodes."""
+    backend = keras.src.backend.tensorflow
     with (
         _replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)),
-        _replaced(keras.src.backend.tensorflow.numpy, "signbit", _signbit),
+        _replaced(backend.numpy, "signbit", _signbit),
+        _replaced(keras.src.ops.nn, "_normalize", _normalize(keras.src.ops.nn._normalize)),
+        _replaced(backend.nn, "_apply_masks", _masked(backend.nn._get_large_negative)),
     ):
         yield
 
@@ -111,8 +118,34 @@ def _signbit(x: Any) -> Any:
     return tf.logical_or(x < zero, tf.logical_and(tf.equal(x, zero), tf.math.reciprocal(x) < zero))
 
 
+def _normalize(original: Callable[..., Any]) -> Callable[..., Any]:
+    def normalize(x: Any, axis: Any = -1, order: int = 2, epsilon: float | None = None) -> Any:
+        if order != 2:
+            return original(x, axis, order, epsilon)
+        x = keras.ops.convert_to_tensor(x)
+        least = keras.config.epsilon() if epsilon is None else epsilon
+        squares = keras.ops.sum(keras.ops.square(x), axis=axis, keepdims=True)
+        return x * keras.ops.rsqrt(keras.ops.maximum(squares, least**2))
+
+    return normalize
+
+
+def _masked(least: Callable[[Any], Any]) -> Callable[..., Any]:
+    def masked(logits: Any, mask: Any, is_causal: bool) -> Any:
+        seen = mask
+        if is_causal:
+            queries, keys = tf.shape(logits)[2], tf.shape(logits)[3]
+            rows = tf.reshape(tf.range(queries), (1, 1, -1, 1))
+            back = tf.less_equal(tf.reshape(tf.range(keys), (1, 1, 1, -1)), rows)
+            seen = back if mask is None else tf.logical_and(mask, back)
+        return logits if seen is None else tf.where(seen, logits, least(logits.dtype))
+
+    return masked
+
+
 @contextmanager
 def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """While open, `owner` has another `name`."""
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:

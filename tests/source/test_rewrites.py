@@ -23,6 +23,32 @@ def test_the_sign_of_zero_is_kept():
         assert np.array_equal(keras.ops.signbit(tf.constant([3, -3, 0])), [False, True, False])
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_unit_vectors_are_keras_own_also_of_nothing(order):
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    x[1], x[2] = 0.0, 1e-20
+    expected = keras.ops.normalize(x, order=order, epsilon=1e-12)
+    with rewriting():
+        found = keras.ops.normalize(x, order=order, epsilon=1e-12)
+        lengths = keras.ops.normalize(x, order=order, epsilon=10.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(lengths, keras.ops.normalize(x, order=order, epsilon=10.0), 1e-6)
+    assert not np.allclose(lengths, found)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_who_sees_whom_in_attention_is_keras_own(causal, masked):
+    rng = np.random.default_rng(1)
+    query, key = (rng.standard_normal((2, n, 2, 3)).astype(np.float32) for n in (4, 5))
+    mask = rng.random((2, 1, 4, 5)) < 0.7 if masked else None
+    given = {"mask": mask, "is_causal": causal}
+    expected = keras.ops.dot_product_attention(query, key, key, **given)
+    with rewriting():
+        found = keras.ops.dot_product_attention(query, key, key, **given)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("moved", "padding"),
     [
