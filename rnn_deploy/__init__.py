@@ -36,7 +36,7 @@ def export(
     time: int | None = None,
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
-    long: int = 10_000,
+    long: int | None = None,
     test_data: bool | None = None,
     trust_source: bool = False,
     force: bool = False,
@@ -54,11 +54,12 @@ def export(
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (from what the model holds).
     samples: real inputs by name, kept as a golden vector. long: steps of the longest golden
-    vector, 0 for none. test_data: write golden vectors as ONNX test data too, None for where they
-    are small. trust_source: let the file run code of its own (a Lambda layer). force: replace the
-    bundle that is at `output`. tflite_lowering: as `lowering`, of TFLite: "auto", "loop",
-    "unrolled" or "fused". quantize: of TFLite, "none", "float16", "dynamic-int8" or "int8", which
-    takes the ranges of activations from `calibration`, real inputs by name.
+    vector, 0 for none; by default 10,000, fewer for a large model. test_data: write golden
+    vectors as ONNX test data too, None for where they are small. trust_source: let the file run
+    code of its own (a Lambda layer). force: replace the bundle that is at `output`.
+    tflite_lowering: as `lowering`, of TFLite: "auto", "loop", "unrolled" or "fused". quantize: of
+    TFLite, "none", "float16", "dynamic-int8" or "int8", which takes the ranges of activations
+    from `calibration`, real inputs by name.
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
     InputError for a bad source or an existing output.

@@ -1,18 +1,22 @@
 """TFLite's lowerings beside the stock converter's output and Keras' unroll=True, in one run.
 
+    convert    every form of every shape into a folder, where there is none yet
+    measure    what lies there, form beside form
+
 latency   one interpreter each on one thread, in turns; the least of the medians of all rounds
 file      ours with all its signatures; theirs with the one that they have
-memory    what a process of its own grows by, at most, when it loads the file and runs it
+held      what is allocated between calls, beyond what was before the file was loaded
+peak      the most that the process grew by; the file itself is mapped
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +26,53 @@ from rnn_deploy.cli.console import data, progress, table, without_chatter
 from rnn_deploy.exporting import tflite
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
+from rnn_deploy.exporting.quantisation import DYNAMIC, FLOAT16, quantised
 from rnn_deploy.optional import require
 from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.spec import Support
+from rnn_deploy.spec import RecurrentLayer, Support
 
+Shape = tuple[int, ...]
 # (batch, steps, width, units)
-SHAPES = (
-    (1, 5, 4, 2),
+GATED = (
     (1, 50, 32, 64),
     (1, 100, 64, 256),
     (32, 100, 64, 256),
     (64, 50, 128, 512),
     (1, 1000, 16, 64),
-    (8, 1000, 32, 128),
 )
-ROUNDS, SECONDS = 9, 0.15  # for each contender in each round
+SHAPES = {
+    "SimpleRNN": ((1, 5, 4, 2), *GATED, (8, 1000, 32, 128)),
+    "GRU": GATED,
+    "LSTM": GATED,
+}
+ROUNDS, SECONDS = 9, 0.1  # for each contender in each round
 STOCK, KERAS = "stock", "Keras unroll"
+OPEN, FIXED, UNROLLED, FUSED = "time open", "time fixed", "unrolled", "fused"
+QUANTISED = {f"{OPEN}, {mode}": mode for mode in (FLOAT16, DYNAMIC)}
+FORMS = (OPEN, FIXED, UNROLLED, FUSED, *QUANTISED, KERAS, STOCK)
 LONGEST_UNROLLED = 100
+# Freed memory goes back at once, so that the peak is what was in use.
+MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 17)}
 MEMORY = """
-import sys, numpy as np
+import ctypes, sys
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-def kib(name):
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
+class Heap(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Heap
+def held():
+    heap = libc.mallinfo2()
+    return heap.uordblks + heap.hblkhd
+def resident(name):
+    lines = open("/proc/self/status")
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 x = np.load(sys.argv[2])
 warm = Interpreter(sys.argv[3], num_threads=1)
 warm.allocate_tensors()
 warm.invoke()
-before = kib("VmRSS")
+before, size = held(), resident("VmRSS")
 interpreter = Interpreter(sys.argv[1], num_threads=1)
 index = interpreter.get_input_details()[0]["index"]
 interpreter.resize_tensor_input(index, x.shape)
@@ -56,75 +80,99 @@ interpreter.allocate_tensors()
 interpreter.set_tensor(index, x)
 for _ in range(3):
     interpreter.invoke()
-print(kib("VmHWM") - before)
+print(held() - before, resident("VmHWM") - size)
 """
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one file."""
+    """What was measured of one file; the error is beside the stock converter's."""
 
     microseconds: float
     file: int
-    memory: int
+    held: int
+    peak: int
     error: float
 
 
 def main() -> int:
-    """Measure and print, ratios beside the figures."""
+    """Convert or measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cell", default="SimpleRNN", choices=("SimpleRNN", "GRU", "LSTM"))
+    parser.add_argument("what", choices=("convert", "measure"))
+    parser.add_argument("folder", type=Path, help="where the files are")
+    parser.add_argument("--cell", action="append", choices=tuple(SHAPES), help="by default all")
     parser.add_argument("--shape", action="append", help="NxTxDxH; by default a grid")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
-    shapes = [tuple(map(int, s.split("x"))) for s in options.shape or ()] or SHAPES
-    found = {}
+    options.folder.mkdir(parents=True, exist_ok=True)
+    wanted = [tuple(map(int, s.split("x"))) for s in options.shape or ()]
+    grid = [(cell, s) for cell in options.cell or SHAPES for s in wanted or SHAPES[cell]]
     with progress() as step:
-        for shape in shapes:
-            found[shape] = _measured(options.cell, shape, step)
+        if options.what == "convert":
+            for cell, shape in grid:
+                _convert(cell, shape, options.folder, step)
+            return 0
+        found = {key: _measured(*key, options.folder, step) for key in grid}
     if options.json:
         rows = [
-            {"shape": shape, "form": name, **vars(figures)}
-            for shape, forms in found.items()
-            for name, figures in forms.items()
+            {"cell": cell, "shape": shape, "form": form, **asdict(figures)}
+            for (cell, shape), forms in found.items()
+            for form, figures in forms.items()
         ]
         data(json.dumps(rows, indent=1))
         return 0
-    for shape, forms in found.items():
-        _show(options.cell, shape, forms)
+    for (cell, shape), forms in found.items():
+        _show(cell, shape, forms)
     return 0
 
 
-def _measured(cell: str, shape: tuple[int, ...], step: Callable[[str], None]) -> dict[str, Figures]:
+def _place(folder: Path, cell: str, shape: Shape, form: str) -> Path:
+    name = "_".join([cell, "x".join(map(str, shape)), *form.replace(",", "").split()])
+    return folder / f"{name}.tflite"
+
+
+def _convert(cell: str, shape: Shape, folder: Path, step: Callable[[str], None]) -> None:
+    for form in FORMS:
+        place = _place(folder, cell, shape, form)
+        if _takes(form, cell, shape) and not place.exists():
+            step(f"{cell} {shape}: {form}")
+            place.write_bytes(_made(form, cell, shape))
+
+
+def _takes(form: str, cell: str, shape: Shape) -> bool:
+    if form in (UNROLLED, KERAS):
+        return shape[1] <= LONGEST_UNROLLED
+    return form != FUSED or cell != "GRU"
+
+
+def _made(form: str, cell: str, shape: Shape) -> bytes:
+    batch, steps, width, units = shape
+    if form in (STOCK, KERAS):
+        model = _model(cell, steps, width, units, unroll=form == KERAS)
+        return _stock(model, (batch, steps, width))
+    if form in QUANTISED:
+        return _quantised(_model(cell, None, width, units), QUANTISED[form])
+    lowering = form if form in (UNROLLED, FUSED) else "auto"
+    length = steps if form in (FIXED, UNROLLED) else None
+    return _ours(_model(cell, length, width, units), lowering)
+
+
+def _measured(
+    cell: str, shape: Shape, folder: Path, step: Callable[[str], None]
+) -> dict[str, Figures]:
+    step(f"{cell} {shape}")
     x = np.random.default_rng(1).standard_normal(shape[:3]).astype(np.float32)
-    step(f"{cell} {shape}: converting")
-    files = _files(cell, shape)
-    calls = {name: _Call(content, x) for name, content in files.items()}
-    step(f"{cell} {shape}: measuring")
-    expected = next(iter(calls.values())).output()
-    errors = {n: float(np.abs(call.output() - expected).max()) for n, call in calls.items()}
+    np.save(folder / "x.npy", x)
+    places = {form: _place(folder, cell, shape, form) for form in FORMS}
+    places = {form: place for form, place in places.items() if place.exists()}
+    calls = {form: _Call(place.read_bytes(), x) for form, place in places.items()}
+    expected = calls[STOCK].output()
+    errors = {form: float(np.abs(call.output() - expected).max()) for form, call in calls.items()}
     latencies = _latencies(calls)
     return {
-        name: Figures(latencies[name], len(files[name]), _memory(files[name], x), errors[name])
-        for name in files
+        form: Figures(latencies[form], place.stat().st_size, *_memory(place, folder), errors[form])
+        for form, place in places.items()
     }
-
-
-def _files(cell: str, shape: tuple[int, ...]) -> dict[str, bytes]:
-    batch, steps, width, units = shape
-    files = {
-        "auto, time open": _ours(_model(cell, None, width, units), "auto"),
-        "auto, time fixed": _ours(_model(cell, steps, width, units), "auto"),
-        "loop, time fixed": _ours(_model(cell, steps, width, units), "loop"),
-    }
-    if steps <= LONGEST_UNROLLED:
-        files["unrolled"] = _ours(_model(cell, steps, width, units), "unrolled")
-        unrolled = _model(cell, steps, width, units, unroll=True)
-        files[KERAS] = _stock(unrolled, (batch, steps, width))
-    if cell != "GRU":
-        files["fused"] = _ours(_model(cell, None, width, units), "fused")
-    files[STOCK] = _stock(_model(cell, steps, width, units), (batch, steps, width))
-    return files
 
 
 def _model(cell: str, steps: int | None, width: int, units: int, **options: Any) -> Any:
@@ -142,6 +190,12 @@ def _ours(model: Any, lowering: str) -> bytes:
     options = ExportOptions(to=("tflite",), tflite_lowering=lowering)
     plan = with_chunks(plan_of(model, options), Support(True))
     return tflite.convert(model, tflite.parts_of(plan, options.tflite_wishes))
+
+
+def _quantised(model: Any, mode: str) -> bytes:
+    layers = plan_of(model, ExportOptions(to=("tflite",))).sequence.trace.layers
+    kernels = [layer.recurrent_kernel for layer in layers if isinstance(layer, RecurrentLayer)]
+    return quantised(_ours(model, "auto"), mode, {}, kernels=kernels, model="bench").content
 
 
 def _stock(model: Any, shape: tuple[int, ...]) -> bytes:
@@ -191,39 +245,47 @@ def _latencies(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     return least
 
 
-def _memory(content: bytes, x: "np.ndarray[Any, Any]") -> int:
-    """Bytes a process grows by; another model has warmed it up."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        (root / "model.tflite").write_bytes(content)
-        (root / "warm.tflite").write_bytes(_ours(_model("SimpleRNN", 5, 4, 2), "auto"))
-        np.save(root / "x.npy", x)
-        paths = [str(root / name) for name in ("model.tflite", "x.npy", "warm.tflite")]
-        command = [sys.executable, "-c", MEMORY, *paths]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return 1024 * int(done.stdout)
+def _memory(place: Path, folder: Path) -> tuple[int, int]:
+    """Bytes held and at the peak, in a process that another model has warmed up."""
+    warm = folder / "warm.tflite"
+    if not warm.exists():
+        warm.write_bytes(_ours(_model("SimpleRNN", 5, 4, 2), "auto"))
+    command = [sys.executable, "-c", MEMORY, *map(str, (place, folder / "x.npy", warm))]
+    environment = os.environ | MEMORY_SETTINGS
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    held, peak = map(int, done.stdout.split())
+    return held, peak
 
 
-def _show(cell: str, shape: tuple[int, ...], forms: Mapping[str, Figures]) -> None:
-    stock, theirs = forms[STOCK], forms.get(KERAS)
-    rows = []
-    for name, f in forms.items():
-        us, memory = (
-            f"{mine / other:.2f}" if theirs else ""
-            for mine, other in (
-                (f.microseconds, theirs.microseconds if theirs else 0),
-                (f.memory, theirs.memory if theirs else 0),
-            )
-        )
-        rows.append((
-            name, f"{f.microseconds:,.1f}", f"{stock.microseconds / f.microseconds:.1f}", us,
-            f"{f.file:,}", f"{stock.file / f.file:.1f}", f"{f.memory / 2**20:.1f}", memory,
-        ))  # fmt: skip
+def _show(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> None:
     columns = (
         "form", ">us", ">times as fast as stock", ">of Keras unroll", ">file, bytes",
-        ">times smaller", ">memory, MiB", ">of Keras unroll",
+        ">times smaller", ">held, MiB", ">peak, MiB", ">held, of unroll", ">peak, of unroll",
+        ">error",
     )  # fmt: skip
-    table(f"{cell}, (batch, steps, width, units) = {shape}", columns, rows)
+    table(
+        f"{cell}, (batch, steps, width, units) = {shape}",
+        columns,
+        [(form, *_row(forms, figures)) for form, figures in forms.items()],
+    )
+
+
+def _row(forms: Mapping[str, Figures], f: Figures) -> Iterator[str]:
+    stock, theirs = forms[STOCK], forms.get(KERAS)
+
+    def of(mine: float, other: float | None) -> str:
+        return "" if other is None else f"{mine / other:.2f}"
+
+    yield f"{f.microseconds:,.1f}"
+    yield f"{stock.microseconds / f.microseconds:.1f}"
+    yield of(f.microseconds, theirs and theirs.microseconds)
+    yield f"{f.file:,}"
+    yield f"{stock.file / f.file:.1f}"
+    yield f"{f.held / 2**20:.1f}"
+    yield f"{f.peak / 2**20:.1f}"
+    yield of(f.held, theirs and theirs.held)
+    yield of(f.peak, theirs and theirs.peak)
+    yield f"{f.error:.1e}"
 
 
 if __name__ == "__main__":

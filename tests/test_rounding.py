@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from rnn_deploy import cells
-from rnn_deploy.rounding import MOST_STATE, running_bound
+from rnn_deploy import cells, rounding
+from rnn_deploy.linearised import linear_step
+from rnn_deploy.rounding import running_bound
 from rnn_deploy.spec import RecurrentLayer
 
 RNG = np.random.default_rng(7)
@@ -136,6 +137,54 @@ def test_what_the_input_may_be_off_by_is_carried_on():
     assert np.all(np.abs(nudged - truth(layer, x))[:, :6] <= off * 1.05)
 
 
-def test_states_too_large_have_no_bound():
-    layer = layer_of("simple_rnn", units=MOST_STATE + 1)
-    assert bound_of(layer, np.zeros((1, 5), np.float32)) is None
+STEPS = {
+    "simple_rnn": layer_of("simple_rnn", activation="selu"),
+    "gru": layer_of("gru", reset_after=True, recurrent_activation="hard_sigmoid"),
+    "gru, reset before": layer_of("gru", bias=RNG.standard_normal(18), activation="softsign"),
+    "lstm": layer_of("lstm"),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_is_linearised_as_it_is(name):
+    layer = STEPS[name]
+    size = len(layer.roles) * layer.units
+    state, x = RNG.standard_normal(size), RNG.standard_normal(5)
+    none = np.zeros((1, layer.kernel.shape[1]))
+
+    def after(values):
+        parts = tuple(part[None] for part in np.split(values, len(layer.roles)))
+        return np.concatenate(cells.one_step(layer, x[None], parts, nudges=(none, none)), axis=1)[0]
+
+    step, unit = linear_step(layer, x, state), 1e-6 * np.eye(size)
+    jacobian = np.stack([(after(state + e) - after(state - e)) / 2e-6 for e in unit], axis=1)
+    assert np.allclose(step.after, after(state), atol=1e-12)
+    assert np.allclose(step.forward(np.eye(size)).T, jacobian, atol=1e-8)
+    backward = np.stack([step.backward(row) for row in np.eye(size)])
+    assert np.allclose(backward, jacobian, atol=1e-8)
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_by_norms_it_holds_too_and_says_something(cell, monkeypatch):
+    layer, rng = LAYERS[cell], np.random.default_rng(5)
+    x = rng.standard_normal((12, 5)).astype(np.float32)
+    written = bound_of(layer, x)
+    monkeypatch.setattr(rounding, "MOST_WRITTEN", 0)
+    norms = bound_of(layer, x)
+    bound = np.concatenate(norms.states, axis=1)
+    assert np.all(np.abs(in_float32(layer, x, rng) - truth(layer, x)) <= bound)
+    assert bound.max() < 30 * np.concatenate(written.states, axis=1).max()
+    assert norms.growth == pytest.approx(written.growth, rel=0.02)
+    (nudge,) = 1e-4 * rng.choice([-1, 1], (1, *x.shape))
+    (off, exact) = (bound_of(layer, x, input_error=e).states for e in (1e-4, 0.0))
+    moved = np.abs(truth(layer, x.astype(np.float64) + nudge) - truth(layer, x))
+    assert np.all(moved <= 1.02 * np.concatenate(off, axis=1))
+    assert not np.all(moved <= np.concatenate(exact, axis=1))
+
+
+def test_a_large_state_has_a_bound_at_the_cost_of_products_with_vectors():
+    layer = layer_of("lstm", units=400, scale=0.05)
+    x = RNG.standard_normal((6, 5)).astype(np.float32)
+    found = bound_of(layer, x)
+    assert [state.shape for state in found.states] == [(6, 400)] * 2
+    assert 0 < found.states[0].max() < 0.05

@@ -1,35 +1,30 @@
-"""The Keras model that a bundle was made from, at hand to recompute, localise and explain with."""
+"""The Keras model that a bundle was made from, at hand to recompute, localise and explain with.
 
-from collections.abc import Callable, Mapping, Sequence
+--against MODEL --model_at_hand--> new golden cases, and the original
+--model MODEL   --original_later--> the original, opened when it is first asked
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rnn_deploy.bundle import Bundle, Case
 from rnn_deploy.errors import InputError
-from rnn_deploy.spec import STREAM, Array
-from rnn_deploy.verifying.explain import Watched
-from rnn_deploy.verifying.parts import Run
+from rnn_deploy.spec import STREAM
+from rnn_deploy.verifying.original import Feeds, LayerTruth, Original
 
 if TYPE_CHECKING:
-    from rnn_deploy.source.layer_outputs import LayerOutputs
     from rnn_deploy.source.reference import Reference
 
 
 @dataclass(frozen=True)
 class AtHand:
-    """A model that is at hand.
-
-    cases: new golden cases of every kind. oracle: the model in float64. watched: its recurrent
-    calls. layers: every layer's output in float64 and in TensorFlow's float32, in the order of the
-    calls.
-    """
+    """A model that is at hand. cases: new golden cases of every kind."""
 
     cases: Sequence[Case]
-    oracle: Run
-    watched: Watched
-    layers: Callable[[Mapping[str, Array]], list[tuple[str, Array, Array]]]
+    original: Original
 
 
 def model_at_hand(
@@ -42,7 +37,6 @@ def model_at_hand(
     from rnn_deploy.exporting.plan import plan_of, with_chunks
     from rnn_deploy.lowering.targets import ORT
     from rnn_deploy.source.intercept import keeping_states
-    from rnn_deploy.source.layer_outputs import LayerOutputs
 
     opened = _opened(bundle, model, trust_source)
     _refuse_int8(bundle)
@@ -61,15 +55,59 @@ def model_at_hand(
         cases, references = reference_cases(opened.model, plan, options)
         plan = with_chunks(plan, *chunked) if chunked else plan
         cases += special_of(plan, references, cases, options)
-        oracle = cast("Reference", references.oracle)
-        both = LayerOutputs(oracle), LayerOutputs(cast("Reference", references.reference))
-        layers = partial(_side_by_side, both)
-        return AtHand(cases, oracle.run, oracle.layer_runs, layers)
+        ours, oracle = references.reference, references.oracle
+    both = cast("Reference", ours), cast("Reference", oracle)
+    return AtHand(cases, _original(*both, keep=state == "keep"))
 
 
-def _side_by_side(both: "tuple[LayerOutputs, LayerOutputs]", feeds: Mapping[str, Array]) -> Any:
-    true, ours = (outputs.run(feeds) for outputs in both)
-    return [(name, a, b) for (name, a), (_, b) in zip(true, ours, strict=True)]
+def original_later(
+    bundle: Bundle, model: Path, trust_source: bool, step: Callable[[str], None]
+) -> Original:
+    """The model of a bundle, opened when something is first asked of it: where nothing fails,
+    TensorFlow is not even imported. InputError at once where there is no such file."""
+    if not model.exists():
+        raise InputError(f"{model}: no such model; give the file '{bundle.root}' was made from")
+
+    @cache
+    def opened() -> Original:
+        step("opening the original model with TensorFlow")
+        return _original_of(bundle, model, trust_source)
+
+    return Original(
+        lambda feeds: opened().oracle(feeds),
+        lambda feeds: opened().watched(feeds),
+        lambda feeds: opened().layers(feeds),
+    )
+
+
+def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> Original:
+    from rnn_deploy.source.reference import Reference
+
+    opened = _opened(bundle, model, trust_source)
+    names = [entry.name for entry in bundle.manifest.entries]
+    entry = bundle.manifest.entry(STREAM if STREAM in names else names[0])
+    ours, oracle = (Reference(opened.model, entry, dtype) for dtype in ("float32", "float64"))
+    return _original(ours, oracle, keep=bundle.manifest.state == "keep")
+
+
+def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> Original:
+    from rnn_deploy.source.intercept import keeping_states
+    from rnn_deploy.source.layer_outputs import LayerOutputs
+
+    both = cache(lambda: (LayerOutputs(oracle), LayerOutputs(ours)))
+
+    def layers(feeds: Feeds) -> list[LayerTruth]:
+        true, own = (outputs.run(feeds) for outputs in both())
+        return [LayerTruth(name, a, b) for (name, a), (_, b) in zip(true, own, strict=True)]
+
+    def kept(function: Callable[[Feeds], Any]) -> Callable[[Feeds], Any]:
+        def call(feeds: Feeds) -> Any:
+            with keeping_states(keep):  # the first call traces the model
+                return function(feeds)
+
+        return call
+
+    return Original(kept(oracle.run), kept(oracle.layer_runs), kept(layers))
 
 
 def _refuse_int8(bundle: Bundle) -> None:

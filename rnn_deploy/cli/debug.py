@@ -1,126 +1,126 @@
 """`rnn-deploy debug`: where a bundle leaves the original model, layer by layer, and why."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import Bundle, Case, open_bundle
-from rnn_deploy.cli.at_hand import AtHand, model_at_hand
+from rnn_deploy.bundle import Bundle, Case, cases_of, open_bundle
+from rnn_deploy.cli.at_hand import model_at_hand, original_later
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.errors import InputError, VerificationError
-from rnn_deploy.runtimes.registry import runtime_named
+from rnn_deploy.runtimes.base import RunOptions, Runtime
+from rnn_deploy.runtimes.isolation import staying
+from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying import Report, verify
-from rnn_deploy.verifying.by_layer import LayerCompared, LayerTruth, compared_by_layer
-from rnn_deploy.verifying.explain import explained_by_output
+from rnn_deploy.verifying.by_layer import LayerCompared, Layers, by_layer
 from rnn_deploy.verifying.finding import told_once
+from rnn_deploy.verifying.inner import FORMATS
+from rnn_deploy.verifying.original import Original
 from rnn_deploy.verifying.report import finite
 from rnn_deploy.verifying.words import number
 
 CHECKS = ("sequence", "states", "step", "teacher-forced", "masks", "running-bound")
-
-
-@dataclass(frozen=True, eq=False)
-class Layers:
-    """Every layer of one entry point, and what fault the first that differs seems to have."""
-
-    compared: Sequence[LayerCompared]
-    explained: str
+ByLayer = dict[str, dict[str, Layers]]  # by runtime, then by entry point
 
 
 @click.command("debug")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
-    "--against",
+    "--model",
     type=click.Path(path_type=Path),
     metavar="MODEL",
     help="The model it was made from: every layer is compared, and faults are called by name.",
 )
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="The same on new inputs, in place of the bundle's golden vectors.",
+)
 @click.option("--runtime", multiple=True, help="A runtime; by default all that are here.")
 @click.option("--case", "wanted", metavar="NAME", help="The golden case to compare layers on.")
-@click.option("--seed", default=1, show_default=True, help="Of the inputs made with MODEL.")
+@click.option("--seed", default=1, show_default=True, help="Of the inputs made with --against.")
 @click.option("--trust-source", is_flag=True, help="Let MODEL run code of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def command(
-    bundle: Path, against: Path | None, runtime: tuple[str, ...], wanted: str | None, seed: int,
-    trust_source: bool, as_json: bool,
+    bundle: Path, model: Path | None, against: Path | None, runtime: tuple[str, ...],
+    wanted: str | None, seed: int, trust_source: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Say where BUNDLE first leaves the original model: layer, step, row, unit, and values.
 
-    With --against MODEL every layer's output of the ONNX artifact is compared (needs onnx), and the
-    fault is named where it is one of the usual ones. Exit code 1 when anything differs.
+    With --model MODEL every layer's output is compared (of ONNX this needs onnx), and the fault is
+    named where it is one of the usual ones. Exit code 1 when anything differs.
     """
-    if wanted is not None and against is None:
-        raise InputError("--case chooses what layers are compared on, which needs --against MODEL")
+    if model and against:
+        raise InputError("--model and --against both name the model; leave one of them out")
+    if wanted is not None and not (model or against):
+        raise InputError("--case chooses what layers are compared on, which needs --model MODEL")
     opened = open_bundle(bundle)
-    runtimes = [runtime_named(name) for name in runtime] or None
-    layers: dict[str, Layers] = {}
-    with progress() as step:
-        model = None
+    named = [runtime_named(name) for name in runtime] or runtimes_for(opened)[0]
+    layers: ByLayer = {}
+    with progress() as step, staying(named) as runtimes:
+        original: Original | None = None
+        cases: Sequence[Case] | None = None
         if against is not None:
-            model = model_at_hand(opened, against, seed, trust_source, step)
-            step("comparing layer by layer")
-            layers = _by_layer(opened, model, wanted)
+            at_hand = model_at_hand(opened, against, seed, trust_source, step)
+            original, cases = at_hand.original, at_hand.cases
+        elif model is not None:
+            original = original_later(opened, model, trust_source, step)
+        if original is not None:
+            given = cases or list(cases_of(opened, special=True))
+            layers = _layers(opened, runtimes, original, given, wanted, step)
         report = verify(
             opened,
             runtimes=runtimes,
             checks=CHECKS,
-            cases=None if model is None else model.cases,
-            oracle=None if model is None else model.oracle,
-            watched=None if model is None else model.watched,
+            cases=cases,
+            original=original,
             progress=step,
         )
-    data(_json(layers, report)) if as_json else _show(bundle, layers, report, model)
-    every = (each for of_entry in layers.values() for each in of_entry.compared)
-    wrong = [each.layer for each in every if each.comparison and not each.comparison.passed]
+    data(_json(layers, report)) if as_json else _show(bundle, layers, report)
+    wrong = next((each.first_wrong for each in _each(layers) if each.first_wrong), None)
     if wrong or not report.passed:
-        where = f"layer '{wrong[0]}' is the first that differs; " if wrong else ""
+        where = f"layer '{wrong.layer}' is the first that differs; " if wrong else ""
         raise VerificationError(f"{bundle}: {where}{report.verdict}")
 
 
-def _by_layer(bundle: Bundle, model: AtHand, wanted: str | None) -> dict[str, Layers]:
-    """Of each entry point that is there as ONNX, every layer."""
-    found = {}
-    for entry in (e.name for e in bundle.manifest.entries):
-        fitting = [c for c in model.cases if entry in c.entries and not c.probes]
-        if bundle.manifest.artifact("onnx", entry) is not None and fitting:
-            feeds = [_case(fitting, wanted).feeds, *_single_steps(bundle, model, entry)]
-            first, *more = (_compared(bundle, model, entry, given) for given in feeds)
-            said = (_explained(model, *each) for each in zip((first, *more), feeds, strict=True))
-            found[entry] = Layers(first, next(filter(None, said), ""))
+def _layers(
+    bundle: Bundle,
+    runtimes: Sequence[Runtime],
+    original: Original,
+    cases: Sequence[Case],
+    wanted: str | None,
+    step: Callable[[str], None],
+) -> ByLayer:
+    """Of each runtime and entry point, every layer."""
+    found: ByLayer = {}
+    for runtime in runtimes:
+        if runtime.format not in FORMATS:
+            say(f"note: the layers of {runtime.name} cannot be seen, only states and outputs")
+            continue
+        for entry in (e.name for e in bundle.manifest.entries):
+            fitting = [c for c in cases if entry in c.entries and not c.probes]
+            if bundle.manifest.artifact(runtime.format, entry) is not None and fitting:
+                step(f"comparing layer by layer on {runtime.name}")
+                feeds = [_case(fitting, wanted).feeds, *_single_steps(bundle, cases, entry)]
+                options = RunOptions(entry=entry)
+                of_entry = by_layer(bundle, runtime, options, feeds, original)
+                found.setdefault(runtime.name, {})[entry] = of_entry
     return found
 
 
-def _single_steps(bundle: Bundle, model: AtHand, entry: str) -> list[Mapping[str, Array]]:
+def _single_steps(bundle: Bundle, cases: Sequence[Case], entry: str) -> list[Mapping[str, Array]]:
     """Inputs of single steps side by side, without states where the entry point takes none."""
     names = {tensor.name for tensor in bundle.manifest.entry(entry).all_inputs}
     return [
         {name: value for name, value in case.feeds.items() if name in names}
-        for case in model.cases
+        for case in cases
         if case.steps and bundle.manifest.entry(entry).time_symbols
     ]
-
-
-def _compared(
-    bundle: Bundle, model: AtHand, entry: str, feeds: Mapping[str, Array]
-) -> list[LayerCompared]:
-    truths = [LayerTruth(name, *values) for name, *values in model.layers(feeds)]
-    return compared_by_layer(bundle, entry, feeds, truths)
-
-
-def _explained(model: AtHand, layers: Sequence[LayerCompared], feeds: Mapping[str, Array]) -> str:
-    """What fault the first layer that differs seems to have."""
-    wrong = next((e for e in layers if e.comparison and not e.comparison.passed), None)
-    if wrong is None or wrong.comparison is None or wrong.found is None:
-        return ""
-    run = next((run for run in model.watched(feeds) if run.name == wrong.layer), None)
-    if run is None:
-        return ""
-    said = explained_by_output(run, wrong.found, wrong.comparison.budget)
-    return said and f"layer '{wrong.layer}': {said}"
 
 
 def _case(cases: Sequence[Case], wanted: str | None) -> Case:
@@ -135,24 +135,22 @@ def _case(cases: Sequence[Case], wanted: str | None) -> Case:
     return next(case for case in cases if case.name == name)
 
 
-def _show(
-    bundle: Path,
-    layers: Mapping[str, Layers],
-    report: Report,
-    model: AtHand | None,
-) -> None:
+def _show(bundle: Path, layers: ByLayer, report: Report) -> None:
     columns = ("layer", ">largest error", ">TensorFlow's own", ">budget", "where", "verdict")
-    for entry, of_entry in layers.items():
-        rows = [_row(each) for each in of_entry.compared]
-        table(f"{bundle}, entry point '{entry}', layer by layer", columns, rows)
-        if of_entry.explained:
-            data(of_entry.explained)
+    for runtime, entries in layers.items():
+        for entry, of_entry in entries.items():
+            rows = [_row(each) for each in of_entry.compared]
+            table(f"{bundle} on {runtime}, entry point '{entry}', layer by layer", columns, rows)
+            if of_entry.said:
+                data(of_entry.said)
     for lines in told_once(report.findings):
         data("\n  ".join(lines))
+    for fault in report.faults:
+        say(f"broke off: {fault.runtime}, {fault.check}, case {fault.case}: {fault.message}")
     for note in report.notes:
         say(f"note: {note}")
-    if model is None and report.findings:
-        say("next: --against MODEL compares every layer and names the usual faults")
+    if not layers and report.findings:
+        say("next: --model MODEL compares every layer and names the usual faults")
     data(report.verdict)
 
 
@@ -165,14 +163,23 @@ def _row(each: LayerCompared) -> tuple[str, ...]:
             verdict(c.passed))  # fmt: skip
 
 
-def _json(layers: Mapping[str, Layers], report: Report) -> str:
-    by_layer = {
-        entry: {"layers": [_facts(e) for e in of_entry.compared], "explained": of_entry.explained}
-        for entry, of_entry in layers.items()
+def _json(layers: ByLayer, report: Report) -> str:
+    by_runtime = {
+        runtime: {
+            entry: {"layers": [_facts(e) for e in of_entry.compared], "said": of_entry.said}
+            for entry, of_entry in entries.items()
+        }
+        for runtime, entries in layers.items()
     }
     findings = [asdict(f) | {"said": list(f.lines)} for f in report.findings]
-    whole = {"entries": by_layer, "findings": findings, "passed": report.passed}
-    return json.dumps(finite(whole | {"verdict": report.verdict}), indent=1, allow_nan=False)
+    faults = [asdict(f) for f in report.faults]
+    whole: dict[str, object] = {"runtimes": by_runtime, "findings": findings, "faults": faults}
+    whole |= {"passed": report.passed, "verdict": report.verdict}
+    return json.dumps(finite(whole), indent=1, allow_nan=False)
+
+
+def _each(layers: ByLayer) -> list[Layers]:
+    return [of_entry for entries in layers.values() for of_entry in entries.values()]
 
 
 def _facts(each: LayerCompared) -> dict[str, object]:

@@ -89,11 +89,10 @@ from rnn_deploy.errors import InputError
 @click.option("--seed", default=0, show_default=True, help="Of the made-up golden vectors.")
 @click.option(
     "--long",
-    default=10_000,
-    show_default=True,
     type=click.IntRange(0),
     metavar="N",
-    help="Steps of the longest golden vector (which is stored as a seed); 0: none.",
+    help="Steps of the longest golden vector (which is stored as a seed), 0: none; by default"
+    " 10,000, fewer for a large model.",
 )
 @click.option(
     "--test-data/--no-test-data",
@@ -106,8 +105,8 @@ from rnn_deploy.errors import InputError
 def command(
     model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
     expect: tuple[str, ...], opset: int, time: int | None, samples: Path | None, state: str,
-    seed: int, long: int, test_data: bool | None, trust_source: bool, force: bool, as_json: bool,
-    tflite_lowering: tuple[str, ...], quantize: str, calibration: Path | None,
+    seed: int, long: int | None, test_data: bool | None, trust_source: bool, force: bool,
+    as_json: bool, tflite_lowering: tuple[str, ...], quantize: str, calibration: Path | None,
 ) -> None:  # fmt: skip
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:

@@ -1,12 +1,12 @@
 """`rnn-deploy verify`: runtimes against the reference."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import open_bundle
-from rnn_deploy.cli.at_hand import model_at_hand
+from rnn_deploy.bundle import Bundle, Case, open_bundle
+from rnn_deploy.cli.at_hand import model_at_hand, original_later
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.cli.evidence import Outputs, evidence_options, limit_of
 from rnn_deploy.cli.tolerances import atol_option, rtol_option, tolerances_from
@@ -17,6 +17,7 @@ from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import told_once
+from rnn_deploy.verifying.original import Original
 from rnn_deploy.verifying.report import json_from_report, worst_of_each
 from rnn_deploy.verifying.results import judged_again, read_results
 from rnn_deploy.verifying.tolerance import Asked
@@ -41,6 +42,12 @@ from rnn_deploy.verifying.words import environment_line, number, place_of, place
     metavar="MODEL",
     help="Recompute the reference from this model, on new inputs.",
 )
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="The model it was made from: where something fails, the layer and the fault are named.",
+)
 @click.option("--seed", default=1, show_default=True, help="Of the new inputs.")
 @click.option("--trust-source", is_flag=True, help="Let MODEL run code of its own.")
 @click.option("--threads", type=int, help="Threads within an operator.")
@@ -49,8 +56,8 @@ from rnn_deploy.verifying.words import environment_line, number, place_of, place
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     bundle: Path, runtime: tuple[str, ...], check: tuple[str, ...], quick: bool,
-    atol: tuple[str, ...], rtol: tuple[str, ...], against: Path | None, seed: int,
-    trust_source: bool, threads: int | None, output: Path | None, junit: Path | None,
+    atol: tuple[str, ...], rtol: tuple[str, ...], against: Path | None, model: Path | None,
+    seed: int, trust_source: bool, threads: int | None, output: Path | None, junit: Path | None,
     html: Path | None, save: Path | None, stored: Path | None, isolate: bool | None,
     time_limit: float | None, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
@@ -60,29 +67,28 @@ def command(
     """
     if quick and check:
         raise InputError("--quick chooses the checks itself; leave it or --check out")
+    if against and model:
+        raise InputError("--against explains what fails, as --model does; leave one of them out")
     asked = Asked(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
     outputs = Outputs(output, junit, html, save, force)
     outputs.refuse()
     if stored is not None:
         running = {"--runtime": runtime, "--check": check, "--quick": quick, "--save": save}
-        running |= {"--against": against, "--threads": threads, "--time-limit": time_limit}
-        _refuse_with_from(running | {"--isolate": isolate is not None})
+        running |= {"--against": against, "--model": model, "--threads": threads}
+        running |= {"--time-limit": time_limit, "--isolate": isolate is not None}
+        _refuse_with_from(running)
     limit = limit_of(isolate, time_limit, quick=quick)
     opened = open_bundle(bundle)
-    runtimes = [runtime_named(name) for name in runtime] or None
     with outputs.recording() as recording, progress() as step:
         if stored is not None:
             report = judged_again(read_results(stored, opened), asked, recording.record)
         else:
-            model = None
-            if against is not None:
-                model = model_at_hand(opened, against, seed, trust_source, step)
+            cases, original = _at_hand(opened, against, model, seed, trust_source, step)
             report = verify(
                 opened,
-                runtimes=runtimes,
-                cases=None if model is None else model.cases,
-                oracle=None if model is None else model.oracle,
-                watched=None if model is None else model.watched,
+                runtimes=[runtime_named(name) for name in runtime] or None,
+                cases=cases,
+                original=original,
                 checks=QUICK if quick else check or tuple(CHECKS),
                 asked=asked,
                 options=RunOptions(threads=threads),
@@ -98,6 +104,21 @@ def command(
         show(report)
     if not report.passed:
         raise VerificationError(f"{bundle}: verification {report.verdict}")
+
+
+def _at_hand(
+    bundle: Bundle,
+    against: Path | None,
+    model: Path | None,
+    seed: int,
+    trust_source: bool,
+    step: Callable[[str], None],
+) -> tuple[Sequence[Case] | None, Original | None]:
+    """New cases where they are asked for, and the original model where it is at hand."""
+    if against is not None:
+        at_hand = model_at_hand(bundle, against, seed, trust_source, step)
+        return at_hand.cases, at_hand.original
+    return None, None if model is None else original_later(bundle, model, trust_source, step)
 
 
 def _refuse_with_from(options: Mapping[str, object]) -> None:
@@ -127,7 +148,8 @@ def show(report: Report) -> None:
         say(f"note: {note}")
     for line in placement_lines(report):
         say(line)
-    checks = dict.fromkeys(c.check for c in report.comparisons)
+    compared = {c.check for c in report.comparisons}
+    checks = [check for check in CHECKS if check in compared]
     say(f"checked: {', '.join(checks) or 'nothing'}")
     say(f"truth: {report.reference}")
     say(f"on: {environment_line(report)}")

@@ -15,14 +15,14 @@ import numpy as np
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError
-from rnn_deploy.lowering.tflite_loop import BLOCK, CHUNKS
+from rnn_deploy.lowering.tflite_loop import LONGEST_CHUNK
 from rnn_deploy.source.golden import Draw, References
 from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint, TensorSpec
 
 BATCH = 64
 MOST_STEPS = 64
-# Reaches every part of a loop: whole blocks, whole chunks, and single steps.
-LONG = 2 * BLOCK + 2 * max(chunk for chunk, _ in CHUNKS) - 1
+# Several blocks of several chunks, the last of each short.
+LONG = 20 * LONGEST_CHUNK + 1
 Feeds = dict[str, list[dict[str, Array]]]
 
 

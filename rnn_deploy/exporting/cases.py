@@ -1,5 +1,6 @@
 """The golden cases of a planned model, from the references that the rest is held against."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,13 @@ from rnn_deploy.source.golden_special import special_cases
 from rnn_deploy.source.proving import proof_of
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.source.signature import call_flat
+from rnn_deploy.source.tensorflow import keras
 from rnn_deploy.spec import EntryPoint
+
+LONG = 10_000
+LEAST_LONG = 1_000
+# Weights to read in all steps together: some seconds of TensorFlow in float32 and float64.
+READ = 2_000_000_000
 
 
 def runnable(
@@ -68,13 +75,23 @@ def calibration_of(model: Any, plan: Plan, options: ExportOptions) -> list[Case]
     return calibration_cases(data, _references(model, plan), entries)
 
 
+def long_steps(plan: Plan, options: ExportOptions) -> int:
+    """Steps of the longest golden vector: of a large model fewer, since each reads its weights."""
+    if options.long is not None:
+        return options.long
+    layers = plan.model._flatten_layers(include_self=False)
+    tables = {id(w): w for x in layers if isinstance(x, keras.layers.Embedding) for w in x.weights}
+    read = plan.model.count_params() - sum(math.prod(table.shape) for table in tables.values())
+    return min(LONG, max(LEAST_LONG, READ // max(1, read)))
+
+
 def special_of(
     plan: Plan, references: References, plain: list[Case], options: ExportOptions
 ) -> list[Case]:
     """The golden cases that are for one check alone."""
     stream = plan.stream.entry if plan.stream else None
     entries = (plan.sequence.entry, stream)
-    return list(special_cases(references, *entries, plain, options.seed, options.long))
+    return list(special_cases(references, *entries, plain, options.seed, long_steps(plan, options)))
 
 
 def proof_of_plan(plan: Plan, references: References, cases: list[Case]) -> Proof:

@@ -19,9 +19,11 @@ from rnn_deploy.exporting.calibration import (
     feeds_by_entry,
 )
 from rnn_deploy.exporting.cases import (
+    LONG,
     calibration_of,
     check_untouched_by,
     checked_samples,
+    long_steps,
     proof_of_plan,
     runnable,
     special_of,
@@ -31,7 +33,7 @@ from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import Plan, plan_of, with_chunks
 from rnn_deploy.exporting.quantisation import NONE, Feeds, Quantised, quantised
-from rnn_deploy.lowering.choice import Wishes, choices_of
+from rnn_deploy.lowering.choice import Wishes, choices_of, lowerings_of
 from rnn_deploy.lowering.expected import check_entries
 from rnn_deploy.lowering.tflite_choice import TfliteWishes
 from rnn_deploy.source.golden import References, chunks_match, make_cases
@@ -72,7 +74,8 @@ def draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progre
     proof = proof_of_plan(plan, references, cases)
     cases += special_of(plan, references, cases, options)
     entries = tuple(traced.entry for traced in plan.traced)
-    draft = Draft(opened.source, entries, cases, {}, None, plan.notes, options.state, proof=proof)
+    notes = (*plan.notes, *_notes_on(long_steps(plan, options), options))
+    draft = Draft(opened.source, entries, cases, {}, None, notes, options.state, proof=proof)
 
     def quantise(content: bytes, *entries: EntryPoint) -> Quantised:
         progress(f"quantising to {options.quantize}")
@@ -98,6 +101,14 @@ def draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progre
     return replace(draft, calibration=calibration)
 
 
+def _notes_on(steps: int, options: ExportOptions) -> Iterator[str]:
+    if options.long is None and steps < LONG:
+        yield (
+            f"the longest golden vector has {steps:,} steps, since the model is large;"
+            f" --long {LONG} makes it longer"
+        )
+
+
 def _quantised(content: bytes, mode: str, feeds: Feeds, plan: Plan) -> Quantised:
     layers = plan.sequence.trace.layers
     kernels = [layer.recurrent_kernel for layer in layers if isinstance(layer, RecurrentLayer)]
@@ -116,6 +127,14 @@ def _onnx_models(
         choices = choices_of(trace.calls.values(), options.wishes, entry)
         model = onnx.assemble(converted[id(trace)], trace.calls, choices, entry, label)
         yield entry.name, (model, choices)
+    if plan.stream is None or plan.step is None:
+        return
+    calls, entry = plan.step.trace.calls, plan.step.entry
+    at_one_step = choices_of(calls.values(), options.wishes, entry)
+    if lowerings_of(at_one_step) != lowerings_of(choices):  # the stream's, which came last
+        # What is around the layers is the stream's: it takes one step as it takes any number.
+        graph = converted[id(plan.stream.trace)]
+        yield entry.name, (onnx.assemble(graph, calls, at_one_step, entry, label), at_one_step)
 
 
 def draft_of_saved_model(

@@ -18,7 +18,6 @@ MICRO = "tflite-micro"  # a target with a format of its own
 # The stream entry point takes and returns them; or there is none, and each call starts from zero;
 # or from the states that the model holds, which are written into the file.
 STATES = ("input", "reset", "keep")
-LONG = 10_000
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,8 @@ class ExportOptions:
     steps of the sequence entry point. samples: real inputs by name, kept as a golden vector.
     seed: of the made-up ones. trust_source: let a file run code of its own. state: what becomes
     of states, one of STATES. opset: of ONNX. expect: shapes that decide `auto`, as
-    `expected.asked_from` reads them. long: steps of the longest golden vector, 0: none.
+    `expected.asked_from` reads them. long: steps of the longest golden vector, 0: none;
+    None, as many as the model's size allows.
     test_data: write golden vectors as ONNX test data too; None, where they are small.
     tflite_lowering: as `lowering`, of TFLite, one of `tflite_choice.TFLITE_LOWERINGS`. quantize: of
     TFLite, one of `quantisation.MODES`. calibration: real inputs by name, for the ranges of int8
@@ -47,7 +47,7 @@ class ExportOptions:
     state: str = "input"
     opset: int = OPSET
     expect: tuple[str, ...] = ()
-    long: int = LONG
+    long: int | None = None
     test_data: bool | None = None
     tflite_lowering: str | Mapping[str, str] = AUTO
     quantize: str = NONE
@@ -75,7 +75,7 @@ class ExportOptions:
             raise InputError(f"no --state '{self.state}'; there are {', '.join(STATES)}")
         if self.time is not None and self.time < 1:
             raise InputError(f"--time {self.time}: a sequence has at least one step")
-        if self.long < 0:
+        if self.long is not None and self.long < 0:
             raise InputError(f"--long {self.long}: give a number of steps, or 0 for none")
 
     def _check_micro(self) -> None:

@@ -9,6 +9,7 @@ it is traced once more with time open.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from rnn_deploy.source.tracing import (
     trace_markers,
     with_facts,
 )
-from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, TensorSpec
+from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, TensorSpec, one_step
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,19 @@ class Plan:
     @property
     def traced(self) -> tuple[Traced, ...]:
         return (self.sequence,) if self.stream is None else (self.sequence, self.stream)
+
+    @cached_property
+    def step(self) -> Traced | None:
+        """The stream at one step; None where the model cannot be called so."""
+        stream = self.stream
+        if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
+            return None
+        entry = one_step(stream.entry)
+        try:
+            trace = trace_markers(self.model, replace(stream.trace.signature, inputs=entry.inputs))
+        except UnsupportedModelError:
+            return None  # it takes no other number of steps than its own, or an open one
+        return Traced(trace, entry)
 
 
 def plan_of(model: Any, options: ExportOptions) -> Plan:

@@ -6,7 +6,7 @@ the order of inputs and outputs and loses their names, so signatures are written
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tensorflow.lite.python.convert import ConverterError, convert_graphdef
@@ -27,8 +27,8 @@ from rnn_deploy.source.intercept import Call, Handler
 from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
-from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec, trace_markers
-from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, one_step, state_keys
+from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec
+from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,10 @@ def convert(model: Any, parts: Sequence[Part]) -> bytes:
 
 
 def _step_of(plan: Plan) -> Part | None:
-    """The stream's steps one at a time; None where the model cannot be called so."""
-    stream = plan.stream
-    if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
+    if plan.step is None:
         return None
-    entry = one_step(stream.entry)
-    try:
-        trace = trace_markers(plan.model, replace(stream.trace.signature, inputs=entry.inputs))
-    except UnsupportedModelError:
-        return None  # it takes no other number of steps than its own, or an open one
-    return Part(entry, choices_of(trace.layers, TfliteWishes(), entry.name))
+    step = plan.step
+    return Part(step.entry, choices_of(step.trace.layers, TfliteWishes(), step.entry.name))
 
 
 def _convert_part(model: Any, part: Part) -> bytes:

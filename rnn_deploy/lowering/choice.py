@@ -15,7 +15,7 @@ from rnn_deploy.lowering.costs import gain
 from rnn_deploy.lowering.expected import OPTION, Asked, expected_of
 from rnn_deploy.lowering.targets import ORT, check_target, runtimes_wrong_with, wrong_on
 from rnn_deploy.shapes import Shape
-from rnn_deploy.spec import STREAM, Called, EntryPoint, Pair, Recurrence, Support, layers_of
+from rnn_deploy.spec import STEP, STREAM, Called, EntryPoint, Pair, Recurrence, Support, layers_of
 
 AUTO = "auto"
 OTHERS = "*"
@@ -88,6 +88,8 @@ def choose(layer: Recurrence, wished: Wishes, entry: str, expected: Sequence[Sha
     point takes chunks of any length, so there `unrolled` gives way, and the reason says so.
     """
     requested = wished.of(layer)
+    if requested == AUTO and entry == STEP and _written_out(layer, wished.target):
+        return _choice(layer, "unrolled", "one step needs no loop and no operator of many steps")
     if requested == AUTO:
         return _automatic(layer, wished.target, "", expected)
     if requested == "unrolled" and entry == STREAM and layer.steps is None:
@@ -101,11 +103,21 @@ def choose(layer: Recurrence, wished: Wishes, entry: str, expected: Sequence[Sha
     return _choice(layer, requested, f"asked for; {support.reason}")
 
 
+def lowerings_of(choices: Collection[Choice]) -> dict[str, str]:
+    """The lowering of each layer by name."""
+    return {choice.layer: choice.lowering for choice in choices}
+
+
+def _written_out(layer: Recurrence, target: str) -> bool:
+    """Whether it is one step, and `auto` writes it out: measured of ONNX Runtime alone."""
+    return target == ORT and layer.steps == 1 and _support(layer, "unrolled", target).ok
+
+
 def _choices_of_call(
     called: Called, wished: Wishes, entry: str, expected: Sequence[Shape]
 ) -> list[Choice]:
     choices = [choose(layer, wished, entry, expected) for layer in layers_of(called)]
-    lowerings = {choice.layer: choice.lowering for choice in choices}
+    lowerings = lowerings_of(choices)
     if isinstance(called, Pair) and onnx_bidirectional.fits(called, lowerings):
         reason = "; both directions in one operator"
         return [replace(choice, reason=choice.reason + reason) for choice in choices]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from rnn_deploy.errors import InputError
 from rnn_deploy.shapes import Shape, shape_from, shapes_for
-from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint
+from rnn_deploy.spec import SEQUENCE, STEP, STREAM, EntryPoint
 
 USUAL: dict[str, tuple[Shape, ...]] = {
     SEQUENCE: (Shape(1, 100), Shape(32, 100)),
@@ -39,5 +39,10 @@ def check_entries(asked: Asked, there: Collection[str]) -> None:
 
 
 def expected_of(entry: EntryPoint, asked: Asked) -> tuple[Shape, ...]:
-    """The shapes expected; InputError for one that the entry point does not take."""
+    """The shapes expected; InputError for one that the entry point does not take.
+
+    None of `step`, whose form is the same at all of them.
+    """
+    if entry.name == STEP:
+        return ()
     return shapes_for(entry, asked.get(entry.name, ()), USUAL[entry.name], OPTION)

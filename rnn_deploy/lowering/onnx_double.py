@@ -32,6 +32,7 @@ def write_for_double(model: ir.Model) -> None:
         graph.insert_before(node, ops.nodes)
         for initializer in ops.initializers:
             graph.register_initializer(initializer)
+        value.type, value.shape = node.outputs[0].type, node.outputs[0].shape
         node.outputs[0].replace_all_uses_with(value, replace_graph_outputs=True)
         graph.remove(node, safe=True)
 

@@ -20,7 +20,7 @@ from rnn_deploy.lowering.onnx_step import (
     zero_states,
     zeros,
 )
-from rnn_deploy.spec import Recurrence, Support
+from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
 
 def support(layer: Recurrence) -> Support:
@@ -42,7 +42,7 @@ def lower(
     """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time)."""
     if layer.go_backwards:
         x, mask = flip(ops, x, axis=1), None if mask is None else flip(ops, mask, axis=1)
-    scanned = [time_first(ops, project(ops, layer, x), projected_shape(layer))]
+    scanned = [_by_step(ops, layer, x)]
     if mask is not None:
         axis2 = ops.constant("axis2", np.array([2], np.int64))
         scanned.append(ops("Unsqueeze", ops("Transpose", mask, perm=[1, 0]), axis2))
@@ -67,6 +67,13 @@ def lower(
     return Lowered(ops("Gather", outputs, ops.constant("last", np.array(-1, np.int64))), after)
 
 
+def _by_step(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
+    """The inputs' part of every step, time first; the narrower side is transposed."""
+    if isinstance(layer, RecurrentLayer) and (layer.width,) < projected_shape(layer):
+        return project(ops, layer, time_first(ops, x, (layer.width,)))
+    return time_first(ops, project(ops, layer, x), projected_shape(layer))
+
+
 def time_first(ops: Ops, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
     """The first two axes of x (batch, time, *shape) changed about, or back."""
     return ops("Transpose", x, perm=[1, 0, *range(2, 2 + len(shape))])
@@ -85,9 +92,7 @@ def _body(layer: Recurrence, step: Step) -> ir.Graph:
     mask = [value("mask_t", (1,), ir.DataType.BOOL)] if layer.masked else []
     ops = Ops(f"{layer.name}/step", layer.dtype)
     new = advance(ops, step, layer, x, states, *(mask or [None]), *(held or [None]))
-    # ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs.
-    carried = [*new.states, *([new.output] if held else [])]
-    outputs = [ops("Identity", output) for output in (*carried, new.output)]
+    outputs = _apart(ops, [*new.states, *([new.output] if held else []), new.output])
     shapes = [*layer.state_shapes, *([layer.output_shape] if held else []), layer.output_shape]
     for output, shape in zip(outputs, shapes, strict=True):
         output.type = ir.TensorType(ir.DataType.from_numpy(layer.dtype))
@@ -101,3 +106,16 @@ def _body(layer: Recurrence, step: Step) -> ir.Graph:
     )
     body.sort()
     return body
+
+
+def _apart(ops: Ops, values: Sequence[ir.Value]) -> list[ir.Value]:
+    """The values as outputs of a body, each a node's own.
+
+    ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs. A copy costs
+    a third of a small step, so there is one only where there must be.
+    """
+    apart: list[ir.Value] = []
+    for value in values:
+        own = value.producer() is not None and all(value is not other for other in apart)
+        apart.append(value if own else ops("Identity", value))
+    return apart

@@ -16,7 +16,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from rnn_deploy.lowering import onnx_graph
 from rnn_deploy.lowering.onnx_activations import AS_NODES
 from rnn_deploy.lowering.onnx_ops import Ops
-from rnn_deploy.spec import Recurrence, RecurrentLayer, Support, TracedLayer
+from rnn_deploy.spec import Recurrence, RecurrentLayer, Support, TracedLayer, Weights
 
 States = tuple[ir.Value, ...]
 
@@ -47,16 +47,25 @@ def support_nodes(layer: Recurrence) -> Support:
 
 
 def project(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
-    """The inputs' part of every step: x W + b, (batch, time, gates * units).
+    """The inputs' part of every step, x W + b: (a, b, width) to (a, b, gates * units).
 
     Of a step known only whole it is x itself.
     """
     if not isinstance(layer, RecurrentLayer):
         return x
-    product = ops("MatMul", x, ops.constant("W", layer.kernel))
-    if layer.bias is None:
-        return product
-    return ops("Add", product, ops.constant("b", np.atleast_2d(layer.bias)[0]))
+    rows = ops("Reshape", x, ops.constant("rows", np.array([-1, layer.width], np.int64)))
+    columns = ops.constant("columns", np.array(projected_shape(layer), np.int64))
+    sizes = ops("Concat", ops("Shape", x, start=0, end=2), columns, axis=0)
+    return ops("Reshape", project_rows(ops, layer, rows), sizes)
+
+
+def project_rows(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
+    """The same of one step: (rows, width) to (rows, gates * units)."""
+    if not isinstance(layer, RecurrentLayer):
+        return x
+    kernel, _, bias = _arranged(layer)
+    biases = () if bias is None else (ops.constant("b", bias),)
+    return ops("Gemm", x, ops.constant("W", kernel), *biases)
 
 
 def projected_shape(layer: Recurrence) -> tuple[int, ...]:
@@ -112,18 +121,17 @@ class KnownStep:
 
     def __init__(self, ops: Ops, layer: RecurrentLayer) -> None:
         self._layer = layer
-        R, units = layer.recurrent_kernel, layer.units
+        _, R, _ = _arranged(layer)
         if layer.cell != "gru":
             self._R = ops.constant("R", R)
             return
         # The candidate has a product of its own: the reset gate comes before or after it.
-        bias = np.zeros(3 * units, layer.dtype)
-        if layer.reset_after and layer.bias is not None:
-            bias = layer.bias[1]
+        units = layer.units
         self._R = ops.constant("R_zr", np.ascontiguousarray(R[:, : 2 * units]))
         self._R_h = ops.constant("R_h", np.ascontiguousarray(R[:, 2 * units :]))
-        self._b_zr = ops.constant("b_zr", bias[: 2 * units])
-        self._b_h = ops.constant("b_h", bias[2 * units :])
+        self._b_h: tuple[ir.Value, ...] = ()
+        if layer.reset_after and layer.bias is not None:
+            self._b_h = (ops.constant("b_h", layer.bias[1, 2 * units :]),)
 
     def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped:
         """x (batch, gates * units) and the states (batch, units) to the output, the next states."""
@@ -141,21 +149,21 @@ class KnownStep:
     def _gru(self, ops: Ops, x: ir.Value, h: ir.Value) -> States:
         units = self._layer.units
         x_zr, x_h = _split(ops, x, 2 * units, units)
-        gates = ops("Add", ops("Gemm", h, self._R, self._b_zr), x_zr)
-        z, r = _split(ops, self._sigma(ops, gates), units, units)
+        gates = self._sigma(ops, ops("Gemm", h, self._R, x_zr))
+        z, r = _split(ops, gates, units, units)
         if self._layer.reset_after:
-            recurrent = ops("Mul", r, ops("Gemm", h, self._R_h, self._b_h))
+            recurrent = ops("Mul", r, ops("Gemm", h, self._R_h, *self._b_h))
+            candidate = self._f(ops, ops("Add", x_h, recurrent))
         else:
-            recurrent = ops("MatMul", ops("Mul", r, h), self._R_h)
-        candidate = self._f(ops, ops("Add", x_h, recurrent))
+            candidate = self._f(ops, ops("Gemm", ops("Mul", r, h), self._R_h, x_h))
         # z h + (1 - z) candidate, with one product less
         kept = ops("Mul", z, ops("Sub", h, candidate))
         return (ops("Add", candidate, kept),)
 
     def _lstm(self, ops: Ops, x: ir.Value, h: ir.Value, c: ir.Value) -> States:
         units = self._layer.units
-        i, f, g, o = _split(ops, ops("Gemm", h, self._R, x), units, units, units, units)
-        i, f, o = (self._sigma(ops, gate) for gate in (i, f, o))
+        gates, g = _split(ops, ops("Gemm", h, self._R, x), 3 * units, units)
+        i, f, o = _split(ops, self._sigma(ops, gates), units, units, units)
         c = ops("Add", ops("Mul", f, c), ops("Mul", i, self._f(ops, g)))
         return ops("Mul", o, self._f(ops, c)), c
 
@@ -164,6 +172,23 @@ class KnownStep:
 
     def _sigma(self, ops: Ops, x: ir.Value) -> ir.Value:
         return AS_NODES[self._layer.recurrent_activation](ops, x)
+
+
+def _arranged(layer: RecurrentLayer) -> tuple[Weights, Weights, Weights | None]:
+    """Kernel, recurrent kernel and bias of the inputs' part, as the steps here want them.
+
+    LSTM: the gates that sigma takes side by side, i f o g. GRU: what the recurrent product adds to
+    z and r is added with the inputs' bias.
+    """
+    kernel, recurrent, bias, units = layer.kernel, layer.recurrent_kernel, layer.bias, layer.units
+    if layer.cell == "lstm":
+        order = np.arange(4 * units).reshape(4, units)[[0, 1, 3, 2]].ravel()
+        return kernel[:, order], recurrent[:, order], None if bias is None else bias[order]
+    if layer.cell == "gru" and bias is not None and bias.ndim == 2:
+        own = bias[0].copy()
+        own[: 2 * units] += bias[1, : 2 * units]
+        return kernel, recurrent, own
+    return kernel, recurrent, bias
 
 
 def advance(

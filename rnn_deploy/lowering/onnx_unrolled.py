@@ -9,6 +9,7 @@ from rnn_deploy.lowering.onnx_ops import Lowered, Ops
 from rnn_deploy.lowering.onnx_step import (
     advance,
     project,
+    project_rows,
     step_of,
     support_nodes,
     zero_states,
@@ -39,24 +40,32 @@ def lower(
     mask: ir.Value | None,
 ) -> Lowered:
     """x (batch, steps, *width), states (batch, *shape) each or None, mask (batch, steps)."""
-    step, projected = step_of(ops, layer), project(ops, layer, x)
+    step, axis1 = step_of(ops, layer), ops.constant("axis1", np.array([1], np.int64))
+    columns = _columns(ops, layer, x, axis1)
     states = tuple(states or zero_states(ops, layer, x))
     output = zeros(ops, layer, x, layer.output_shape) if layer.carries_output else None
     outputs: list[ir.Value] = []
     for t in _order(layer):
-        x_t = ops("Gather", projected, ops.constant("t", np.array(t, np.int64)), axis=1)
         m_t = None
         if mask is not None:
             m_t = ops("Gather", mask, ops.constant("m", np.array([t], np.int64)), axis=1)
         held = output if layer.carries_output else None
-        new = advance(ops, step, layer, x_t, states, m_t, held)
+        new = advance(ops, step, layer, columns[t], states, m_t, held)
         states, output = new.states, new.output
         outputs.append(output)
     if not layer.return_sequences:
         return Lowered(outputs[-1], states)
-    axis1 = ops.constant("axis1", np.array([1], np.int64))
-    columns = [ops("Unsqueeze", output, axis1) for output in outputs]
-    return Lowered(ops("Concat", *columns, axis=1), states)
+    steps = [ops("Unsqueeze", output, axis1) for output in outputs]
+    return Lowered(steps[0] if len(steps) == 1 else ops("Concat", *steps, axis=1), states)
+
+
+def _columns(ops: Ops, layer: Recurrence, x: ir.Value, axis1: ir.Value) -> list[ir.Value]:
+    """The inputs' part of each step."""
+    if layer.steps == 1:
+        return [project_rows(ops, layer, ops("Squeeze", x, axis1))]
+    projected = project(ops, layer, x)
+    places = (ops.constant("t", np.array(t, np.int64)) for t in range(layer.steps or 0))
+    return [ops("Gather", projected, place, axis=1) for place in places]
 
 
 def _order(layer: Recurrence) -> range:

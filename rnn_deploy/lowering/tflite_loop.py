@@ -1,30 +1,38 @@
-"""A layer for TFLite as a loop: one product for the inputs of all steps, then WHILEs of chunks.
+"""A layer for TFLite as a loop: a WHILE of blocks, in it a WHILE of chunks.
 
-TFLite copies all that a WHILE carries at every turn, so a turn takes several steps, and what is
-carried is kept small. Where the whole sequence is returned, a long one goes through in blocks, each
-with a small buffer of its own:
-
-    blocks   BLOCK steps a turn, in an inner WHILE of chunks; only where there are so many
+    blocks   one product for the inputs of all their steps, then an inner WHILE of chunks
     chunks   a few steps a turn, written out
-    rest     what is left: written out where the length is known, else a WHILE of single steps
+
+At every turn TFLite copies what a WHILE carries, and twice: so a turn takes several steps, and a
+block gathers its outputs in a small buffer before they go to the large one. The block that moves
+the fewest bytes grows with the square root of the length, so it is worked out at run time where
+the length is open.
+
+The first block is the short one. Its last chunk may run past its end; the states of the step that
+is its last are looked up, and what was written past it is written again by the next block. Where
+there is none, rows past the end are the last one again and again, and their outputs are dropped.
 
 Batch is first throughout, so nothing is transposed. A backwards layer reads its rows from the end.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project
+from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project, stacked
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
-BLOCK = 128
 # Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
-# every step that is written out. Each divides BLOCK; measured, see docs/lowerings.md.
-CHUNKS = ((8, 1 << 18), (4, 4 << 20), (2, 8 << 20))
+# every step that is written out. Measured, see docs/lowerings.md.
+CHUNKS = ((10, 1 << 18), (5, 4 << 20), (2, 8 << 20))
+LONGEST_CHUNK = CHUNKS[0][0]
+UNKNOWN = 1 << 20  # of a cell that is known by its step alone
+# A turn of blocks costs as much as copying so many bytes there and back.
+TURN = 40_000
 
 
 def support(layer: Recurrence) -> Support:
@@ -40,154 +48,175 @@ def lower(
 
     Returns the output and the final states.
     """
-    walk = Walk(layer)
-    length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
-    source = _Source(Rows(project(layer, x), mask), length, layer.go_backwards)
-    begin = _Place(tf.constant(0), None, walk.start(tf.shape(x)[0], states))
-    if not layer.return_sequences:
-        end = _rest(walk, source, _chunks(walk, source, chunk_of(layer), begin))
-        return walk.last(end.carried), walk.finals(end.carried)
-    fill = _filled_open if x.shape[1] is None else _filled
-    end = fill(walk, source, begin)
-    return end.buffer, walk.finals(end.carried)
+    loop = _Loop(Walk(layer), chunk_of(layer))
+    batch, length = tf.shape(x)[0], tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+    count, size = _blocks(layer, length, loop.k)
+    most = tf.minimum(size, length) if _open(length) else min(size, length)
+
+    def room(steps: Any) -> Any | None:
+        rows = [batch, steps, *layer.output_shape]
+        return tf.zeros(rows) if layer.return_sequences else None
+
+    # Made out of the loop, in which no shape may depend on a value.
+    small, ahead, written = room(size), tf.range(size), tf.range(most)
+
+    def block(start: Any, place: _Place) -> _Place:
+        """`size` steps from step `start` on; those before step 0 are left out."""
+        begin, steps = (0, most) if isinstance(start, int) else _within(start, size)
+        rows = _taken(layer, Rows(x, mask), begin + ahead, length)
+        rows = Rows(project(layer, rows.projected), rows.mask)
+        end = loop.over(rows, steps, _Place(small, loop.begin(place.carried)))
+        outputs = None if end.buffer is None else _first(end.buffer, written, most)
+        return place.after(begin, outputs, loop.finals(end, steps))
+
+    begin = _Place(room(length), loop.walk.start(batch, states))
+    end = _repeated(block, length - count * size, size, length, begin)
+    output = loop.walk.last(end.carried) if end.buffer is None else end.buffer
+    return output, loop.walk.finals(end.carried)
 
 
 def chunk_of(layer: Recurrence) -> int:
-    """How many steps a turn takes."""
-    size = layer.recurrent_kernel.nbytes if isinstance(layer, RecurrentLayer) else 0
-    fitting = (k for k, most in CHUNKS if size <= most and k <= (layer.steps or k))
-    return next(fitting, 1)
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Rows to be read, last one first where `backwards`; their number is an int where known."""
-
-    rows: Rows
-    length: Any
-    backwards: bool = False
-
-    def take(self, start: Any, count: int, *, past_end: bool = False) -> Rows:
-        """`count` rows from step `start` on; past the end, the last one again and again."""
-        steps = start + tf.range(count)
-        if past_end:
-            steps = tf.minimum(steps, self.length - 1)
-        if self.backwards:
-            steps = self.length - 1 - steps
-        tensors = (self.rows.projected, self.rows.mask)
-        return Rows(*(None if t is None else tf.gather(t, steps, axis=1) for t in tensors))
+    """How many steps a turn takes; of a length that is known, so that few are taken in vain."""
+    size = layer.recurrent_kernel.nbytes if isinstance(layer, RecurrentLayer) else UNKNOWN
+    most = next((k for k, fitting in CHUNKS if size <= fitting), 1)
+    steps = layer.steps
+    if steps is None or steps <= most:
+        return steps or most
+    return min(range(most, most // 2, -1), key=lambda k: -(-steps // k) * k)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """How far a layer is: the next step, the outputs so far or None, what is carried."""
+    """The outputs so far, if they are kept, and what is carried on."""
 
-    step: Any
     buffer: Any | None
     carried: States
 
-    def after(self, count: Any, outputs: Any, carried: States) -> "_Place":
-        """The place `count` steps on."""
-        buffer = self.buffer
-        if buffer is not None:
-            at = tf.stack([0, self.step, *[0] * (buffer.shape.rank - 2)])
-            buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, outputs, at)
-        return _Place(self.step + count, buffer, carried)
+    def after(self, start: Any, outputs: Any | None, carried: States) -> "_Place":
+        """The place when the outputs from step `start` on are there, too."""
+        if self.buffer is None or outputs is None:
+            return _Place(None, carried)
+        if self.buffer.shape[1] == outputs.shape[1] is not None:
+            return _Place(outputs, carried)
+        at = tf.stack([0, start, *[0] * (outputs.shape.rank - 2)])
+        return _Place(gen_xla_ops.xla_dynamic_update_slice(self.buffer, outputs, at), carried)
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """Chunks of `k` steps.
+
+    From one to the next, what is carried is kept for each step of a chunk, (batch, k, ...), since
+    the last chunk may be short; except where none is, or the outputs tell it: then (batch, ...).
+    """
+
+    walk: Walk
+    k: int
+
+    def begin(self, carried: States) -> States:
+        """What is kept before the first chunk."""
+        return [
+            one if self._last_only(i) else stacked([one] * self.k) for i, one in enumerate(carried)
+        ]
+
+    def over(self, rows: Rows, count: Any, place: _Place) -> _Place:
+        """The place after the first `count` of the rows."""
+
+        def chunk(start: Any, place: _Place) -> _Place:
+            before = [
+                kept if self._last_only(i) else tf.gather(kept, self.k - 1, axis=1)
+                for i, kept in enumerate(place.carried)
+            ]
+            here = _gathered(rows, start + tf.range(self.k))
+            outputs, after = self.walk.over(here, self.k, before)
+            kept = [
+                each[-1] if self._last_only(i) else stacked(list(each))
+                for i, each in enumerate(zip(*after, strict=True))
+            ]
+            return place.after(start, stacked(outputs), kept)
+
+        return _repeated(chunk, 0, self.k, count, place)
+
+    def finals(self, place: _Place, length: Any) -> States:
+        """What is carried after `length` steps."""
+        at = (length - 1) % self.k
+        carried = [
+            kept if self._last_only(i) else tf.gather(kept, at, axis=1)
+            for i, kept in enumerate(place.carried)
+        ]
+        if self._told_by_outputs:
+            carried[0] = tf.gather(place.buffer, length - 1, axis=1)
+        return carried
+
+    def _last_only(self, i: int) -> bool:
+        steps = self.walk.layer.steps
+        return (steps is not None and not steps % self.k) or (i == 0 and self._told_by_outputs)
 
     @property
-    def flat(self) -> list[Any]:
-        return [self.step, *([] if self.buffer is None else [self.buffer]), *self.carried]
-
-    def like(self, flat: Sequence[Any]) -> "_Place":
-        """The place that `flat` lists."""
-        step, *rest = flat
-        return _Place(step, None, rest) if self.buffer is None else _Place(step, rest[0], rest[1:])
+    def _told_by_outputs(self) -> bool:
+        """Whether the first state is every step's output."""
+        layer = self.walk.layer
+        return layer.return_sequences and layer.output_is_state and not layer.carries_output
 
 
-def _filled(walk: Walk, source: _Source, begin: _Place) -> _Place:
-    """Every step's output, for a length that is known."""
-    place = _Place(begin.step, _buffer(walk, begin, source.length), begin.carried)
-    done = 0
-    if source.length >= 2 * BLOCK:
-        place, done = _blocks(walk, source, place), source.length // BLOCK * BLOCK
-    k = chunk_of(walk.layer)
-    if source.length - done >= k:
-        place = _chunks(walk, source, k, place)
-    return _rest(walk, source, place)
+def _repeated(
+    turn: Callable[[Any, _Place], _Place], start: Any, size: Any, length: Any, begin: _Place
+) -> _Place:
+    """`turn` at `start`, `start` + `size`, ... below `length`; it keeps every shape."""
+    if not _open(start, size, length) and start + size >= length:
+        return turn(0, begin)
+    outputs = [] if begin.buffer is None else [begin.buffer]
+    flat = [tf.convert_to_tensor(start), *outputs, *begin.carried]
+    shapes = [tensor.shape for tensor in flat]
 
-
-def _filled_open(walk: Walk, source: _Source, begin: _Place) -> _Place:
-    """The same for any length: buffers have room for a piece more, which is cut off at the end."""
-    n, k = source.length, chunk_of(walk.layer)
-
-    def in_blocks() -> list[Any]:
-        place = _Place(begin.step, _buffer(walk, begin, n + BLOCK), begin.carried)
-        place = _blocks(walk, source, place)
-        return _Place(place.step, _cut(place.buffer, n + k), place.carried).flat
-
-    empty = _Place(begin.step, _buffer(walk, begin, n + k), begin.carried)
-    place = empty.like(tf.cond(n >= BLOCK, in_blocks, lambda: empty.flat))
-    place = _chunks(walk, source, k, place)
-    if k > 1:  # the rest by single steps, in a small buffer
-        rows = source.take(place.step, k - 1, past_end=True)
-        small = _Place(tf.constant(0), _buffer(walk, begin, k - 1), place.carried)
-        end = _chunks(walk, _Source(rows, n - place.step), 1, small)
-        place = place.after(end.step, end.buffer, end.carried)
-    return _Place(place.step, _cut(place.buffer, n), place.carried)
-
-
-def _blocks(walk: Walk, source: _Source, place: _Place) -> _Place:
-    """As many whole blocks as there are."""
-
-    def block(place: _Place) -> _Place:
-        small = _Place(tf.constant(0), _buffer(walk, place, BLOCK), place.carried)
-        inner = _Source(source.take(place.step, BLOCK), BLOCK)
-        end = _chunks(walk, inner, chunk_of(walk.layer), small)
-        return place.after(BLOCK, end.buffer, end.carried)
-
-    return _while(source, BLOCK, block, place)
-
-
-def _chunks(walk: Walk, source: _Source, k: int, place: _Place) -> _Place:
-    """As many whole chunks of `k` steps as there are."""
-
-    def chunk(place: _Place) -> _Place:
-        outputs, carried = walk.over(source.take(place.step, k), k, place.carried)
-        return place.after(k, outputs, carried)
-
-    return _while(source, k, chunk, place)
-
-
-def _rest(walk: Walk, source: _Source, place: _Place) -> _Place:
-    """Fewer steps than a chunk: written out where their number is known."""
-    k = chunk_of(walk.layer)
-    if not isinstance(source.length, int):
-        return place if k == 1 else _chunks(walk, source, 1, place)
-    left = source.length % k
-    if not left:
-        return place
-    rows = source.take(source.length - left, left)
-    return place.after(left, *walk.over(rows, left, place.carried))
-
-
-def _while(source: _Source, count: int, turn: Any, place: _Place) -> _Place:
-    """`turn`, which takes `count` steps, as long as so many are left; it keeps every shape."""
-    shapes = [tensor.shape for tensor in place.flat]
-
-    def body(*flat: Any) -> list[Any]:
-        after = turn(place.like(flat)).flat
+    def body(start: Any, *rest: Any) -> list[Any]:
+        place = _Place(rest[0], list(rest[1:])) if outputs else _Place(None, list(rest))
+        end = turn(start, place)
+        after = [start + size, *([end.buffer] if outputs else []), *end.carried]
         for tensor, shape in zip(after, shapes, strict=True):
             tensor.set_shape(shape)  # a traced step does not know a batch that is fixed
         return after
 
-    going = lambda step, *_: step + count <= source.length  # noqa: E731
-    return place.like(tf.while_loop(going, body, place.flat, shapes))
+    _, *rest = tf.while_loop(lambda start, *_: start < length, body, flat, shapes)
+    return _Place(rest[0], rest[1:]) if outputs else _Place(None, rest)
 
 
-def _buffer(walk: Walk, place: _Place, length: Any) -> Any:
-    batch = tf.shape(place.carried[0])[0]
-    return tf.zeros([batch, length, *walk.layer.output_shape])
+def _open(*sizes: Any) -> bool:
+    """Whether one of the sizes is known at run time only."""
+    return not all(isinstance(size, int) for size in sizes)
 
 
-def _cut(buffer: Any, length: Any) -> Any:
-    return buffer[:, :length]
+def _within(start: Any, size: Any) -> tuple[Any, Any]:
+    """Where a block begins, and its steps: what is before step 0 is left out."""
+    return tf.maximum(start, 0), tf.minimum(size, start + size)
+
+
+def _taken(layer: Recurrence, rows: Rows, steps: Any, length: Any) -> Rows:
+    """The rows of these steps; past the end, the last one again and again."""
+    steps = tf.minimum(steps, length - 1)
+    return _gathered(rows, length - 1 - steps if layer.go_backwards else steps)
+
+
+def _gathered(rows: Rows, steps: Any) -> Rows:
+    tensors = (rows.projected, rows.mask)
+    return Rows(*(None if t is None else tf.gather(t, steps, axis=1) for t in tensors))
+
+
+def _blocks(layer: Recurrence, length: Any, k: int) -> tuple[Any, Any]:
+    """The number of blocks, and their steps, whole chunks: so that the fewest bytes are moved.
+
+    Of n steps, chunks of k in blocks of b move n/k * b rows, blocks n/b * (n + what a turn costs).
+    """
+    more = TURN / (4 * math.prod(layer.output_shape))
+    chunks = (length + k - 1) // k
+    if isinstance(length, int):
+        most = math.ceil(math.sqrt((length + more) / k))
+    else:
+        most = tf.cast(tf.math.ceil(tf.sqrt((tf.cast(length, tf.float32) + more) / k)), tf.int32)
+    count = (chunks + most - 1) // most
+    return count, (chunks + count - 1) // count * k
+
+
+def _first(buffer: Any, steps: Any, count: Any) -> Any:
+    """Its first `count` rows, `steps`."""
+    return buffer if buffer.shape[1] == count else tf.gather(buffer, steps, axis=1)

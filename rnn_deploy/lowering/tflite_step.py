@@ -57,15 +57,16 @@ class Walk:
         """The last step's output."""
         return carried[-1] if self._keeps_output else carried[0]
 
-    def over(self, rows: Rows, count: int, carried: States) -> tuple[Any, States]:
-        """Take `count` steps, written out: their outputs (batch, count, ...), what is carried."""
+    def over(self, rows: Rows, count: int, carried: States) -> tuple[list[Any], list[States]]:
+        """Take `count` steps, written out: the output and what is carried after each of them."""
         step = _step_of(self.layer)  # its weights are constants of this loop's body, not captured
-        outputs = []
+        outputs, after = [], []
         masks = [None] * count if rows.mask is None else _unstacked(rows.mask, count)
         for x, mask in zip(_unstacked(rows.projected, count), masks, strict=True):
             output, carried = self._advance(step, x, mask, carried)
             outputs.append(output)
-        return _stacked(outputs), carried
+            after.append(carried)
+        return outputs, after
 
     @property
     def _keeps_output(self) -> bool:
@@ -100,7 +101,8 @@ def _unstacked(rows: Any, count: int) -> list[Any]:
     return [tf.reshape(rows, [-1, *rows.shape[2:]])]
 
 
-def _stacked(outputs: list[Any]) -> Any:
+def stacked(outputs: list[Any]) -> Any:
+    """Each (batch, ...) as (batch, count, ...)."""
     if len(outputs) > 1:
         return tf.stack(outputs, axis=1)
     return tf.reshape(outputs[0], [-1, 1, *outputs[0].shape[1:]])

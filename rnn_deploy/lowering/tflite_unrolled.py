@@ -6,7 +6,7 @@ The least overhead on small models; file, conversion and what XNNPACK packs grow
 from collections.abc import Sequence
 from typing import Any
 
-from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project
+from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project, stacked
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.spec import Recurrence, Support
 
@@ -33,5 +33,6 @@ def lower(
         x, mask = (None if tensor is None else tf.reverse(tensor, [1]) for tensor in (x, mask))
     carried = walk.start(tf.shape(x)[0], states)
     rows = Rows(project(layer, x), mask)
-    outputs, carried = walk.over(rows, layer.steps, carried)
-    return outputs if layer.return_sequences else walk.last(carried), walk.finals(carried)
+    outputs, after = walk.over(rows, layer.steps, carried)
+    output = stacked(outputs) if layer.return_sequences else walk.last(after[-1])
+    return output, walk.finals(after[-1])

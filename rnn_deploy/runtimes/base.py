@@ -5,11 +5,12 @@ Runners are pure: states are data that goes in and comes out, nothing is kept be
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from rnn_deploy.bundle import Artifact, Bundle
 from rnn_deploy.errors import InputError
-from rnn_deploy.spec import SEQUENCE, Array, EntryPoint
+from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint
 
 MOST_THREADS = 256
 
@@ -106,6 +107,15 @@ def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:
         what = f"{name} artifact" + (f" '{options.artifact}'" if options.artifact else "")
         raise InputError(f"{bundle.root}: holds no {what}; export with --to {format}")
     return found
+
+
+def step_beside(bundle: Bundle, artifact: Artifact) -> Artifact | None:
+    """The form for one step of a stream's artifact, where the bundle has one in its folder."""
+    if artifact.entry != STREAM:
+        return None
+    folder = PurePosixPath(artifact.path).parent
+    steps = (a for a in bundle.manifest.artifacts if (a.format, a.entry) == (artifact.format, STEP))
+    return next((step for step in steps if PurePosixPath(step.path).parent == folder), None)
 
 
 def no_session_settings(runtime: str, options: RunOptions) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.feeds import checker
 from rnn_deploy.spec import Array, EntryPoint
@@ -19,10 +20,17 @@ class FakeRunner:
     answer: Answer
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name, as the function gives them."""
+        """Every output and final state by name, as the function gives them.
+
+        InputError where it gives one of them not.
+        """
         names = [tensor.name for tensor in self.entry.all_inputs]
         arrays = checker(self.entry)(feeds)
-        return self.answer(self.entry, dict(zip(names, arrays, strict=True)))
+        answer = self.answer(self.entry, dict(zip(names, arrays, strict=True)))
+        missing = [t.name for t in self.entry.all_outputs if t.name not in answer]
+        if missing:
+            raise InputError(f"the answer of a fake runtime holds no '{missing[0]}'")
+        return answer
 
     def close(self) -> None:
         """Nothing to release."""

@@ -5,12 +5,13 @@ and for single nodes. Here both are errors: a provider that did not start, and a
 that was placed elsewhere, found by running once under its profiler.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
-from rnn_deploy.bundle import Bundle, cases_of
+from rnn_deploy.bundle import Artifact, Bundle, cases_of
 from rnn_deploy.errors import (
     BundleError,
     InputError,
@@ -19,7 +20,7 @@ from rnn_deploy.errors import (
     one_line,
 )
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions, artifact_for
+from rnn_deploy.runtimes.base import RunOptions, artifact_for, step_beside
 from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
@@ -32,24 +33,38 @@ PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
 class OrtRunner:
-    """An entry point in an ONNX Runtime session."""
+    """An entry point in an ONNX Runtime session.
 
-    def __init__(self, entry: EntryPoint, session: Any) -> None:
+    step: loads the session of the form that the bundle has for one step of the entry point, if it
+    has one; it runs in place of the other wherever it fits, and is loaded when it first does.
+    """
+
+    def __init__(
+        self, entry: EntryPoint, session: Any, step: Callable[[], Any] | None = None
+    ) -> None:
         self.entry = entry
-        self._session = session
-        self._run = session.run
+        self._session, self._step_session = session, None
+        self._load_step = step
         self._check = checker(entry)
+        self._tokens = any(tensor.below is not None for tensor in entry.inputs)
         self._inputs = [tensor.name for tensor in entry.all_inputs]
         self._outputs = [tensor.name for tensor in entry.all_outputs]
+        times = [i for i, t in enumerate(entry.inputs) if t.shape[1:2] == entry.time_symbols]
+        self._timed = times[0] if step is not None else None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every output and final state by name."""
-        named = dict(zip(self._inputs, self._check(feeds), strict=True))
-        fault = vocabulary_faults(self.entry, named)  # some of them tf2onnx wraps into range
-        if fault is not None:
-            raise InputError(fault)
+        arrays = self._check(feeds)
+        named = dict(zip(self._inputs, arrays, strict=True))
+        if self._tokens:
+            fault = vocabulary_faults(self.entry, named)  # some tf2onnx wraps into range
+            if fault is not None:
+                raise InputError(fault)
+        session = self._session
+        if self._timed is not None and arrays[self._timed].shape[1] == 1:
+            session = self._step()
         try:
-            results = self._run(self._outputs, named)
+            results = session.run(self._outputs, named)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise InputError(f"ONNX Runtime refused the inputs: {one_line(error)}") from error
         return dict(zip(self._outputs, results, strict=True))
@@ -58,11 +73,18 @@ class OrtRunner:
         """Bound to memory of its own; None on a device, whose memory this is not."""
         if self._session.get_providers()[0] != CPU:
             return None
-        return OrtBound(self._session, self.entry, shapes)
+        one = self._timed is not None and shapes[self._inputs[self._timed]][1] == 1
+        return OrtBound(self._step() if one else self._session, self.entry, shapes)
+
+    def _step(self) -> Any:
+        if self._step_session is None:
+            assert self._load_step is not None
+            self._step_session = self._load_step()
+        return self._step_session
 
     def close(self) -> None:
         """Release the session."""
-        self._session = self._run = None
+        self._session = self._step_session = None
 
 
 @dataclass(frozen=True)
@@ -98,14 +120,16 @@ class OrtRuntime:
             raise InputError(f"{self.name} has no provider options; leave --option out")
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
-        if artifact.weights is not None:
-            bundle.checked(artifact.weights)
-        path = str(bundle.checked(artifact.path))
+        path = _checked(bundle, artifact)
         session = self._session(require("onnxruntime"), path, options)
-        runner = OrtRunner(entry, session)
         if self.provider != CPU:
             self._prove_placement(bundle, path, entry, options)
-        return runner
+            return OrtRunner(entry, session)  # what is faster for one step is known of the CPU
+        one = step_beside(bundle, artifact)
+        if one is None:
+            return OrtRunner(entry, session)
+        load = partial(self._session, require("onnxruntime"), _checked(bundle, one), options)
+        return OrtRunner(entry, session, load)
 
     def _session(self, ort: ModuleType, path: str, options: RunOptions, **extra: Any) -> Any:
         settings = ort.SessionOptions()
@@ -162,6 +186,13 @@ class OrtRuntime:
                 f" {', '.join(map(str, elsewhere))}; export with another --lowering, or choose"
                 " --runtime ort-cpu"
             )
+
+
+def _checked(bundle: Bundle, artifact: Artifact) -> str:
+    """The path of an artifact, it and its weights being what the manifest says."""
+    if artifact.weights is not None:
+        bundle.checked(artifact.weights)
+    return str(bundle.checked(artifact.path))
 
 
 def _set(ort: ModuleType, settings: Any, setting: str, value: str) -> None:

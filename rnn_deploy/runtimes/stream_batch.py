@@ -72,19 +72,15 @@ class StreamBatch:
 
         Those that are not fed stay as they are.
         """
-        keys = [key for key in self._rows if key in feeds]
-        if len(keys) < len(feeds):
-            self._row(next(key for key in feeds if key not in self._rows))
+        keys = self._fed(feeds)
         if not keys:
             return {}
         outputs = self._advance(keys, _joined(self._runner.entry, [feeds[key] for key in keys]))
-        if len(outputs) == 1:
-            (output,) = outputs.values()
-            return {key: output[row : row + 1] for row, key in enumerate(keys)}
-        return {
-            key: {name: value[row : row + 1] for name, value in outputs.items()}
-            for row, key in enumerate(keys)
-        }
+        rows = {name: value[:, None] for name, value in outputs.items()}  # each a batch of one
+        if len(rows) == 1:
+            return dict(zip(keys, *rows.values(), strict=True))
+        split = zip(*rows.values(), strict=True)
+        return {k: dict(zip(rows, row, strict=True)) for k, row in zip(keys, split, strict=True)}
 
     def step_all(self, feeds: Feeds) -> Results:
         """Feed every stream its next chunk, as the rows of one batch in the order of `keys`."""
@@ -105,6 +101,16 @@ class StreamBatch:
         self._stream.state = state
         return outputs
 
+    def _fed(self, feeds: Mapping[int, Feeds]) -> list[int]:
+        """The streams that are fed, in the order of their rows; InputError for one unknown."""
+        keys = list(self._rows)
+        if list(feeds) == keys:
+            return keys
+        keys = [key for key in keys if key in feeds]
+        if len(keys) < len(feeds):
+            self._row(next(key for key in feeds if key not in self._rows))
+        return keys
+
     def _row(self, key: int) -> int:
         if key not in self._rows:
             there = ", ".join(map(str, self._rows)) or "none"
@@ -123,18 +129,18 @@ def _stacked(states: Sequence[State]) -> State:
 
 def _joined(entry: EntryPoint, feeds: Sequence[Feeds]) -> State:
     """One batch of the feeds of several streams, each a batch of one."""
-    if len(entry.inputs) == 1 and all(type(feed) is np.ndarray for feed in feeds):
+    if len(entry.inputs) == 1 and set(map(type, feeds)) == {np.ndarray}:
         return {entry.inputs[0].name: _one_batch(feeds)}  # type: ignore[arg-type]  # they are arrays
     by_name = [named(entry, feed) for feed in feeds]
     if any(feed.keys() != by_name[0].keys() for feed in by_name):
         raise InputError("streams are fed together, and some have inputs that others have not")
-    return {name: _one_batch([feed[name] for feed in by_name]) for name in by_name[0]}
+    return {name: _one_batch([np.asarray(feed[name]) for feed in by_name]) for name in by_name[0]}
 
 
 def _one_batch(arrays: Sequence[Array]) -> Array:
-    shape = np.shape(arrays[0])
-    if shape[:1] != (1,) or any(np.shape(array) != shape for array in arrays):
-        found = ", ".join(dict.fromkeys(str(np.shape(array)) for array in arrays))
+    shapes = dict.fromkeys([array.shape for array in arrays])
+    if len(shapes) > 1 or next(iter(shapes))[:1] != (1,):
+        found = ", ".join(map(str, shapes))
         raise InputError(
             "streams are fed together, so each needs a batch axis of one, x[None], and chunks of"
             f" one length; found {found}"

@@ -110,7 +110,7 @@ def _looks_far_back(oracle: Runs, stream: EntryPoint) -> bool:
     """
     if not all(map(is_drawable, stream.inputs)):
         return False
-    sizes = sizes_of(stream, 5, LONG)
+    sizes = sizes_of(stream, 2, LONG)
     feeds = draw(stream.inputs, sizes, np.random.default_rng(LONG))
     nudged = {
         state.tensor.name: np.full(

@@ -12,9 +12,9 @@ import numpy as np
 from rnn_deploy import chunks
 from rnn_deploy.bundle import Case
 from rnn_deploy.bundle.proof import Proof, Running, Votes
-from rnn_deploy.cells import LayerRun, again
+from rnn_deploy.cells import Float, LayerRun, again, run
 from rnn_deploy.errors import InputError
-from rnn_deploy.rounding import RunningBound, running_bound
+from rnn_deploy.rounding import Mask, RunningBound, running_bound
 from rnn_deploy.source.reference import Reference
 from rnn_deploy.spec import Array, EntryPoint, StateKey
 
@@ -80,14 +80,23 @@ def _bounds(ours: LayerRun, true: LayerRun) -> dict[StateKey, RunningBound]:
     """The running bound of each layer of a stack; what leaves one is what enters the next."""
     found: dict[StateKey, RunningBound] = {}
     x = true.x[0].astype(np.float64)
-    error = OTHERS * _distance((ours.x,), (true.x,))
-    before = [state[0].astype(np.float64) for state in true.before]
+    error: float | Float = OTHERS * _distance((ours.x,), (true.x,))
+    before = [state.astype(np.float64) for state in true.before]
     mask = None if true.mask is None else true.mask[0]
-    if len(true.layers) > 1:
-        return found
-    (layer,) = true.layers
-    bound = running_bound(layer, x, tuple(before), mask, error)
-    return {} if bound is None else {(layer.name, role): bound for role in layer.roles}
+    for layer in true.layers:
+        states = tuple(before.pop(0) for _ in layer.roles)
+        start = tuple(state[0] for state in states)
+        bound = running_bound(layer, x, start, mask, error)
+        found |= {(layer.name, role): bound for role in layer.roles}
+        outputs, _ = run(layer, x[None], tuple(state[:1] for state in states), _row(mask))
+        x, error = outputs[0], bound.states[0]
+        if mask is not None and layer.go_backwards:
+            mask = mask[::-1]  # what comes next runs over the steps in this order
+    return found
+
+
+def _row(mask: Mask | None) -> Mask | None:
+    return None if mask is None else mask[None]
 
 
 def _running(

@@ -1,34 +1,27 @@
-"""An ONNX artifact compared with the original model layer by layer.
+"""An entry point on a runtime compared with the original model layer by layer.
 
-    artifact --every value that leaves a layer as an extra output--> run --> each beside the layer's
+    artifact --every layer's values as further outputs--> run --> each beside the layer's
 
-Nodes are named after their Keras layers, so a value leaves a layer where a node of another name
-reads it, or it is an output. Where several of a layer's values have its output's shape (an LSTM's h
-and c), the nearest is taken.
+Where several of a layer's values have its output's shape (an LSTM's h and c), the nearest is taken.
+One that bears another layer's name shows that the layer is right, never that it is wrong. A TFLite
+converter may fold a layer into the next, so there nothing is called wrong before outputs that are
+right.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, one_line
-from rnn_deploy.optional import require
-from rnn_deploy.runtimes.feeds import checker
+from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.compare import Comparison, compare, max_abs_error
+from rnn_deploy.verifying.explain import explained_by_output
+from rnn_deploy.verifying.inner import telling_inner_values
+from rnn_deploy.verifying.original import Feeds, LayerTruth, Original
 from rnn_deploy.verifying.tolerance import budget
+from rnn_deploy.verifying.words import number
 
-
-@dataclass(frozen=True, eq=False)
-class LayerTruth:
-    """One call of a Keras layer: what it gives in float64, and in TensorFlow's float32."""
-
-    layer: str
-    true: Array
-    reference: Array
+FOLDS = ("tflite",)  # formats whose converter makes one operator of several layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,26 +32,133 @@ class LayerCompared:
     comparison: Comparison | None = None
     found: Array | None = None
 
-
-def compared_by_layer(
-    bundle: Bundle, entry: str, feeds: Mapping[str, Array], layers: Sequence[LayerTruth]
-) -> list[LayerCompared]:
-    """Every layer of the ONNX artifact of an entry point beside the original, in order."""
-    found = _values_by_layer(bundle, entry, feeds)
-    return [_compared(truth, found.get(truth.layer, [])) for truth in layers]
+    @property
+    def wrong(self) -> bool:
+        """Whether it was seen to differ."""
+        return self.comparison is not None and not self.comparison.passed
 
 
-def _compared(truth: LayerTruth, values: Sequence[Array]) -> LayerCompared:
-    turned = [value.swapaxes(0, 1) for value in values if value.ndim > 2]  # stacked: time first
-    fitting = [value for value in (*values, *turned) if value.shape == truth.true.shape]
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Every layer of one entry point on a runtime, in the order of the calls.
+
+    explained: what fault the first that differs seems to have, empty where none is recognised.
+    """
+
+    compared: tuple[LayerCompared, ...]
+    explained: str = ""
+
+    @property
+    def first_wrong(self) -> LayerCompared | None:
+        """The first layer that differs."""
+        return next((each for each in self.compared if each.wrong), None)
+
+    @property
+    def where(self) -> str:
+        """The first layer that differs, in words; empty if none does."""
+        first = self.first_wrong
+        if first is None or first.comparison is None:
+            return ""
+        error, allowed = number(first.comparison.max_abs), number(first.comparison.budget)
+        return (
+            f"layer by layer: '{first.layer}' is the first whose output differs, by {error} against"
+            f" a budget of {allowed}"
+        )
+
+    @property
+    def said(self) -> str:
+        """The same, and what fault it seems to have."""
+        return "; ".join(filter(None, (self.where, self.explained)))
+
+
+def by_layer(
+    bundle: Bundle,
+    runtime: Runtime,
+    options: RunOptions,
+    feeds: Sequence[Feeds],
+    original: Original,
+) -> Layers:
+    """Every layer of the entry point `options.entry` on the first of `feeds`.
+
+    All of them are tried to explain the first layer that differs. InputError where there is no
+    artifact that can be opened up.
+    """
+    runs = []
+    for given in feeds:
+        truths = original.layers(given)
+        runs.append(_compared(bundle, runtime, options, given, truths))
+    said = (_explained(original, *each) for each in zip(runs, feeds, strict=True))
+    return Layers(runs[0], next(filter(None, said), ""))
+
+
+def _explained(original: Original, layers: Sequence[LayerCompared], feeds: Feeds) -> str:
+    wrong = next((each for each in layers if each.wrong), None)
+    if wrong is None or wrong.comparison is None or wrong.found is None:
+        return ""
+    run = next((run for run in original.watched(feeds) if run.name == wrong.layer), None)
+    return "" if run is None else explained_by_output(run, wrong.found, wrong.comparison.budget)
+
+
+def _compared(
+    bundle: Bundle,
+    runtime: Runtime,
+    options: RunOptions,
+    feeds: Feeds,
+    truths: Sequence[LayerTruth],
+) -> tuple[LayerCompared, ...]:
+    names = [truth.layer for truth in truths]
+    with telling_inner_values(bundle, runtime.format, options.entry, names) as (telling, inner):
+        runner = runtime.load(telling, options)
+        try:
+            values = {name: value.copy() for name, value in runner.run(feeds).items()}
+        finally:
+            runner.close()
+    outputs = [tensor.name for tensor in bundle.manifest.entry(options.entry).outputs]
+    compared = tuple(_beside(truth, values, inner, runtime.name) for truth in truths)
+    if runtime.format in FOLDS and all(_is_right(values[name], truths) for name in outputs):
+        return tuple(LayerCompared(c.layer) if c.wrong else c for c in compared)
+    return compared
+
+
+def _beside(
+    truth: LayerTruth, values: Mapping[str, Array], inner: Mapping[str, list[str]], runtime: str
+) -> LayerCompared:
+    own = _nearest([values[name] for name in inner.get(truth.layer, [])], truth, runtime)
+    if own is not None and not own.wrong:
+        return own
+    anyone = _nearest(values.values(), truth, runtime)
+    if anyone is not None and not anyone.wrong:
+        return anyone
+    return own or LayerCompared(truth.layer)
+
+
+def _nearest(values: Iterable[Array], truth: LayerTruth, runtime: str) -> LayerCompared | None:
+    fitting = _fitting(values, truth)
     if not fitting:
-        return LayerCompared(truth.layer)
+        return None
     nearest = min(fitting, key=lambda value: max_abs_error(value, truth.true))
+    return LayerCompared(truth.layer, _judged(nearest, truth, runtime), nearest)
+
+
+def _fitting(values: Iterable[Array], truth: LayerTruth) -> list[Array]:
+    """Those of the output's shape; stacked, time may come first."""
+    values = list(values)
+    turned = [value.swapaxes(0, 1) for value in values if value.ndim > 2]
+    return [value for value in (*values, *turned) if value.shape == truth.true.shape]
+
+
+def _is_right(value: Array, truths: Sequence[LayerTruth]) -> bool:
+    """Whether an output is what some layer gives."""
+    fitting = (truth for truth in truths if truth.true.shape == value.shape)
+    return any(_judged(value, truth, "").passed for truth in fitting)
+
+
+def _judged(value: Array, truth: LayerTruth, runtime: str) -> Comparison:
     own = max_abs_error(truth.reference, truth.true)
-    comparison = compare(
-        nearest,
+    return compare(
+        value,
         truth.true,
-        runtime="ort-cpu",
+        runtime=runtime,
         check="by layer",
         case="",
         name=truth.layer,
@@ -66,67 +166,3 @@ def _compared(truth: LayerTruth, values: Sequence[Array]) -> LayerCompared:
         budget=budget(truth.true, own),
         reference_error=own,
     )
-    return LayerCompared(truth.layer, comparison, nearest)
-
-
-def _values_by_layer(
-    bundle: Bundle, entry: str, feeds: Mapping[str, Array]
-) -> dict[str, list[Array]]:
-    """What leaves each layer when the artifact runs."""
-    artifact = bundle.manifest.artifact("onnx", entry)
-    if artifact is None:
-        raise InputError(f"{bundle.root}: holds no ONNX artifact, whose layers could be seen")
-    if artifact.weights is not None:
-        bundle.checked(artifact.weights)
-    model = require("onnx").load(bundle.checked(artifact.path))
-    leaving = _leaving(model.graph)
-    there = {output.name for output in model.graph.output}
-    extra = [name for names in leaving.values() for name in names if name not in there]
-    model.graph.output.extend(require("onnx").ValueInfoProto(name=name) for name in extra)
-    values = _run(model, bundle, entry, feeds)
-    return {layer: [values[name] for name in names] for layer, names in leaving.items()}
-
-
-def _leaving(graph: Any) -> dict[str, list[str]]:
-    """The names of the values that leave each layer."""
-    outputs = {output.name for output in graph.output}
-    read: dict[str, set[str]] = {}
-    for node in graph.node:
-        for name in (*node.input, *_read_inside(node)):
-            read.setdefault(name, set()).add(_layer(node.name))
-    leaving: dict[str, list[str]] = {}
-    for node in graph.node:
-        layer = _layer(node.name)
-        for name in node.output:
-            if name and (name in outputs or read.get(name, set()) - {layer}):
-                leaving.setdefault(layer, []).append(name)
-    return leaving
-
-
-def _read_inside(node: Any) -> list[str]:
-    """What the bodies of a loop read from outside."""
-    bodies = [a.g for a in node.attribute if a.HasField("g")]
-    return [name for body in bodies for inner in body.node for name in inner.input]
-
-
-def _layer(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def _run(model: Any, bundle: Bundle, entry: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    ort = require("onnxruntime")
-    settings = ort.SessionOptions()
-    settings.log_severity_level = 3
-    point = bundle.manifest.entry(entry)
-    arrays = checker(point)(feeds)
-    named = {tensor.name: value for tensor, value in zip(point.all_inputs, arrays, strict=True)}
-    try:
-        session = ort.InferenceSession(
-            model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
-        )
-        names = [output.name for output in session.get_outputs()]
-        results = session.run(names, named)
-    except Exception as error:  # onnxruntime's exceptions have no common base of their own
-        raise InputError(f"{bundle.root}: the model with every layer's output did not run:"
-                         f" {one_line(error)}") from error  # fmt: skip
-    return dict(zip(names, map(np.asarray, results), strict=True))

@@ -173,14 +173,14 @@ def _running_bound(subject: Subject, case: Case) -> Iterator[Found]:
     yield Found({n: np.stack(v) for n, v in seen.items()}, bounds=subject.bounds)
 
 
-RUNNING = "running-bound"
+RUNNING, HAND_OVER = "running-bound", "hand-over"
 CHECKS: dict[str, Check] = {
     "sequence": _sequence,
     "states": _states,
     "chunked": _chunked,
     "step": _step,
     "teacher-forced": _every_entry,
-    "hand-over": _hand_over,
+    HAND_OVER: _hand_over,
     "reset": _reset,
     "batch": _batch,
     "masks": _every_entry,

@@ -6,7 +6,7 @@ Needs the layer's weights and its own input, so the Keras model must be at hand.
 it gives all that the runtime gave, in every row, to within its budget or a thousandth of the error.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,11 +17,10 @@ from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.one_weight import one_weight
+from rnn_deploy.verifying.original import Original
 from rnn_deploy.verifying.suspects import suspects
 from rnn_deploy.verifying.tolerance import Tolerance
 
-# Gives every recurrent call of the model in float64, for inputs and initial states by name.
-Watched = Callable[[Mapping[str, Array]], Sequence[LayerRun]]
 NEAR = 1e-3
 
 
@@ -29,13 +28,13 @@ def explained(
     finding: Finding,
     runner: Runner,
     cases: Iterable[Case],
-    watched: Watched,
+    original: Original,
     tolerance: Tolerance,
 ) -> str:
     """The fault in words, empty where none is recognised. runner: of the stream entry point."""
     for case in _telling(cases, runner):
         try:
-            runs = {run.name: run for run in watched(case.feeds)}
+            runs = {run.name: run for run in original.watched(case.feeds)}
             results = runner.run(case.feeds)
         except RnnDeployError:
             continue

@@ -22,7 +22,8 @@ class Finding:
     counted from 0; step None where it cannot be told. beside: elements of that row, the one that
     differs most first. batch, steps: the smallest input that still fails, which starts at step
     `start`. states_right: every state was compared there and is right. explained: what fault
-    would give just these values, where one was recognised.
+    would give just these values, where one was recognised. by_layer: the first layer whose output
+    differs, said once for each entry point, where the original model is at hand.
     """
 
     runtime: str
@@ -40,11 +41,13 @@ class Finding:
     states_right: bool = False
     detail: str = ""
     explained: str = ""
+    by_layer: str = ""
 
     @property
     def lines(self) -> tuple[str, ...]:
         """In words, a line each."""
-        return tuple(filter(None, (self._where, self._values, self._smallest, self.explained)))
+        said = (self._where, self._values, self._smallest, self.by_layer, self.explained)
+        return tuple(filter(None, said))
 
     @property
     def _where(self) -> str:

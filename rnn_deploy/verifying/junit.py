@@ -53,6 +53,7 @@ def _suite(report: Report, runtime: str) -> ET.Element:
     both: list[Comparison | Fault] = [*comparisons, *faults]
     for check, name in dict.fromkeys((item.check, item.case) for item in both):
         case = ET.SubElement(suite, "testcase", classname=f"{runtime}.{check}", name=_text(name))
+        case.set("time", f"{_seconds(report, runtime, check, name):.6f}")
         of_case = [c for c in comparisons if (c.check, c.case) == (check, name)]
         found = [
             finding
@@ -60,7 +61,14 @@ def _suite(report: Report, runtime: str) -> ET.Element:
             if (finding.runtime, finding.check, finding.case) == (runtime, check, name)
         ]
         _judge(case, of_case, found, [f for f in faults if (f.check, f.case) == (check, name)])
+    suite.set("time", f"{sum(t.seconds for t in report.timings if t.runtime == runtime):.6f}")
     return suite
+
+
+def _seconds(report: Report, runtime: str, check: str, case: str) -> float:
+    """How long a check of a case took; 0 where that is not known (a placement, say)."""
+    alike = (t for t in report.timings if (t.runtime, t.check, t.case) == (runtime, check, case))
+    return sum(t.seconds for t in alike)
 
 
 def _titled(report: Report, name: str) -> ET.Element:

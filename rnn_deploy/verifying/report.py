@@ -43,6 +43,16 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How long a check of one case took on a runtime, in seconds."""
+
+    runtime: str
+    check: str
+    case: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Report:
     """The outcome of a verification.
 
@@ -51,7 +61,7 @@ class Report:
     check that failed on a runtime, the first place where it leaves the truth. placed: where the
     recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where
     budgets come from. votes: how the references agree on each recurrent layer, as the export
-    found.
+    found. timings: how long each check took.
     """
 
     reference: str
@@ -66,6 +76,7 @@ class Report:
     placed: tuple[Placed, ...] = ()
     tolerance: str = DERIVED
     votes: tuple[Votes, ...] = ()
+    timings: tuple[Timing, ...] = ()
 
     @property
     def passed(self) -> bool:

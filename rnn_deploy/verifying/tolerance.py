@@ -135,12 +135,13 @@ class Tolerance:
         return derived if noise <= derived.budget else Allowed(noise, derived.own)
 
     def _derived(self, case: Case, name: str) -> Allowed:
-        if case.check:
-            return self._allowed(case, name, reference_errors([case]), {})
         pooled = self._allowed(case, name, self.errors, self.scales)
+        if not case.check and pooled.decisive:
+            return pooled
         # A short case may tell what the longest ones, pooled with it, do not.
-        alone = self._allowed(case, name, reference_errors([case]), {})
-        return alone if alone.decisive and not pooled.decisive else pooled
+        own = {} if name not in case.oracle else {name: _own_error(case, name)}
+        alone = self._allowed(case, name, own, {})
+        return alone if case.check or alone.decisive else pooled
 
     def _allowed(
         self, case: Case, name: str, errors: Mapping[str, float], scales: Mapping[str, float]
@@ -169,10 +170,13 @@ def reference_errors(cases: Iterable[Case]) -> dict[str, float]:
     """TensorFlow's own largest error for each tensor, over all cases that have an oracle."""
     errors: dict[str, float] = {}
     for case in cases:
-        for name, truth in case.oracle.items():
-            error = max_abs_error(case.reference[name], truth)
-            errors[name] = max(errors.get(name, 0.0), error)
+        for name in case.oracle:
+            errors[name] = max(errors.get(name, 0.0), _own_error(case, name))
     return errors
+
+
+def _own_error(case: Case, name: str) -> float:
+    return max_abs_error(case.reference[name], case.oracle[name])
 
 
 def scales(cases: Iterable[Case]) -> dict[str, float]:

@@ -4,8 +4,10 @@ import json
 import shutil
 from dataclasses import replace
 
+import keras
 import numpy as np
 import onnx
+import pytest
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
@@ -34,39 +36,93 @@ def flip_a_bit(graph):
             value.CopyFrom(onnx.numpy_helper.from_array(array, value.name))
 
 
-def test_a_good_bundle_is_right_in_every_layer(small_bundle, small_keras, command):
-    words = ("debug", small_bundle, "--against", small_keras, "--runtime", "ort-cpu", "--json")
-    ended = command(*words)
+def flip_a_bit_of_the_head(graph):
+    for value in graph.initializer:
+        array = onnx.numpy_helper.to_array(value).copy()
+        if value.name.startswith("y/") and array.ndim > 1:
+            array.reshape(-1).view(np.uint32)[1] ^= np.uint32(1 << 21)
+            value.CopyFrom(onnx.numpy_helper.from_array(array, value.name))
+
+
+def spoil_tflite(root, model):
+    """The same weight in the TFLite file, where its bytes stand as they are in the layer."""
+    kernel = np.ascontiguousarray(model.get_layer("second").get_weights()[0].T)
+    spoiled = kernel.copy()
+    spoiled.reshape(-1).view(np.uint32)[6] ^= np.uint32(1 << 22)
+    content = (root / "model.tflite").read_bytes()
+    assert content.count(kernel.tobytes()) == 1
+    content = content.replace(kernel.tobytes(), spoiled.tobytes())
+    (root / "model.tflite").write_bytes(content)
+    return altered(root, lambda graph: None)
+
+
+def layers_in(found):
+    return {
+        (runtime, entry): {each["layer"]: each["passed"] for each in of_entry["layers"]}
+        for runtime, entries in found["runtimes"].items()
+        for entry, of_entry in entries.items()
+    }
+
+
+@pytest.mark.parametrize("option", ["--model", "--against"])
+def test_a_good_bundle_is_right_in_every_layer(option, small_bundle, small_keras, command):
+    ended = command("debug", small_bundle, option, small_keras, "--json")
     found = json.loads(ended.out)
     assert (ended.code, found["passed"]) == (0, True)
-    for entry in ("sequence", "stream"):
-        layers = {each["layer"]: each["passed"] for each in found["entries"][entry]["layers"]}
-        assert layers == {"first": True, "second": True, "y": True}
+    right = {"first": True, "second": True, "y": True}
+    seen = layers_in(found)
+    assert {runtime for runtime, _ in seen} >= {"ort-cpu", "litert", "openvino-cpu"}
+    assert seen == {(r, e): right for r, _ in seen for e in ("sequence", "stream")}
 
 
 def test_a_flipped_bit_is_found_in_its_layer_and_called_by_name(small_bundle, small_keras, command):
     altered(small_bundle, flip_a_bit)
-    words = ("debug", small_bundle, "--against", small_keras, "--runtime", "ort-cpu")
+    words = ("debug", small_bundle, "--model", small_keras, "--runtime", "ort-cpu")
     ended = command(*words)
     assert ended.code == 1
     assert "layer 'second' is the first that differs" in ended.err
     assert "one weight differs in one bit: kernel[" in ended.out
     assert "(bit 22 of its float32 is flipped)" in ended.out
     found = json.loads(command(*words, "--json").out)
-    for entry in found["entries"].values():
-        layers = {each["layer"]: each["passed"] for each in entry["layers"]}
-        assert layers == {"first": True, "second": False, "y": False}
+    wrong = {"first": True, "second": False, "y": False}
+    assert layers_in(found) == {("ort-cpu", e): wrong for e in ("sequence", "stream")}
     assert {finding["layer"] for finding in found["findings"]} >= {"second"}
     without = command("debug", small_bundle, "--runtime", "ort-cpu")
     assert without.code == 1
     assert "state h of layer 'second'" in without.out
-    assert "next: --against MODEL" in without.err
+    assert "next: --model MODEL" in without.err
+
+
+def test_the_same_in_tflite_and_by_verify(small_bundle, small_keras, command):
+    spoil_tflite(small_bundle, keras.saving.load_model(small_keras, compile=False))
+    ended = command("debug", small_bundle, "--model", small_keras, "--json")
+    wrong = {"first": True, "second": False, "y": False}
+    seen = layers_in(json.loads(ended.out))
+    assert seen["litert", "sequence"] == seen["litert", "stream"] == wrong
+    assert all(all(seen["ort-cpu", entry].values()) for entry in ("sequence", "stream"))
+    words = ("verify", small_bundle, "--model", small_keras, "--check", "states")
+    ended = command(*words, "--runtime", "litert")
+    assert ended.code == 1
+    assert "layer by layer: 'second' is the first whose output differs" in ended.err
+    assert "(bit 22 of its float32 is flipped)" in ended.err
+
+
+def test_a_layer_without_states_is_found_by_its_output(small_bundle, small_keras, command):
+    altered(small_bundle, flip_a_bit_of_the_head)
+    words = ("verify", small_bundle, "--model", small_keras, "--check", "states")
+    ended = command(*words, "--runtime", "ort-cpu", "--no-isolate")
+    assert "'y', every state being right" in ended.err
+    assert "layer by layer: 'y' is the first whose output differs" in ended.err
 
 
 def test_mistakes_are_one_line(small_bundle, small_keras, tmp_path, command):
-    command("debug", small_bundle, "--case", "n1t1").refused(2, "which needs --against MODEL")
+    command("debug", small_bundle, "--case", "n1t1").refused(2, "which needs --model MODEL")
     words = ("debug", small_bundle, "--against", small_keras, "--case", "none")
     command(*words).refused(2, "no golden case 'none'; there are n1t1")
+    both = ("--against", small_keras, "--model", small_keras)
+    command("debug", small_bundle, *both).refused(2, "leave one of them out")
+    command("verify", small_bundle, *both).refused(2, "leave one of them out")
+    command("verify", small_bundle, "--model", tmp_path / "no").refused(2, "no such model")
     command("debug", tmp_path / "gone").refused(2, "no such bundle")
     shutil.copy(small_bundle / "golden.npz", tmp_path / "model.keras")
     command("debug", small_bundle, "--against", tmp_path / "model.keras").refused(2, "model.keras")

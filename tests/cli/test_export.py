@@ -259,9 +259,9 @@ def test_what_is_expected_decides_the_lowering(command, saved, tmp_path):
         found = json.loads(ended.out)["artifacts"]
         return [choice["lowering"] for artifact in found for choice in artifact["choices"]]
 
-    assert lowerings() == ["scan", "native"]
-    assert lowerings("--expect", "1x100") == ["native", "native"]
-    assert lowerings("--expect", "1x9", "--expect", "stream=64x9") == ["native", "scan"]
+    assert lowerings() == ["scan", "native", "unrolled"]
+    assert lowerings("--expect", "1x100") == ["native", "native", "unrolled"]
+    assert lowerings("--expect", "1x9", "--expect", "stream=64x9") == ["native", "scan", "unrolled"]
 
 
 def test_an_expectation_that_cannot_be_is_refused(command, small_keras, tmp_path):

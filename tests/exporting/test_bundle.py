@@ -50,7 +50,8 @@ def test_the_same_model_gives_the_same_bytes(small_keras, small_bundle, tmp_path
     first, second = sha256s(small_bundle), sha256s(export(small_keras, tmp_path / "again").root)
     assert first == second
     assert {name for name in first if "/" not in name} == {
-        "manifest.json", "golden.npz", "proof.npz", "model.tflite", "sequence.onnx", "stream.onnx"
+        "manifest.json", "golden.npz", "proof.npz", "model.tflite", "sequence.onnx", "stream.onnx",
+        "step.onnx",
     }  # fmt: skip
 
 
@@ -221,3 +222,14 @@ def test_a_layer_nothing_depends_on_is_left_out_and_said(tmp_path):
     assert [s.layer for s in bundle.manifest.entry("stream").states] == ["used"]
     assert {c.layer for a in bundle.manifest.artifacts for c in a.choices} == {"used"}
     assert verify(bundle).passed
+
+
+@pytest.mark.parametrize(("asked", "steps"), [(None, 1000), (40, 40)])
+def test_a_large_model_gets_a_shorter_long_sequence(asked, steps, tmp_path, monkeypatch):
+    model = small_model()
+    monkeypatch.setattr(cases, "READ", 5 * model.count_params())
+    bundle = export(model, tmp_path / "b", ExportOptions(("onnx",), long=asked))
+    found = read_cases(bundle.checked(bundle.manifest.golden), special=True)
+    assert [case.name for case in found if case.check == "long"] == [f"n1t{steps}"]
+    said = [note for note in bundle.manifest.notes if "--long 10000 makes it longer" in note]
+    assert len(said) == (asked is None)

@@ -49,13 +49,13 @@ def test_auto_goes_by_length_and_size_and_says_why(layer, lowering, why):
     assert why in choice.reason
 
 
-def test_a_turn_takes_fewer_steps_where_weights_are_large_or_steps_few():
+def test_a_turn_takes_fewer_steps_where_weights_are_large_and_so_many_that_few_are_in_vain():
     def of(units, steps=None):
         square = np.ones((units, units), "f")
         return chunk_of(replace(RNN, recurrent_kernel=square, steps=steps))
 
-    assert [of(64), of(256), of(300), of(1200), of(2048)] == [8, 8, 4, 2, 1]
-    assert [of(64, 1), of(64, 3), of(64, 5)] == [1, 2, 4]
+    assert [of(64), of(256), of(300), of(1200), of(2048)] == [10, 10, 5, 2, 1]
+    assert [of(64, n) for n in (1, 3, 21, 64, 101)] == [1, 3, 7, 8, 6]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def gated_at_hand(gated_keras, gated_bundle):
 @pytest.fixture(scope="session")
 def gated(gated_at_hand):
     """The gated model as a fake runtime that is right."""
-    runs = gated_at_hand.watched({"x": np.ones((1, 1, 3), np.float32)})
+    runs = gated_at_hand.original.watched({"x": np.ones((1, 1, 3), np.float32)})
     gru, lstm = (run.layers[0] for run in runs)
     dense = gated_model().get_layer("y").get_weights()
     return Gated(gru, lstm, tuple(weight.astype(np.float64) for weight in dense))

@@ -66,7 +66,7 @@ class Gated:
             results = self.outputs(feeds, results, self.calls)
         self.calls.append(results)
         wanted = (tensor.name for tensor in entry.all_outputs)
-        return {name: np.asarray(results[name], np.float32) for name in wanted}
+        return {name: np.asarray(results[name], np.float32) for name in wanted if name in results}
 
     def with_layer(self, name, **changes):
         """The same with a layer that is read otherwise."""

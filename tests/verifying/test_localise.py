@@ -63,7 +63,7 @@ def test_an_oracle_tells_of_cases_whose_steps_are_not_kept(gated, gated_bundle, 
         return results | {"gru_h_out": h}
 
     spoiled = replace(gated, outputs=outputs)
-    found = finding(spoiled, gated_bundle, "states", oracle=gated_at_hand.oracle)
+    found = finding(spoiled, gated_bundle, "states", original=gated_at_hand.original)
     assert (found.case, found.layer, found.step, found.steps) == ("n3t6state", "gru", 3, 4)
 
 

@@ -100,8 +100,7 @@ def test_a_planted_fault_is_localised_and_named(fault, gated, gated_bundle, gate
         gated_bundle,
         runtimes=[plant(gated).runtime()],
         checks=("states", "teacher-forced", "masks"),
-        oracle=gated_at_hand.oracle,
-        watched=gated_at_hand.watched,
+        original=gated_at_hand.original,
     )
     assert not report.passed
     assert {finding.layer for finding in report.findings} == {layer}
@@ -118,7 +117,7 @@ def test_what_is_right_is_found_right_by_every_check(gated, gated_bundle):
 def test_a_fault_of_no_known_kind_is_localised_and_not_named(gated, gated_bundle, gated_at_hand):
     odd = gated.with_layer("lstm", kernel=gated.lstm.kernel * 1.01 + 0.02)
     report = verify(
-        gated_bundle, runtimes=[odd.runtime()], checks=("states",), watched=gated_at_hand.watched
+        gated_bundle, runtimes=[odd.runtime()], checks=("states",), original=gated_at_hand.original
     )
     (finding,) = report.findings
     assert (finding.layer, finding.explained) == ("lstm", "")

@@ -1,0 +1,190 @@
+"""One runtime under verification: loaded once, checked, what failed localised.
+
+    load --> checks --> hand_over (another runtime takes over) --> localised
+
+`load` and `checks` touch nothing but this runtime, so those of several may run side by side. Golden
+cases are read one at a time.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from time import perf_counter
+
+from rnn_deploy.bundle import Bundle, Case
+from rnn_deploy.errors import MisplacedError, RnnDeployError
+from rnn_deploy.runtimes.base import Runner, Runtime
+from rnn_deploy.spec import SEQUENCE, STREAM, Array
+from rnn_deploy.verifying.asking import Verification
+from rnn_deploy.verifying.by_layer import Layers, by_layer
+from rnn_deploy.verifying.checks import CHECKS, HAND_OVER, Subject, applies
+from rnn_deploy.verifying.compare import Comparison, compare
+from rnn_deploy.verifying.evidence import Observation, place_in_time
+from rnn_deploy.verifying.explain import explained
+from rnn_deploy.verifying.failures import Failures
+from rnn_deploy.verifying.finding import Finding
+from rnn_deploy.verifying.known import why_known
+from rnn_deploy.verifying.localise import finding_of
+from rnn_deploy.verifying.placing import CHECK as PLACEMENT
+from rnn_deploy.verifying.placing import placed
+from rnn_deploy.verifying.report import Fault, Placed, Timing
+
+Result = Comparison | Fault | Placed | Timing | Finding
+
+
+class UnderTest:
+    """One runtime. results: what was found so far, in order."""
+
+    def __init__(
+        self, bundle: Bundle, runtime: Runtime, asking: Verification, stack: ExitStack
+    ) -> None:
+        self.runtime = runtime
+        self.results: list[Result] = []
+        self._bundle, self._asking, self._stack = bundle, asking, stack
+        self._failures = Failures(asking.read)
+        self._subject: Subject | None = None
+
+    def load(self) -> None:
+        """Load every entry point; a node that was placed elsewhere is a fault.
+
+        RuntimeUnavailableError where the runtime is not here, or takes none of it.
+        """
+        try:
+            runners = {entry.name: self._loaded(entry.name) for entry in self._asking.entries}
+        except MisplacedError as error:
+            self.results.append(Fault(self.runtime.name, PLACEMENT, "golden vectors", str(error)))
+            return
+        self._subject = Subject(runners, bounds=self._asking.bounds)
+
+    def checks(self) -> None:
+        """Placement, and every check that needs no other runtime."""
+        if self._subject is None:
+            return
+        self.results += placed(self.runtime, self._bundle, self._asking.options)
+        wanted = [check for check in self._asking.checks if check != HAND_OVER]
+        for case in self._asking.read():
+            for check in wanted:
+                self._check(self._subject, check, case)
+
+    def hand_over(self, partner: "UnderTest") -> None:
+        """The check in which `partner` takes over; where that did not load, this one once more."""
+        subject = self._subject
+        if HAND_OVER not in self._asking.checks or subject is None or subject.stream is None:
+            return
+        if partner is self or partner._subject is None:
+            runners, name = {STREAM: self._loaded(STREAM)}, f"another {self.runtime.name}"
+        else:
+            runners, name = dict(partner._subject.runners), partner.runtime.name
+        self._subject = replace(subject, partner=runners, partner_name=name)
+        for case in self._asking.read():
+            self._check(self._subject, HAND_OVER, case)
+
+    def localise(self) -> None:
+        """Where each check that failed first leaves the truth, and what fault it may be."""
+        if self._subject is None:
+            return
+        original = self._asking.original
+        oracle = None if original is None else original.oracle
+        said: dict[str, str] = {}  # of a layer, what fault it seems to have
+        layers: dict[str, Layers] = {}  # by entry point
+        for failed, case, single in self._failures.worth_localising():
+            found = finding_of(self._subject, failed, case, self._asking.tolerance, single, oracle)
+            if found.layer not in said:
+                said[found.layer] = self._explained(found)
+            found = replace(found, explained=said[found.layer])
+            entry = _entry_of(failed, case)
+            if entry not in layers:
+                layers[entry] = self._layers(entry, case, single)
+                first = layers[entry].where if found.explained else layers[entry].said
+                found = replace(found, by_layer=first)
+            self.results.append(found)
+
+    def _loaded(self, entry: str) -> Runner:
+        options = replace(self._asking.options, entry=entry)
+        runner = self.runtime.load(self._bundle, options)
+        self._stack.callback(runner.close)
+        return runner
+
+    def _check(self, subject: Subject, check: str, case: Case) -> None:
+        """Run one check of one case; what it finds, and how long it took."""
+        if not applies(check, case):
+            return
+        began, before = perf_counter(), len(self.results)
+        for result in _checked(subject, self.runtime.name, check, case, self._asking):
+            self.results.append(result)
+            if isinstance(result, Comparison) and not result.passed:
+                self._failures.note(result)
+        if len(self.results) > before:
+            took = perf_counter() - began
+            self.results.append(Timing(self.runtime.name, check, case.name, took))
+
+    def _explained(self, finding: Finding) -> str:
+        """The fault that would give just these values, where the model is at hand."""
+        original = self._asking.original
+        runner = None if self._subject is None else self._subject.runners.get(STREAM)
+        if original is None or runner is None or not finding.layer:
+            return ""
+        return explained(finding, runner, self._asking.read(), original, self._asking.tolerance)
+
+    def _layers(self, entry: str, case: Case, single: Case | None) -> Layers:
+        """Every layer's output beside the original's; none where it is not at hand."""
+        if self._asking.original is None:
+            return Layers(())
+        options = replace(self._asking.options, entry=entry)
+        given = [case.feeds, *([] if single is None or entry != STREAM else [single.feeds])]
+        try:
+            return by_layer(self._bundle, self.runtime, options, given, self._asking.original)
+        except RnnDeployError:
+            return Layers(())  # none can be seen there; what was found without stands
+
+
+def _entry_of(failed: Comparison, case: Case) -> str:
+    """The entry point to look into for the layer that differs."""
+    return SEQUENCE if failed.check == SEQUENCE or STREAM not in case.entries else STREAM
+
+
+def _checked(
+    subject: Subject, runtime: str, check: str, case: Case, asking: Verification
+) -> Iterator[Comparison | Fault]:
+    try:
+        for found in CHECKS[check](subject, case):
+            expected = case.truth if found.expected is None else found.expected
+            for name, value in found.values.items():
+                at = (runtime, check, case.name, name, found.detail)
+                bound = found.bounds.get(name)
+                yield _compared(at, value, expected[name], bound, case, asking)
+    except RnnDeployError as error:
+        yield Fault(runtime, check, case.name, str(error))
+
+
+def _compared(
+    at: tuple[str, str, str, str, str],
+    value: Array,
+    expected: Array,
+    bound: Array | None,
+    case: Case,
+    asking: Verification,
+) -> Comparison:
+    runtime, check, of, name, detail = at
+    allowed = asking.tolerance.of(case, name)
+    bound = None if asking.tolerance.asked.of(name) else bound
+    comparison = compare(
+        value,
+        expected,
+        runtime=runtime,
+        check=check,
+        case=of,
+        name=name,
+        kind="state" if name in asking.states else "output",
+        budget=allowed.budget,
+        reference_error=allowed.own,
+        rtol=allowed.rtol,
+        bound=bound,
+        detail=detail,
+        decisive=allowed.decisive,
+    )
+    comparison = replace(comparison, known=why_known(comparison, value, expected))
+    reference = case.reference.get(name) if case.oracle and expected is case.truth[name] else None
+    axis, steps = place_in_time(asking.entries, name, case, value)
+    asking.record(Observation(comparison, value, expected, reference, bound, axis, steps))
+    return comparison
