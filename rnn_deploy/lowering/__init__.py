@@ -3,7 +3,6 @@
     choice            which lowering a layer gets, and why
     onnx_native       ONNX: the operators RNN, GRU, LSTM
     onnx_scan         ONNX: the input product for all steps at once, then a Scan of small steps
-    onnx_either       ONNX: native for one sequence, scan for several
     onnx_unrolled     ONNX: every step written out, for a fixed length
     onnx_step         one step of each cell in ONNX nodes, for scan and unrolled
     onnx_ops          how a lowering writes ONNX nodes
