@@ -145,6 +145,21 @@ def test_tokens_are_whole_numbers_that_fit(tmp_path, text, ending):
 # JSON Lines
 
 
+def test_what_json_has_no_number_for_is_written_and_read_as_words(tmp_path):
+    value = np.array([[[1, np.nan, 2], [np.inf, -np.inf, 3]]], np.float32)
+
+    def refuse(word):
+        raise ValueError(word)  # NaN and Infinity are no JSON
+
+    for arrays in ({"x": value}, {"x": value, "z": value}):
+        (line,) = json_lines(arrays)
+        read = json.loads(line, parse_constant=refuse)
+        rows = read if len(arrays) == 1 else read["x"]
+        assert rows == [[1.0, "nan", 2.0], ["inf", "-inf", 3.0]]
+    place = _written(tmp_path / "x.jsonl", json_lines({"x": value})[0])
+    np.testing.assert_array_equal(read_arrays(place, _entry(X))["x"], value, strict=True)
+
+
 @pytest.mark.parametrize(
     "text",
     [
