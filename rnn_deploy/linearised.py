@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_deploy.cells import ACTIVATIONS, Float, one_step
+from rnn_deploy.cells import ACTIVATIONS, Float
 from rnn_deploy.spec import RecurrentLayer
 
 _NUDGE = 1e-6
@@ -27,21 +27,15 @@ class LinearStep:
     """slopes, recurrent: (roles, gates, units), by the sums of the input and of the recurrence;
     direct: (roles, roles, units), by the states before; reset: the reset gate, and what a change
     of its sum makes of h, (units,) each, of a GRU that resets before the product. after: the
-    states, (roles * units,).
+    states, (roles * units,). kernels: the recurrent weights of each gate, (units, units).
     """
 
-    layer: RecurrentLayer
+    kernels: list[Float]
     slopes: Float
     recurrent: Float
     direct: Float
     after: Float
     reset: tuple[Float, Float] | None = None
-
-    @property
-    def kernels(self) -> list[Float]:
-        """The recurrent weights of each gate, (units, units)."""
-        R = self.layer.recurrent_kernel.astype(np.float64)
-        return np.split(R, self.slopes.shape[1], axis=1)
 
     def forward(self, changes: Float) -> Float:
         """The Jacobian times changes (batch, roles * units) of the states before."""
@@ -73,34 +67,49 @@ class LinearStep:
         return before.reshape(-1)
 
 
-def linear_step(layer: RecurrentLayer, x: Float, state: Float) -> LinearStep:
-    """The step from `state` (roles * units,) on an input x (width,), linearised."""
-    states = tuple(np.split(state, len(layer.roles)))
-    none = np.zeros((1, layer.kernel.shape[1]))
-    after = one_step(layer, x[None], tuple(s[None] for s in states), nudges=(none, none))
-    W, b = layer.kernel.astype(np.float64), np.zeros((2, layer.kernel.shape[1]))
-    if layer.bias is not None:
-        given = np.atleast_2d(layer.bias.astype(np.float64))
-        b[: len(given)] = given
-    R, h = layer.recurrent_kernel.astype(np.float64), states[0]
-    of_input, of_state = x @ W + b[0], h @ R + b[1]
-    slopes, recurrent, direct, reset = _CELLS[layer.cell](layer, of_input, of_state, R, states)
-    return LinearStep(
-        layer, np.array(slopes), np.array(recurrent), np.array(direct),
-        np.concatenate([s[0] for s in after]), reset,
-    )  # fmt: skip
+class Linearised:
+    """A layer, made ready to be linearised at many steps.
+
+    kernel, recurrent, bias: its weights in float64, the bias (2, gates * units) of both sums.
+    """
+
+    def __init__(self, layer: RecurrentLayer) -> None:
+        self.layer = layer
+        self.kernel = layer.kernel.astype(np.float64)
+        self.recurrent = layer.recurrent_kernel.astype(np.float64)
+        self.bias = np.zeros((2, self.kernel.shape[1]))
+        if layer.bias is not None:
+            given = np.atleast_2d(layer.bias.astype(np.float64))
+            self.bias[: len(given)] = given
+        gates = self.kernel.shape[1] // layer.units
+        self.kernels = list(map(np.ascontiguousarray, np.split(self.recurrent, gates, axis=1)))
+
+    def step(self, x: Float, state: Float) -> LinearStep:
+        """The step from `state` (roles * units,) on an input x (width,), linearised."""
+        states = tuple(np.split(state, len(self.layer.roles)))
+        into = x @ self.kernel + self.bias[0]
+        back = states[0] @ self.recurrent + self.bias[1]
+        after, slopes, recurrent, direct, reset = _CELLS[self.layer.cell](
+            self.layer, into, back, self.kernels, states
+        )
+        return LinearStep(
+            self.kernels, np.array(slopes), np.array(recurrent), np.array(direct),
+            np.concatenate(after), reset,
+        )  # fmt: skip
 
 
-_Facts = tuple[list[list[Float]], list[list[Float]], list[list[Float]], tuple[Float, Float] | None]
 _States = tuple[Float, ...]
+_Slopes = list[list[Float]]
+# The states after, slopes, recurrent, direct and reset of LinearStep.
+_Facts = tuple[_States, _Slopes, _Slopes, _Slopes, tuple[Float, Float] | None]
 
 
-def _simple_rnn(layer: RecurrentLayer, i: Float, r: Float, R: Float, s: _States) -> _Facts:
-    slopes = [[_value(layer.activation, i + r)[1]]]
-    return slopes, slopes, [[np.zeros_like(s[0])]], None
+def _simple_rnn(layer: RecurrentLayer, i: Float, r: Float, R: list[Float], s: _States) -> _Facts:
+    h, slope = _value(layer.activation, i + r)
+    return (h,), [[slope]], [[slope]], [[np.zeros_like(h)]], None
 
 
-def _gru(layer: RecurrentLayer, i: Float, rec: Float, R: Float, s: _States) -> _Facts:
+def _gru(layer: RecurrentLayer, i: Float, rec: Float, R: list[Float], s: _States) -> _Facts:
     (h,), zero = s, np.zeros_like(s[0])
     i_z, i_r, i_h = np.split(i, 3)
     r_z, r_r, r_h = np.split(rec, 3)
@@ -108,22 +117,25 @@ def _gru(layer: RecurrentLayer, i: Float, rec: Float, R: Float, s: _States) -> _
     r, dr = _value(layer.recurrent_activation, i_r + r_r)
     if layer.reset_after:
         f, df = _value(layer.activation, i_h + r * r_h)
-        by_h, by_r = (1 - z) * df, (1 - z) * df * r_h * dr
-        return [[(h - f) * dz, by_r, by_h]], [[(h - f) * dz, by_r, by_h * r]], [[z]], None
-    f, df = _value(layer.activation, i_h + (r * h) @ np.split(R, 3, axis=1)[2])
+        by_z, by_r, by_h = (h - f) * dz, (1 - z) * df * r_h * dr, (1 - z) * df
+        both = [[by_z, by_r, by_h]], [[by_z, by_r, by_h * r]]
+        return (z * h + (1 - z) * f,), *both, [[z]], None
+    f, df = _value(layer.activation, i_h + (r * h) @ R[2])
     slopes = [[(h - f) * dz, zero, (1 - z) * df]]
-    return slopes, slopes, [[z]], (r, h * dr)
+    return (z * h + (1 - z) * f,), slopes, slopes, [[z]], (r, h * dr)
 
 
-def _lstm(layer: RecurrentLayer, i: Float, rec: Float, R: Float, s: _States) -> _Facts:
+def _lstm(layer: RecurrentLayer, i: Float, rec: Float, R: list[Float], s: _States) -> _Facts:
     (_, c), zero = s, np.zeros_like(s[0])
     a_i, a_f, a_g, a_o = np.split(i + rec, 4)
     (i_, di), (f, df), (o, do) = (_value(layer.recurrent_activation, a) for a in (a_i, a_f, a_o))
     g, dg = _value(layer.activation, a_g)
-    y, dy = _value(layer.activation, f * c + i_ * g)
+    c_after = f * c + i_ * g
+    y, dy = _value(layer.activation, c_after)
     of_c = [di * g, df * c, i_ * dg, zero]
     of_h = [o * dy * slope for slope in of_c[:3]] + [do * y]
-    return [of_h, of_c], [of_h, of_c], [[zero, o * dy * f], [zero, f]], None
+    slopes = [of_h, of_c]
+    return (o * y, c_after), slopes, slopes, [[zero, o * dy * f], [zero, f]], None
 
 
 _CELLS = {"simple_rnn": _simple_rnn, "gru": _gru, "lstm": _lstm}

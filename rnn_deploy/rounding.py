@@ -38,12 +38,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_deploy.cells import Float
-from rnn_deploy.linearised import LinearStep, linear_step
+from rnn_deploy.linearised import Linearised, LinearStep
 from rnn_deploy.spec import RecurrentLayer
 
 UNIT_ROUNDOFF = 2.0**-24
 ELEMENTS = 8.0
-MOST_WRITTEN = 256  # elements of a layer's states, for Jacobians that are written out
+MOST_WRITTEN = 64  # elements of a layer's states, for Jacobians that are written out
 ROUNDS, MISSED = 8, 1.1  # of the power iteration
 
 Mask = NDArray[np.bool_]
@@ -72,14 +72,15 @@ def running_bound(
     mask: (time,), steps that count. input_error: how far each element of x may be off, besides
     its own rounding: one number, or (time, width).
     """
-    state = np.concatenate(before)
+    state, ready = np.concatenate(before), Linearised(layer)
+    own = _OwnErrors(ready)
     errors = np.broadcast_to(input_error, x.shape)
     follow = _Written if len(state) <= MOST_WRITTEN else _ByNorms
     followed, bounds = follow(len(state)), []
     for t in range(len(x))[:: -1 if layer.go_backwards else 1]:
         if mask is None or mask[t]:
-            step = linear_step(layer, x[t], state)
-            followed.add(step, _local(layer, step, x[t], state, errors[t]))
+            step = ready.step(x[t], state)
+            followed.add(step, own.of(step, x[t], state, errors[t]))
             state = step.after
         bounds.append(followed.bound)
     sizes = np.cumsum([len(part) for part in before])[:-1]
@@ -148,7 +149,7 @@ def _norm(steps: Sequence[LinearStep], start: Float) -> tuple[float, Float]:
 
 def _row_norms(step: LinearStep, start: Float) -> Float:
     """At most the 2-norm of each row of the Jacobian: the sum of those of its terms."""
-    columns = [np.linalg.norm(kernel, axis=0) for kernel in step.kernels]
+    columns = [np.sqrt(np.einsum("ij,ij->j", kernel, kernel)) for kernel in step.kernels]
     if step.reset is not None:
         columns[2] = columns[2] * _reset_norm(step, start)
     of_sums = np.einsum("rgu,gu->ru", np.abs(step.recurrent), np.array(columns))
@@ -162,31 +163,26 @@ def _reset_norm(step: LinearStep, start: Float) -> float:
     return float(np.abs(r).max() + np.linalg.norm(step.kernels[1] * by_sum))
 
 
-def _local(
-    layer: RecurrentLayer, step: LinearStep, x: Float, state: Float, input_error: Float
-) -> Float:
-    """The bound of one step's own errors, in each state."""
-    into, recurrent = _sums(layer, x, state[: layer.units], input_error)
-    if step.reset is not None:  # what the reset gate is off by goes through a product of its own
-        by_reset = np.abs(step.reset[1]) * (into[1] + recurrent[1])
-        into[2] += by_reset @ np.abs(step.kernels[2])
-    local = np.einsum("rgu,gu->ru", np.abs(step.slopes), into)
-    local += np.einsum("rgu,gu->ru", np.abs(step.recurrent), recurrent)
-    size = 1 + np.abs(state) + np.abs(step.after)
-    return local.reshape(-1) + ELEMENTS * UNIT_ROUNDOFF * size
+class _OwnErrors:
+    """What one step of a layer may be off by itself, in each state."""
 
+    def __init__(self, layer: Linearised) -> None:
+        self._units = layer.layer.units
+        self._kernel, self._recurrent = np.abs(layer.kernel), np.abs(layer.recurrent)
+        self._bias = np.abs(layer.bias)
+        count = len(self._kernel) + len(self._recurrent) + 4
+        self._gamma = count * UNIT_ROUNDOFF / (1 - count * UNIT_ROUNDOFF)
 
-def _sums(layer: RecurrentLayer, x: Float, h: Float, input_error: Float) -> tuple[Float, Float]:
-    """Bounds of the rounding of both products, the input's and the recurrent state's, by gate."""
-    kernel = np.abs(layer.kernel.astype(np.float64))
-    recurrent = np.abs(layer.recurrent_kernel.astype(np.float64))
-    count = kernel.shape[0] + recurrent.shape[0] + 4
-    gamma = count * UNIT_ROUNDOFF / (1 - count * UNIT_ROUNDOFF)
-    biases = np.zeros((2, kernel.shape[1]))
-    if layer.bias is not None:
-        given = np.abs(np.atleast_2d(layer.bias))
-        biases[: len(given)] = given
-    into = gamma * (np.abs(x) @ kernel + biases[0]) + input_error @ kernel
-    back = gamma * (np.abs(h) @ recurrent + biases[1])
-    gates = len(into) // layer.units
-    return into.reshape(gates, -1), back.reshape(gates, -1)
+    def of(self, step: LinearStep, x: Float, state: Float, input_error: Float) -> Float:
+        """The bound for a step from `state` on x (width,)."""
+        h = np.abs(state[: self._units])
+        into = self._gamma * (np.abs(x) @ self._kernel + self._bias[0])
+        into = (into + input_error @ self._kernel).reshape(-1, self._units)
+        back = (self._gamma * (h @ self._recurrent + self._bias[1])).reshape(into.shape)
+        if step.reset is not None:  # what the reset gate is off by goes through another product
+            by_reset = np.abs(step.reset[1]) * (into[1] + back[1])
+            into[2] += by_reset @ self._recurrent[:, 2 * self._units :]
+        own = np.einsum("rgu,gu->ru", np.abs(step.slopes), into)
+        own += np.einsum("rgu,gu->ru", np.abs(step.recurrent), back)
+        size = 1 + np.abs(state) + np.abs(step.after)
+        return own.reshape(-1) + ELEMENTS * UNIT_ROUNDOFF * size

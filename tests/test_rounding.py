@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy import cells, rounding
-from rnn_deploy.linearised import linear_step
+from rnn_deploy.linearised import Linearised
 from rnn_deploy.rounding import running_bound
 from rnn_deploy.spec import RecurrentLayer
 
@@ -156,7 +156,7 @@ def test_a_step_is_linearised_as_it_is(name):
         parts = tuple(part[None] for part in np.split(values, len(layer.roles)))
         return np.concatenate(cells.one_step(layer, x[None], parts, nudges=(none, none)), axis=1)[0]
 
-    step, unit = linear_step(layer, x, state), 1e-6 * np.eye(size)
+    step, unit = Linearised(layer).step(x, state), 1e-6 * np.eye(size)
     jacobian = np.stack([(after(state + e) - after(state - e)) / 2e-6 for e in unit], axis=1)
     assert np.allclose(step.after, after(state), atol=1e-12)
     assert np.allclose(step.forward(np.eye(size)).T, jacobian, atol=1e-8)

@@ -5,9 +5,9 @@ the order of inputs and outputs and loses their names, so signatures are written
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from tensorflow.lite.python.convert import ConverterError, convert_graphdef
@@ -26,10 +26,10 @@ from rnn_deploy.lowering.tflite_choice import (
 )
 from rnn_deploy.source.intercept import Call, Handler
 from rnn_deploy.source.reading import precision_of, read
-from rnn_deploy.source.signature import call_flat
-from rnn_deploy.source.tensorflow import keras, tf
-from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec, trace_markers
-from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, one_step, state_keys
+from rnn_deploy.source.signature import call_flat, taking_any_length
+from rnn_deploy.source.tensorflow import tf
+from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec
+from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
 
 
 @dataclass(frozen=True)
@@ -69,38 +69,11 @@ def convert(model: Any, parts: Sequence[Part]) -> bytes:
 
 
 def _step_of(plan: Plan) -> Part | None:
-    step = plan.step
-    if step is None:
-        return _undeclared_step(plan)
-    return Part(step.entry, choices_of(step.trace.layers, TfliteWishes(), step.entry.name))
-
-
-def _undeclared_step(plan: Plan) -> Part | None:
-    """The same of a model that does not say that it takes one step."""
-    stream = plan.stream
-    if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
+    if plan.step is None:
         return None
-    entry = one_step(stream.entry)
-    try:
-        with _taking_any_length(plan.model):
-            signature = replace(stream.trace.signature, inputs=entry.inputs)
-            layers = trace_markers(plan.model, signature).layers
-    except UnsupportedModelError:
-        return None  # something within takes no other number of steps than its own
-    return Part(entry, choices_of(layers, TfliteWishes(), entry.name), undeclared=True)
-
-
-@contextmanager
-def _taking_any_length(model: Any) -> Iterator[None]:
-    """Let models be called with shapes that they were not declared with; layers look at theirs."""
-    models = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model)]
-    for each in models:
-        object.__setattr__(each, "_assert_input_compatibility", lambda *_: None)
-    try:
-        yield
-    finally:
-        for each in models:
-            object.__delattr__(each, "_assert_input_compatibility")
+    layers, name = plan.step.trace.layers, plan.step.entry.name
+    choices = choices_of(layers, TfliteWishes(), name)
+    return Part(plan.step.entry, choices, plan.step.undeclared)
 
 
 def _convert_part(model: Any, part: Part) -> bytes:
@@ -119,7 +92,7 @@ def _convert_part(model: Any, part: Part) -> bytes:
     lowerings = {choice.layer: choice.lowering for choice in part.choices}
     handler = _lowered_by(lowerings, given, finals, fused)
     specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
-    with _taking_any_length(model) if part.undeclared else nullcontext():
+    with taking_any_length(model) if part.undeclared else nullcontext():
         graph = frozen(model, handler, function, specs)
     content = _converted(model, graph, allow_custom_ops=bool(fused))
     return fuse(content, fused) if fused else content

@@ -91,9 +91,14 @@ def _chunked(subject: Subject, case: Case) -> Iterator[Found]:
     runner = subject.stream
     if runner is None or len(case.chunks) < 2:
         return
-    for lengths in dict.fromkeys((case.chunks, _random_chunks(case))):
+    for lengths in chunkings(case):
         said = "chunks of " + "+".join(map(str, lengths))
         yield Found(run_in_chunks(runner, case.feeds, lengths), detail=said)
+
+
+def chunkings(case: Case) -> list[tuple[int, ...]]:
+    """The chunks that a case is cut into: its own, and random ones."""
+    return list(dict.fromkeys((case.chunks, _random_chunks(case))))
 
 
 def _step(subject: Subject, case: Case) -> Iterator[Found]:
@@ -103,15 +108,22 @@ def _step(subject: Subject, case: Case) -> Iterator[Found]:
 
 
 def _hand_over(subject: Subject, case: Case) -> Iterator[Found]:
-    """Half of the sequence here, the state written to a file, the rest on the partner."""
+    if subject.stream is not None and case.chunks:
+        values = handed_over(subject, case.feeds)
+        if values is not None:
+            yield Found(values, detail=f"gone on with on {subject.partner_name}")
+
+
+def handed_over(subject: Subject, feeds: Mapping[str, Array]) -> dict[str, Array] | None:
+    """Half of the sequence here, the state written to a file, the rest on the partner; None where
+    there is no partner, or nothing to halve."""
     begun, partner = subject.stream, subject.partner.get(STREAM)
-    steps = sum(case.chunks)
-    if begun is None or partner is None or steps < 2:
-        return
-    entry = begun.entry
-    first, second = chunks.cut(entry, case.feeds, [steps // 2, steps - steps // 2])
+    if begun is None or partner is None or chunks.length_of(begun.entry, feeds) < 2:
+        return None
+    entry, steps = begun.entry, chunks.length_of(begun.entry, feeds)
+    first, second = chunks.cut(entry, feeds, [steps // 2, steps - steps // 2])
     batch = next(iter(first.values())).shape[0]
-    given = {s.tensor.name: case.feeds.get(s.tensor.name) for s in entry.states}
+    given = {s.tensor.name: feeds.get(s.tensor.name) for s in entry.states}
     stream = Stream(begun, batch)
     stream.state = stream.state | {n: v for n, v in given.items() if v is not None}
     rest = Stream(partner, batch)
@@ -120,17 +132,22 @@ def _hand_over(subject: Subject, case: Case) -> Iterator[Found]:
         stream.save(Path(folder) / "state.npz")
         rest.restore(Path(folder) / "state.npz")
     pieces.append(rest.advance(second))
-    values = chunks.joined(entry, pieces) | rest.finals()
-    yield Found(values, detail=f"gone on with on {subject.partner_name}")
+    return chunks.joined(entry, pieces) | rest.finals()
 
 
 def _reset(subject: Subject, case: Case) -> Iterator[Found]:
     """The same call twice; in between, other inputs from other states."""
     for entry, runner in subject.runners.items():
         if subject.takes(case, entry):
-            first = _copied(runner.run(case.feeds))
-            runner.run(_others(runner.entry, case.feeds))
-            yield Found(runner.run(case.feeds), first, f"{entry}, called again")
+            again, first = twice(runner, case.feeds)
+            yield Found(again, first, f"{entry}, called again")
+
+
+def twice(runner: Runner, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What a second call gives, after one with other inputs from other states; the first."""
+    first = _copied(runner.run(feeds))
+    runner.run(_others(runner.entry, feeds))
+    return runner.run(feeds), first
 
 
 def _batch(subject: Subject, case: Case) -> Iterator[Found]:
@@ -140,11 +157,22 @@ def _batch(subject: Subject, case: Case) -> Iterator[Found]:
     runner = subject.runners[entry]
     if not all(isinstance(tensor.shape[0], str) for tensor in runner.entry.all_inputs):
         return
-    whole = _copied(runner.run(case.feeds))
-    for row in range(next(iter(case.feeds.values())).shape[0]):
-        alone = {name: value[row : row + 1] for name, value in case.feeds.items()}
-        expected = {name: value[row : row + 1] for name, value in whole.items()}
-        yield Found(runner.run(alone), expected, f"row {row} alone")
+    alone, whole = rows_alone(runner, case.feeds)
+    for row in range(_batch_of(case.feeds)):
+        values, expected = ({n: v[row : row + 1] for n, v in of.items()} for of in (alone, whole))
+        yield Found(values, expected, f"row {row} alone")
+
+
+def rows_alone(
+    runner: Runner, feeds: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What every row alone gives, one below the other; what they give as a batch."""
+    whole = _copied(runner.run(feeds))
+    rows = [
+        _copied(runner.run({name: value[row : row + 1] for name, value in feeds.items()}))
+        for row in range(_batch_of(feeds))
+    ]
+    return {name: np.concatenate([row[name] for row in rows]) for name in whole}, whole
 
 
 def _every_entry(subject: Subject, case: Case) -> Iterator[Found]:

@@ -8,24 +8,26 @@ in the order of the layers, names the layer; the first element outside its budge
 unit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
 from rnn_deploy import chunks
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import RnnDeployError
-from rnn_deploy.runtimes.base import Runner
-from rnn_deploy.runtimes.stream import run_in_chunks
-from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, StateSpec
+from rnn_deploy.spec import STREAM, Array, StateSpec
 from rnn_deploy.verifying.checks import CHECKS, RUNNING, Subject
 from rnn_deploy.verifying.compare import Comparison, errors, limits_of
+from rnn_deploy.verifying.evidence import Observation
 from rnn_deploy.verifying.finding import Beside, Finding
 from rnn_deploy.verifying.parts import Part, Parts, Run
 from rnn_deploy.verifying.tolerance import Tolerance
+from rnn_deploy.verifying.trials import Trial, Tried, held_to_truth, trials_of
 
 MOST_TRIED = 64  # steps tried one by one
+MOST_HALVED = 1024  # steps of a part that is halved on to find where it begins to fail
 SHOWN = 4  # elements shown beside each other
 
 
@@ -56,83 +58,110 @@ def finding_of(
     """
     plain = Finding(failed.runtime, failed.check, failed.case, failed.name, "", "", None, None, (),
                     0, 0, detail=failed.detail)  # fmt: skip
-    runner = _runner(subject, failed.check, case)
-    run = None if runner is None else _run_of(failed.check, runner)
-    if runner is None or run is None:
-        return _from_values(plain, subject, case, tolerance)
-    parts = Parts(case, _entry(subject, runner), single, oracle)
-    search = _Search(parts, run, tolerance)
-    if not search.fails(parts.whole):
-        return _from_values(plain, subject, case, tolerance)
-    part = search.smallest()
+    for trial in trials_of(failed.check, subject, case, single, oracle):
+        search = _Search(trial, tolerance)
+        if search.fails(trial.parts.whole):
+            return _found(plain, search, subject)
+    return _from_values(plain, subject, case, tolerance)
+
+
+def _found(plain: Finding, search: "_Search", subject: Subject) -> Finding:
+    trial, part = search.trial, search.smallest()
+    place, right = search.first(part), trial.runner.entry.name == STREAM
     stream = subject.runners.get(STREAM)
-    place, right = search.first(part, run), False
-    if runner.entry.name == SEQUENCE and stream is not None and parts.entry is stream.entry:
-        seen = search.first(part, stream.run)  # it shows states, the sequence entry point does not
+    if not right and stream is not None and trial.parts.entry is stream.entry and trial.rows == 1:
+        # The stream shows states, the sequence entry point does not.
+        seen = _Search(held_to_truth(trial.parts, stream, stream.run), search.tolerance).first(part)
         if seen is None:
             said = "the stream entry point is right there"
             plain = replace(plain, detail="; ".join(filter(None, (plain.detail, said))))
-        place = seen or place
-        right = seen is not None
-    elif runner.entry.name == STREAM:
-        right = True
-    known = parts.truth(part)
+        place, right = seen or place, seen is not None
+    tried = search.tried(part)
+    known = {} if tried is None else tried.truth
     right = right and all(state.next_name in known for state in _states(subject))
-    return _said(plain, parts, part, place or Place(failed.name), subject, right)
+    return _said(plain, trial.parts, part, place or Place(plain.tensor), subject, right)
 
 
 class _Search:
     """Parts of one case, run and judged."""
 
-    def __init__(self, parts: Parts, run: Run, tolerance: Tolerance) -> None:
-        self.parts, self._run, self._tolerance = parts, run, tolerance
+    def __init__(self, trial: Trial, tolerance: Tolerance) -> None:
+        self.trial, self.tolerance, self.parts = trial, tolerance, trial.parts
 
     def smallest(self) -> Part:
         """The part with the fewest steps, then rows, that still fails."""
-        part = self.parts.whole
-        for stop in _tried(part.steps):
-            shorter = replace(part, stop=stop)
-            if self.fails(shorter):
-                part = shorter
-                break
-        for row in part.rows:
-            if len(part.rows) > 1 and self.fails(replace(part, rows=(row,))):
-                part = replace(part, rows=(row,))
-        for start in range(part.stop - 1, 0, -1):
-            later = replace(part, start=start)
-            if self.parts.causal and self.fails(later):
+        part = self._fewest_steps(self.parts.whole)
+        part = self._fewest_rows(part)
+        for steps in _strides(part.stop):
+            later = replace(part, start=part.stop - steps)
+            if steps < part.stop and self.parts.causal and self.fails(later):
                 return later
+        return part
+
+    def _fewest_steps(self, whole: Part) -> Part:
+        """Steps taken away from the end; of very many, as if a part that fails did so from there
+        on."""
+        stops = [stop for stop in self.trial.stops or _strides(whole.steps) if stop < whole.stop]
+        good = 0
+        for stop in stops:
+            if self.fails(replace(whole, stop=stop)):
+                break
+            good = stop
+        else:
+            stop = whole.stop
+        while stop - good > 1 and stop <= MOST_HALVED:
+            middle = (good + stop) // 2
+            if self.fails(replace(whole, stop=middle)):
+                stop = middle
+            else:
+                good = middle
+        return replace(whole, stop=stop)
+
+    def _fewest_rows(self, part: Part) -> Part:
+        fewest = self.trial.rows
+        for rows in combinations(part.rows, fewest) if len(part.rows) > fewest else ():
+            if self.fails(replace(part, rows=rows)):
+                return replace(part, rows=rows)
+        for row in part.rows:
+            rest = tuple(other for other in part.rows if other != row)
+            if len(part.rows) > fewest and self.fails(replace(part, rows=rest)):
+                part = replace(part, rows=rest)
         return part
 
     def fails(self, part: Part) -> bool:
         """Whether anything that is known of a part is outside its budget."""
-        return next(iter(self._places(part, self._run)), None) is not None
+        return next(iter(self._places(part)), None) is not None
 
-    def first(self, part: Part, run: Run) -> Place | None:
+    def first(self, part: Part) -> Place | None:
         """The first place outside its budget: states before outputs, in the order of the layers."""
         names = [state.next_name for state in self.parts.entry.states]
-        places = list(self._places(part, run))
+        places = list(self._places(part))
         places.sort(key=lambda p: names.index(p.tensor) if p.tensor in names else len(names))
         return next(iter(places), None)
 
-    def _places(self, part: Part, run: Run) -> Iterable[Place]:
-        feeds, truth = self.parts.feeds(part), self.parts.truth(part)
-        if feeds is None or not truth:
-            return
+    def tried(self, part: Part) -> Tried | None:
+        """What a part gave; None where it cannot be run."""
         try:
-            results = run(feeds)
+            return self.trial.of(part)
         except RnnDeployError:
+            return None
+
+    def _places(self, part: Part) -> Iterable[Place]:
+        tried = self.tried(part)
+        if tried is None:
             return
-        for name, value in results.items():
-            if name in truth:
+        for name, value in tried.values.items():
+            if name in tried.truth:
+                truth = tried.truth[name]
                 axis = chunks.time_axes(self.parts.entry).get(name)
-                limits = limits_of(truth[name], *self._allowed(name))
-                place = _place(name, value, truth[name], limits, axis)
+                place = _place(name, value, truth, limits_of(truth, *self._allowed(name)), axis)
+                if place is not None and place.step is not None and tried.steps:
+                    place = replace(place, step=tried.steps[place.step])
                 if place is not None:
                     yield place
 
     def _allowed(self, name: str) -> tuple[float, float]:
-        allowed = self._tolerance.of(self.parts.case, name)
+        allowed = self.tolerance.of(self.parts.case, name)
         return allowed.budget, allowed.rtol
 
 
@@ -155,6 +184,24 @@ def _place(name: str, value: Array, truth: Array, limits: Array, time: int | Non
     return Place(name, int(first[0]), int(first[1]) if time == 1 else None, beside)
 
 
+def finding_in(observation: Observation, states: Sequence[StateSpec]) -> Finding:
+    """What the tensors of one comparison that failed show by themselves; nothing is run.
+
+    states: all there are, to tell whose a tensor is.
+    """
+    o, c = observation, observation.comparison
+    limits = limits_of(o.truth, *o.allowed, o.bound)
+    over_time = 1 if o.time_axis == 1 else None
+    place = _place(c.name, o.actual, o.truth, limits, over_time) or Place(c.name)
+    row, step = place.row, None if place.step is None else o.steps[place.step]
+    if o.time_axis == 0 and row is not None:  # steps side by side in the batch
+        step = o.steps[row]
+        row -= o.steps.index(step)
+    plain = Finding(c.runtime, c.check, c.case, c.name, "", "", step, row, (), 0, 0, 0, False,
+                    c.detail)  # fmt: skip
+    return _placed(plain, place, states)
+
+
 def _said(
     plain: Finding, parts: Parts, part: Part, place: Place, subject: Subject, right: bool
 ) -> Finding:
@@ -166,7 +213,7 @@ def _said(
         step, row = divmod(row, parts.batch // parts.case.steps)
         start = step
     told = bool(parts.steps) and (place.step is not None or part != parts.whole or part.steps == 1)
-    placed = _placed(plain, place, subject)
+    placed = _placed(plain, place, _states(subject))
     return replace(
         placed,
         states_right=right and not placed.layer and bool(_states(subject)),
@@ -200,15 +247,18 @@ def _of_values(plain: Finding, place: Place, detail: str, case: Case, subject: S
     step, row, beside = place.step, place.row, place.beside
     if step is not None and case.probes:
         step = case.probes[step]
-    if plain.check == RUNNING:  # its states are by step, then row
-        step, row = row, 0
+    batch = steps = 0
+    if plain.check == RUNNING and row is not None:  # its states are by step, then row
+        step, row, batch, steps = row, 0, 1, row + 1
         beside = tuple(replace(b, index=b.index[1:]) for b in beside)
-    placed = _placed(plain, place, subject)
-    return replace(placed, step=step, row=row, beside=beside, detail=detail)
+    placed = _placed(plain, place, _states(subject))
+    return replace(
+        placed, step=step, row=row, beside=beside, detail=detail, batch=batch, steps=steps
+    )
 
 
-def _placed(plain: Finding, place: Place, subject: Subject) -> Finding:
-    state = next((s for s in _states(subject) if s.next_name == place.tensor), None)
+def _placed(plain: Finding, place: Place, states: Sequence[StateSpec]) -> Finding:
+    state = next((s for s in states if s.next_name == place.tensor), None)
     layer, role = (state.layer, state.role) if state else ("", "")
     return replace(plain, tensor=place.tensor, layer=layer, role=role, beside=place.beside)
 
@@ -224,38 +274,6 @@ def _states(subject: Subject) -> tuple[StateSpec, ...]:
     return () if runner is None else runner.entry.states
 
 
-def _runner(subject: Subject, check: str, case: Case) -> Runner | None:
-    entry = SEQUENCE if check == "sequence" or not subject.takes(case, STREAM) else STREAM
-    return subject.runners.get(entry)
-
-
-def _entry(subject: Subject, runner: Runner) -> EntryPoint:
-    """The entry point by which a case is cut: the stream's, which knows more of time and states."""
-    stream = subject.runners.get(STREAM)
-    alike = stream is not None and stream.entry.inputs == runner.entry.inputs
-    return stream.entry if stream is not None and alike else runner.entry
-
-
-def _run_of(check: str, runner: Runner) -> Run | None:
-    """How a check runs a part; None for one whose parts mean nothing."""
-    if check in ("sequence", "states", "teacher-forced", "masks", "extremes"):
-        return runner.run
-    if check == "step":
-        return lambda feeds: run_in_chunks(runner, feeds, [1] * _length(runner.entry, feeds))
-    if check == "chunked":
-        return lambda feeds: run_in_chunks(runner, feeds, _halves(_length(runner.entry, feeds)))
-    return None
-
-
-def _length(entry: EntryPoint, feeds: Mapping[str, Array]) -> int:
-    return chunks.length_of(entry, feeds)
-
-
-def _halves(total: int) -> list[int]:
-    return [total // 2, total - total // 2] if total > 1 else [total]
-
-
-def _tried(steps: int) -> Iterable[int]:
-    """Numbers of steps to try, fewest first: each up to a limit, then in equal strides."""
-    stride = max(1, steps // MOST_TRIED)
-    return range(1, steps, stride)
+def _strides(steps: int) -> Iterable[int]:
+    """Numbers of steps to try, fewest first: each, or each twice the last where there are many."""
+    return range(1, steps) if steps <= MOST_TRIED else [2**k for k in range(steps.bit_length())]

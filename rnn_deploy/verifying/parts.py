@@ -7,7 +7,7 @@ steps holds it (its states before every step).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,11 +112,18 @@ class Parts:
         return known
 
     def _states_before(self, step: int) -> Values | None:
-        if self.single is None:
+        """The states before a step, from the golden case of single steps or from the oracle."""
+        states = {state.tensor.name: state for state in self.entry.states}
+        if self.single is not None:
+            feeds = self._at_step(self.single.feeds, step)
+            return {name: value for name, value in feeds.items() if name in states}
+        if self.oracle is None:
             return None
-        states = {state.tensor.name for state in self.entry.states}
-        feeds = self._at_step(self.single.feeds, step)
-        return {name: value for name, value in feeds.items() if name in states}
+        try:
+            before = self.oracle(self._cut(self.case.feeds, replace(self.whole, stop=step)))
+        except RnnDeployError:
+            return None
+        return {n: before[s.next_name].astype(s.tensor.dtype) for n, s in states.items()}
 
     def _at_step(self, values: Mapping[str, Array], step: int) -> Values:
         """Of tensors whose batch holds all steps, the rows of one."""

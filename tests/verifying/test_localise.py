@@ -77,6 +77,62 @@ def test_a_step_of_a_long_sequence_is_named_by_its_place(gated, gated_bundle):
     assert found.step == 99  # of the steps that are kept, the first after 60
 
 
+def test_where_a_long_sequence_begins_to_fail_is_found_with_the_model_at_hand(
+    gated, gated_bundle, gated_at_hand
+):
+    def outputs(feeds, results, calls):
+        y = results["y"].copy()
+        y[:, 60:] += 1e-3
+        return results | {"y": y}
+
+    spoiled = replace(gated, outputs=outputs)
+    without = finding(spoiled, gated_bundle, "long")
+    assert (without.batch, without.steps) == (1, 100)  # 99 is the first step known after 60
+    within = finding(spoiled, gated_bundle, "long", original=gated_at_hand.original)
+    assert (within.batch, within.steps, within.step) == (1, 61, 60)
+
+
+def test_a_second_call_that_differs_is_cut_to_the_fewest_steps(gated, gated_bundle):
+    def outputs(feeds, results, calls):
+        left = calls and feeds["x"].shape[1] > 3
+        return results | {"gru_h_out": results["gru_h_out"] + (0.1 if left else 0.0)}
+
+    def alternating(feeds, results, calls):
+        return outputs(feeds, results, calls) if len(calls) % 3 == 2 else results
+
+    found = finding(replace(gated, outputs=alternating, calls=[]), gated_bundle, "reset")
+    assert (found.layer, found.batch, found.steps) == ("gru", 1, 4)
+
+
+def test_rows_that_see_each_other_are_cut_to_two(gated, gated_bundle):
+    def outputs(feeds, results, calls):
+        h = results["lstm_h_out"].copy()
+        if len(h) > 1 and feeds["x"].shape[1] > 1:
+            h[-1] += 1e-3 * h[0]
+        return results | {"lstm_h_out": h}
+
+    found = finding(replace(gated, outputs=outputs), gated_bundle, "batch")
+    assert (found.layer, found.role, found.batch, found.steps) == ("lstm", "h", 2, 2)
+    assert "smallest input that still fails: 2 rows of 2 steps" in found.lines
+
+
+def test_a_state_that_is_not_handed_over_is_cut_to_the_two_steps_around_it(gated, gated_bundle):
+    def outputs(feeds, results, calls):
+        return results | {"lstm_c_out": results["lstm_c_out"] + 1e-3}
+
+    wrong = replace(gated, outputs=outputs).runtime("wrong")
+    report = verify(gated_bundle, runtimes=[gated.runtime("right"), wrong], checks=["hand-over"])
+    (found,) = [f for f in report.findings if f.runtime == "wrong"]
+    assert (found.batch, found.steps) == (1, 2)
+    assert "gone on with on right" in found.lines[0]
+
+
+def test_where_a_bound_is_left_is_told_with_the_steps_up_to_there(gated, gated_bundle):
+    kernel = gated.gru.kernel + np.float32(1e-3)
+    found = finding(gated.with_layer("gru", kernel=kernel), gated_bundle, "running-bound")
+    assert (found.layer, found.batch, found.steps) == ("gru", 1, found.step + 1)
+
+
 def test_a_finding_says_everything_in_lines():
     found = Finding(
         "ort-cpu", "states", "n2t16", "h_out", "rnn", "h", 3, 1,
