@@ -103,6 +103,12 @@ class EntryPoint:
         return tuple(dict.fromkeys(dim for dim in dims if isinstance(dim, str)))
 
     @property
+    def of_whole_batch(self) -> tuple[str, ...]:
+        """The outputs whose first axis is not the batch, so that rows are no sequences' own."""
+        batch = self.inputs[0].shape[:1]
+        return tuple(tensor.name for tensor in self.outputs if tensor.shape[:1] != batch)
+
+    @property
     def all_inputs(self) -> tuple[TensorSpec, ...]:
         return self.inputs + tuple(state.tensor for state in self.states)
 

@@ -6,6 +6,7 @@ Needs NumPy and onnxruntime-gpu. A bundle that does not load (a node placed else
 verify has its reason in its facts, and the rest goes on.
 """
 
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,10 +16,11 @@ from rnn_deploy.bench.measure import measure, ratio
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.machine import cores, processor
+from rnn_deploy.runtimes.placement import TellsPlacement
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import SEQUENCE, EntryPoint
 from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.environment import environment
 
 Facts = dict[str, Any]
 Progress = Callable[[str], None]
@@ -31,11 +33,22 @@ def checked(
     progress: Progress = lambda step: None,
 ) -> Facts:  # fmt: skip
     """What was found: the machine, or why there is no GPU, and each bundle's facts."""
-    facts: Facts = {"processor": processor(), "cores": cores(), "onnxruntime": gpu.version(),
-                    "no_gpu": gpu.why_unavailable(), "bundles": []}  # fmt: skip
+    facts: Facts = {
+        **environment([gpu]), "card": card(), "no_gpu": gpu.why_unavailable(), "bundles": []
+    }  # fmt: skip
     if facts["no_gpu"] is None:
         facts["bundles"] = [_of(bundle, gpu, cpu, seconds, progress) for bundle in bundles]
     return facts
+
+
+def card() -> str | None:
+    """The card's name, driver and memory, as the driver's own tool tells them; None without it."""
+    asked = ("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip() or None
 
 
 def passed(facts: Facts) -> bool:
@@ -48,14 +61,17 @@ def _of(bundle: Bundle, gpu: Runtime, cpu: Runtime, seconds: float, progress: Pr
     artifact = bundle.manifest.artifact(gpu.format, SEQUENCE)
     choices = artifact.choices if artifact else ()
     facts: Facts = {"bundle": bundle.root.name, "digest": bundle.digest, "verified": False,
+                    "inputs": [str(tensor) for tensor in entry.inputs],
                     "layers": [f"{c.layer} ({c.cell}, {c.units}): {c.lowering}" for c in choices],
-                    "why": None, "timings": []}  # fmt: skip
+                    "why": None, "placements": {}, "comparisons": 0, "timings": []}  # fmt: skip
     progress(f"{bundle.root.name}: verifying on {gpu.name}")
     try:
         runners = {r.name: r.load(bundle, RunOptions()) for r in (gpu, cpu)}
+        facts["placements"] = _placements(bundle, gpu)
         report = verify(bundle, runtimes=[gpu])
     except RnnDeployError as error:
         return {**facts, "why": str(error)}
+    facts["comparisons"] = len(report.comparisons)
     if not report.passed:
         return {**facts, "why": "some comparisons left their budgets; see rnn-deploy verify"}
     facts["verified"] = True
@@ -63,6 +79,16 @@ def _of(bundle: Bundle, gpu: Runtime, cpu: Runtime, seconds: float, progress: Pr
         progress(f"{bundle.root.name}: {shape}")
         facts["timings"].append(_timed(entry, shape, runners, gpu.name, seconds))
     return facts
+
+
+def _placements(bundle: Bundle, gpu: Runtime) -> dict[str, dict[str, int]]:
+    """How many nodes of each operator ran on each provider, from ONNX Runtime's profile."""
+    nodes = gpu.placements(bundle, RunOptions()) if isinstance(gpu, TellsPlacement) else None
+    found: dict[str, dict[str, int]] = {}
+    for node in nodes or ():
+        of_provider = found.setdefault(node.provider, {})
+        of_provider[node.op_type] = of_provider.get(node.op_type, 0) + 1
+    return found
 
 
 def _shapes(entry: EntryPoint) -> Iterator[Shape]:

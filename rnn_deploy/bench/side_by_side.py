@@ -14,8 +14,10 @@ import numpy as np
 
 from rnn_deploy.bench.contender import Contender
 from rnn_deploy.bench.feeds import feeds_of
-from rnn_deploy.bench.measure import Timing, in_rounds
+from rnn_deploy.bench.limits import Limits, limits_of
+from rnn_deploy.bench.measure import Timed, Timing, in_rounds, timed
 from rnn_deploy.bench.process import Worker
+from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import Array, EntryPoint
@@ -29,6 +31,7 @@ class Result:
 
     startup_ms: from no process to a loaded model. first_ms: the first call. peak_bytes: of the
     whole process. difference: the largest from the first contender's outputs, None for that one.
+    of_limit: the part of its time that the recurrences would take at least, None if not known.
     """
 
     shape: Shape
@@ -39,6 +42,7 @@ class Result:
     peak_bytes: int = 0
     difference: float | None = None
     failure: str | None = None
+    of_limit: float | None = None
 
     @property
     def per_second(self) -> float:
@@ -61,19 +65,23 @@ def side_by_side(
     entry: EntryPoint,
     *,
     seconds: float,
+    layers: Sequence[Choice] = (),
     progress: Progress = lambda step: None,
 ) -> list[Result]:
-    """Measure contenders for about `seconds` each and shape; results in the order given."""
+    """Measure contenders for about `seconds` each and shape; results in the order given.
+
+    layers: the recurrent layers whose limits are measured beside them; none where left out.
+    """
     results: list[Result] = []
     for shape in shapes:
         fitting = [c for c in contenders if c.only in (None, shape)]
-        results += _at(shape, fitting, entry, seconds, progress)
+        results += _at(shape, fitting, entry, limits_of(layers, shape), seconds, progress)
     return results
 
 
 def _at(
-    shape: Shape, contenders: Sequence[Contender], entry: EntryPoint, seconds: float,
-    progress: Progress,
+    shape: Shape, contenders: Sequence[Contender], entry: EntryPoint, limits: Limits | None,
+    seconds: float, progress: Progress,
 ) -> list[Result]:  # fmt: skip
     failures: dict[str, str] = {}
     begun: dict[str, _Begun] = {}
@@ -86,10 +94,13 @@ def _at(
             except RnnDeployError as error:
                 failures[contender.name] = str(error)
         progress(f"{shape}: measuring {len(begun)} side by side")
-        calls = {name: partial(_calls, name, b.worker, failures) for name, b in begun.items()}
+        calls: dict[str, Timed] = {
+            name: partial(_calls, name, b.worker, failures) for name, b in begun.items()
+        }
+        calls |= {name: timed(call) for name, call in limits.calls().items()} if limits else {}
         timings = in_rounds(calls, seconds=seconds)
-        peaks = {name: begun[name].worker.peak_bytes() for name in timings}
-    first = next(iter(timings), None)
+        peaks = {name: begun[name].worker.peak_bytes() for name in timings if name in begun}
+    first = next((name for name in timings if name in begun), None)
     results = []
     for name in (contender.name for contender in contenders):
         if name in failures:
@@ -98,7 +109,9 @@ def _at(
         own = begun[name]
         apart = None if name == first else difference(begun[str(first)].outputs, own.outputs)
         startup, called = own.worker.startup_ns / 1e6, own.first_ns / 1e6
-        results.append(Result(shape, name, timings[name], startup, called, peaks[name], apart))
+        share = None if limits is None else limits.share(timings, name)
+        figures = (timings[name], startup, called, peaks[name], apart, None, share)
+        results.append(Result(shape, name, *figures))
     return results
 
 

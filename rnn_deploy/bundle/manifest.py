@@ -6,13 +6,13 @@ Its JSON form is specified in docs/bundle.md. Paths are relative to the bundle, 
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from rnn_deploy.bundle.plan import Plan, plan_from
+from rnn_deploy.bundle.decoding import decoded
+from rnn_deploy.bundle.plan import Plan
 from rnn_deploy.errors import BundleError
-from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
+from rnn_deploy.spec import EntryPoint
 
 SCHEMA_VERSION = 1
 
@@ -162,7 +162,7 @@ def manifest_from_json(text: str) -> Manifest:
         data = json.loads(text)
         version = data["schema_version"]
         if type(version) is int and version == SCHEMA_VERSION:
-            return _manifest(data)
+            return _checked(decoded(Manifest, data, "the manifest"))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BundleError(
             f"manifest.json is damaged ({type(error).__name__}: {error}); export the model again"
@@ -173,70 +173,21 @@ def manifest_from_json(text: str) -> Manifest:
     )
 
 
-def _manifest(data: dict[str, Any]) -> Manifest:
-    return Manifest(
-        source=Source(**data["source"]),
-        entries=tuple(_entry(entry) for entry in data["entries"]),
-        artifacts=tuple(_artifact(artifact) for artifact in data["artifacts"]),
-        golden=data["golden"],
-        files=tuple(_record(record) for record in data["files"]),
-        tools=dict(data["tools"]),
-        notes=tuple(data["notes"]),
-        state=str(data["state"]),
-        plan=plan_from(data["plan"]),
-        quantisation=_quantisation(data["quantisation"]),
-        micro=tuple(_micro(model) for model in data["micro"]),
-    )
-
-
-def _entry(data: dict[str, Any]) -> EntryPoint:
-    return EntryPoint(
-        name=data["name"],
-        inputs=tuple(_tensor(tensor) for tensor in data["inputs"]),
-        outputs=tuple(_tensor(tensor) for tensor in data["outputs"]),
-        states=tuple(
-            StateSpec(_tensor(s["tensor"]), s["next_name"], s["layer"], s["role"])
-            for s in data["states"]
-        ),
-        chunked=Support(**data["chunked"]),
-    )
-
-
-def _tensor(data: dict[str, Any]) -> TensorSpec:
-    shape, dtype = data["shape"], data["dtype"]
-    if not isinstance(shape, list) or any(type(dim) not in (int, str) for dim in shape):
-        raise ValueError(f"tensor '{data['name']}' has the shape {shape!r}")
-    if not isinstance(dtype, str) or np.dtype(dtype).kind not in "fiub":
-        raise ValueError(f"tensor '{data['name']}' has the dtype {dtype!r}")
-    return TensorSpec(data["name"], tuple(shape), dtype, data["below"], data["padding"])
-
-
-def _record(data: dict[str, Any]) -> FileRecord:
-    record = FileRecord(**data)
-    if [type(value) for value in (record.path, record.size, record.sha256)] != [str, int, str]:
-        raise ValueError(f"a file is recorded as {data!r}")
-    return record
-
-
-def _quantisation(data: dict[str, Any] | None) -> Quantisation | None:
-    if data is None:
-        return None
-    costs = tuple(Cost(**cost) for cost in data["costs"])
-    for cost in costs:
-        if not isinstance(cost.snr_db, float | int | None):
-            raise ValueError(f"the cost of '{cost.tensor}' is {cost.snr_db!r}")
-    return Quantisation(**data | {"costs": costs})
-
-
-def _micro(data: dict[str, Any]) -> MicroModel:
-    model = MicroModel(**data | {"operators": tuple(data["operators"])})
-    if type(model.arena) is not int or model.arena < 1:
-        raise ValueError(f"the arena of '{model.entry}' is {model.arena!r}")
-    return model
-
-
-def _artifact(data: dict[str, Any]) -> Artifact:
-    choices = tuple(
-        Choice(**choice | {"not_on": tuple(choice["not_on"])}) for choice in data["choices"]
-    )
-    return Artifact(data["path"], data["format"], data["entry"], choices, data["weights"])
+def _checked(manifest: Manifest) -> Manifest:
+    """The manifest, if what types do not say of its values holds too; ValueError otherwise."""
+    for entry in manifest.entries:
+        if not entry.inputs or not entry.outputs:
+            raise ValueError(f"entry point '{entry.name}' lacks inputs or outputs")
+        for tensor in (*entry.all_inputs, *entry.all_outputs):
+            if any(isinstance(dim, int) and not 0 <= dim < 2**31 for dim in tensor.shape):
+                raise ValueError(f"tensor '{tensor.name}' has the shape {tensor.shape}")
+            dtype = np.dtype(tensor.dtype)
+            if dtype.kind not in "fiub" or dtype.name != tensor.dtype:
+                raise ValueError(f"tensor '{tensor.name}' has the dtype {tensor.dtype!r}")
+    for rule in manifest.plan.rules if manifest.plan else ():
+        if min(rule.batch, rule.time) < 1:
+            raise ValueError(f"a rule is of {rule.batch} x {rule.time}")
+    for model in manifest.micro:
+        if model.arena < 1:
+            raise ValueError(f"the arena of '{model.entry}' is {model.arena}")
+    return manifest

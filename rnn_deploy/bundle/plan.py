@@ -7,7 +7,6 @@ says, the answers are the same.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -57,17 +56,3 @@ class Plan:
 def nearest(rules: tuple[Rule, ...], batch: int, time: int) -> Rule:
     """The rule whose batch and time are nearest, as ratios; the first of those that are equal."""
     return min(rules, key=lambda r: abs(log(batch / r.batch)) + abs(log(time / r.time)))
-
-
-def plan_from(data: Mapping[str, Any] | None) -> Plan | None:
-    """A plan from its JSON form."""
-    if data is None:
-        return None
-    rules = tuple(
-        Rule(**{**rule, "session": tuple((str(k), str(v)) for k, v in rule["session"])})
-        for rule in data["rules"]
-    )
-    for rule in rules:
-        if not (type(rule.batch) is type(rule.time) is int and rule.batch > 0 < rule.time):
-            raise ValueError(f"a rule is of {rule.batch!r} x {rule.time!r}")
-    return Plan(str(data["machine"]), int(data["cores"]), dict(data["versions"]), rules)

@@ -13,7 +13,7 @@ has no NaN and no infinity: there they are the strings "nan", "inf" and "-inf", 
 import csv
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,19 @@ def read_npz(place: Path) -> dict[str, Array]:
         raise InputError(f"{place}: cannot be read as .npz: {error}") from error
 
 
-def check_output(place: Path, outputs: Sequence[TensorSpec]) -> None:
-    """InputError if the outputs cannot be written to a file of that ending."""
-    ending = place.suffix.lower()
+def check_output(place: Path | None, entry: EntryPoint) -> None:
+    """InputError if the outputs cannot be written to a file of that ending; None: printed."""
+    ending = ".jsonl" if place is None else place.suffix.lower()
     if ending not in ENDINGS:
         raise InputError(f"{place}: outputs must end in {_endings()}")
-    if ending in (".npy", ".csv") and len(outputs) != 1:
-        names = ", ".join(tensor.name for tensor in outputs)
+    if ending in (".npy", ".csv") and len(entry.outputs) != 1:
+        names = ", ".join(tensor.name for tensor in entry.outputs)
         raise InputError(f"{place}: {ending} holds one array, the model has {names}; use .npz")
+    if ending == ".jsonl" and entry.of_whole_batch:
+        raise InputError(
+            f"output '{entry.of_whole_batch[0]}' has no row for each sequence, to be a line of"
+            " JSON; write all outputs to a file: -o FILE.npz"
+        )
 
 
 def write_arrays(place: Path, arrays: Mapping[str, Array]) -> None:
@@ -120,7 +125,7 @@ def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Array]:
 
 
 def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Array]:
-    lines = place.read_text(encoding="utf-8").splitlines()
+    lines = place.read_text(encoding="utf-8-sig").splitlines()
     samples = [_numbers(json.loads(line)) for line in lines if line.strip()]
     if not samples:
         raise InputError(f"{place}: holds no line")
@@ -148,7 +153,12 @@ def _numbers(value: Any) -> Any:
 
 
 def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Array:
-    shapes = {np.shape(sample) for sample in samples}
+    try:
+        shapes = {np.shape(sample) for sample in samples}
+    except ValueError as error:  # NumPy's says nothing of the file
+        raise InputError(
+            f"{place}: '{tensor.name}' has steps of different widths; give each as many numbers"
+        ) from error
     if len(shapes) > 1:
         raise InputError(
             f"{place}: lines of different shapes {sorted(shapes)} make no batch;"
@@ -162,8 +172,9 @@ def _cast(value: Array, tensor: TensorSpec, place: Path) -> Array:
         raise InputError(f"{place}: '{tensor.name}' needs numbers, found {value.dtype}")
     with np.errstate(invalid="ignore", over="ignore"):  # refused below; told of as infinity
         cast = value.astype(tensor.dtype)
-    if np.dtype(tensor.dtype).kind in "iu" and not np.array_equal(cast, value):
-        raise InputError(f"{place}: '{tensor.name}' needs whole numbers")
+    if np.dtype(tensor.dtype).kind in "iub" and not np.array_equal(cast, value):
+        found = value[cast != value].flat[0]
+        raise InputError(f"{place}: '{tensor.name}' takes {tensor.dtype}, found {found}")
     return cast
 
 
@@ -178,7 +189,8 @@ def _write_csv(draft: Path, arrays: Mapping[str, Array]) -> None:
     rows = only[0] if only.ndim == 3 and only.shape[0] == 1 else only
     if rows.ndim != 2:
         raise InputError(f"a .csv holds one sequence, the output is {only.shape}; use .npz")
-    np.savetxt(draft, rows, delimiter=",", fmt="%.9g")
+    digits = {"f": "%.17g" if rows.dtype == np.float64 else "%.9g"}  # enough for every bit
+    np.savetxt(draft, rows, delimiter=",", fmt=digits.get(rows.dtype.kind, "%d"))
 
 
 def _write_jsonl(draft: Path, arrays: Mapping[str, Array]) -> None:

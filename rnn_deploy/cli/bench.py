@@ -15,16 +15,17 @@ from rnn_deploy.bench.contender import Contender, of_bundle
 from rnn_deploy.bench.feeds import USUAL
 from rnn_deploy.bench.plot import check_place, draw
 from rnn_deploy.bench.side_by_side import Result, side_by_side
-from rnn_deploy.bundle import Bundle, open_bundle
+from rnn_deploy.bundle import Bundle, Choice, open_bundle
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
 from rnn_deploy.shapes import Shape, shape_from, shapes_for
+from rnn_deploy.spec import SEQUENCE
 
 COLUMNS = (
-    *("contender", ">median us", ">95% us", ">of best", ">sequences/s"),
+    *("contender", ">median us", ">95% us", ">of best", ">of limit", ">sequences/s"),
     *(">first ms", ">start ms", ">peak MB", ">apart"),
 )
 Said = tuple[str, str]  # what was left out, and why
@@ -88,7 +89,7 @@ def command(
         check_place(plot)
         refuse_existing(plot, force=force)
     opened = open_bundle(bundle)
-    entry = opened.manifest.entry("sequence")
+    entry = opened.manifest.entry(SEQUENCE)
     shapes = shapes_for(entry, asked_shapes, USUAL)
     runtimes, skipped = _runtimes(opened, runtime)
     asked = Asked(model, lowering, against, trust_source)
@@ -97,8 +98,9 @@ def command(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         contenders = [of_bundle(opened.root, r.name, threads) for r in runtimes]
         others, left_out = _others(asked, opened, runtimes, shapes, threads, folder, step)
+        layers = _layers(opened) if threads is None else ()  # the limits are of all cores
         results = side_by_side(
-            [*contenders, *others], shapes, entry, seconds=seconds, progress=step
+            [*contenders, *others], shapes, entry, seconds=seconds, layers=layers, progress=step
         )
     left_out = [*skipped, *left_out]
     if all(result.timing is None for result in results):
@@ -108,6 +110,12 @@ def command(
         with writing_file(plot, force=force) as draft:
             draw(results, f"{opened.root.name}: latency of one call", against, draft)
     _show(opened, results, left_out, as_json)
+
+
+def _layers(bundle: Bundle) -> tuple[Choice, ...]:
+    """The recurrent layers, from whichever artifact tells them."""
+    of_entry = (a for a in bundle.manifest.artifacts if a.entry == SEQUENCE)
+    return next((artifact.choices for artifact in of_entry), ())
 
 
 def _runtimes(bundle: Bundle, names: Sequence[str]) -> tuple[list[Runtime], list[Said]]:
@@ -171,6 +179,10 @@ def _show(
         say(f"not measured: {name}: {reason}")
 
 
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
 def _facts(result: Result) -> dict[str, object]:
     facts = dataclasses.asdict(result)
     timing = facts.pop("timing") or {}
@@ -189,7 +201,8 @@ def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         apart = "" if result.difference is None else f"{result.difference:.0e}"
         rows.append((
             result.contender, f"{timing.median_us:,.1f}", f"{timing.p95_us:,.1f}",
-            f"{timing.median_us / least:.2f}", f"{result.per_second:,.0f}",
+            f"{timing.median_us / least:.2f}", _percent(result.of_limit),
+            f"{result.per_second:,.0f}",
             f"{result.first_ms:,.1f}", f"{result.startup_ms:,.0f}",
             f"{result.peak_bytes / 1e6:,.0f}", apart,
         ))  # fmt: skip

@@ -92,8 +92,7 @@ def run(request: Request) -> None:
         if place is not None:
             refuse_existing(place, force=request.force)
     entry = bundle.manifest.entry(STREAM if request.carries_state else SEQUENCE)
-    if request.output is not None:
-        check_output(request.output, entry.outputs)
+    check_output(request.output, entry)
     feeds = read_arrays(request.inputs, entry)
     if request.state_in is not None:
         feeds |= _state(entry, request.state_in)

@@ -93,7 +93,7 @@ def draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progre
         draft = replace(draft, onnx_models=dict(_onnx_models(plan, options, label)))
     if "tflite" in options.to:
         progress("writing TFLite")
-        parts = tflite.parts_of(plan, options.tflite_wishes)
+        parts = tflite.parts_of(plan, options.tflite_wishes, plain=small is not None)
         content = tflite.convert(opened.model, parts)
         made = None if small is None else small(content, *(part.entry for part in parts))
         content = content if made is None else made.content

@@ -52,7 +52,9 @@ def micro_files(
     plan: Plan, wished: TfliteWishes, quantise: Quantise | None
 ) -> tuple[MicroFile, ...]:
     """The files of a plan whose shapes are fixed; UnsupportedModelError for what cannot run."""
-    parts = [p for p in tflite.parts_of(plan, wished) if p.entry.name in (SEQUENCE, STEP)]
+    parts = [
+        p for p in tflite.parts_of(plan, wished, plain=True) if p.entry.name in (SEQUENCE, STEP)
+    ]
     return tuple(_file(plan, part, quantise) for part in parts)
 
 

@@ -8,6 +8,7 @@ it is traced once more with time open.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,7 +21,7 @@ from rnn_deploy.source.intercept import holds_state
 from rnn_deploy.source.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.source.reading import refusals_of, refuse
 from rnn_deploy.source.reference import states_of
-from rnn_deploy.source.signature import TIME, Signature, signature_of, with_time
+from rnn_deploy.source.signature import TIME, Signature, signature_of, taking_any_length, with_time
 from rnn_deploy.source.tensorflow import keras
 from rnn_deploy.source.tracing import (
     Trace,
@@ -33,10 +34,14 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, TensorSpec, one_s
 
 @dataclass(frozen=True)
 class Traced:
-    """One entry point and the trace it is assembled from."""
+    """One entry point and the trace it is assembled from.
+
+    undeclared: it has a number of steps that the model does not say it takes.
+    """
 
     trace: Trace
     entry: EntryPoint
+    undeclared: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,15 @@ class Plan:
         if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
             return None
         entry = one_step(stream.entry)
-        try:
-            trace = trace_markers(self.model, replace(stream.trace.signature, inputs=entry.inputs))
-        except UnsupportedModelError:
-            return None  # it takes no other number of steps than its own, or an open one
-        return Traced(trace, entry)
+        signature = replace(stream.trace.signature, inputs=entry.inputs)
+        for undeclared in (False, True):
+            try:
+                with taking_any_length(self.model) if undeclared else nullcontext():
+                    trace = trace_markers(self.model, signature)
+            except UnsupportedModelError:
+                continue  # it takes no other number of steps than its own, or an open one
+            return Traced(trace, entry, undeclared)
+        return None
 
 
 def plan_of(model: Any, options: ExportOptions) -> Plan:

@@ -17,8 +17,10 @@ import numpy as np
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.isolated import run_isolated
+from rnn_deploy.exporting.quantised_tables import quantise_tables
 from rnn_deploy.exporting.recurrent_weights import (
     kept_as,
+    left_float,
     operator_names,
     recurrent_weights,
     weight_bytes,
@@ -29,6 +31,7 @@ from rnn_deploy.spec import Array
 NONE = "none"
 FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
 MODES = (NONE, FLOAT16, DYNAMIC, INT8)
+TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8"}  # how an Embedding's is kept
 WORKER = Path(__file__).with_name("quantisation_worker.py")
 FLOAT32 = 0  # schema.TensorType
 # Feeds by signature: what to run each entry point on to learn the ranges of its tensors.
@@ -40,7 +43,7 @@ class Quantised:
     """A quantised file.
 
     recurrent: how many of the `recurrent_all` different recurrent weights are quantised.
-    weight_bytes, float_bytes: of all weights, now and before.
+    weight_bytes, float_bytes: of all weights, now and before. notes: what stayed float32, and why.
     """
 
     content: bytes
@@ -49,6 +52,7 @@ class Quantised:
     recurrent_all: int
     weight_bytes: int
     float_bytes: int
+    notes: tuple[str, ...] = ()
 
 
 def quantised(
@@ -64,6 +68,7 @@ def quantised(
     recurrent = recurrent_weights(before, kernels)
     after = unpacked(_worked(_prepared(content), mode, feeds, model))
     _restore(after, before)
+    quantise_tables(after, TABLES[mode])
     share_buffers(after)
     share_codes(after)
     changed = sum(kept_as(after, place) != "FLOAT32" for place in recurrent)
@@ -74,7 +79,25 @@ def quantised(
             " --tflite-lowering fused, whose operators the quantiser does not know"
         )
     return Quantised(
-        packed(after), mode, changed, len(recurrent), weight_bytes(after), weight_bytes(before)
+        packed(after),
+        mode,
+        changed,
+        len(recurrent),
+        weight_bytes(after),
+        weight_bytes(before),
+        _notes(after, mode),
+    )
+
+
+def _notes(model: Any, mode: str) -> tuple[str, ...]:
+    left = left_float(model)
+    if not left:
+        return ()
+    size = sum(bytes_ for *_, bytes_ in left)
+    said = ", ".join(f"{shape} of {operator}" for operator, shape, _ in left)
+    return (
+        f"{size:,} B of weights stay float32 under --quantize {mode}, whose quantiser leaves these"
+        f" operators as they are: {said}",
     )
 
 

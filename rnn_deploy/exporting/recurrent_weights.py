@@ -1,8 +1,9 @@
 """Which weights of a TFLite file are recurrent, whatever lowering wrote it, and how they are kept.
 
-A weight is a constant operand of a product. It is recurrent when it is used in a WHILE's body, or
-by more than one operator of its graph (a loop written out), or by a fused recurrent operator in
-that place, or when it is made of columns of a layer's recurrent kernel (a single step).
+A weight is a constant operand of a product. It is recurrent when it is used in the body of an
+innermost WHILE, or by more than one operator of its graph (a loop written out), or by a fused
+recurrent operator in that place, or when it is made of columns of a layer's recurrent kernel (a
+single step).
 """
 
 from collections import Counter
@@ -74,6 +75,19 @@ def weight_bytes(model: Any) -> int:
     return sum(map(len, {content_of(model, tensor) for tensor in tensors}))
 
 
+def left_float(model: Any) -> tuple[tuple[str, tuple[int, ...], int], ...]:
+    """The weights in float32: operator, shape, bytes of each; vectors (biases) are no weights."""
+    found: dict[bytes, tuple[str, tuple[int, ...], int]] = {}
+    for graph in model.subgraphs:
+        for operator, name in zip(graph.operators, operator_names(model, graph), strict=True):
+            for tensor in (graph.tensors[i] for i in operator.inputs if i >= 0):
+                shape = () if tensor.shape is None else tuple(map(int, tensor.shape))
+                content = content_of(model, tensor)
+                if content and _TYPES[tensor.type] == "FLOAT32" and sum(n > 1 for n in shape) > 1:
+                    found.setdefault(content, (name, shape, len(content)))
+    return tuple(found.values())
+
+
 def _name(model: Any, operator: Any) -> str:
     code = model.operatorCodes[operator.opcodeIndex]
     return _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
@@ -87,13 +101,15 @@ def _operands(model: Any, graph: Any, places: dict[str, tuple[int, ...]]) -> Ite
 
 
 def _bodies(model: Any) -> set[int]:
-    """The subgraphs that are bodies of loops; those within them are bodies too."""
-    return {
-        operator.builtinOptions.bodySubgraphIndex
-        for graph in model.subgraphs
-        for operator in graph.operators
-        if _name(model, operator) == "WHILE"
-    }
+    """The subgraphs that are bodies of the innermost loops, where the steps are.
+
+    In the bodies around them are the products of inputs.
+    """
+    bodies: dict[int, set[int]] = {}
+    for index, graph in enumerate(model.subgraphs):
+        loops = (o for o in graph.operators if _name(model, o) == "WHILE")
+        bodies[index] = {loop.builtinOptions.bodySubgraphIndex for loop in loops}
+    return {index for inner in bodies.values() for index in inner if not bodies[index]}
 
 
 def _made_of(columns: set[bytes], tensor: Any, content: bytes) -> bool:

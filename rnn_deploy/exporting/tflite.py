@@ -6,6 +6,7 @@ the order of inputs and outputs and loses their names, so signatures are written
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from rnn_deploy.lowering.tflite_choice import (
 )
 from rnn_deploy.source.intercept import Call, Handler
 from rnn_deploy.source.reading import precision_of, read
-from rnn_deploy.source.signature import call_flat
+from rnn_deploy.source.signature import call_flat, taking_any_length
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import FrozenGraph, frozen, tensorflow_spec
 from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
@@ -33,18 +34,26 @@ from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
 
 @dataclass(frozen=True)
 class Part:
-    """One entry point to convert, and how its layers are lowered."""
+    """One entry point to convert, and how its layers are lowered.
+
+    undeclared: it has a number of steps that the model does not say it takes.
+    """
 
     entry: EntryPoint
     choices: tuple[Choice, ...]
+    undeclared: bool = False
 
 
-def parts_of(plan: Plan, wished: TfliteWishes) -> tuple[Part, ...]:
-    """The entry points of a plan, and the stream at one step, which needs no loop."""
-    parts = [
-        Part(traced.entry, choices_of(traced.trace.layers, wished, traced.entry.name))
-        for traced in plan.traced
-    ]
+def parts_of(plan: Plan, wished: TfliteWishes, *, plain: bool = False) -> tuple[Part, ...]:
+    """The entry points of a plan, and the stream at one step, which needs no loop.
+
+    plain: a quantiser or a microcontroller, which know fewer operators, come next.
+    """
+    parts = []
+    for traced in plan.traced:
+        alone = not plain and traced.entry.inputs[0].shape[0] == 1
+        layers, name = traced.trace.layers, traced.entry.name
+        parts.append(Part(traced.entry, choices_of(layers, wished, name, alone=alone)))
     step = _step_of(plan)
     return tuple(parts) if step is None else (*parts, step)
 
@@ -62,8 +71,9 @@ def convert(model: Any, parts: Sequence[Part]) -> bytes:
 def _step_of(plan: Plan) -> Part | None:
     if plan.step is None:
         return None
-    step = plan.step
-    return Part(step.entry, choices_of(step.trace.layers, TfliteWishes(), step.entry.name))
+    layers, name = plan.step.trace.layers, plan.step.entry.name
+    choices = choices_of(layers, TfliteWishes(), name)
+    return Part(plan.step.entry, choices, plan.step.undeclared)
 
 
 def _convert_part(model: Any, part: Part) -> bytes:
@@ -82,7 +92,8 @@ def _convert_part(model: Any, part: Part) -> bytes:
     lowerings = {choice.layer: choice.lowering for choice in part.choices}
     handler = _lowered_by(lowerings, given, finals, fused)
     specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
-    graph = frozen(model, handler, function, specs)
+    with taking_any_length(model) if part.undeclared else nullcontext():
+        graph = frozen(model, handler, function, specs)
     content = _converted(model, graph, allow_custom_ops=bool(fused))
     return fuse(content, fused) if fused else content
 

@@ -7,13 +7,13 @@ stays from one invocation to the next and no input is changed.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.exporting.tflite_editor import Editor
 from rnn_deploy.exporting.tflite_merge import packed, unpacked
 from rnn_deploy.lowering.tflite_fused import MARKER
 from rnn_deploy.spec import Array, RecurrentLayer
@@ -22,10 +22,6 @@ _BUILTIN = schema.BuiltinOperator
 _KIND = schema.ActivationFunctionType
 _ACTIVATIONS = {
     "linear": _KIND.NONE, "relu": _KIND.RELU, "relu6": _KIND.RELU6, "tanh": _KIND.TANH
-}  # fmt: skip
-_TYPES = {
-    "float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32,
-    "bool": schema.TensorType.BOOL,
 }  # fmt: skip
 _ABSENT = -1  # in place of an optional input
 
@@ -37,7 +33,7 @@ def fuse(content: bytes, layers: Mapping[str, RecurrentLayer]) -> bytes:
     """
     model = unpacked(content)
     for graph in list(model.subgraphs):
-        editor = _Editor(model, graph)
+        editor = Editor(model, graph)
         markers = [o for o in graph.operators if editor.custom(o) == "PyFuncStateless"]
         marked = {int(index) for marker in markers for index in marker.outputs}
         # What tells the shape of a marker's output: it becomes the output itself.
@@ -55,60 +51,7 @@ def fuse(content: bytes, layers: Mapping[str, RecurrentLayer]) -> bytes:
     return packed(model)
 
 
-@dataclass(frozen=True)
-class _Editor:
-    """Adds to one subgraph of a model."""
-
-    model: Any
-    graph: Any
-
-    def custom(self, operator: Any) -> str:
-        """The name of an operator that is no builtin, else nothing."""
-        code = self.model.operatorCodes[operator.opcodeIndex].customCode
-        return code.decode() if code else ""
-
-    def constant(self, value: Array) -> int:
-        """A tensor with a value: float32, int32 or bool."""
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
-        self.model.buffers.append(buffer)
-        index = self.tensor(list(value.shape), len(self.model.buffers) - 1)
-        self.graph.tensors[index].type = _TYPES[value.dtype.name]
-        return index
-
-    def tensor(self, shape: list[int], buffer: int = 0) -> int:
-        """A float32 tensor; -1 in its shape is open."""
-        tensor = schema.TensorT()
-        tensor.name, tensor.type, tensor.buffer = b"", schema.TensorType.FLOAT32, buffer
-        self.graph.tensors.append(tensor)
-        self.shape(len(self.graph.tensors) - 1, shape)
-        return len(self.graph.tensors) - 1
-
-    def shape(self, index: int, shape: list[int]) -> None:
-        """Give a tensor its shape."""
-        tensor = self.graph.tensors[index]
-        tensor.shape = np.array([max(dim, 1) for dim in shape], np.int32)
-        if -1 in shape:
-            tensor.shapeSignature = np.array(shape, np.int32)
-
-    def operator(
-        self, code: int, inputs: list[int], outputs: list[int], kind: int, options: Any
-    ) -> Any:
-        """A builtin operator with its options."""
-        operator = schema.OperatorT()
-        operator.opcodeIndex = self._code(code)
-        operator.inputs, operator.outputs = (np.array(i, np.int32) for i in (inputs, outputs))
-        operator.builtinOptionsType, operator.builtinOptions = kind, options
-        return operator
-
-    def _code(self, code: int) -> int:
-        entry = schema.OperatorCodeT()
-        entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), 1
-        self.model.operatorCodes.append(entry)
-        return len(self.model.operatorCodes) - 1
-
-
-def _call(editor: _Editor, marker: Any, layer: RecurrentLayer, outputs: list[int]) -> None:
+def _call(editor: Editor, marker: Any, layer: RecurrentLayer, outputs: list[int]) -> None:
     """Make of the marker a call of the layer's own subgraph.
 
     A state's memory is laid out when its subgraph is prepared, at the size that it has then. In
@@ -135,7 +78,7 @@ def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
     """x and the states: the states copied, then the operator; its output, and an LSTM's c."""
     graph = schema.SubGraphT()
     graph.name, graph.tensors = b"", []
-    editor = _Editor(model, graph)
+    editor = Editor(model, graph)
     x = editor.tensor([-1, -1, layer.width])
     states = [editor.tensor([-1, layer.units]) for _ in layer.roles]
     kept = [editor.tensor([-1, layer.units]) for _ in layer.roles]
@@ -147,7 +90,7 @@ def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
     return graph
 
 
-def _copy(editor: _Editor, source: int, to: int) -> Any:
+def _copy(editor: Editor, source: int, to: int) -> Any:
     """The tensor `to`, which an operator may write over, begins as `source`."""
     editor.graph.tensors[to].isVariable = True
     once = editor.constant(np.ones(2, np.int32))
@@ -155,7 +98,7 @@ def _copy(editor: _Editor, source: int, to: int) -> Any:
     return editor.operator(_BUILTIN.TILE, [source, once], [to], kind, schema.TileOptionsT())
 
 
-def _simple_rnn(editor: _Editor, layer: RecurrentLayer, x: int, h: list[int], y: int) -> Any:
+def _simple_rnn(editor: Editor, layer: RecurrentLayer, x: int, h: list[int], y: int) -> Any:
     options = schema.SequenceRNNOptionsT()
     options.timeMajor, options.fusedActivationFunction = False, _ACTIVATIONS[layer.activation]
     weights = [layer.kernel.T, layer.recurrent_kernel.T, _bias(layer)]
@@ -164,7 +107,7 @@ def _simple_rnn(editor: _Editor, layer: RecurrentLayer, x: int, h: list[int], y:
     return editor.operator(_BUILTIN.UNIDIRECTIONAL_SEQUENCE_RNN, inputs, [y], kind, options)
 
 
-def _lstm(editor: _Editor, layer: RecurrentLayer, x: int, states: list[int], y: int) -> Any:
+def _lstm(editor: Editor, layer: RecurrentLayer, x: int, states: list[int], y: int) -> Any:
     """Gates are i, f, g, o in both; no peepholes, projection, clipping or normalisation."""
     options = schema.UnidirectionalSequenceLSTMOptionsT()
     options.timeMajor, options.fusedActivationFunction = False, _ACTIVATIONS[layer.activation]

@@ -34,8 +34,14 @@ def merged(files: Sequence[tuple[bytes, EntryPoint]]) -> bytes:
 
 
 def unpacked(content: bytes) -> Any:
-    """A file's object form."""
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    """A file's object form, all data within; of large files they may lie behind the flatbuffer."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    for buffer in model.buffers:
+        if buffer.size:
+            end = buffer.offset + buffer.size
+            buffer.data = np.frombuffer(content[buffer.offset : end], np.uint8)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def packed(model: Any) -> bytes:

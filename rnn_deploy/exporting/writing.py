@@ -14,6 +14,7 @@ from rnn_deploy.exporting.draft import Draft
 from rnn_deploy.exporting.micro_source import HEADER, SOURCE, array_name, header_of, source_of
 from rnn_deploy.exporting.onnx_test_data import place_models, write_test_data
 from rnn_deploy.exporting.options import MICRO
+from rnn_deploy.exporting.quantisation import Quantised
 
 GOLDEN = "golden.npz"
 WEIGHTS = "weights.bin"
@@ -45,7 +46,7 @@ def write(draft: Draft, root: Path, test_data: bool | None) -> Manifest:
         golden=GOLDEN,
         files=tuple(record_of(root, path) for path in (*paths, GOLDEN, PROOF, *told)),
         tools={name: version(name) for name in TOOLS},
-        notes=draft.notes,
+        notes=(*draft.notes, *_notes_of_quantisation(draft)),
         state=draft.state,
         quantisation=_quantisation(draft),
         micro=tuple(
@@ -72,9 +73,17 @@ def _write_micro(draft: Draft, root: Path) -> list[Artifact]:
     return [Artifact(file.path, MICRO, file.entry, file.choices) for file in draft.micro]
 
 
-def _quantisation(draft: Draft) -> Quantisation | None:
+def _quantised(draft: Draft) -> list[Quantised]:
     files = [file.quantised for file in draft.micro if file.quantised is not None]
-    made = files if draft.quantised is None else [draft.quantised]
+    return files if draft.quantised is None else [draft.quantised]
+
+
+def _notes_of_quantisation(draft: Draft) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(note for file in _quantised(draft) for note in file.notes))
+
+
+def _quantisation(draft: Draft) -> Quantisation | None:
+    made = _quantised(draft)
     if not made:
         return None
     rows = sum(len(next(iter(case.feeds.values()))) for case in draft.calibration)

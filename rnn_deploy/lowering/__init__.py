@@ -8,7 +8,7 @@
     onnx_ops          how a lowering writes ONNX nodes
     onnx_activations  activations, as attributes of RNN and as nodes
     tflite_choice     the same for TFLite
-    tflite_loop       TFLite: the input product for all steps at once, then WHILEs of a few steps
+    tflite_loop       TFLite: WHILEs of blocks, one input product each, and of a few steps
     tflite_unrolled   TFLite: every step written out, for a fixed length
     tflite_fused      TFLite: the operators UNIDIRECTIONAL_SEQUENCE_RNN and _LSTM
     tflite_step       one step of each cell in TensorFlow operations, for loop and unrolled

@@ -26,7 +26,7 @@ ONNX_LOWERINGS: dict[str, ModuleType] = {
 }
 # The first lowering is what most runtimes know, so another must be worth it. The costs are a fit,
 # which chooses the slower one by a few percent now and then.
-WORTH_IT = 1.1
+WORTH_IT = 1.15
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Which TFLite lowering each layer gets, and why.
 
 `auto` writes out every step of a layer whose length is known, short, and whose weights, packed once
-for each step, stay small; any other layer becomes a loop. It never takes `fused`, which loses in
-batches, and batch is open.
+for each step, stay small. Any other layer becomes a loop; but `fused`, which loses in batches,
+where the batch is known to be one and the units are few.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +24,8 @@ TFLITE_LOWERINGS: dict[str, ModuleType] = {
 # Written out by `auto` up to so many steps, and up to so many bytes of weights over all steps.
 SHORT = 64
 SMALL = 2 << 20
+# One operator up to so many units, for one sequence; measured, see docs/lowerings.md.
+FEW = {"simple_rnn": 32, "lstm": 16}
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,11 @@ def tflite_wishes(lowering: str | Mapping[str, str]) -> TfliteWishes:
 
 
 def choices_of(
-    layers: Sequence[Recurrence], wished: TfliteWishes, entry: str
+    layers: Sequence[Recurrence], wished: TfliteWishes, entry: str, *, alone: bool = False
 ) -> tuple[Choice, ...]:
     """The TFLite lowering of every layer of an entry point.
+
+    alone: the batch is one, and operators need not be known to a quantiser or a microcontroller.
 
     Raises InputError for a layer that there is not, UnsupportedModelError when a lowering that is
     asked for cannot express its layer.
@@ -64,15 +68,15 @@ def choices_of(
     if unknown:
         there = ", ".join(names) or "none"
         raise InputError(f"no recurrent layer '{unknown[0]}' to lower; there are {there}")
-    return tuple(_choose(layer, wished, entry) for layer in layers)
+    return tuple(_choose(layer, wished, entry, alone) for layer in layers)
 
 
-def _choose(layer: Recurrence, wished: TfliteWishes, entry: str) -> Choice:
+def _choose(layer: Recurrence, wished: TfliteWishes, entry: str, alone: bool) -> Choice:
     asked = wished.by_layer.get(layer.name, wished.lowering)
     if asked == AUTO:
-        return _automatic(layer)
+        return _automatic(layer, alone)
     if asked == UNROLLED and entry == STREAM and layer.steps is None:
-        return _automatic(layer, "not unrolled, since a chunk may have any length; ")
+        return _automatic(layer, alone, "not unrolled, since a chunk may have any length; ")
     support: Support = TFLITE_LOWERINGS[asked].support(layer)
     if not support.ok:
         raise UnsupportedModelError(
@@ -81,11 +85,18 @@ def _choose(layer: Recurrence, wished: TfliteWishes, entry: str) -> Choice:
     return _choice(layer, asked, f"asked for; {support.reason}")
 
 
-def _automatic(layer: Recurrence, why: str = "") -> Choice:
+def _automatic(layer: Recurrence, alone: bool, why: str = "") -> Choice:
     against = _against_unrolled(layer)
+    if against is not None and alone and _is_few(layer):
+        reason = f"{tflite_fused.support(layer).reason}, for one sequence and few units"
+        return _choice(layer, FUSED, f"{why}{reason}; {against}")
     name = UNROLLED if against is None else LOOP
     reasons = [TFLITE_LOWERINGS[name].support(layer).reason, *([against] if against else [])]
     return _choice(layer, name, why + "; ".join(reasons))
+
+
+def _is_few(layer: Recurrence) -> bool:
+    return tflite_fused.support(layer).ok and layer.units <= FEW[layer.cell]
 
 
 def _against_unrolled(layer: Recurrence) -> str | None:

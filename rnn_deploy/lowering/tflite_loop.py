@@ -208,7 +208,7 @@ def _blocks(layer: Recurrence, length: Any, k: int) -> tuple[Any, Any]:
     Of n steps, chunks of k in blocks of b move n/k * b rows, blocks n/b * (n + what a turn costs).
     """
     more = TURN / (4 * math.prod(layer.output_shape))
-    chunks = (length + k - 1) // k
+    chunks = (length + (k - 1)) // k
     if isinstance(length, int):
         most = math.ceil(math.sqrt((length + more) / k))
     else:

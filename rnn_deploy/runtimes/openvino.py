@@ -3,6 +3,7 @@
 Left alone it computes in bfloat16 where the processor can, which is no longer the model.
 """
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -33,6 +34,7 @@ class OpenVinoRunner:
     def __init__(self, entry: EntryPoint, compiled: Any) -> None:
         self.entry = entry
         self._request = compiled.create_infer_request()
+        self._lock = threading.Lock()  # a request serves one call at a time
         self._check = checker(entry)
         self._inputs = [_port(compiled.inputs, tensor.name) for tensor in entry.all_inputs]
         self._outputs = [
@@ -48,12 +50,13 @@ class OpenVinoRunner:
             raise InputError(fault)
         # OpenVINO reads the memory as it lies, whatever the strides say.
         packed = {i: np.ascontiguousarray(a) for i, a in zip(self._inputs, arrays, strict=True)}
-        try:
-            self._request.infer(packed)
-        except RuntimeError as error:
-            raise InputError(f"OpenVINO refused the inputs: {one_line(error)}") from error
-        # The request's own memory is written over by its next run.
-        return {n: self._request.get_output_tensor(i).data.copy() for n, i in self._outputs}
+        with self._lock:
+            try:
+                self._request.infer(packed)
+            except RuntimeError as error:
+                raise InputError(f"OpenVINO refused the inputs: {one_line(error)}") from error
+            # The request's own memory is written over by its next run.
+            return {n: self._request.get_output_tensor(i).data.copy() for n, i in self._outputs}
 
     def close(self) -> None:
         """Release the compiled model."""

@@ -37,7 +37,7 @@ class Stream:
     """Feeds a sequence chunk by chunk; the recurrent states stay here in between.
 
     runner: a runner of the stream entry point. batch: how many sequences run side by side.
-    InputError when chunks of this model do not give what the whole gives.
+    InputError when chunks of this model do not give what the whole gives, or for a batch of none.
     """
 
     def __init__(self, runner: Runner, batch: int = 1) -> None:
@@ -46,6 +46,8 @@ class Stream:
                 f"this model cannot be run in chunks: {runner.entry.chunked.reason};"
                 " run it whole, as the entry point 'sequence'"
             )
+        if batch < 1:
+            raise InputError(f"a stream of {batch} sequences; give at least 1")
         self._runner = runner
         self._batch = batch
         self._outputs = [tensor.name for tensor in runner.entry.outputs]
@@ -59,8 +61,10 @@ class Stream:
 
     @property
     def state(self) -> dict[str, Array]:
-        """The states by input name, each (batch, units)."""
-        return dict(self._state) if self._bound is None else self._bound.states
+        """The states by input name, each (batch, units): a copy."""
+        if self._bound is not None:
+            return self._bound.states
+        return {name: value.copy() for name, value in self._state.items()}
 
     @state.setter
     def state(self, state: Mapping[str, Array]) -> None:
@@ -68,12 +72,13 @@ class Stream:
         if set(state) != set(zero):
             raise InputError(f"the state holds {sorted(state)}, this stream's is {sorted(zero)}")
         for name, value in zero.items():
-            if state[name].shape != value.shape or state[name].dtype != value.dtype:
+            given = np.asarray(state[name])
+            if given.shape != value.shape or given.dtype != value.dtype:
                 raise InputError(
-                    f"state '{name}' is {state[name].dtype}{state[name].shape},"
+                    f"state '{name}' is {given.dtype}{given.shape},"
                     f" this stream's is {value.dtype}{value.shape}"
                 )
-        self._hold(state)
+        self._hold({name: np.array(value) for name, value in state.items()})
 
     def reset(self) -> None:
         """Begin anew: every state zero."""
@@ -92,7 +97,7 @@ class Stream:
         if self._bound is not None and len(feeds) == len(arrays) and self._bound.takes(arrays):
             stepped = self._bound.step(arrays)  # type: ignore[arg-type]  # it takes arrays only
             return dict(zip(self._outputs, stepped, strict=True))
-        results = self._runner.run({**feeds, **self.state})
+        results = self._runner.run(self._with_state(feeds))
         self._bound = None
         self._state = {into: results[out] for into, out in self._carry}
         moved = {name: results[name] for name in self._outputs}
@@ -114,10 +119,22 @@ class Stream:
         else:
             self._bound.states = state
 
-    def run(self, feeds: Mapping[str, Array], lengths: Iterable[int]) -> dict[str, Array]:
+    def _with_state(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Feeds and the states held; InputError for feeds that bring a state of their own."""
+        state = self._state if self._bound is None else self._bound.states
+        brought = [name for name in feeds if name in state]
+        if brought:
+            raise InputError(
+                f"'{brought[0]}' is a state, which the stream carries itself;"
+                " set it by stream.state = ..., and feed the model's inputs alone"
+            )
+        return {**feeds, **state}
+
+    def run(self, feeds: Feeds, lengths: Iterable[int]) -> dict[str, Array]:
         """Feed a long sequence in chunks of these lengths; the outputs of the whole, by name."""
         entry = self._runner.entry
-        checker(entry)({**feeds, **self.state})  # of the whole, before a chunk has moved the state
+        feeds = named(entry, feeds)
+        checker(entry)(self._with_state(feeds))  # of the whole, before a chunk moves the state
         pieces = [self.advance(piece) for piece in chunks.cut(entry, feeds, list(lengths))]
         return chunks.joined(entry, pieces)
 

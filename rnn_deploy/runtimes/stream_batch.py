@@ -29,6 +29,11 @@ class StreamBatch:
         fixed = [t.name for t in runner.entry.all_inputs if isinstance(t.shape[0], int)]
         if fixed:
             raise InputError(f"input '{fixed[0]}' has a fixed batch; streams cannot share a call")
+        if runner.entry.of_whole_batch:
+            raise InputError(
+                f"output '{runner.entry.of_whole_batch[0]}' has no row for each sequence;"
+                " streams cannot share a call"
+            )
         self._runner = runner
         self._stream = Stream(runner)  # of as many rows as there are keys, once there are any
         self._rows: dict[int, int] = {}
@@ -92,7 +97,6 @@ class StreamBatch:
         some.state = {name: value[rows] for name, value in state.items()}
         outputs = some.advance(feeds)
         for name, value in some.state.items():
-            state[name] = state[name].copy()
             state[name][rows] = value
         self._stream.state = state
         return outputs

@@ -13,7 +13,7 @@ from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.peers.build import LeftOut
 from rnn_deploy.peers.candidates import candidates
 from rnn_deploy.peers.model import PeerModel
-from rnn_deploy.runtimes.base import artifact_wrong_on
+from rnn_deploy.runtimes.base import artifact_wrong_on, step_beside
 from rnn_deploy.runtimes.machine import cores, processor
 from rnn_deploy.runtimes.onnxruntime import SETTINGS
 from rnn_deploy.runtimes.registry import RUNTIMES, runtimes_for
@@ -94,9 +94,10 @@ def _names(bundle: Bundle, places: Sequence[Place]) -> list[str]:
 
 
 def _lowerings(bundle: Bundle, entry: str) -> list[tuple[str, str]]:
-    """Each layer's lowering in the usual ONNX artifact of an entry point."""
+    """Each layer's lowering in the usual ONNX artifact of an entry point, and in its one step."""
     artifact = bundle.manifest.artifact("onnx", entry)
-    return [(c.layer, c.lowering) for c in artifact.choices] if artifact else []
+    one = None if artifact is None else step_beside(bundle, artifact)
+    return [(c.layer, c.lowering) for a in (artifact, one) if a for c in a.choices]
 
 
 def _enter(
@@ -106,8 +107,9 @@ def _enter(
 
     It is entered for those entry points in which no candidate before it has the same lowerings.
     """
-    new = [e for e in entries if (e, tuple(_lowerings(candidate, e))) not in found.seen]
-    found.seen |= {(e, tuple(_lowerings(candidate, e))) for e in new}
+    forms = {entry: (entry, tuple(_lowerings(candidate, entry))) for entry in entries}
+    new = [entry for entry in entries if forms[entry] not in found.seen]
+    found.seen |= {forms[entry] for entry in new}
     plain = replace(candidate, manifest=replace(candidate.manifest, plan=None))
     runtimes, skipped = runtimes_for(plain) if new else ([], [])
     if name == AS_IT_IS:

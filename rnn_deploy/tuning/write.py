@@ -9,6 +9,7 @@ from rnn_deploy.bundle import Artifact, Bundle, open_bundle, writing_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.plan import Plan
 from rnn_deploy.bundle.store import MANIFEST, record_of
+from rnn_deploy.runtimes.base import step_beside
 
 VARIANTS = "variants"
 
@@ -31,12 +32,15 @@ def write(
                 _copy(bundle.checked(record.path), root / record.path)
         for name, candidate in variants.items():
             for artifact in candidate.manifest.artifacts:
-                if variant_path(name, artifact.path) in named:
-                    artifacts.append(_take_in(name, candidate, artifact, root))
-        paths = dict.fromkeys(
-            path for a in artifacts for path in (a.path, a.weights) if path is not None
-        )
-        files = tuple(record_of(root, path) for path in (*paths, manifest.golden))
+                if variant_path(name, artifact.path) not in named:
+                    continue
+                artifacts.append(_take_in(name, candidate, artifact, root))
+                one = step_beside(candidate, artifact)
+                if one is not None:
+                    artifacts.append(_take_in(name, candidate, one, root))
+        kept = (record.path for record in manifest.files if not _is_variant(record.path))
+        named_by = (path for a in artifacts for path in (a.path, a.weights) if path is not None)
+        files = tuple(record_of(root, path) for path in dict.fromkeys((*kept, *named_by)))
         tuned = replace(manifest, artifacts=tuple(artifacts), files=files, plan=plan)
         (root / MANIFEST).write_text(json_from_manifest(tuned), encoding="utf-8")
     return open_bundle(output)

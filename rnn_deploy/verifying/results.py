@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle.decoding import decoded
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.spec import Array, StateSpec
 from rnn_deploy.verifying.compare import Comparison, compare
-from rnn_deploy.verifying.decoding import decoded
 from rnn_deploy.verifying.evidence import Observation, Record, nothing
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.known import why_known

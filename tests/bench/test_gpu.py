@@ -32,7 +32,7 @@ def check(root, gpu):
 class Card:
     """The CPU under another name."""
 
-    name, format = "card", "onnx"
+    name, format, provider = "card", "onnx", CPU.provider
 
     def version(self):
         return "1"
@@ -43,12 +43,18 @@ class Card:
     def load(self, bundle, options):
         return CPU.load(bundle, options)
 
+    def placements(self, bundle, options):
+        return CPU.placements(bundle, options)
+
 
 def test_a_bundle_is_verified_and_measured_beside_the_cpu(small_bundle, few):
     facts = check(small_bundle, Card())
     assert passed(facts)
     (one,) = facts["bundles"]
     assert one["layers"] == ["first (simple_rnn, 5): native", "second (simple_rnn, 4): native"]
+    assert one["inputs"] == ["x float32(batch, time, 3)"]
+    assert one["placements"][CPU.provider]["RNN"] == 2
+    assert one["comparisons"] > 20
     assert [t["shape"] for t in one["timings"]] == ["1x1", "1x4", "3x1", "3x4"]
     for timing in one["timings"]:
         assert 0 < timing["card"]["median_us"] <= timing["card"]["p95_us"]

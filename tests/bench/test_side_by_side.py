@@ -6,6 +6,7 @@ import pytest
 from rnn_deploy.bench import side_by_side as module
 from rnn_deploy.bench.contender import Contender
 from rnn_deploy.bench.side_by_side import difference, side_by_side
+from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import RuntimeAbortedError
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import EntryPoint, TensorSpec
@@ -67,6 +68,17 @@ def test_figures_belong_to_their_contender_and_shape(run):
     ]
     last = results[-1]
     assert (last.startup_ms, last.first_ms, last.peak_bytes, last.per_second) == (7, 3, 50, 8e4)
+
+
+def test_the_limit_is_measured_beside_them_where_layers_are_known(monkeypatch):
+    monkeypatch.setattr(module, "Worker", FakeWorker)
+    contender = Contender("a", "onnx", "100")
+    layers = [Choice("rnn", "gru", 4, "native", "")]
+    (known,) = side_by_side([contender], SHAPES, ENTRY, seconds=0, layers=layers)
+    (unknown,) = side_by_side([contender], SHAPES, ENTRY, seconds=0)
+    assert 0 < known.of_limit < 10
+    assert unknown.of_limit is None
+    assert (known.contender, known.difference) == ("a", None)
 
 
 def test_who_answers_something_else_is_apart(run):

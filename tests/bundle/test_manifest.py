@@ -15,6 +15,7 @@ from rnn_deploy.bundle.manifest import (
     json_from_manifest,
     manifest_from_json,
 )
+from rnn_deploy.bundle.plan import Plan, Rule
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
 
@@ -26,7 +27,7 @@ tensors = st.builds(
     st.sampled_from(["float32", "float16", "int32", "int64", "bool"]),
     st.none() | st.integers(1, 99),
 )
-few_tensors = st.lists(tensors, max_size=2).map(tuple)
+few_tensors = st.lists(tensors, min_size=1, max_size=2).map(tuple)
 supports = st.builds(Support, st.booleans(), names)
 states = st.builds(StateSpec, tensors, names, names, st.sampled_from(["h", "c"]))
 entries = st.builds(
@@ -104,21 +105,32 @@ INPUT = ["entries", 0, "inputs", 0]
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ([*INPUT, "shape"], "abc", "'ids' has the shape 'abc'"),
-        ([*INPUT, "shape"], None, "'ids' has the shape None"),
-        ([*INPUT, "shape"], ["batch", 3.0], "'ids' has the shape"),
-        ([*INPUT, "shape"], ["batch", None], "'ids' has the shape"),
-        ([*INPUT, "shape"], ["batch", True], "'ids' has the shape"),
+        ([*INPUT, "name"], ["ids"], r"entries\[0\]\.inputs\[0\]\.name is \"\['ids'\]\", .* no str"),
+        ([*INPUT, "shape"], "abc", r"inputs\[0\]\.shape is 'abc', which is no tuple"),
+        ([*INPUT, "shape"], None, "shape is 'None'"),
+        ([*INPUT, "shape"], ["batch", 3.0], r"shape\[1\] is '3.0'"),
+        ([*INPUT, "shape"], ["batch", None], r"shape\[1\] is 'None'"),
+        ([*INPUT, "shape"], ["batch", True], r"shape\[1\] is 'True'"),
+        ([*INPUT, "shape"], ["batch", -3], r"'ids' has the shape \('batch', -3\)"),
+        ([*INPUT, "below"], "7", "below is '7', which is no int"),
         ([*INPUT, "dtype"], "float99", "float99"),
         ([*INPUT, "dtype"], "object", "'ids' has the dtype 'object'"),
-        ([*INPUT, "dtype"], None, "'ids' has the dtype None"),
-        (["files", 0, "path"], 5, "a file is recorded as"),
-        (["files", 0, "size"], "12", "a file is recorded as"),
-        (["files", 0, "sha256"], None, "a file is recorded as"),
-        (["source", "owner"], "me", "owner"),
-        (["entries"], None, "NoneType"),
-        (["tools"], 5, "int"),
-        (["entries", 0, "chunked"], {"ok": True, "why": "no"}, "why"),
+        ([*INPUT, "dtype"], ">f4", "'ids' has the dtype '>f4'"),
+        ([*INPUT, "dtype"], None, "dtype is 'None', which is no str"),
+        (["files", 0, "path"], 5, r"files\[0\]\.path is '5', which is no str"),
+        (["files", 0, "size"], "12", "size is '12', which is no int"),
+        (["files", 0, "sha256"], None, "sha256 is 'None', which is no str"),
+        (["source", "owner"], "me", "source has an unknown 'owner'"),
+        (["source", "digest"], None, "source.digest is 'None'"),
+        (["owner"], "me", "the manifest has an unknown 'owner'"),
+        (["entries"], None, "entries is 'None'"),
+        (["entries", 0], "abc", r"entries\[0\] is 'abc', which is no EntryPoint"),
+        (["entries", 0, "outputs"], [], "'sequence' lacks inputs or outputs"),
+        (["artifacts", 0, "choices", 0, "lowering"], {}, "lowering is"),
+        (["tools"], 5, "tools is '5'"),
+        (["tools", "keras"], 3, "tools.keras is '3'"),
+        (["plan"], {}, "plan has no 'cores'"),
+        (["entries", 0, "chunked"], {"ok": True, "why": "no"}, "no 'reason'"),
     ],
 )
 def test_a_damaged_value_is_named(path, value, message):
@@ -130,7 +142,7 @@ def test_a_damaged_value_is_named(path, value, message):
 def test_a_missing_key_is_named(key):
     data = json.loads(json_from_manifest(MANIFEST))
     del data[key]
-    with pytest.raises(BundleError, match=rf"damaged \(KeyError: '{key}'\); export .* again"):
+    with pytest.raises(BundleError, match=rf"damaged .* '{key}'\); export .* again"):
         manifest_from_json(json.dumps(data))
 
 
@@ -162,3 +174,16 @@ def test_an_entry_point_that_is_not_there_is_refused_with_those_that_are_and_why
 )
 def test_an_artifact_is_found_by_format_and_entry(format, entry, found):
     assert (MANIFEST.artifact(format, entry) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(0, "a rule is of 0 x 5"), (-1, "of -1 x 5"), ("1", "no int"), (1.5, "no int"), (True, "no")],
+)
+def test_a_plan_s_rule_of_no_shape_is_refused(size, said):
+    rule = Rule("sequence", 1, 5, "ort-cpu", "sequence.onnx", 1.0, 1.0)
+    plan = Plan("a machine", 4, {}, (rule,))
+    data = json.loads(json_from_manifest(dataclasses.replace(MANIFEST, plan=plan)))
+    data["plan"]["rules"][0]["batch"] = size
+    with pytest.raises(BundleError, match=said):
+        manifest_from_json(json.dumps(data))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,10 @@ ROWS = TensorSpec("rows", ("batch", 3), "float32")
 
 def _entry(*inputs):
     return EntryPoint("sequence", inputs, ())
+
+
+def _giving(*outputs):
+    return EntryPoint("sequence", (X,), outputs)
 
 
 def _written(place, content):
@@ -61,10 +66,12 @@ def test_a_sequence_goes_through_csv_to_the_bit(tmp_path, value):
     np.testing.assert_array_equal(read_arrays(place, _entry(X))["x"], value[:1], strict=True)
 
 
-def test_rows_go_through_csv_to_the_bit(tmp_path):
-    rows = np.random.default_rng(0).standard_normal((4, 3)).astype("f")
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "bool"])
+def test_rows_go_through_csv_to_the_bit(tmp_path, dtype):
+    rows = (1e12 * np.random.default_rng(0).standard_normal((4, 3))).clip(-6e4, None)
+    rows = (rows if dtype == "int64" else rows / 1e13).astype(dtype)
     write_arrays(tmp_path / "y.csv", {"rows": rows})
-    again = read_arrays(tmp_path / "y.csv", _entry(ROWS))["rows"]
+    again = read_arrays(tmp_path / "y.csv", _entry(replace(ROWS, dtype=dtype)))["rows"]
     np.testing.assert_array_equal(again, rows, strict=True)
 
 
@@ -138,8 +145,18 @@ def test_a_csv_that_is_not_one_table_of_numbers_is_refused(tmp_path, text, messa
 def test_tokens_are_whole_numbers_that_fit(tmp_path, text, ending):
     line = text.replace("nan", "NaN").replace("inf", "Infinity").strip()
     place = _written(tmp_path / f"ids{ending}", text if ending == ".csv" else f"[{line}]\n")
-    with pytest.raises(InputError, match="'ids' needs whole numbers"):
+    found = text.split(",")[0].strip().replace("1e20", r"1e\+20")
+    with pytest.raises(InputError, match=f"'ids' takes int32, found {found}"):
         read_arrays(place, _entry(IDS))
+
+
+def test_what_is_neither_true_nor_false_is_no_bool(tmp_path):
+    mask = TensorSpec("mask", ("batch", "time"), "bool")
+    place = _written(tmp_path / "m.jsonl", "[true, false, 1, 0]\n")
+    expected = np.array([[True, False, True, False]])
+    np.testing.assert_array_equal(read_arrays(place, _entry(mask))["mask"], expected, strict=True)
+    with pytest.raises(InputError, match=r"'mask' takes bool, found 0\.5"):
+        read_arrays(_written(place, "[0.5, 1]\n"), _entry(mask))
 
 
 # JSON Lines
@@ -166,6 +183,7 @@ def test_what_json_has_no_number_for_is_written_and_read_as_words(tmp_path):
         "[[1,2,3],[4,5,6]]\n[[7,8,9],[0,0,1]]\n",
         '{"x": [[1,2,3],[4,5,6]]}\n\n{"x": [[7,8,9],[0,0,1]]}',
         "[[1,2,3],[4,5,6]]\r\n[[7,8,9],[0,0,1.0]]\r\n",
+        "\ufeff[[1,2,3],[4,5,6]]\n[[7,8,9],[0,0,1]]\n",
     ],
 )
 def test_each_line_of_json_is_a_sequence(tmp_path, text):
@@ -182,7 +200,7 @@ def test_each_line_of_json_is_a_sequence(tmp_path, text):
         ("{", "cannot be read as .jsonl: Expecting"),
         ("[[1,2,3]]\n[[1,2,3]\n", "cannot be read as .jsonl: Expecting"),
         ("[" * 100_000, "cannot be read as .jsonl: maximum recursion"),
-        ("[[1,2],[3]]", "cannot be read as .jsonl: "),
+        ("[[1,2],[3]]", "'x' has steps of different widths"),
         ("[[1,2,3]]\n[[1,2,3],[4,5,6]]", "lines of different shapes .* make no batch"),
         ('{"x": [[1,2,3]]}\n[[1,2,3]]', "lines of different shapes"),
         ('{"z": [[1,2,3]]}', r"need the names \['x'\] and no others"),
@@ -283,16 +301,24 @@ def test_one_array_for_several_inputs_is_refused(tmp_path, ending):
 @pytest.mark.parametrize("name", ["y.txt", "y", "y.npz.gz"])
 def test_an_unknown_ending_is_refused_before_anything_runs(tmp_path, name):
     with pytest.raises(InputError, match=f"{name}: outputs must end in .npz, .npy, .csv, .jsonl"):
-        check_output(tmp_path / name, [X])
+        check_output(tmp_path / name, _giving(X))
 
 
 @pytest.mark.parametrize("ending", [".npy", ".csv", ".CSV"])
 def test_several_outputs_need_a_file_of_several(tmp_path, ending):
-    check_output(tmp_path / f"y{ending}", [X])
+    check_output(tmp_path / f"y{ending}", _giving(X))
     with pytest.raises(
         InputError, match=rf"\{ending.lower()} holds one array, the model has x, id"
     ):
-        check_output(tmp_path / f"y{ending}", [X, IDS])
+        check_output(tmp_path / f"y{ending}", _giving(X, IDS))
+
+
+def test_an_output_without_a_row_for_each_sequence_is_no_lines_of_json(tmp_path):
+    entry = _giving(X, TensorSpec("steps_first", ("time", "batch", 3), "float32"))
+    check_output(tmp_path / "y.npz", entry)
+    for place in (None, tmp_path / "y.jsonl"):
+        with pytest.raises(InputError, match=r"'steps_first' has no row for each .* -o FILE\.npz"):
+            check_output(place, entry)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 3), (3,), (1, 1, 1, 1)])

@@ -28,6 +28,29 @@ def test_a_quantised_export_says_what_it_cost(command, small_keras, tmp_path):
     command("verify", place, "--against", small_keras).refused(2, "--against", "int8", "calibrated")
 
 
+def test_float16_from_export_to_run(command, small_keras, tmp_path):
+    place, data, found = tmp_path / "b", tmp_path / "x.npz", tmp_path / "y.npz"
+    made = command("export", small_keras, "-o", place, "--quantize", "float16", "--long", "0")
+    assert made.code == 0
+    assert "tflite quantised to float16: 2 of 2 recurrent weights, all weights " in made.err
+    assert "stay float32" not in made.err
+    verified = command("verify", place)
+    assert verified.code == 0
+    assert "litert: quantised to float16; budgets are 3 times" in verified.err
+
+    x = np.random.default_rng(3).standard_normal((4, 6, 3)).astype(np.float32)
+    np.savez(data, x=x)
+    outputs = {}
+    for runtime in ("litert", "ort-cpu"):
+        words = ("run", place, "--inputs", data, "--runtime", runtime, "-o", found, "--force")
+        assert command(*words).code == 0
+        with np.load(found) as file:
+            outputs[runtime] = file["y"]
+    assert outputs["litert"].dtype == np.float32
+    off = np.abs(outputs["litert"] - outputs["ort-cpu"]).max()
+    assert 1e-6 < off < 2e-3  # float16 is in it, and no more than that
+
+
 def test_int8_without_calibration_is_refused(command, small_keras, tmp_path):
     words = ("export", small_keras, "-o", tmp_path / "b", "--quantize", "int8")
     command(*words).refused(2, "--quantize int8", "--calibration")

@@ -207,7 +207,7 @@ def test_a_token_outside_the_vocabulary_is_refused(
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("nan,1\n", "whole numbers"), ("1.5,1\n", "whole numbers"), ("a\n", "no val")],
+    [("nan,1\n", "found nan"), ("1.5,1\n", "found 1.5"), ("a\n", "no val")],
 )
 def test_what_is_no_token_is_refused(command, token_bundle, tmp_path, text, word):
     place = tmp_path / "ids.csv"

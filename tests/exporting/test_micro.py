@@ -55,6 +55,23 @@ def test_outputs_and_states_are_the_original_s_in_the_real_interpreter(bundle):
     assert max(c.max_abs for c in report.comparisons if c.check != "extremes") < 2e-6
 
 
+@pytest.mark.parametrize(
+    ("cell", "units", "steps", "loops"),
+    [("SimpleRNN", 64, 203, 2), ("GRU", 5, 71, 1), ("LSTM", 5, 71, 1)],
+)
+def test_a_long_sequence_is_a_loop_there(tmp_path, cell, units, steps, loops):
+    x = keras.Input((None, 3), name="x")
+    y = getattr(layers, cell)(units, return_sequences=True, name="rnn")(x)
+    model = randomised(keras.Model(x, y, name="mine"), 7, 0.1)
+    bundle = rnn_deploy.export(model, tmp_path / "b", target="tflite-micro", time=steps, long=0)
+    sequence = unpacked((bundle.root / "sequence.tflite").read_bytes())
+    assert len(sequence.subgraphs) == 1 + 2 * loops  # a condition and a body of each
+    assert "WHILE" in bundle.manifest.micro[0].operators
+    report = rnn_deploy.verify(bundle)
+    assert report.passed
+    assert {c.name for c in report.comparisons} >= {"rnn", "rnn_h_out"}
+
+
 def test_it_runs_and_streams_like_any_other(bundle):
     model = rnn_deploy.load(bundle)
     assert model.name == "tflite-micro"

@@ -116,6 +116,56 @@ def test_the_same_file_is_quantised_to_the_same_bytes(made, small):
     assert again.content == small["int8"].content
 
 
+@pytest.fixture(scope="module")
+def tokens():
+    """An Embedding under two SimpleRNNs, the second by an operator that the quantiser leaves."""
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    y = layers.Embedding(50, 8, name="table")(ids)
+    y = layers.SimpleRNN(9, return_sequences=True, name="first")(y)
+    y = layers.SimpleRNN(4, name="second")(y)
+    model = randomised(keras.Model(ids, y, name="tokens"), 5, 0.3)
+    plan = with_chunks(plan_of(model, ExportOptions()), Support(True))
+    parts = tflite.parts_of(plan, TfliteWishes(by_layer={"second": "fused"}))
+    kernels = [layer.recurrent_kernel for layer in plan.sequence.trace.layers]
+    data = np.random.default_rng(2).integers(0, 50, (6, 7)).astype(np.int32)
+    feeds = {"ids": data}
+    state = {f"{n}_h_in": np.zeros((6, u), "f") for n, u in (("first", 9), ("second", 4))}
+    step = {"ids": data[:, :1], **state}
+    given = {"sequence": [feeds], "stream": [feeds | state], "step": [step]}
+    return model, tflite.convert(model, parts), given, kernels
+
+
+@pytest.mark.parametrize(("mode", "kept", "saved"), [("float16", 66, 2), ("dynamic-int8", 34, 3)])
+def test_the_table_of_an_embedding_is_quantised_and_what_is_not_is_said(tokens, mode, kept, saved):
+    model, content, feeds, kernels = tokens
+    found = quantised(content, mode, feeds, kernels=kernels, model="tokens")
+    assert found.float_bytes - found.weight_bytes >= saved * (50 * 8 + 9 * 9)
+    (note,) = found.notes
+    assert note.startswith(f"{4 * (9 * 4 + 4 * 4):,} B of weights stay float32 under --quantize")
+    assert "(4, 9) of UNIDIRECTIONAL_SEQUENCE_RNN, (4, 4) of UNIDIRECTIONAL_SEQUENCE_RNN" in note
+    (case,) = feeds["sequence"]
+    (output,) = run(found.content, "sequence", case).values()
+    assert decibels(output, np.asarray(model(case["ids"]))) > kept
+
+
+def test_a_large_file_is_quantised_too():
+    """Its data lie behind the flatbuffer, where the quantiser puts them."""
+    x = keras.Input((None, 64), name="x")
+    model = randomised(keras.Model(x, layers.SimpleRNN(256, name="rnn")(x), name="large"), 6, 0.05)
+    plan = with_chunks(plan_of(model, ExportOptions()), Support(True))
+    content = tflite.convert(model, tflite.parts_of(plan, TfliteWishes()))
+    kernels = [layer.recurrent_kernel for layer in plan.sequence.trace.layers]
+    found = quantised(content, "float16", {}, kernels=kernels, model="large")
+    assert len(content) / len(found.content) > 1.8
+    x = np.random.default_rng(7).standard_normal((2, 12, 64)).astype(np.float32)
+    (output,) = run(found.content, "sequence", {"x": x}).values()
+    assert decibels(output, np.asarray(model(x))) > KEPT["float16"]
+
+
+def test_a_file_that_is_quantised_whole_says_nothing(small):
+    assert [found.notes for found in small.values()] == [()] * 3
+
+
 def _worker(tmp_path, monkeypatch, code):
     place = tmp_path / "worker.py"
     place.write_text("import os, pathlib, signal, sys, time\n" + code)

@@ -195,8 +195,10 @@ def compared(model, lowering, shapes, time=None):
     """Convert with a lowering; every signature over several shapes against float64."""
     parts = parts_for(model, lowering, time)
     content = tflite.convert(model, parts)
+    entries = {part.entry.name: part.entry for part in parts}
     for part in parts:
-        reference = Reference(model, part.entry, "float64")
+        whole = entries["stream"] if part.entry.name == "step" else part.entry
+        reference = Reference(model, whole, "float64")
         runner = Interpreter(model_content=content).get_signature_runner(part.entry.name)
         for batch, steps in shapes:
             length = part.entry.inputs[0].shape[1]
@@ -207,7 +209,8 @@ def compared(model, lowering, shapes, time=None):
     return {part.entry.name: part.choices for part in parts}
 
 
-EDGES = [(2, t) for t in (1, 7, 8, 9, 127, 128, 129, 300)]
+ALONE = [(1, 1), (1, 5), (1, 40), (1, 3)]
+EDGES = [(2, t) for t in (1, 9, 10, 11, 169, 170, 171, 300)]
 OPTIONS = {"return_sequences": True, "return_state": True}
 
 
@@ -227,7 +230,8 @@ def test_loops_are_right_about_the_edges_of_chunks_and_blocks(make):
 @pytest.mark.parametrize("steps", [1, 3, 16, 21, 300])
 def test_loops_of_a_fixed_length_are_right(steps):
     make = lambda: layers.GRU(4, name="rnn", **OPTIONS)  # noqa: E731
-    compared(layered(make, steps), "loop", [(2, 3), (1, 130)])
+    choices = compared(layered(make, steps), "loop", [(2, 3), (1, 130)])
+    assert set(choices) == {"sequence", "stream", "step"}
 
 
 @pytest.mark.parametrize("lowering", ["loop", "unrolled"])
@@ -257,6 +261,19 @@ FUSED = {
 def test_fused_operators_are_right_over_growing_shapes(name):
     choices = compared(layered(FUSED[name]), "fused", [(1, 1), (3, 5), (40, 9), (2, 30), (64, 2)])
     assert {choice.lowering for choice in choices["stream"]} == {"fused"}
+
+
+@pytest.mark.parametrize("cell", ["SimpleRNN", "LSTM"])
+def test_one_sequence_at_a_time_is_fused_by_itself(cell):
+    x = keras.Input((None, 3), batch_size=1, name="x")
+    y = getattr(layers, cell)(4, name="rnn", go_backwards=True, **OPTIONS)(x)
+    y = layers.Dense(2, name="y")(y[0])
+    choices = compared(randomised(keras.Model(x, y, name="mine"), scale=0.3), "auto", ALONE)
+    assert {name: c[0].lowering for name, c in choices.items()} == {
+        "sequence": "fused",
+        "stream": "fused",
+        "step": "unrolled",
+    }
 
 
 def test_a_fused_operator_after_a_loop_and_before_a_decoder_is_right():

@@ -49,6 +49,28 @@ def test_auto_goes_by_length_and_size_and_says_why(layer, lowering, why):
     assert why in choice.reason
 
 
+@pytest.mark.parametrize(
+    ("layer", "lowering"),
+    [
+        (replace(RNN, units=32), "fused"),
+        (replace(RNN, units=33), "loop"),
+        (replace(LSTM, units=16), "fused"),
+        (replace(LSTM, units=17), "loop"),
+        (replace(RNN, masked=True), "loop"),
+        (replace(RNN, activation="elu"), "loop"),
+        (replace(RNN, steps=5), "unrolled"),
+        (GRU, "loop"),
+        (OWN, "loop"),
+    ],
+)
+def test_one_sequence_through_few_units_is_one_operator(layer, lowering):
+    (choice,) = choices_of([layer], TfliteWishes(), "stream", alone=True)
+    assert choice.lowering == lowering
+    assert ("for one sequence and few units" in choice.reason) == (lowering == "fused")
+    (batched,) = choices_of([layer], TfliteWishes(), "stream")
+    assert batched.lowering != "fused"
+
+
 def test_a_turn_takes_fewer_steps_where_weights_are_large_and_so_many_that_few_are_in_vain():
     def of(units, steps=None):
         square = np.ones((units, units), "f")

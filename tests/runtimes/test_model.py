@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,30 @@ def test_a_fixed_batch_is_not_cut():
     model = Model("m", lambda name: FakeRunner(entry, lambda entry, feeds: {}))
     with pytest.raises(InputError, match="'x' has a fixed batch, which cannot be cut"):
         model.predict(np.zeros((2, 3), "f"), batch_size=1)
+
+
+def test_outputs_without_rows_of_sequences_are_not_joined():
+    x = TensorSpec("x", ("batch", "time"), "float32")
+    entry = EntryPoint("sequence", (x,), (TensorSpec("y", ("time", "batch"), "float32"),))
+    model = Model("m", lambda name: FakeRunner(entry, lambda entry, feeds: {"y": feeds["x"].T}))
+    assert model.predict(np.zeros((2, 3), "f")).shape == (3, 2)
+    with pytest.raises(InputError, match="'y' has no row for each sequence, so batches cannot be"):
+        model.predict(np.zeros((2, 3), "f"), batch_size=1)
+
+
+@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino-cpu"])
+def test_one_model_answers_many_threads(small_bundle, runtime):
+    model = rnn_deploy.load(small_bundle, runtime)
+    given = np.random.default_rng(0).standard_normal((4, 2, 50, 3)).astype("f")
+    alone = [model.predict(x) for x in given]
+
+    def answers(x):
+        return [model.predict(x) for _ in range(20)]
+
+    with ThreadPoolExecutor(4) as threads:
+        for expected, found in zip(alone, threads.map(answers, given), strict=True):
+            for y in found:
+                np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6, strict=True)
 
 
 def _several():

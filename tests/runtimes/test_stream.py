@@ -116,6 +116,43 @@ def test_steps_carry_the_state_and_reset_forgets_it():
     np.testing.assert_array_equal(stream.step(x[:, :1])["last"], x[:, 0])
 
 
+def test_a_state_is_set_and_not_fed():
+    stream = Stream(RUNNER, batch=2)
+    x = _whole_numbers(2, 1, 3)
+    for feed in (stream.step, lambda feeds: stream.run(feeds, [1])):
+        with pytest.raises(InputError, match="'h_in' is a state, which the stream carries itself"):
+            feed({"x": x, "h_in": _whole_numbers(2, 3)})
+    _assert_same(stream.state, {"h_in": np.zeros((2, 3), F)})
+
+
+def test_nobody_else_s_array_is_the_stream_s_state():
+    stream, state = Stream(RUNNER, batch=2), {"h_in": _whole_numbers(2, 3)}
+    before = {"h_in": state["h_in"].copy()}
+    stream.state = state
+    state["h_in"] += 1
+    stream.state["h_in"] += 1
+    _assert_same(stream.state, before)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, r"the state holds \[\], this stream's is \['h_in'\]"),
+        ({"h_in": None}, r"state 'h_in' is object\(\), this stream's is float32\(2, 3\)"),
+        ({"h_in": [[1.0] * 3] * 2}, r"state 'h_in' is float64\(2, 3\), this stream's is float32"),
+    ],
+)
+def test_what_is_no_state_of_this_stream_is_refused(state, message):
+    with pytest.raises(InputError, match=message):
+        Stream(RUNNER, batch=2).state = state
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_stream_of_no_sequence_is_refused(batch):
+    with pytest.raises(InputError, match=f"a stream of {batch} sequences; give at least 1"):
+        Stream(RUNNER, batch)
+
+
 def test_a_refused_step_leaves_the_state():
     stream = Stream(RUNNER, batch=2)
     stream.step(_whole_numbers(2, 1, 3))

@@ -1,5 +1,7 @@
 """Many streams in one call give what each gives alone, in whatever order they join and leave."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -144,9 +146,21 @@ def test_a_mistake_is_refused_and_moves_nothing(act, message):
     assert np.array_equal(before, after)
 
 
+def test_a_state_that_was_asked_for_is_a_copy():
+    batch = StreamBatch(RUNNER)
+    key = batch.join()
+    batch.step({key: chunk(1)})
+    before = batch.state(key)["h_in"].copy()
+    batch.state(key)["h_in"] += 1
+    assert np.array_equal(batch.state(key)["h_in"], before)
+
+
 def test_streams_that_cannot_share_a_call_are_refused():
     with pytest.raises(InputError, match="input 'x' has a fixed batch"):
         StreamBatch(FakeRunner(entry_of(batch=1), answer))
+    steps_first = replace(entry_of(), outputs=(TensorSpec("y", ("time", "batch", 2), "float32"),))
+    with pytest.raises(InputError, match="output 'y' has no row for each sequence"):
+        StreamBatch(FakeRunner(steps_first, answer))
     with pytest.raises(InputError, match="cannot be run in chunks: it looks ahead"):
         StreamBatch(FakeRunner(entry_of(chunked=False), answer))
     with pytest.raises(InputError, match="there are no streams to feed"):
