@@ -73,6 +73,8 @@ def _fitting(
     near = max(budget, NEAR * off)
     if not by_output and _distance(found, true.before) <= UNCHANGED * budget:
         return "the state is stale: what goes in comes out"
+    if not by_output and _distance(found[::-1], right) <= near and len(found) > 1:
+        return "the states h and c leave in each other's place"
     digits = _digits(found)
     if digits:
         return f"it is computed in {digits} in place of float32"

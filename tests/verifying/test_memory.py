@@ -13,7 +13,7 @@ from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.profiles import Profiles
 from rnn_deploy.verifying.results import ResultsWriter
 
-ROWS, STEPS = 200, 100
+ROWS, STEPS = 500, 100
 CHECKS = ("sequence", "states", "chunked", "hand-over", "reset")
 
 

@@ -62,6 +62,10 @@ FAULTS = {
         lambda g: replace(g, states_out=lambda before, after: [before[0], *after[1:]]),
         "gru", "the state is stale: what goes in comes out",
     ),
+    "h and c swapped on their way out": (
+        lambda g: replace(g, states_out=lambda before, after: [after[0], after[2], after[1]]),
+        "lstm", "the states h and c leave in each other's place",
+    ),
     "hard_sigmoid's slope": (
         lambda g: g.with_layer("gru", recurrent_activation="hard_sigmoid of slope 0.2"),
         "gru", "recurrent_activation is hard_sigmoid of slope 0.2 in place of hard_sigmoid",

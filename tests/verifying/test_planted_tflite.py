@@ -1,7 +1,6 @@
 """The faults that can be planted in a TFLite file itself: found there, and called by name."""
 
 import shutil
-import struct
 from dataclasses import replace
 
 import numpy as np
@@ -36,12 +35,6 @@ def with_weights(layer, **changed):
     return plant
 
 
-def slope(content):
-    sixth, fifth = (struct.pack("<f", value) for value in (1 / 6, 0.2))
-    assert sixth in content
-    return content.replace(sixth, fifth)
-
-
 def stale(content):
     """The signature hands out the GRU's state as it came in."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
@@ -70,9 +63,6 @@ FAULTS = {
     "bias": (
         lambda g: with_weights(g.lstm, bias=np.zeros_like(g.lstm.bias)),
         "lstm", "the bias is left out",
-    ),
-    "slope": (
-        lambda g: slope, "gru", "recurrent_activation is hard_sigmoid of slope 0.2",
     ),
     "stale state": (lambda g: stale, "gru", "the state is stale: what goes in comes out"),
     "bfloat16": (
