@@ -1,7 +1,8 @@
 """TFLite's lowerings beside the stock converter's output and Keras' unroll=True, in one run.
 
     convert    every form of every shape into a folder, where there is none yet
-    measure    what lies there, form beside form
+    measure    what lies there, form beside form; the figures go there, too
+    table      the figures as Markdown, for docs/tflite.md
 
 latency   one interpreter each on one thread, in turns; the least of the medians of all rounds
 file      ours with all its signatures; theirs with the one that they have
@@ -98,31 +99,25 @@ class Figures:
 def main() -> int:
     """Convert or measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("convert", "measure"))
+    parser.add_argument("what", choices=("convert", "measure", "table"))
     parser.add_argument("folder", type=Path, help="where the files are")
     parser.add_argument("--cell", action="append", choices=tuple(SHAPES), help="by default all")
     parser.add_argument("--shape", action="append", help="NxTxDxH; by default a grid")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     wanted = [tuple(map(int, s.split("x"))) for s in options.shape or ()]
     grid = [(cell, s) for cell in options.cell or SHAPES for s in wanted or SHAPES[cell]]
-    with progress() as step:
-        if options.what == "convert":
-            for cell, shape in grid:
-                _convert(cell, shape, options.folder, step)
-            return 0
-        found = {key: _measured(*key, options.folder, step) for key in grid}
-    if options.json:
-        rows = [
-            {"cell": cell, "shape": shape, "form": form, **asdict(figures)}
-            for (cell, shape), forms in found.items()
-            for form, figures in forms.items()
-        ]
-        data(json.dumps(rows, indent=1))
+    if options.what == "table":
+        for cell, shape in grid:
+            data(_markdown(cell, shape, _kept(options.folder, cell, shape)))
         return 0
-    for (cell, shape), forms in found.items():
-        _show(cell, shape, forms)
+    with progress() as step:
+        for cell, shape in grid:
+            work = _convert if options.what == "convert" else _measure
+            work(cell, shape, options.folder, step)
+    if options.what == "measure":
+        for cell, shape in grid:
+            _show(cell, shape, _kept(options.folder, cell, shape))
     return 0
 
 
@@ -157,9 +152,7 @@ def _made(form: str, cell: str, shape: Shape) -> bytes:
     return _ours(_model(cell, length, width, units), lowering)
 
 
-def _measured(
-    cell: str, shape: Shape, folder: Path, step: Callable[[str], None]
-) -> dict[str, Figures]:
+def _measure(cell: str, shape: Shape, folder: Path, step: Callable[[str], None]) -> None:
     step(f"{cell} {shape}")
     x = np.random.default_rng(1).standard_normal(shape[:3]).astype(np.float32)
     np.save(folder / "x.npy", x)
@@ -169,10 +162,21 @@ def _measured(
     expected = calls[STOCK].output()
     errors = {form: float(np.abs(call.output() - expected).max()) for form, call in calls.items()}
     latencies = _latencies(calls)
-    return {
+    found = {
         form: Figures(latencies[form], place.stat().st_size, *_memory(place, folder), errors[form])
         for form, place in places.items()
     }
+    text = json.dumps({form: asdict(figures) for form, figures in found.items()}, indent=1)
+    _figures(folder, cell, shape).write_text(text)
+
+
+def _figures(folder: Path, cell: str, shape: Shape) -> Path:
+    return _place(folder, cell, shape, "figures").with_suffix(".json")
+
+
+def _kept(folder: Path, cell: str, shape: Shape) -> dict[str, Figures]:
+    kept = json.loads(_figures(folder, cell, shape).read_text())
+    return {form: Figures(**figures) for form, figures in kept.items()}
 
 
 def _model(cell: str, steps: int | None, width: int, units: int, **options: Any) -> Any:
@@ -268,6 +272,27 @@ def _show(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> None:
         columns,
         [(form, *_row(forms, figures)) for form, figures in forms.items()],
     )
+
+
+def _markdown(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> str:
+    """A row of docs/tflite.md: what is asked of the forms that `auto` takes, as ratios."""
+    ours, stock, theirs = forms[OPEN], forms[STOCK], forms.get(KERAS)
+
+    def of(mine: Figures, other: Figures | None, what: str) -> str:
+        return "-" if other is None else f"{getattr(mine, what) / getattr(other, what):.2f}"
+
+    unrolled = forms.get(UNROLLED)
+    figures = (
+        f"{ours.microseconds:,.0f}",
+        *(f"{stock.microseconds / forms[form].microseconds:.1f}" for form in (OPEN, FIXED)),
+        *(of(forms[form], theirs, "microseconds") for form in (OPEN, FIXED)),
+        "-" if unrolled is None else of(unrolled, theirs, "microseconds"),
+        *(of(ours, theirs, what) for what in ("held", "peak")),
+        f"{stock.file / ours.file:.1f}",
+        *(of(forms[form], ours, "microseconds") for form in QUANTISED),
+        *(of(forms[form], ours, "file") for form in QUANTISED),
+    )
+    return f"| {cell} {','.join(map(str, shape))} | {' | '.join(figures)} |"
 
 
 def _row(forms: Mapping[str, Figures], f: Figures) -> Iterator[str]:

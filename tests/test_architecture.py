@@ -19,11 +19,12 @@ MODULES = {
 }
 # What each part may import besides itself: the picture in design.md and the README.
 VOCABULARY = {"errors", "optional", "spec", "chunks", "shapes", "cells", "layouts", "rounding",
-              "workers"}  # fmt: skip
+              "workers", "linearised", "jsonable"}  # fmt: skip
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
     "spec": set(),
+    "jsonable": set(),
     "chunks": {"errors", "spec"},
     "shapes": {"errors", "spec"},
     "cells": {"spec"},

@@ -6,7 +6,8 @@
             (batch, time, width); a line per sequence where it takes (batch, time)
     .jsonl  a line of JSON per sequence: nested lists, or an object by name
 
-Text has no dtypes, so its numbers become what the model takes; arrays are taken as they are.
+Text has no dtypes, so its numbers become what the model takes; arrays are taken as they are. JSON
+has no NaN and no infinity: there they are the strings "nan", "inf" and "-inf", read and written.
 """
 
 import csv
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.errors import InputError
+from rnn_deploy.jsonable import finite
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
+NOT_FINITE = ("nan", "inf", "-inf")
 ENDINGS = (".npz", ".npy", ".csv", ".jsonl")
 
 
@@ -83,11 +86,17 @@ def json_lines(arrays: Mapping[str, Array]) -> list[str]:
     batch = next(iter(arrays.values())).shape[0]
     if len(arrays) == 1:
         (only,) = arrays.values()
-        return [json.dumps(only[i].tolist()) for i in range(batch)]
+        return [_json(only[i].tolist()) for i in range(batch)]
     return [
-        json.dumps({name: value[i].tolist() for name, value in arrays.items()})
-        for i in range(batch)
+        _json({name: value[i].tolist() for name, value in arrays.items()}) for i in range(batch)
     ]
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(finite(value), allow_nan=False)
 
 
 def _read_npz(place: Path, entry: EntryPoint) -> dict[str, Array]:
@@ -117,7 +126,7 @@ def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Array]:
 
 def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Array]:
     lines = place.read_text(encoding="utf-8-sig").splitlines()
-    samples = [json.loads(line) for line in lines if line.strip()]
+    samples = [_numbers(json.loads(line)) for line in lines if line.strip()]
     if not samples:
         raise InputError(f"{place}: holds no line")
     if not all(isinstance(sample, dict) for sample in samples):
@@ -132,6 +141,15 @@ def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Array]:
         name: _stacked([sample[name] for sample in samples], tensor, place)
         for name, tensor in by_name.items()
     }
+
+
+def _numbers(value: Any) -> Any:
+    """The strings that stand for what JSON has no number for, as numbers."""
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    return float(value) if value in NOT_FINITE else value
 
 
 def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Array:

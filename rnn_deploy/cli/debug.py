@@ -11,6 +11,7 @@ from rnn_deploy.bundle import Bundle, Case, cases_of, open_bundle
 from rnn_deploy.cli.at_hand import model_at_hand, original_later
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.errors import InputError, VerificationError
+from rnn_deploy.jsonable import finite
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
@@ -20,7 +21,6 @@ from rnn_deploy.verifying.by_layer import LayerCompared, Layers, by_layer
 from rnn_deploy.verifying.finding import told_once
 from rnn_deploy.verifying.inner import FORMATS
 from rnn_deploy.verifying.original import Original
-from rnn_deploy.verifying.report import finite
 from rnn_deploy.verifying.words import number
 
 CHECKS = ("sequence", "states", "step", "teacher-forced", "masks", "running-bound")

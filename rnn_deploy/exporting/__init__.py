@@ -10,6 +10,9 @@ onnx_cleanup   passes over the finished graph, and its names
 tflite         TFLite: trace with our own loops, convert
 tflite_merge   TFLite models as the signatures of one file
 tflite_fuse    TFLite: fused operators where their markers stand
+tflite_editor  what is added to a TFLite model's object form
+quantisation   TFLite in fewer bits, by a process of its own; quantised_tables: Embeddings
+micro          files for microcontrollers
 saved_model    the fall-back for a SavedModel, whose layers can no longer be read
 bundle         the whole: open, draft, write, renamed into place
 """

@@ -1,12 +1,14 @@
 """Golden vectors once more as ONNX test data, for whatever reads the ONNX backend test layout.
 
     Case, ONNX model --> test_data/ENTRY/test_data_set_N/input_0.pb ... output_0.pb ...
+                         test_data/ENTRY/model.onnx, the entry point's own file once more
 
 Each file is a TensorProto named like the graph's input or output and numbered in the graph's
 order; initial states are written out where they are zero. The outputs are TensorFlow's in float32.
 The layout is that of onnx.backend.test (docs/OnnxBackendTest.md of ONNX).
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import Artifact, Case
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 FOLDER = "test_data"
@@ -59,6 +61,27 @@ def write_test_data(
         proto = ir.to_proto(tensor)
         place.write_bytes(proto.SerializeToString(deterministic=True))
     return [file.path for file in files]
+
+
+def place_models(root: Path, artifacts: Sequence[Artifact], told: Sequence[str]) -> list[str]:
+    """Put the model beside its data sets, as the layout has it, with the weights it reads; their
+    paths. told: the paths of the data sets. Hard links, where the file system has them."""
+    paths = []
+    for artifact in artifacts:
+        folder = f"{FOLDER}/{artifact.entry}"
+        if any(path.startswith(f"{folder}/") for path in told) and artifact.format == "onnx":
+            paths.append(_linked(root, artifact.path, f"{folder}/model.onnx"))
+            if artifact.weights is not None:
+                paths.append(_linked(root, artifact.weights, f"{folder}/{artifact.weights}"))
+    return paths
+
+
+def _linked(root: Path, path: str, as_path: str) -> str:
+    try:
+        (root / as_path).hardlink_to(root / path)
+    except OSError:
+        shutil.copyfile(root / path, root / as_path)
+    return as_path
 
 
 def _files(entry: EntryPoint, model: ir.Model, cases: Sequence[Case]) -> Iterator[DataFile]:

@@ -12,7 +12,7 @@ from rnn_deploy.bundle.proof import PROOF, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.exporting.draft import Draft
 from rnn_deploy.exporting.micro_source import HEADER, SOURCE, array_name, header_of, source_of
-from rnn_deploy.exporting.onnx_test_data import write_test_data
+from rnn_deploy.exporting.onnx_test_data import place_models, write_test_data
 from rnn_deploy.exporting.options import MICRO
 from rnn_deploy.exporting.quantisation import Quantised
 
@@ -34,6 +34,7 @@ def write(draft: Draft, root: Path, test_data: bool | None) -> Manifest:
     write_proof(root / PROOF, draft.proof)
     models = {entry: model for entry, (model, _) in draft.onnx_models.items()}
     told = write_test_data(root, models, draft.entries, draft.cases, test_data)
+    told += place_models(root, artifacts, told)
     paths = dict.fromkeys(
         path for a in artifacts for path in (a.path, a.weights) if path is not None
     )

@@ -3,13 +3,12 @@
     choice            which lowering a layer gets, and why
     onnx_native       ONNX: the operators RNN, GRU, LSTM
     onnx_scan         ONNX: the input product for all steps at once, then a Scan of small steps
-    onnx_either       ONNX: native for one sequence, scan for several
     onnx_unrolled     ONNX: every step written out, for a fixed length
     onnx_step         one step of each cell in ONNX nodes, for scan and unrolled
     onnx_ops          how a lowering writes ONNX nodes
     onnx_activations  activations, as attributes of RNN and as nodes
     tflite_choice     the same for TFLite
-    tflite_loop       TFLite: the input product for all steps at once, then WHILEs of a few steps
+    tflite_loop       TFLite: WHILEs of blocks, one input product each, and of a few steps
     tflite_unrolled   TFLite: every step written out, for a fixed length
     tflite_fused      TFLite: the operators UNIDIRECTIONAL_SEQUENCE_RNN and _LSTM
     tflite_step       one step of each cell in TensorFlow operations, for loop and unrolled

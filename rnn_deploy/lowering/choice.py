@@ -10,13 +10,7 @@ from types import ModuleType
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.lowering import (
-    onnx_bidirectional,
-    onnx_either,
-    onnx_native,
-    onnx_scan,
-    onnx_unrolled,
-)
+from rnn_deploy.lowering import onnx_bidirectional, onnx_native, onnx_scan, onnx_unrolled
 from rnn_deploy.lowering.costs import gain
 from rnn_deploy.lowering.expected import OPTION, Asked, expected_of
 from rnn_deploy.lowering.targets import ORT, check_target, runtimes_wrong_with, wrong_on
@@ -28,11 +22,10 @@ OTHERS = "*"
 ONNX_LOWERINGS: dict[str, ModuleType] = {
     "native": onnx_native,
     "scan": onnx_scan,
-    "either": onnx_either,
     "unrolled": onnx_unrolled,
 }
-# The first lowering is what most runtimes know, and each that follows must be worth it. The costs
-# are a fit, which chooses the slower one by a few percent now and then.
+# The first lowering is what most runtimes know, so another must be worth it. The costs are a fit,
+# which chooses the slower one by a few percent now and then.
 WORTH_IT = 1.15
 
 
@@ -149,16 +142,14 @@ def _automatic(layer: Recurrence, target: str, why: str, expected: Sequence[Shap
 def _fastest(
     layer: Recurrence, able: Sequence[str], expected: Sequence[Shape]
 ) -> tuple[str, list[str]]:
-    """The lowering that is worth it, and why it is not the first one."""
-    first = best = able[0]
-    for name in able[1:]:
-        if (gain(layer, name, best, expected) or 0.0) >= WORTH_IT:
-            best = name
-    if best == first:
+    """The lowering that costs least, and why it is not the first one."""
+    first = able[0]
+    gains = {name: gain(layer, name, first, expected) or 0.0 for name in able[1:]}
+    best = max(gains, key=gains.__getitem__, default=first)
+    if gains.get(best, 0.0) < WORTH_IT:
         return first, []
-    times = gain(layer, best, first, expected)
     at = " and ".join(map(str, expected))
-    return best, [f"{times:.1f} times as fast as {first} at {at} (batch x time, expected)"]
+    return best, [f"{gains[best]:.1f} times as fast as {first} at {at} (batch x time, expected)"]
 
 
 def _support(layer: Recurrence, lowering: str, target: str) -> Support:

@@ -17,7 +17,6 @@ from rnn_deploy.spec import Recurrence, RecurrentLayer
 GATES = {"simple_rnn": 1, "gru": 3, "lstm": 4}
 # ONNX Runtime's operator RNN computes these in vectors, other activations one number at a time.
 PLAIN = ("relu", "linear")
-IF = 2.0  # microseconds that it takes to ask which of two forms is to be run
 Kind = tuple[str, str, bool, str]  # cell, activation, masked, lowering
 
 
@@ -65,9 +64,6 @@ def gain(layer: Recurrence, one: str, other: str, expected: Sequence[Shape]) -> 
 
 def microseconds(layer: RecurrentLayer, lowering: str, shape: Shape) -> float | None:
     """The cost of one call; None for a form that was not measured."""
-    if lowering == "either":
-        taken = microseconds(layer, "native" if shape.batch == 1 else "scan", shape)
-        return None if taken is None else taken + IF
     simple = layer.cell == "simple_rnn"
     activation = "relu" if simple and layer.activation in PLAIN else "tanh"
     coefficients = COSTS.get((layer.cell, activation, layer.masked, lowering))

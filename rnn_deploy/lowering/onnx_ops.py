@@ -23,14 +23,10 @@ class Lowered:
 
 
 class Ops:
-    """Writes nodes whose names and values begin with `prefix`; numbers are of `dtype`.
+    """Writes nodes whose names and values begin with `prefix`; numbers are of `dtype`."""
 
-    weights: what writes the initializers in its place, of nodes that go into a branch.
-    """
-
-    def __init__(self, prefix: str, dtype: DType = SINGLE, weights: "Ops | None" = None) -> None:
+    def __init__(self, prefix: str, dtype: DType = SINGLE) -> None:
         self.dtype = dtype
-        self._weights = weights
         self._prefix = prefix
         self._tape = Tape()
         self._taken: list[ir.Node] = []
@@ -59,8 +55,6 @@ class Ops:
 
     def constant(self, name: str, value: NDArray[Any]) -> ir.Value:
         """Write an initializer."""
-        if self._weights is not None:
-            return self._weights.constant(name, value)
         full = self._name(name)
         return self._tape.initializer(ir.tensor(value, name=full), name=full)
 
@@ -98,16 +92,3 @@ def flip(ops: Ops, x: ir.Value, axis: int) -> ir.Value:
         for name, value in (("last", -1), ("before", -(2**62)), ("axis", axis), ("back", -1))
     )
     return ops("Slice", x, start, end, axes, step)
-
-
-def apart(ops: Ops, values: Sequence[ir.Value]) -> list[ir.Value]:
-    """The values as outputs of a graph within the graph, each of a node of its own.
-
-    ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs.
-    """
-    apart: list[ir.Value] = []
-    for value in values:
-        inside = any(value.producer() is node for node in ops.nodes)
-        own = inside and all(value is not other for other in apart)
-        apart.append(value if own else ops("Identity", value))
-    return apart

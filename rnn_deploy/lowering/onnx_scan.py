@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.lowering.onnx_ops import Lowered, Ops, apart, flip
+from rnn_deploy.lowering.onnx_ops import Lowered, Ops, flip
 from rnn_deploy.lowering.onnx_step import (
     Step,
     advance,
@@ -92,7 +92,7 @@ def _body(layer: Recurrence, step: Step) -> ir.Graph:
     mask = [value("mask_t", (1,), ir.DataType.BOOL)] if layer.masked else []
     ops = Ops(f"{layer.name}/step", layer.dtype)
     new = advance(ops, step, layer, x, states, *(mask or [None]), *(held or [None]))
-    outputs = apart(ops, [*new.states, *([new.output] if held else []), new.output])
+    outputs = _apart(ops, [*new.states, *([new.output] if held else []), new.output])
     shapes = [*layer.state_shapes, *([layer.output_shape] if held else []), layer.output_shape]
     for output, shape in zip(outputs, shapes, strict=True):
         output.type = ir.TensorType(ir.DataType.from_numpy(layer.dtype))
@@ -106,3 +106,16 @@ def _body(layer: Recurrence, step: Step) -> ir.Graph:
     )
     body.sort()
     return body
+
+
+def _apart(ops: Ops, values: Sequence[ir.Value]) -> list[ir.Value]:
+    """The values as outputs of a body, each a node's own.
+
+    ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs. A copy costs
+    a third of a small step, so there is one only where there must be.
+    """
+    apart: list[ir.Value] = []
+    for value in values:
+        own = value.producer() is not None and all(value is not other for other in apart)
+        apart.append(value if own else ops("Identity", value))
+    return apart

@@ -14,7 +14,6 @@ ORT, OPENVINO, PORTABLE = "ort", "openvino", "portable"
 TARGETS = (ORT, OPENVINO, PORTABLE)
 # The runtimes that a form wrong on a target must be kept from.
 RUNTIMES = {OPENVINO: "openvino-cpu"}
-OPERATORS = ("native", "either")  # lowerings that write the recurrent operators
 _OPENVINO_ACTIVATIONS = ("tanh", "sigmoid", "relu")
 
 
@@ -22,7 +21,7 @@ def wrong_on(target: str, lowering: str, layer: Recurrence) -> str | None:
     """Why `lowering` of `layer` must not be written for `target`, None if it may."""
     if target == ORT:
         return None
-    if target == PORTABLE and lowering in OPERATORS:
+    if target == PORTABLE and lowering == "native":
         return "runtimes differ in what they know of the recurrent operators"
     return _wrong_on_openvino(lowering, layer)
 
@@ -42,7 +41,7 @@ def check_target(target: str) -> None:
 def _wrong_on_openvino(lowering: str, layer: Recurrence) -> str | None:
     if layer.dtype.name == "float64":
         return "OpenVINO computes float64 in float32"
-    if lowering not in OPERATORS or not isinstance(layer, RecurrentLayer):
+    if lowering != "native" or not isinstance(layer, RecurrentLayer):
         return None
     if layer.masked and layer.cell == "lstm":
         return "OpenVINO lets sequence_lens be where shapes are open"

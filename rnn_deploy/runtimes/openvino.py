@@ -21,8 +21,10 @@ from rnn_deploy.runtimes.base import (
     no_session_settings,
 )
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
+from rnn_deploy.runtimes.placement import Placement
 from rnn_deploy.spec import Array, EntryPoint
 
+DEVICE = "CPU"
 PRECISION = "INFERENCE_PRECISION_HINT"
 
 
@@ -63,10 +65,11 @@ class OpenVinoRunner:
 
 @dataclass(frozen=True)
 class OpenVinoRuntime:
-    """OpenVINO's CPU plugin."""
+    """OpenVINO's CPU plugin. provider: the device it is asked to run on."""
 
     name: str = "openvino-cpu"
     format: str = "onnx"
+    provider: str = DEVICE
 
     def version(self) -> str | None:
         """The version installed, None if it is not."""
@@ -80,7 +83,22 @@ class OpenVinoRuntime:
 
     def load(self, bundle: Bundle, options: RunOptions) -> OpenVinoRunner:
         """Load an entry point; RuntimeUnavailableError if OpenVINO does not take it."""
-        entry = bundle.manifest.entry(options.entry)
+        return OpenVinoRunner(bundle.manifest.entry(options.entry), self._compiled(bundle, options))
+
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+        """Every node of the graph that OpenVINO made of an entry point, and its device."""
+        if bundle.manifest.artifact(self.format, options.entry) is None:
+            return None
+        compiled = self._compiled(bundle, options)
+        device = " ".join(compiled.get_property("EXECUTION_DEVICES"))
+        nodes = compiled.get_runtime_model().get_ops()
+        return [
+            Placement(node.get_friendly_name(), node.get_rt_info()["layerType"].astype(str), device)
+            for node in nodes
+            if "layerType" in node.get_rt_info()
+        ]
+
+    def _compiled(self, bundle: Bundle, options: RunOptions) -> Any:
         artifact = artifact_for(bundle, self.format, options)
         why = self.why_unavailable() or artifact_wrong_on(artifact, self.name)
         if why is not None:
@@ -91,8 +109,7 @@ class OpenVinoRuntime:
         path = str(bundle.checked(artifact.path))
         core = require("openvino").Core()
         try:
-            compiled = core.compile_model(path, "CPU", _properties(core, options))
-            return OpenVinoRunner(entry, compiled)
+            return core.compile_model(path, DEVICE, _properties(core, options))
         except RuntimeError as error:
             raise RuntimeUnavailableError(
                 f"runtime '{self.name}': OpenVINO did not load {path}: {one_line(error)}"
@@ -100,7 +117,7 @@ class OpenVinoRuntime:
 
 
 def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:
-    known = core.get_property("CPU", "SUPPORTED_PROPERTIES")
+    known = core.get_property(DEVICE, "SUPPORTED_PROPERTIES")
     unknown = [name for name, _ in options.provider if name not in known]
     if unknown:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Where ONNX Runtime really put each node, read from its own profile of one run."""
+"""Where a runtime really put each node: ONNX Runtime's profile of one run, OpenVINO's own graph."""
 
 import json
 import tempfile
@@ -11,7 +11,11 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.spec import Array
 
-RECURRENT = ("RNN", "GRU", "LSTM", "Scan", "Loop")
+# ONNX's recurrent operators, and what OpenVINO makes of them.
+RECURRENT = (
+    *("RNN", "GRU", "LSTM", "Scan", "Loop"),
+    *("RNNSeq", "RNNCell", "TensorIterator"),
+)
 
 
 @dataclass(frozen=True)

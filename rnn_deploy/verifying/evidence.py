@@ -24,7 +24,8 @@ class Observation:
     where it is not known. bound: what is allowed of each element, None where that is the budget.
     time_axis: the axis that runs over steps (of single steps side by side,
     the batch), None for a final state or a last output. steps: which steps stand on that axis, or
-    the one step after which it was taken.
+    the one step after which it was taken. allowed: budget and rtol of each element, where there is
+    no bound.
     """
 
     comparison: Comparison
@@ -34,6 +35,7 @@ class Observation:
     bound: Array | None
     time_axis: int | None
     steps: tuple[int, ...]
+    allowed: tuple[float, float] = (0.0, 0.0)
 
 
 Record = Callable[[Observation], None]

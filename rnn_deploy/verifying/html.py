@@ -222,9 +222,12 @@ def _row(c: Comparison) -> Markup:
 
 def _placement(report: Report) -> Iterator[Markup]:
     yield tag("h2", "Where recurrent nodes ran")
+    if report.untold:
+        names = ", ".join(untold.runtime for untold in report.untold)
+        yield tag("p", f"Not told by {names}.", cls="quiet")
     if not report.placed:
-        said = "No runtime here tells, or there is no recurrent operator in the graph."
-        yield tag("p", said, cls="quiet")
+        if not report.untold:
+            yield tag("p", "There is no recurrent operator in the graph.", cls="quiet")
         return
     heads = ["runtime", "entry point", "node", "operator", "ran on", "asked for", ""]
     rows = []
@@ -232,7 +235,7 @@ def _placement(report: Report) -> Iterator[Markup]:
         cells = (n.runtime, n.entry, n.node, n.op_type, n.provider, n.asked)
         inner = (tag("td", cell) for cell in cells)
         rows.append(tag("tr", *inner, tag("td", _mark(n.passed)), cls=_class(n.passed)))
-    said = "Read from the runtime's own profile of one run, not from what was asked."
+    said = "Read from the runtime's own profile of one run or graph, not from what was asked."
     yield tag("p", said, cls="quiet")
     yield table(heads, rows)
 

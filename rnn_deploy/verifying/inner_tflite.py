@@ -34,9 +34,14 @@ def with_inner_values(place: Path, entry: str, layers: Iterable[str]) -> tuple[b
             signature.outputs.append(told)
         for layer in of:
             inner.setdefault(layer, []).append(names[index])
-    builder = schema.flatbuffers.Builder(1 << 16)
+    return packed(model), inner
+
+
+def packed(model: Any) -> bytes:
+    """The file of a model in the schema's object form."""
+    builder = require("ai_edge_litert.schema_py_generated").flatbuffers.Builder(1 << 16)
     builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output()), inner
+    return bytes(builder.Output())
 
 
 def _computed(graph: Any, dtype: int) -> list[int]:

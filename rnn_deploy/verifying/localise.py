@@ -8,7 +8,7 @@ in the order of the layers, names the layer; the first element outside its budge
 unit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -20,6 +20,7 @@ from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.spec import STREAM, Array, StateSpec
 from rnn_deploy.verifying.checks import CHECKS, RUNNING, Subject
 from rnn_deploy.verifying.compare import Comparison, errors, limits_of
+from rnn_deploy.verifying.evidence import Observation
 from rnn_deploy.verifying.finding import Beside, Finding
 from rnn_deploy.verifying.parts import Part, Parts, Run
 from rnn_deploy.verifying.tolerance import Tolerance
@@ -183,6 +184,24 @@ def _place(name: str, value: Array, truth: Array, limits: Array, time: int | Non
     return Place(name, int(first[0]), int(first[1]) if time == 1 else None, beside)
 
 
+def finding_in(observation: Observation, states: Sequence[StateSpec]) -> Finding:
+    """What the tensors of one comparison that failed show by themselves; nothing is run.
+
+    states: all there are, to tell whose a tensor is.
+    """
+    o, c = observation, observation.comparison
+    limits = limits_of(o.truth, *o.allowed, o.bound)
+    over_time = 1 if o.time_axis == 1 else None
+    place = _place(c.name, o.actual, o.truth, limits, over_time) or Place(c.name)
+    row, step = place.row, None if place.step is None else o.steps[place.step]
+    if o.time_axis == 0 and row is not None:  # steps side by side in the batch
+        step = o.steps[row]
+        row -= o.steps.index(step)
+    plain = Finding(c.runtime, c.check, c.case, c.name, "", "", step, row, (), 0, 0, 0, False,
+                    c.detail)  # fmt: skip
+    return _placed(plain, place, states)
+
+
 def _said(
     plain: Finding, parts: Parts, part: Part, place: Place, subject: Subject, right: bool
 ) -> Finding:
@@ -194,7 +213,7 @@ def _said(
         step, row = divmod(row, parts.batch // parts.case.steps)
         start = step
     told = bool(parts.steps) and (place.step is not None or part != parts.whole or part.steps == 1)
-    placed = _placed(plain, place, subject)
+    placed = _placed(plain, place, _states(subject))
     return replace(
         placed,
         states_right=right and not placed.layer and bool(_states(subject)),
@@ -232,14 +251,14 @@ def _of_values(plain: Finding, place: Place, detail: str, case: Case, subject: S
     if plain.check == RUNNING and row is not None:  # its states are by step, then row
         step, row, batch, steps = row, 0, 1, row + 1
         beside = tuple(replace(b, index=b.index[1:]) for b in beside)
-    placed = _placed(plain, place, subject)
+    placed = _placed(plain, place, _states(subject))
     return replace(
         placed, step=step, row=row, beside=beside, detail=detail, batch=batch, steps=steps
     )
 
 
-def _placed(plain: Finding, place: Place, subject: Subject) -> Finding:
-    state = next((s for s in _states(subject) if s.next_name == place.tensor), None)
+def _placed(plain: Finding, place: Place, states: Sequence[StateSpec]) -> Finding:
+    state = next((s for s in states if s.next_name == place.tensor), None)
     layer, role = (state.layer, state.role) if state else ("", "")
     return replace(plain, tensor=place.tensor, layer=layer, role=role, beside=place.beside)
 

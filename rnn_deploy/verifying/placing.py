@@ -1,6 +1,7 @@
 """Where each recurrent node really ran, beside where it was asked to run.
 
-Read from the runtime's own profile of one run; a runtime that keeps none says nothing here.
+Read from the runtime's own profile of one run, or from the graph it made; of a runtime that has
+neither it is said that nothing is known.
 """
 
 from collections.abc import Iterator
@@ -10,14 +11,17 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import BundleError, RnnDeployError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.placement import RECURRENT, TellsPlacement
-from rnn_deploy.verifying.report import Fault, Placed
+from rnn_deploy.verifying.report import Fault, Placed, Untold
 
 CHECK = "placement"
 
 
-def placed(runtime: Runtime, bundle: Bundle, options: RunOptions) -> Iterator[Placed | Fault]:
+def placed(
+    runtime: Runtime, bundle: Bundle, options: RunOptions
+) -> Iterator[Placed | Fault | Untold]:
     """Every recurrent node of every entry point, and a fault for each that ran elsewhere."""
     if not isinstance(runtime, TellsPlacement):
+        yield Untold(runtime.name)
         return
     for entry in bundle.manifest.entries:
         try:
@@ -27,7 +31,10 @@ def placed(runtime: Runtime, bundle: Bundle, options: RunOptions) -> Iterator[Pl
         except RnnDeployError as error:
             yield Fault(runtime.name, CHECK, entry.name, str(error))
             continue
-        for node in nodes or []:
+        if nodes is None:
+            yield Untold(runtime.name)
+            return
+        for node in nodes:
             if node.op_type in RECURRENT:
                 found = Placed(
                     runtime.name, entry.name, node.node, node.op_type, node.provider,

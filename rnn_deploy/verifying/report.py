@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rnn_deploy.bundle.proof import Votes
+from rnn_deploy.jsonable import finite
 from rnn_deploy.runtimes.registry import Skipped
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import Finding
@@ -43,6 +43,13 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Untold:
+    """A runtime that does not tell where its nodes ran."""
+
+    runtime: str
+
+
+@dataclass(frozen=True)
 class Timing:
     """How long a check of one case took on a runtime, in seconds."""
 
@@ -61,7 +68,7 @@ class Report:
     check that failed on a runtime, the first place where it leaves the truth. placed: where the
     recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where
     budgets come from. votes: how the references agree on each recurrent layer, as the export
-    found. timings: how long each check took.
+    found. timings: how long each check took. untold: the runtimes that do not tell of placement.
     """
 
     reference: str
@@ -77,6 +84,7 @@ class Report:
     tolerance: str = DERIVED
     votes: tuple[Votes, ...] = ()
     timings: tuple[Timing, ...] = ()
+    untold: tuple[Untold, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -157,14 +165,3 @@ def _rank(comparison: Comparison) -> tuple[bool, float]:
     if comparison.max_abs == 0 or not comparison.budget:
         return not comparison.passed, comparison.max_abs
     return not comparison.passed, comparison.max_abs / comparison.budget
-
-
-def finite(value: object) -> object:
-    """A value for JSON: infinities and NaN become strings."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

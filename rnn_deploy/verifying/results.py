@@ -11,7 +11,7 @@ another bundle are refused. Written as verification streams, so memory does not 
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,15 +22,21 @@ import numpy as np
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.decoding import decoded
 from rnn_deploy.errors import InputError, one_line
-from rnn_deploy.spec import Array
+from rnn_deploy.spec import Array, StateSpec
 from rnn_deploy.verifying.compare import Comparison, compare
 from rnn_deploy.verifying.evidence import Observation, Record, nothing
+from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.known import why_known
+from rnn_deploy.verifying.localise import finding_in
 from rnn_deploy.verifying.report import Report
 from rnn_deploy.verifying.tolerance import Asked
 
 SCHEMA = 1
 INDEX = "index"
+NOT_SMALLER = (
+    "where it fails is told from the stored tensors; rnn-deploy verify {} with the same tolerance"
+    " also makes the input smaller"
+)
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,15 @@ class ResultsWriter:
 
 @dataclass(frozen=True)
 class Results:
-    """A results file that was read: its report, and where each comparison's tensors stand."""
+    """A results file that was read: its report, and where each comparison's tensors stand.
+
+    states: those of the bundle.
+    """
 
     place: Path
     report: Report
     stored: tuple[Stored | None, ...]
+    states: tuple[StateSpec, ...] = ()
 
     def observations(self) -> Iterator[Observation]:
         """Each stored comparison with its tensors, read one at a time."""
@@ -129,46 +139,78 @@ def read_results(place: Path, bundle: Bundle) -> Results:
             f" {report.digest[:12]}; {bundle.root} has {bundle.digest[:12]}); run verify"
             f" {bundle.root} --save again"
         )
-    return Results(place, report, stored)
+    states = tuple(s for entry in bundle.manifest.entries for s in entry.states)
+    return Results(place, report, stored, states)
 
 
 def judged_again(results: Results, asked: Asked, record: Record = nothing) -> Report:
     """The report of stored results, with the tolerance asked for; where none is, with its own.
 
-    Of what was localised stays what still fails. InputError for a tensor that is not there.
+    Of what was localised stays what still fails; what fails besides is localised as far as the
+    stored tensors show it. InputError for a tensor that is not there.
     """
     old = results.report
     asked.check_names(comparison.name for comparison in old.comparisons)
     stored = iter(results.observations())
     judged: list[Comparison] = []
+    places = _FirstPlaces(results.states)
     for comparison, place in zip(old.comparisons, results.stored, strict=True):
         if place is None:
             judged.append(comparison)
             continue
-        observation = next(stored)
-        again = _again(observation, asked)
-        record(replace(observation, comparison=again))
-        judged.append(again)
+        again = _again(next(stored), asked)
+        record(again)
+        judged.append(again.comparison)
+        places.note(again)
     failed = {(c.runtime, c.check, c.case) for c in judged if not c.passed}
+    kept = [f for f in old.findings if (f.runtime, f.check, f.case) in failed]
+    new = [] if asked == Asked() else places.besides(kept)
     return replace(
         old,
         comparisons=tuple(judged),
-        findings=tuple(f for f in old.findings if (f.runtime, f.check, f.case) in failed),
+        findings=(*kept, *new),
+        notes=(*old.notes, *([NOT_SMALLER.format(old.bundle)] if new else [])),
         tolerance=asked.said if asked != Asked() else old.tolerance,
     )
 
 
-def _again(observation: Observation, asked: Asked) -> Comparison:
+class _FirstPlaces:
+    """Of each check that fails on a runtime, what its first case shows: states first."""
+
+    def __init__(self, states: Sequence[StateSpec]) -> None:
+        self._states = states
+        self._order = [state.next_name for state in states]
+        self._found: dict[tuple[str, str], tuple[int, Finding]] = {}
+
+    def note(self, observation: Observation) -> None:
+        """Localise a comparison that fails, unless an earlier one tells more."""
+        c = observation.comparison
+        if c.passed:
+            return
+        rank = self._order.index(c.name) if c.name in self._order else len(self._order)
+        before = self._found.get((c.runtime, c.check))
+        if before is None or (before[1].case == c.case and rank < before[0]):
+            found = finding_in(observation, self._states)
+            self._found[c.runtime, c.check] = (rank, found)
+
+    def besides(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Of the checks that these say nothing of."""
+        told = {(f.runtime, f.check) for f in findings}
+        return [found for key, (_, found) in self._found.items() if key not in told]
+
+
+def _again(observation: Observation, asked: Asked) -> Observation:
     old, actual, truth = observation.comparison, observation.actual, observation.truth
     given = asked.of(old.name)
     budget, rtol = given or (old.budget, 0.0)
+    bound = None if given else observation.bound
     new = compare(
         actual, truth, runtime=old.runtime, check=old.check, case=old.case, name=old.name,
         kind=old.kind, budget=budget, reference_error=old.reference_error, rtol=rtol,
-        bound=None if given else observation.bound, detail=old.detail,
-        decisive=given is not None or old.decisive,
+        bound=bound, detail=old.detail, decisive=given is not None or old.decisive,
     )  # fmt: skip
-    return replace(new, known=why_known(new, actual, truth))
+    new = replace(new, known=why_known(new, actual, truth))
+    return replace(observation, comparison=new, allowed=(budget, rtol), bound=bound)
 
 
 @contextmanager

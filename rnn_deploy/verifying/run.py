@@ -26,7 +26,7 @@ from rnn_deploy.verifying.evidence import Observation, Record, nothing
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.original import Original
 from rnn_deploy.verifying.quantised import note_on, quantisation_on
-from rnn_deploy.verifying.report import Fault, Placed, Report, Timing
+from rnn_deploy.verifying.report import Fault, Placed, Report, Timing, Untold
 from rnn_deploy.verifying.soundness import notes_on
 from rnn_deploy.verifying.tolerance import Asked
 from rnn_deploy.verifying.under_test import Result, UnderTest
@@ -83,6 +83,7 @@ def verify(
         tolerance=asking.tolerance.asked.said,
         votes=asking.votes,
         timings=_only(Timing, results),
+        untold=_only(Untold, results),
     )
 
 

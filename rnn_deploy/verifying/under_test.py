@@ -27,9 +27,9 @@ from rnn_deploy.verifying.known import why_known
 from rnn_deploy.verifying.localise import finding_of
 from rnn_deploy.verifying.placing import CHECK as PLACEMENT
 from rnn_deploy.verifying.placing import placed
-from rnn_deploy.verifying.report import Fault, Placed, Timing
+from rnn_deploy.verifying.report import Fault, Placed, Timing, Untold
 
-Result = Comparison | Fault | Placed | Timing | Finding
+Result = Comparison | Fault | Placed | Untold | Timing | Finding
 
 
 class UnderTest:

@@ -40,13 +40,16 @@ def said_of(comparison: Comparison) -> str:
 
 
 def placement_lines(report: Report) -> list[str]:
-    """For each runtime that tells, where its recurrent nodes ran."""
+    """For each runtime where its recurrent nodes ran, or that it does not tell."""
     lines = []
     for runtime in dict.fromkeys(node.runtime for node in report.placed):
         nodes = [node for node in report.placed if node.runtime == runtime]
         providers = dict.fromkeys(node.provider for node in nodes)
         counts = (f"{sum(n.provider == p for n in nodes)} on {p}" for p in providers)
-        lines.append(f"recurrent nodes of {runtime}, from its profile: {', '.join(counts)}")
+        lines.append(f"recurrent nodes of {runtime}, as it tells itself: {', '.join(counts)}")
+    names = ", ".join(untold.runtime for untold in report.untold)
+    if names:
+        lines.append(f"where nodes ran is not told by {names}")
     return lines
 
 

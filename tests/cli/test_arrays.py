@@ -162,6 +162,21 @@ def test_what_is_neither_true_nor_false_is_no_bool(tmp_path):
 # JSON Lines
 
 
+def test_what_json_has_no_number_for_is_written_and_read_as_words(tmp_path):
+    value = np.array([[[1, np.nan, 2], [np.inf, -np.inf, 3]]], np.float32)
+
+    def refuse(word):
+        raise ValueError(word)  # NaN and Infinity are no JSON
+
+    for arrays in ({"x": value}, {"x": value, "z": value}):
+        (line,) = json_lines(arrays)
+        read = json.loads(line, parse_constant=refuse)
+        rows = read if len(arrays) == 1 else read["x"]
+        assert rows == [[1.0, "nan", 2.0], ["inf", "-inf", 3.0]]
+    place = _written(tmp_path / "x.jsonl", json_lines({"x": value})[0])
+    np.testing.assert_array_equal(read_arrays(place, _entry(X))["x"], value, strict=True)
+
+
 @pytest.mark.parametrize(
     "text",
     [

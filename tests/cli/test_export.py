@@ -154,11 +154,7 @@ def test_a_class_that_is_not_here_is_refused(command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (
-            ["--lowering", "magic"],
-            2,
-            "no lowering 'magic'; there are auto, native, scan, either, unrolled",
-        ),
+        (["--lowering", "magic"], 2, "no lowering 'magic'; there are auto, native, scan, unrolled"),
         (["--lowering", "unrolled"], 4, "needs a fixed number of steps, and time is open; add"),
         (["--samples", "gone.npz"], 2, "gone.npz: no such file; give an .npz file"),
     ],

@@ -52,7 +52,7 @@ def test_every_output_is_written_in_one_run(command, small_bundle, tmp_path):
     assert report["passed"] is True
     assert report["environment"]["ort-cpu"]
     assert {node["provider"] for node in report["placed"]} == {"CPUExecutionProvider"}
-    assert "recurrent nodes of ort-cpu, from its profile: 4 on CPUExecutionProvider" in ended.err
+    assert "recurrent nodes of ort-cpu, as it tells itself: 4 on CPUExecutionProvider" in ended.err
     assert "on: machine " in ended.err
     assert ET.fromstring(places["junit"].read_bytes()).get("failures") == "0"
     assert "second_h_out" in places["html"].read_text()

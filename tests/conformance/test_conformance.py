@@ -32,11 +32,11 @@ def test_case_agrees_with_keras(case, form, tmp_path, runtimes):
 
 def _assert_native(bundle, case):
     """`auto` takes the native operator, except where the case says it cannot, and where another
-    is faster: then Scan, or both."""
+    is faster: then Scan."""
     of_many_steps = (a for a in bundle.manifest.artifacts if a.format == "onnx" and a.entry != STEP)
     choices = [choice for artifact in of_many_steps for choice in artifact.choices]
     faster = [choice for choice in choices if "times as fast as native" in choice.reason]
-    assert {choice.lowering for choice in faster} <= {"scan", "either"}
+    assert {choice.lowering for choice in faster} <= {"scan"}
     others = [choice for choice in choices if choice not in faster]
     if case.native is None:
         assert {choice.lowering for choice in choices} == {"native", "scan"}

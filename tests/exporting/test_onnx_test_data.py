@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from rnn_deploy.bundle import open_bundle, read_cases
+from rnn_deploy.bundle import Artifact, open_bundle, read_cases
 from rnn_deploy.errors import InputError
 from rnn_deploy.exporting import onnx_test_data
 from rnn_deploy.exporting.options import ExportOptions
@@ -27,7 +27,7 @@ def tensors(folder, kind):
 @pytest.mark.parametrize("entry", SETS)
 def test_data_sets_are_fed_in_graph_order_and_give_their_outputs(small_bundle, entry):
     session = onnxruntime.InferenceSession(small_bundle / f"{entry}.onnx")
-    folders = sorted((small_bundle / "test_data" / entry).iterdir())
+    folders = sorted((small_bundle / "test_data" / entry).glob("test_data_set_*"))
     assert [f.name for f in folders] == [f"test_data_set_{i}" for i in range(len(folders))]
     for folder in folders:
         given, wanted = tensors(folder, "input"), tensors(folder, "output")
@@ -36,6 +36,27 @@ def test_data_sets_are_fed_in_graph_order_and_give_their_outputs(small_bundle, e
         for (name, value), found in zip(wanted, session.run(None, dict(given)), strict=True):
             assert (value.dtype, value.shape) == (found.dtype, found.shape)
             np.testing.assert_allclose(found, value, atol=2e-6, err_msg=f"{folder.name} {name}")
+
+
+def test_the_model_lies_beside_its_data_sets(small_bundle):
+    bundle = open_bundle(small_bundle)
+    for entry in SETS:
+        place = bundle.checked(f"test_data/{entry}/model.onnx")
+        assert place.read_bytes() == (small_bundle / f"{entry}.onnx").read_bytes()
+
+
+def test_with_weights_of_its_own_file_it_runs_there_too(small_bundle, tmp_path):
+    model = onnx.load(small_bundle / "stream.onnx")
+    (tmp_path / "test_data" / "stream").mkdir(parents=True)
+    onnx.save(model, tmp_path / "stream.onnx", save_as_external_data=True,
+              location="weights.bin", size_threshold=48)  # fmt: skip
+    artifact = Artifact("stream.onnx", "onnx", "stream", (), "weights.bin")
+    told = ["test_data/stream/test_data_set_0/input_0.pb"]
+    paths = onnx_test_data.place_models(tmp_path, [artifact], told)
+    assert paths == ["test_data/stream/model.onnx", "test_data/stream/weights.bin"]
+    (tmp_path / "weights.bin").rename(tmp_path / "elsewhere.bin")
+    onnxruntime.InferenceSession(tmp_path / "test_data/stream/model.onnx")
+    assert onnx_test_data.place_models(tmp_path, [artifact], []) == []
 
 
 def test_they_are_the_golden_vectors_with_states_that_are_not_zero(small_bundle):

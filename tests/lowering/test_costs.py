@@ -41,14 +41,6 @@ def test_auto_takes_what_was_measured_to_be_faster(changes, one, many):
     assert chosen(MANY, **changes).lowering == many
 
 
-def test_auto_takes_both_forms_where_one_and_several_are_expected():
-    assert chosen(ONE + MANY, units=32).lowering == "either"
-    assert chosen(ONE + MANY, units=512).lowering == "scan"
-    assert chosen(ONE + MANY, units=2).lowering == "native"
-    assert chosen(ONE + MANY, units=32, cell="lstm").lowering == "native"
-    assert chosen(ONE + MANY, units=32, wished=Wishes(target="openvino")).lowering == "native"
-
-
 def test_the_reason_says_what_was_expected_and_what_it_gains():
     choice = chosen(MANY, units=64)
     assert choice.reason.endswith("takes any activation; one product for the inputs of all steps")

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import Beside, Finding
 from rnn_deploy.verifying.junit import junit_from_report
+from rnn_deploy.verifying.report import Timing
 from tests.verifying.observed import ABORTED, observations, report_of
 
 # What the schema that Jenkins' JUnit reader follows allows of each element: attributes, children.
@@ -62,7 +63,7 @@ def test_one_suite_for_each_runtime_with_its_cases_and_surroundings():
     facts = {p.get("name"): p.get("value") for p in suites["litert"].iter("property")}
     assert facts["machine"] == "abacus"
     assert facts["bundle"] == "some/<model> & co"
-    assert facts["placement"] == "recurrent nodes of ort-cpu, from its profile: 1 on CPU"
+    assert facts["placement"] == "recurrent nodes of ort-cpu, as it tells itself: 1 on CPU"
     assert suites["litert"].get("timestamp") == "2026-01-01T00:00:00"
 
 
@@ -87,6 +88,15 @@ def test_what_was_localised_is_told_first():
         "message"
     )
     assert failure.text.splitlines()[-1].startswith("litert states: output 'y' in n2t6[1, 4, 2]")
+
+
+def test_each_test_case_says_how_long_it_took():
+    timings = (Timing("litert", "states", "n2t6", 0.25), Timing("litert", "chunked", "n3t5", 1.5))
+    report = replace(report_of(list(observations()), [ABORTED]), timings=timings)
+    suites = suites_of(report)
+    times = {case.get("classname"): case.get("time") for case in suites["litert"].iter("testcase")}
+    assert times == {"litert.states": "0.250000", "litert.chunked": "1.500000"}
+    assert (suites["litert"].get("time"), suites["ort-cpu"].get("time")) == ("1.750000", "0.000000")
 
 
 def test_what_was_skipped_is_seen():

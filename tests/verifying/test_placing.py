@@ -59,7 +59,7 @@ def test_a_recurrent_node_elsewhere_fails_and_is_named(small_bundle):
         ("placement", "stream"): f"RNN 'second/RNN' on {CPU}, not {CUDA}",
     }
     assert placement_lines(report) == [
-        f"recurrent nodes of fake-cuda, from its profile: 1 on {CUDA}, 1 on {CPU}"
+        f"recurrent nodes of fake-cuda, as it tells itself: 1 on {CUDA}, 1 on {CPU}"
     ]
 
 
@@ -82,3 +82,15 @@ def test_onnx_runtime_s_own_profile_shows_every_recurrent_node(small_bundle, lim
         ("ort-cpu", entry, "RNN", CPU) for entry in ("sequence", "stream")
     }
     assert len(report.placed) == 4
+    assert [untold.runtime for untold in report.untold] == ["litert"]
+    assert placement_lines(report)[-1] == "where nodes ran is not told by litert"
+
+
+def test_openvino_tells_it_by_the_graph_it_made(small_bundle):
+    runtimes = [runtime_named("openvino-cpu")]
+    report = verify(open_bundle(small_bundle), runtimes=runtimes, checks=["states"])
+    assert report.passed
+    assert report.untold == ()
+    assert [(n.entry, n.op_type, n.provider, n.asked) for n in report.placed] == [
+        (entry, "RNNSeq", "CPU", "CPU") for entry in ("sequence", "sequence", "stream", "stream")
+    ]

@@ -11,7 +11,14 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.errors import InputError
 from rnn_deploy.verifying.results import INDEX, ResultsWriter, judged_again, read_results
 from rnn_deploy.verifying.tolerance import Asked
-from tests.verifying.observed import ABORTED, BUDGET, observations, report_of
+from tests.verifying.observed import (
+    ABORTED,
+    BUDGET,
+    WRONG_STEP,
+    WRONG_UNIT,
+    observations,
+    report_of,
+)
 
 
 @pytest.fixture
@@ -60,6 +67,33 @@ def test_another_tolerance_gives_another_verdict_from_the_same_tensors(saved, bu
     assert results.report.tolerance.startswith("derived")
     with pytest.raises(InputError, match="a tolerance for z: the model gives y, h_out"):
         judged_again(results, Asked({"z": 1.0}))
+
+
+def test_what_a_stricter_tolerance_fails_is_localised_from_the_stored_tensors(saved, bundle):
+    place, *_ = saved
+    results = read_results(place, bundle)
+    stricter = judged_again(results, Asked({"*": 1e-5, "h_out": 1e-9}))
+    found = {(f.runtime, f.check): f for f in stricter.findings}
+    assert set(found) == {("ort-cpu", "states"), ("litert", "states")}
+    y = found["litert", "states"]
+    assert (y.tensor, y.step, y.row, y.beside[0].index) == ("y", WRONG_STEP, 1, (WRONG_UNIT,))
+    assert found["ort-cpu", "states"].tensor == "h_out"
+    assert "rnn-deploy verify some/<model> & co with the same tolerance" in stricter.notes[-1]
+    assert judged_again(results, Asked()).findings == ()
+
+
+def test_states_come_first_in_the_order_of_the_layers(bundle, tmp_path):
+    seen = [
+        replace(o, comparison=replace(o.comparison, name=name))
+        for o, name in zip(observations(), ("y", "second_h_out", "y", "first_h_out"), strict=True)
+    ]
+    seen = [replace(o, comparison=replace(o.comparison, runtime="litert")) for o in seen]
+    writer = ResultsWriter(tmp_path / "r.npz")
+    for observation in seen:
+        writer.record(observation)
+    writer.finish(report_of(seen, digest=bundle.digest))
+    strict = judged_again(read_results(tmp_path / "r.npz", bundle), Asked({"*": 1e-9}))
+    assert [(f.layer, f.role) for f in strict.findings] == [("first", "h")]
 
 
 def test_nan_and_infinity_survive(bundle, tmp_path):
