@@ -5,6 +5,7 @@ now and then wrong without a word: seen in one of six verifications of an LSTM, 
 the delegate, which is what makes it fast.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class LiteRtRunner:
         self._next: Any = self._interpreter()
         self._next.get_signature_runner(entry.name)
         self._check = checker(entry)
+        self._lock = threading.Lock()  # of two calls at a time one interpreter dies
         self._inputs = [tensor.name for tensor in entry.all_inputs]
         self._outputs = [tensor.name for tensor in entry.all_outputs]
 
@@ -50,7 +52,8 @@ class LiteRtRunner:
         if fault is not None:
             raise InputError(fault)
         try:
-            results = self._signature_for(tuple(array.shape for array in arrays))(**named)
+            with self._lock:
+                results = self._signature_for(tuple(array.shape for array in arrays))(**named)
         except (RuntimeError, ValueError) as error:
             raise InputError(f"LiteRT refused the inputs: {one_line(error)}") from error
         return {name: results[name] for name in self._outputs}

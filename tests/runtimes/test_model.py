@@ -100,7 +100,7 @@ def test_outputs_without_rows_of_sequences_are_not_joined():
         model.predict(np.zeros((2, 3), "f"), batch_size=1)
 
 
-@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino-cpu"])
+@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino-cpu", "litert"])
 def test_one_model_answers_many_threads(small_bundle, runtime):
     model = rnn_deploy.load(small_bundle, runtime)
     given = np.random.default_rng(0).standard_normal((4, 2, 50, 3)).astype("f")
