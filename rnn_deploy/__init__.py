@@ -27,10 +27,10 @@ def export(
     source: Any,
     output: str | Path,
     *,
-    to: Sequence[str] = ("onnx", "tflite"),
+    to: str | Sequence[str] = ("onnx", "tflite"),
     lowering: str | Mapping[str, str] = "auto",
     target: str = "ort",
-    expect: Sequence[str] = (),
+    expect: str | Sequence[str] = (),
     opset: int = 17,
     state: str = "input",
     time: int | None = None,
@@ -69,8 +69,8 @@ def export(
     from rnn_deploy.verifying.cost import appraise
 
     options = ExportOptions(
-        to=tuple(to), lowering=lowering, time=time, samples=samples, seed=seed,
-        trust_source=trust_source, target=target, state=state, opset=opset, expect=tuple(expect),
+        to=_several(to), lowering=lowering, time=time, samples=samples, seed=seed,
+        trust_source=trust_source, target=target, state=state, opset=opset, expect=_several(expect),
         long=long, test_data=test_data, tflite_lowering=tflite_lowering, quantize=quantize,
         calibration=calibration,
     )  # fmt: skip
@@ -96,7 +96,7 @@ def load(
     return load_model(bundle, runtime, threads=threads, provider=provider)
 
 
-def verify(bundle: "str | Path | Bundle", runtimes: Sequence[str] | None = None) -> "Report":
+def verify(bundle: "str | Path | Bundle", runtimes: str | Sequence[str] | None = None) -> "Report":
     """Compare runtimes (by default all that are here) with a bundle's golden vectors.
 
     Returns a report; `.passed` says whether every output and state is within its budget.
@@ -106,5 +106,10 @@ def verify(bundle: "str | Path | Bundle", runtimes: Sequence[str] | None = None)
     from rnn_deploy.verifying import verify as verify_bundle
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    chosen = None if runtimes is None else [runtime_named(name) for name in runtimes]
+    chosen = None if runtimes is None else [runtime_named(name) for name in _several(runtimes)]
     return verify_bundle(opened, runtimes=chosen)
+
+
+def _several(words: str | Sequence[str]) -> tuple[str, ...]:
+    """Words, where one may be given as it is."""
+    return (words,) if isinstance(words, str) else tuple(words)

@@ -3,7 +3,7 @@
 run      `rnn-deploy run` against a bare Python process that imports onnxruntime and numpy
          and runs the same model, wall time of the whole process
 runner   Runner.run against InferenceSession.run, per call at batch 1
-stream   Stream.step against InferenceSession.run of the same step, state fed back by hand
+stream   Stream.step against InferenceSession.run of the same step.onnx, state fed back by hand
 many     one StreamBatch.step_all of 64 streams against 64 such calls, SimpleRNN of 128 units
 export   rnn_deploy.export against Keras' own model.export(format="onnx"), in one process
 """
@@ -132,10 +132,10 @@ def _stream_rows(root: Path) -> list[tuple[str, ...]]:
     import onnxruntime
 
     model = _wide_model()
-    bundle = rnn_deploy.export(model, root / "wide", to=("onnx",), expect=("stream=64x1",))
+    bundle = rnn_deploy.export(model, root / "wide", to=("onnx",))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(f"{bundle.root}/stream.onnx", options)
+    session = onnxruntime.InferenceSession(f"{bundle.root}/step.onnx", options)
     loaded = rnn_deploy.load(bundle, "ort-cpu", threads=1)
     stream, batch = loaded.stream(), loaded.stream_batch()
     state = stream.state

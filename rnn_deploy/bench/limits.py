@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from rnn_deploy.bench.measure import Timing, ratio
+from rnn_deploy.bench.measure import Timing
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.shapes import Shape
 
@@ -42,12 +42,14 @@ class Limits:
         return calls
 
     def share(self, timings: Mapping[str, Timing], name: str) -> float:
-        """The part of the time of the contender `name` that the limit would take."""
-        own = timings[name]
-        product = sum(ratio(timings[_PRODUCT.format(size)], own) for size in self.sizes)
+        """The part of the time of the contender `name` that the limit would take: of least times.
+
+        (A limit is what could be; on a busy machine a product on all cores is disturbed most.)
+        """
+        product = sum(timings[_PRODUCT.format(size)].min_us for size in self.sizes)
         weights = sum(gates * units**2 for gates, units in self.sizes)
-        memory = ratio(timings[_MEMORY], own) * self.shape.time * weights / READ
-        return max(product, memory)
+        memory = timings[_MEMORY].min_us * self.shape.time * weights / READ
+        return max(product, memory) / timings[name].min_us
 
 
 def limits_of(choices: Sequence[Choice], shape: Shape) -> Limits | None:

@@ -24,7 +24,7 @@ import numpy as np
 from rnn_deploy.bundle.drawn import Drawn
 from rnn_deploy.bundle.store import Bundle
 from rnn_deploy.errors import BundleError
-from rnn_deploy.spec import Array
+from rnn_deploy.spec import Array, EntryPoint
 
 SOURCE = "source"
 PARTS = ("feeds", "reference", "oracle")
@@ -89,7 +89,7 @@ def read_cases(place: Path, *, special: bool = False) -> Iterator[Case]:
             for name, keys in _by_case(file.files).items():
                 if special or f"{name}/check" not in keys:
                     yield _case(name, keys, file)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
 
 
@@ -103,7 +103,23 @@ def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[Case]:
             f" {made_with[:12] or 'they do not name'}, the manifest says {source.digest[:12]};"
             " export the model again"
         )
-    return read_cases(place, special=special)
+    entries = {entry.name: entry for entry in bundle.manifest.entries}
+    return (_whole(place, case, entries) for case in read_cases(place, special=special))
+
+
+def _whole(place: Path, case: Case, entries: Mapping[str, EntryPoint]) -> Case:
+    """The case, if it holds every input and answer of the entry points that it is for."""
+    lacking = [f"entry point {name}" for name in case.entries if name not in entries]
+    for entry in (entries[name] for name in case.entries if name in entries):
+        answers = [tensor.name for tensor in entry.all_outputs]
+        lacking += [f"feeds/{t.name}" for t in entry.inputs if t.name not in case.feeds]
+        lacking += [f"reference/{name}" for name in answers if name not in case.reference]
+        lacking += [f"oracle/{n}" for n in answers if case.oracle and n not in case.oracle]
+    if lacking:
+        raise BundleError(
+            f"{place}: golden vector '{case.name}' lacks {lacking[0]}; export the model again"
+        )
+    return case
 
 
 def _source(place: Path) -> str:

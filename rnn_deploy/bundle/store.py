@@ -156,11 +156,12 @@ def _replace_folder(draft: Path, root: Path) -> None:
         draft.rename(root)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".old", dir=root.parent))
-    root.rename(old / root.name)
     try:
-        draft.rename(root)
-    except OSError:
-        (old / root.name).rename(root)
-        raise
+        root.rename(old / "bundle")
+        try:
+            draft.rename(root)
+        except OSError:
+            (old / "bundle").rename(root)
+            raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

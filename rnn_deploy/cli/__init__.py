@@ -5,12 +5,14 @@ usage or bad input, 3 runtime unavailable, 4 model not supported; 70 is a defect
 """
 
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
-from rnn_deploy.cli.console import without_chatter
+from rnn_deploy.cli.console import replace_what_cannot_be_printed, without_chatter
 from rnn_deploy.errors import RnnDeployError
 
 VERBS = (
@@ -50,9 +52,27 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit; a mistake of the user's is one line and no traceback."""
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
-    with without_chatter():
+    replace_what_cannot_be_printed()
+    with without_chatter(), _cleaning_up():
         code = _run([word for word in words if word != "--debug"], debug=debug)
     sys.exit(code)
+
+
+@contextmanager
+def _cleaning_up() -> Iterator[None]:
+    """While open, a signal that ends this process lets it take away what is half-written."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    ours = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run(words: list[str], *, debug: bool) -> int:

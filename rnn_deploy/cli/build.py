@@ -38,10 +38,15 @@ def command(file: str, output: Path, force: bool) -> None:
 
     try:
         model = builder()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{file}: building the model failed: {_said(error)}") from error
     if not isinstance(model, keras.Model):
         raise InputError(f"{file}: gave {type(model).__name__}, expected a keras.Model")
+    if not model.built:
+        raise InputError(
+            f"{file}: model '{model.name}' has no weights yet; begin it with keras.Input, or"
+            " call it once"
+        )
     with writing_file(output, force=force) as draft:
         model.save(draft)
     say(f"wrote {output}: model '{model.name}', {model.count_params():,} parameters")
@@ -58,12 +63,12 @@ def load_module(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's code raises is the user's
+    except (Exception, SystemExit) as error:  # whatever the user's code raises is the user's
         raise InputError(f"{path}: cannot be imported: {_said(error)}") from error
     return module
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}; rnn-deploy --debug build shows where"
 
 

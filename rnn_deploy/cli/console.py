@@ -3,6 +3,7 @@
 rich is imported only where something is drawn, since it costs more than running a small model.
 """
 
+import io
 import os
 import re
 import sys
@@ -36,6 +37,12 @@ def data(text: str) -> None:
     click.echo(text)
 
 
+def replace_what_cannot_be_printed() -> None:
+    """Let standard output write characters that its encoding lacks as escapes, not fail at them."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 @contextmanager
 def without_chatter() -> Iterator[None]:
     """While open, lines that native libraries write to standard error are left out.
@@ -43,10 +50,14 @@ def without_chatter() -> Iterator[None]:
     They write to descriptor 2 directly, so it is led through a pipe where everything else passes.
     Python's own sys.stderr is led past it, so that it stays a terminal where it was one.
     """
+    if sys.stderr is None:  # closed by whoever started this
+        yield
+        return
     sys.stderr.flush()
     kept, ours = os.dup(2), sys.stderr
+    encoding, errors = ours.encoding, ours.errors
     if ours is sys.__stderr__:
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+        sys.stderr = os.fdopen(os.dup(2), "w", 1, encoding=encoding, errors=errors)
     read, write = os.pipe()
     os.dup2(write, 2)
     os.close(write)

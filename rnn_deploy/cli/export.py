@@ -86,7 +86,14 @@ from rnn_deploy.errors import InputError
     help="Real inputs (.npz, by input name) for the ranges of int8; what quantisation costs is"
     " measured on them too.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the made-up golden vectors.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of the made-up golden vectors.",
+)
 @click.option(
     "--long",
     type=click.IntRange(0),

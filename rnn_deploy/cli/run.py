@@ -95,7 +95,11 @@ def run(request: Request) -> None:
     check_output(request.output, entry)
     feeds = read_arrays(request.inputs, entry)
     if request.state_in is not None:
-        feeds |= _state(entry, request.state_in)
+        state_in = _state(entry, request.state_in)
+        twice = sorted(feeds.keys() & state_in)
+        if twice:
+            raise InputError(f"'{twice[0]}' is in --inputs and in --state-in; leave one out")
+        feeds |= state_in
     runner = _load(bundle, request, entry.name)
     results = _results(runner, request, feeds)
     outputs = {tensor.name: results[tensor.name] for tensor in entry.outputs}

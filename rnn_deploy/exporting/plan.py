@@ -146,6 +146,8 @@ def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...
     trace = sequence.trace
     if not trace.layers:
         return None, ("no stream entry point: the model has no recurrent layer",)
+    if all(layer.within_step for layer in trace.layers):
+        return None, ("no stream entry point: recurrent layers run anew within each step",)
     if not any(layer.free for layer in trace.layers):
         return None, ("no stream entry point: the model itself gives every initial state",)
     outputs = sequence.entry.outputs

@@ -53,9 +53,11 @@ def lower(
     count, size = _blocks(layer, length, loop.k)
     most = tf.minimum(size, length) if _open(length) else min(size, length)
 
+    zero = _zero(x)
+
     def room(steps: Any) -> Any | None:
         rows = [batch, steps, *layer.output_shape]
-        return tf.zeros(rows) if layer.return_sequences else None
+        return tf.fill(rows, zero) if layer.return_sequences else None
 
     # Made out of the loop, in which no shape may depend on a value.
     small, ahead, written = room(size), tf.range(size), tf.range(most)
@@ -189,6 +191,14 @@ def _open(*sizes: Any) -> bool:
 def _within(start: Any, size: Any) -> tuple[Any, Any]:
     """Where a block begins, and its steps: what is before step 0 is left out."""
     return tf.maximum(start, 0), tf.minimum(size, start + size)
+
+
+def _zero(x: Any) -> Any:
+    """Zero; where all sizes are fixed the converter must not know, or it writes buffers out."""
+    if x.shape[0] is None:
+        return tf.constant(0.0)
+    first = tf.reshape(tf.slice(x, [0] * x.shape.rank, [1] * x.shape.rank), [])
+    return tf.cast(first < first, tf.float32)
 
 
 def _taken(layer: Recurrence, rows: Rows, steps: Any, length: Any) -> Rows:

@@ -225,8 +225,9 @@ def check_untouched(model: Any, reference: Runs, case: Case, entry: EntryPoint, 
             plain, observed, 1e-4, 1e-5, equal_nan=True
         ):
             raise RnnDeployError(
-                f"output '{tensor.name}' of the model changed while its states were observed;"
-                " this is a defect of rnn-deploy, please report it with the model"
+                f"output '{tensor.name}' of the model changed while its states were observed: if"
+                " the model gives the same at every call, and the same in a tf.function, this is a"
+                " defect of rnn-deploy, please report it with the model"
             )
 
 

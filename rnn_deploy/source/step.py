@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
+from rnn_deploy.source.pure import refuse_impure
 from rnn_deploy.source.tensorflow import keras, tf
 
 
@@ -50,6 +51,7 @@ def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedStep:
                 f"layer '{layer}': one step of {type(cell).__name__} cannot be traced by itself:"
                 f" {one_line(error)}; its call must need nothing but its inputs and states"
             ) from error
+    refuse_impure(f"layer '{layer}': one step of {type(cell).__name__}", function)
     output, *after = function.outputs
     found = [tuple(tensor.shape[1:]) for tensor in (output, *after)]
     if any(None in shape for shape in found) or tuple(found[1:]) != shapes:

@@ -24,6 +24,7 @@ from rnn_deploy.source.intercept import (
     computing_in,
     intercepting,
 )
+from rnn_deploy.source.pure import refuse_impure
 from rnn_deploy.source.reading import precision_of, read
 from rnn_deploy.source.rewrites import InputFacts, noting, rewriting
 from rnn_deploy.source.signature import Signature, call_flat
@@ -70,7 +71,11 @@ def trace_markers(model: Any, signature: Signature) -> Trace:
     # TensorFlow changes names it cannot hold, so inputs are told by their place.
     of_inputs = zip(signature.inputs, traced.inputs, strict=False)
     facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
+    _refuse_outputs(model, signature, traced.outputs)
+    refuse_impure(f"model '{model.name}'", traced)
     graph = convert_to_constants.convert_variables_to_constants_v2(traced)
+    for output, before in zip(graph.outputs, traced.outputs, strict=True):
+        output.set_shape(before.shape)  # freezing forgets what comes out of a loop
     refuse_data_dependent(model, graph)
     used = _markers_behind(graph)
     unused = (called for index, called in enumerate(calls) if index not in used)
@@ -145,6 +150,23 @@ def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
     """The tf.TensorSpec of a TensorSpec, symbols left open."""
     shape = [dim if isinstance(dim, int) else None for dim in tensor.shape]
     return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
+
+
+def _refuse_outputs(model: Any, signature: Signature, outputs: Sequence[Any]) -> None:
+    """UnsupportedModelError for outputs that the model does not say, or of no known rank."""
+    names = signature.output_names
+    if len(outputs) != len(names):
+        raise UnsupportedModelError(
+            f"model '{model.name}': its call gives {len(outputs)} outputs where the graph of layers"
+            f" that it was made with has {len(names)} ({', '.join(names)}); give it these, or let"
+            " it be subclassed without that graph"
+        )
+    for name, tensor in zip(names, outputs, strict=True):
+        if tensor.shape.rank is None:
+            raise UnsupportedModelError(
+                f"model '{model.name}': how many axes output '{name}' has is not known before it"
+                " runs; set its shape: keras.ops.reshape, or tf.ensure_shape"
+            )
 
 
 def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> Any:

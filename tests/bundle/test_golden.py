@@ -129,3 +129,32 @@ def test_golden_vectors_of_another_model_are_refused(small_bundle, made_with):
     said = f"not of 'small.keras'.*{weights}, the manifest says"
     with pytest.raises(BundleError, match=said):
         cases_of(open_bundle(small_bundle))
+
+
+def _altered(bundle, change):
+    """The bundle with other golden vectors, their hash as if they were its own."""
+    place = bundle / "golden.npz"
+    with np.load(place) as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez(place, **arrays)
+    manifest = open_bundle(bundle).manifest
+    files = tuple(record_of(bundle, record.path) for record in manifest.files)
+    (bundle / "manifest.json").write_text(json_from_manifest(replace(manifest, files=files)))
+    return open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.pop("n1t1/feeds/x"), "'n1t1' lacks feeds/x"),
+        (lambda a: a.pop("n1t1/reference/y"), "'n1t1' lacks reference/y"),
+        (lambda a: a.pop("n1t1/oracle/first_h_out"), "'n1t1' lacks oracle/first_h_out"),
+        (lambda a: a.update({"n1t1/entries": np.array(["z"])}), "'n1t1' lacks entry point z"),
+        (lambda a: a.update({"n1t1/chunks": np.array(3)}), "cannot be read .*0-d array"),
+        (lambda a: a.update({"z/feeds/x": np.ones((1, 2, 3), "f")}), "cannot be read .*z/entries"),
+    ],
+)
+def test_a_golden_vector_that_is_not_whole_is_refused(small_bundle, change, message):
+    with pytest.raises(BundleError, match=f"golden.npz: .*{message}"):
+        list(cases_of(_altered(small_bundle, change)))

@@ -216,6 +216,13 @@ def test_the_old_bundle_comes_back_when_the_new_cannot_take_its_place(small_bund
     assert _contents(small_bundle.parent) == {f"small/{k}": v for k, v in before.items()}
 
 
+def test_a_folder_that_cannot_be_moved_away_leaves_nothing_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r"busy|Invalid"), writing_bundle(".", force=True) as draft:
+        _fill(draft)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_appears_only_when_complete(tmp_path):
     place = tmp_path / "deep" / "y.npz"
     with writing_file(place, force=False) as draft:

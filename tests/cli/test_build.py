@@ -65,6 +65,12 @@ def test_another_function_is_called_by_name(build, tmp_path):
             "def build_model(): raise ValueError('no data\\nat all')",
             ["model.py: building the model failed: ValueError: no data at all", "--debug"],
         ),
+        ("import sys; sys.exit(3)", ["model.py: cannot be imported: SystemExit: 3"]),
+        ("def build_model(): raise SystemExit(0)", ["building the model failed: SystemExit: 0"]),
+        (
+            "import keras\ndef build_model(): return keras.Sequential([keras.layers.GRU(3)])",
+            ["model.py: model 'sequential", "has no weights yet; begin it with keras.Input"],
+        ),
         ("def build_model(size): pass", ["building the model failed: TypeError: ", "'size'"]),
     ],
 )

@@ -1,9 +1,16 @@
+import os
+import shlex
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
+import rnn_deploy
+from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.cli import VERBS, export
 from rnn_deploy.errors import (
     BundleError,
@@ -16,11 +23,54 @@ from rnn_deploy.errors import (
     one_line,
 )
 
+ROOT = Path(rnn_deploy.__file__).parents[1]
+
 
 def test_help_names_every_verb(command):
     ended = command("--help")
     assert ended.code == 0
     assert all(f"\n  {verb}" in ended.out for verb in VERBS)
+
+
+def _alone(*words, **environment):
+    """Run `rnn-deploy` in a process of its own, with nothing set but this."""
+    environment = {"PATH": os.environ["PATH"], **environment}
+    words = [sys.executable, "-m", "rnn_deploy", *words]
+    return subprocess.run(words, capture_output=True, cwd=ROOT, env=environment, check=False)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_are_said_whatever_the_terminal_can_print(small_bundle, encoding):
+    place = small_bundle.rename(small_bundle.with_name("bündel ☃"))
+    shown = _alone("inspect", place, PYTHONIOENCODING=encoding)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.decode(encoding, "replace").startswith(f"{place.parent}/b")
+    refused = _alone("run", place, "--inputs", f"{place}.npz", PYTHONIOENCODING=encoding)
+    assert refused.returncode == 2
+    assert b"no such file" in refused.stderr
+
+
+def test_a_closed_standard_error_costs_no_data(small_bundle, tmp_path, x):
+    np.savez(tmp_path / "x.npz", x=x)
+    words = [sys.executable, "-m", "rnn_deploy", "run", small_bundle, "--inputs", "x.npz"]
+    shell = " ".join(map(shlex.quote, map(str, words)))
+    ended = subprocess.run(
+        f"{shell} 2>&-", shell=True, stdout=subprocess.PIPE, cwd=tmp_path, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (ended.returncode, len(ended.stdout.splitlines())) == (0, len(x))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ending_the_process_leaves_nothing_half_written(command, monkeypatch, tmp_path, number):
+    def half_written(*given):
+        with writing_file(tmp_path / "y.npz", force=False):
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("rnn_deploy.cli.run.run", half_written)
+    assert command("run", "b", "--inputs", "x.npz").code == 128 + number
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -43,6 +93,7 @@ def test_every_verb_has_help(command, verb):
         (["export", "m.keras"], "Missing option '-o'"),
         (["export", "m.keras", "-o", "b", "--to", "coreml"], "'coreml' is not one of 'onnx'"),
         (["export", "m.keras", "-o", "b", "--time", "0"], "0 is not in the range x>=1"),
+        (["export", "m.keras", "-o", "b", "--seed", "-1"], "-1 is not in the range x>=0"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_is_wrong(command, words, message):

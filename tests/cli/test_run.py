@@ -473,3 +473,10 @@ def test_a_full_disk_in_a_process_of_its_own(small_bundle, tmp_path, snapshot):
     assert line.startswith("error: ")
     assert line.endswith("File too large; nothing was changed")
     assert snapshot() == before
+
+
+def test_a_state_that_is_given_twice_is_refused(run, tmp_path, x):
+    state = {"first_h_in": np.ones((2, 5), "f"), "second_h_in": np.ones((2, 4), "f")}
+    np.savez(tmp_path / "s.npz", **state)
+    ended = run("--state-in", tmp_path / "s.npz", x=x, first_h_in=state["first_h_in"])
+    ended.refused(2, "'first_h_in' is in --inputs and in --state-in; leave one out")

@@ -3,6 +3,7 @@
 import keras
 import pytest
 
+import rnn_deploy
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
@@ -106,6 +107,18 @@ def test_a_model_that_gives_its_initial_states_has_no_stream():
     plan = plan_of(keras.Model([x, h], rnn()(x, initial_state=h)), ExportOptions())
     assert plan.stream is None
     assert plan.notes == ("no stream entry point: the model itself gives every initial state",)
+
+
+def test_recurrent_layers_that_run_within_a_step_give_no_stream():
+    x = keras.Input((None, 4, 3), name="x")
+    y = layers.TimeDistributed(layers.GRU(2))(x)
+    plan = plan_of(randomised(keras.Model(x, y)), ExportOptions())
+    assert plan.notes == ("no stream entry point: recurrent layers run anew within each step",)
+
+
+def test_one_format_may_be_given_as_it_is(tmp_path):
+    with pytest.raises(InputError, match=r"unknown format \['coreml'\]; there are onnx, tflite"):
+        rnn_deploy.export(small_model(), tmp_path / "b", to="coreml")
 
 
 def test_a_stateful_layer_is_noted():

@@ -263,6 +263,20 @@ def test_fused_operators_are_right_over_growing_shapes(name):
     assert {choice.lowering for choice in choices["stream"]} == {"fused"}
 
 
+def test_a_loop_of_fixed_sizes_holds_no_buffer_of_zeros():
+    x = keras.Input((203, 3), batch_size=2, name="x")
+    model = keras.Model(x, layers.SimpleRNN(64, return_sequences=True, name="rnn")(x), name="mine")
+    content = tflite.convert(model, parts_for(model, "loop")[:1])
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    held = [bytes(buffer.data) for buffer in file.buffers if buffer.data is not None]
+    assert sum(len(data) for data in held if not any(data)) < 2000
+    feeds = feeds_for(parts_for(model, "loop")[0].entry, 2, 203)
+    (output,) = (
+        Interpreter(model_content=content).get_signature_runner("sequence")(**feeds).values()
+    )
+    np.testing.assert_allclose(output, model(feeds["x"]), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("cell", ["SimpleRNN", "LSTM"])
 def test_one_sequence_at_a_time_is_fused_by_itself(cell):
     x = keras.Input((None, 3), batch_size=1, name="x")
