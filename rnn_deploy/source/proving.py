@@ -45,7 +45,7 @@ def proof_of(
                 vote = _votes(ours, true)
                 votes[true.name] = vote if before is None else before.widened(vote)
         for ours, true in _runs(reference, oracle, feeds) if alone else ():
-            found = _bounds(ours, true)
+            found = bounds_of(ours, true)
             bounds |= found
             growths = [bound.growth for bound in found.values()]
             votes[true.name] = replace(votes[true.name], growth=max(growths, default=math.nan))
@@ -76,7 +76,7 @@ def _votes(ours: LayerRun, true: LayerRun) -> Votes:
     )
 
 
-def _bounds(ours: LayerRun, true: LayerRun) -> dict[StateKey, RunningBound]:
+def bounds_of(ours: LayerRun, true: LayerRun) -> dict[StateKey, RunningBound]:
     """The running bound of each layer of a stack; what leaves one is what enters the next."""
     found: dict[StateKey, RunningBound] = {}
     x = true.x[0].astype(np.float64)
