@@ -89,11 +89,14 @@ def compare(
     rtol: beside the budget, so much of each true value is allowed. bound: what is allowed of each
     element, in place of both; the budget told is then that of the worst element.
     """
-    if actual.shape != truth.shape or not truth.size:
-        worst: tuple[int, ...] = ()
+    worst: tuple[int, ...] = ()
+    found = expected = float("nan")
+    if actual.shape != truth.shape:
         max_abs = max_ulp = float("inf")
-        found = expected = float("nan")
         finite = True
+    elif not truth.size:  # nothing where nothing is due: right, and proof of nothing
+        max_abs = max_ulp = 0.0
+        finite = False
     else:
         finite = bool(np.isfinite(truth).any())
         error = errors(actual, truth)

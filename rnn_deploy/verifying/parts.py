@@ -90,7 +90,14 @@ class Parts:
         known = dict(self.case.truth)
         if part.stop != self.steps or part.start:
             known = self._known(part)
-        return {name: np.take(value, part.rows, axis=0) for name, value in known.items()}
+        return self.rows_of(known, part)
+
+    def rows_of(self, values: Mapping[str, Array], part: Part) -> Values:
+        """The rows of a part; of some rows, values of the whole batch are not known."""
+        if part.rows == self.whole.rows:
+            return dict(values)
+        of_all = self.entry.of_whole_batch
+        return {n: np.take(v, part.rows, axis=0) for n, v in values.items() if n not in of_all}
 
     def _known(self, part: Part) -> Values:
         """What golden vectors say of steps `start` to `stop`, of every row."""

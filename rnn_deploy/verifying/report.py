@@ -88,10 +88,10 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Something was compared that tells right from wrong, everything is within its budget,
-        nothing broke off, the references agree, and no tensor is NaN or infinite throughout."""
-        return not (self.split or self.never_finite) and (
-            any(comparison.decisive for comparison in self.comparisons)
+        """Of each tensor something was compared that tells right from wrong and is a number,
+        everything is within its budget, nothing broke off, and the references agree."""
+        return not (self.split or self.never_finite or self.never_decisive) and (
+            bool(self.comparisons)
             and not self.faults
             and all(comparison.passed for comparison in self.comparisons)
         )
@@ -106,6 +106,12 @@ class Report:
         """Outputs and states of which the truth was never a number: equal, and proof of nothing."""
         numbers = {c.name for c in self.comparisons if c.finite}
         return tuple(dict.fromkeys(c.name for c in self.comparisons if c.name not in numbers))
+
+    @property
+    def never_decisive(self) -> tuple[str, ...]:
+        """Outputs and states whose every budget is too wide to tell right from wrong."""
+        told = {c.name for c in self.comparisons if c.decisive}
+        return tuple(dict.fromkeys(c.name for c in self.comparisons if c.name not in told))
 
     @property
     def verdict(self) -> str:
@@ -126,9 +132,10 @@ class Report:
             return f"FAILED: the references disagree on layer {layers}"
         if self.never_finite and not failed and not self.faults:
             names = ", ".join(self.never_finite)
-            return f"FAILED: the model gives nothing but NaN or infinity in {names}"
+            return f"FAILED: the model gives no number in {names}, but NaN, infinity or nothing"
         if not failed and not self.faults:
-            return "FAILED: no comparison tells right from wrong, every budget is too wide"
+            names = ", ".join(self.never_decisive)
+            return f"FAILED: no comparison of {names} tells right from wrong, budgets are too wide"
         return (
             f"FAILED: {failed} of {len(self.comparisons)} comparisons outside their budgets,"
             f" {len(self.faults)} checks broke off"

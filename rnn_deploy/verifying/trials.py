@@ -120,8 +120,7 @@ def _seen_at_some_steps(parts: Parts, runner: Runner) -> Trial:
             return None
         over_time = chunks.time_axes(entry)
         known = {n: v for n, v in case.truth.items() if n in over_time or part == parts.whole}
-        truth = {n: v[list(part.rows)] for n, v in known.items()}
-        truth = chunks.at_steps(entry, truth, range(len(steps)))
+        truth = chunks.at_steps(entry, parts.rows_of(known, part), range(len(steps)))
         return Tried(chunks.at_steps(entry, runner.run(feeds), steps), truth, steps)
 
     return Trial(parts, tried, runner, stops=tuple(step + 1 for step in case.probes))

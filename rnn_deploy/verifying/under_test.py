@@ -183,7 +183,7 @@ def _compared(
         detail=detail,
         decisive=allowed.decisive,
     )
-    comparison = replace(comparison, known=why_known(comparison, value, expected))
+    comparison = replace(comparison, known=why_known(comparison, value, expected, case.feeds))
     reference = case.reference.get(name) if case.oracle and expected is case.truth[name] else None
     axis, steps = place_in_time(asking.entries, name, case, value)
     asking.record(Observation(comparison, value, expected, reference, bound, axis, steps))

@@ -49,8 +49,11 @@ def test_the_error_is_the_largest_difference_or_infinite(actual, truth, error):
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 0, 3)])
-def test_nothing_compared_has_not_passed(shape):
-    assert not compared(np.zeros(shape), np.zeros(shape), budget=1.0).passed
+def test_nothing_where_nothing_is_due_is_right_and_proves_nothing(shape):
+    found = compared(np.zeros(shape), np.zeros(shape), budget=1.0)
+    assert found.passed
+    assert not found.finite
+    assert not compared(np.zeros((1, *shape)), np.zeros(shape), budget=1.0).passed
 
 
 def test_the_worst_place_and_its_values_are_named():

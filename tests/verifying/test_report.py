@@ -15,6 +15,8 @@ GOOD = Comparison(
     "ort-cpu", "states", "n1t1", "y", "output", 1e-7, 2.0, 1e-6, 1e-7, (0, 1), 0.25, 0.5
 )
 BAD = replace(GOOD, max_abs=1e-3)
+VAGUE = replace(GOOD, name="z", decisive=False)
+EMPTY = replace(GOOD, name="e", finite=False)
 BROKEN = replace(GOOD, max_abs=np.inf, max_ulp=np.inf, found=np.nan, worst_index=())
 FAULT = Fault("litert", "chunked", "n3t5", "refused")
 
@@ -34,8 +36,12 @@ def report_of(*comparisons, faults=(), skipped=()):
         (report_of(GOOD, faults=(FAULT,)), False, "FAILED: 0 of 1 .* 1 checks broke off"),
         (report_of(faults=(FAULT,)), False, "FAILED: 0 of 0 .* 1 checks broke off"),
         (report_of(replace(GOOD, max_abs=np.nan)), False, "FAILED: 1 of 1"),
+        (report_of(GOOD, VAGUE), False, "FAILED: no comparison of z tells right from wrong"),
+        (report_of(GOOD, VAGUE, replace(VAGUE, decisive=True)), True, "passed: 3 comparisons"),
+        (report_of(GOOD, EMPTY), False, "FAILED: the model gives no number in e"),
     ],
-    ids=["good", "nothing", "all skipped", "bad", "infinite", "fault too", "only fault", "nan"],
+    ids=["good", "nothing", "all skipped", "bad", "infinite", "fault too", "only fault", "nan",
+         "one vague throughout", "one vague somewhere", "one empty throughout"],
 )  # fmt: skip
 def test_the_verdict(report, passed, verdict):
     assert report.passed is passed

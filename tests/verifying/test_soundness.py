@@ -15,6 +15,8 @@ from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.compare import compare
+from rnn_deploy.verifying.known import why_known
 from rnn_deploy.verifying.report import Report
 from tests.verifying.gated import Gated
 
@@ -66,7 +68,7 @@ def test_wrong_arithmetic_in_a_chaotic_recurrence_is_seen_in_single_steps(chaoti
 def test_only_vague_comparisons_are_no_pass(chaotic):
     report = verify(chaotic, runtimes=[runtime_named("ort-cpu")], checks=["long"])
     assert not report.passed
-    assert "no comparison tells right from wrong" in report.verdict
+    assert "no comparison of rnn, rnn_h_out tells right from wrong" in report.verdict
 
 
 def test_a_model_that_gives_nan_is_said_loudly(gated, gated_bundle):
@@ -81,7 +83,7 @@ def test_a_model_that_gives_nan_is_said_loudly(gated, gated_bundle):
     report = verify(gated_bundle, runtimes=[nan.runtime()], cases=spoiled, checks=["states"])
     assert any("the model itself gives NaN or infinity in 'y'" in note for note in report.notes)
     assert not report.passed
-    assert "nothing but NaN" in report.verdict
+    assert "the model gives no number in" in report.verdict
 
 
 def test_nan_that_onnx_runtime_swallows_is_known_of_it_and_of_no_other(gated, gated_bundle):
@@ -100,6 +102,23 @@ def test_nan_that_onnx_runtime_swallows_is_known_of_it_and_of_no_other(gated, ga
 
     worse = replace(gated, outputs=also_wrong).runtime("ort-cpu")
     assert not verify(gated_bundle, runtimes=[worse], checks=["extremes"]).passed
+
+
+@pytest.mark.parametrize(
+    ("case", "row", "known"),
+    [("nan", 1, True), ("nan", 0, False), ("zeros", 1, False)],
+    ids=["made of NaN", "another row", "another case"],
+)
+def test_an_integer_made_of_nan_is_each_runtime_s_own(case, row, known):
+    x = np.zeros((2, 3, 1), np.float32)
+    x[1, 2] = np.nan
+    truth = np.array([[1, 2, 3], [4, 5, 6]], np.int64)
+    found = truth.copy()
+    found[row, 2] = -(2**31)
+    given = {"runtime": "litert", "check": "extremes", "case": case, "name": "y"}
+    comparison = compare(found, truth, kind="output", budget=0.0, reference_error=0.0, **given)
+    assert not comparison.passed
+    assert bool(why_known(comparison, found, truth, {"x": x})) is known
 
 
 def test_references_that_disagree_are_no_pass(gated, gated_bundle, tmp_path):
