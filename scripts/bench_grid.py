@@ -85,7 +85,7 @@ class Point:
 def main(words: Sequence[str]) -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="scripts/bench grid")
-    parser.add_argument("--full", action="store_true", help="the whole grid; an hour or more")
+    parser.add_argument("--full", action="store_true", help="the whole grid; about half an hour")
     parser.add_argument("--seconds", type=float, default=0.15, help="for each contender and shape")
     asked = parser.parse_args(words)
     batches, times, units = FULL if asked.full else REDUCED
@@ -95,13 +95,17 @@ def main(words: Sequence[str]) -> int:
         for cell in GATES:
             for width in units:
                 points += _model_points(cell, width, shapes, asked.seconds, step)
+                _write(points)  # so that a long run that is ended leaves what it had
+    say(f"wrote {DOCS / 'benchmarks.md'} and benchmarks.svg")
+    return 0
+
+
+def _write(points: Sequence[Point]) -> None:
     page = DOCS / "benchmarks.md"
     with writing_file(page, force=True) as draft:
         draft.write_text(_replaced(page.read_text(encoding="utf-8"), _figures(points)), "utf-8")
     with writing_file(DOCS / "benchmarks.svg", force=True) as draft:
         _draw(points, draft)
-    say(f"wrote {page} and benchmarks.svg")
-    return 0
 
 
 def _model_points(
