@@ -86,7 +86,8 @@ def composed_outcomes(
     from rnn_deploy.exporting.bundle import export
     from rnn_deploy.exporting.options import FORMATS, ExportOptions
 
-    options = ExportOptions(FORMATS if seed % 12 == 0 else FORMATS[:1], seed=seed, long=0)
+    to = FORMATS if seed % 12 == 0 else FORMATS[:1]
+    options = ExportOptions(to, seed=seed, long=0, test_data=False)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras, on masks that end at a layer
         model = with_random_weights(built(what), seed, 0.3)
