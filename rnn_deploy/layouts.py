@@ -17,6 +17,7 @@ from rnn_deploy.spec import RecurrentLayer
 
 Float = NDArray[np.float32]
 ONNX_GATES = {"simple_rnn": (0,), "gru": (0, 1, 2), "lstm": (0, 3, 1, 2)}
+GATES = {cell: len(order) for cell, order in ONNX_GATES.items()}
 
 
 def onnx_weights(layer: RecurrentLayer) -> tuple[Float, Float, Float | None]:

@@ -24,11 +24,11 @@ from scipy.optimize import nnls
 from rnn_deploy.bench import measure
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.cli.console import data, say
+from rnn_deploy.layouts import GATES
 from rnn_deploy.lowering.costs import Size, features
 from rnn_deploy.lowering.onnx_call import lower_call
 from rnn_deploy.spec import RecurrentLayer
 
-GATES = {"simple_rnn": 1, "gru": 3, "lstm": 4}
 KINDS = [
     *(("simple_rnn", activation, masked) for activation in ("tanh", "relu") for masked in (0, 1)),
     *((cell, "tanh", masked) for cell in ("gru", "lstm") for masked in (0, 1)),

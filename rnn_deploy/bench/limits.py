@@ -16,9 +16,9 @@ import numpy as np
 
 from rnn_deploy.bench.measure import Timing
 from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.layouts import GATES
 from rnn_deploy.shapes import Shape
 
-GATES = {"simple_rnn": 1, "gru": 3, "lstm": 4}
 READ = 64 * 1024  # floats, as large as weights that stay in a core's own cache
 _PRODUCT, _MEMORY = "limit: product of {}", "limit: memory"
 

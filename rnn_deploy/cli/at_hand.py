@@ -19,12 +19,51 @@ if TYPE_CHECKING:
     from rnn_deploy.source.reference import Reference
 
 
+SEED = 1  # another than export's
+
+
 @dataclass(frozen=True)
 class AtHand:
     """A model that is at hand. cases: new golden cases of every kind."""
 
     cases: Sequence[Case]
     original: Original
+
+
+@dataclass(frozen=True)
+class Named:
+    """The model as the command line names it, to recompute (`against`) or to explain with.
+
+    seed: of the inputs made with `against`. InputError for options that contradict each other, or
+    that nothing would come of.
+    """
+
+    against: Path | None
+    model: Path | None
+    seed: int | None
+    trust_source: bool
+
+    def __post_init__(self) -> None:
+        if self.against and self.model:
+            raise InputError("--against and --model both name the model; leave one of them out")
+        if self.seed is not None and not self.against:
+            raise InputError(
+                "--seed is of the inputs that --against makes; leave it out, or add that"
+            )
+        if self.trust_source and not (self.against or self.model):
+            raise InputError("--trust-source is of a model, and none is named; add --model MODEL")
+
+    def taken(
+        self, bundle: Bundle, step: Callable[[str], None]
+    ) -> tuple[Sequence[Case] | None, Original | None]:
+        """New cases where they are asked for, and the original where the model is at hand."""
+        if self.against is not None:
+            seed = SEED if self.seed is None else self.seed
+            at_hand = model_at_hand(bundle, self.against, seed, self.trust_source, step)
+            return at_hand.cases, at_hand.original
+        if self.model is None:
+            return None, None
+        return None, original_later(bundle, self.model, self.trust_source, step)
 
 
 def model_at_hand(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import Bundle, Case, cases_of, open_bundle
-from rnn_deploy.cli.at_hand import model_at_hand, original_later
+from rnn_deploy.cli.at_hand import SEED, Named
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.jsonable import finite
@@ -43,33 +43,26 @@ ByLayer = dict[str, dict[str, Layers]]  # by runtime, then by entry point
 )
 @click.option("--runtime", multiple=True, help="A runtime; by default all that are here.")
 @click.option("--case", "wanted", metavar="NAME", help="The golden case to compare layers on.")
-@click.option("--seed", default=1, show_default=True, help="Of the inputs made with --against.")
+@click.option("--seed", type=int, help=f"Of the inputs made with --against.  [default: {SEED}]")
 @click.option("--trust-source", is_flag=True, help="Let MODEL run code of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def command(
     bundle: Path, model: Path | None, against: Path | None, runtime: tuple[str, ...],
-    wanted: str | None, seed: int, trust_source: bool, as_json: bool,
+    wanted: str | None, seed: int | None, trust_source: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Say where BUNDLE first leaves the original model: layer, step, row, unit, and values.
 
     With --model MODEL every layer's output is compared (of ONNX this needs onnx), and the fault is
     named where it is one of the usual ones. Exit code 1 when anything differs.
     """
-    if model and against:
-        raise InputError("--model and --against both name the model; leave one of them out")
+    at_hand = Named(against, model, seed, trust_source)
     if wanted is not None and not (model or against):
         raise InputError("--case chooses what layers are compared on, which needs --model MODEL")
     opened = open_bundle(bundle)
     named = [runtime_named(name) for name in runtime] or runtimes_for(opened)[0]
     layers: ByLayer = {}
     with progress() as step, staying(named) as runtimes:
-        original: Original | None = None
-        cases: Sequence[Case] | None = None
-        if against is not None:
-            at_hand = model_at_hand(opened, against, seed, trust_source, step)
-            original, cases = at_hand.original, at_hand.cases
-        elif model is not None:
-            original = original_later(opened, model, trust_source, step)
+        cases, original = at_hand.taken(opened, step)
         if original is not None:
             given = cases or list(cases_of(opened, special=True))
             layers = _layers(opened, runtimes, original, given, wanted, step)

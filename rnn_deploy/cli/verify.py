@@ -1,12 +1,12 @@
 """`rnn-deploy verify`: runtimes against the reference."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import Bundle, Case, open_bundle
-from rnn_deploy.cli.at_hand import model_at_hand, original_later
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.cli.at_hand import SEED, Named
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.cli.evidence import Outputs, evidence_options, limit_of
 from rnn_deploy.cli.tolerances import atol_option, rtol_option, tolerances_from
@@ -17,7 +17,6 @@ from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import told_once
-from rnn_deploy.verifying.original import Original
 from rnn_deploy.verifying.report import json_from_report, worst_of_each
 from rnn_deploy.verifying.results import judged_again, read_results
 from rnn_deploy.verifying.tolerance import Asked
@@ -48,7 +47,7 @@ from rnn_deploy.verifying.words import environment_line, number, place_of, place
     metavar="MODEL",
     help="The model it was made from: where something fails, the layer and the fault are named.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the new inputs.")
+@click.option("--seed", type=int, help=f"Of the new inputs.  [default: {SEED}]")
 @click.option("--trust-source", is_flag=True, help="Let MODEL run code of its own.")
 @click.option("--threads", type=int, help="Threads within an operator.")
 @evidence_options
@@ -57,9 +56,9 @@ from rnn_deploy.verifying.words import environment_line, number, place_of, place
 def command(
     bundle: Path, runtime: tuple[str, ...], check: tuple[str, ...], quick: bool,
     atol: tuple[str, ...], rtol: tuple[str, ...], against: Path | None, model: Path | None,
-    seed: int, trust_source: bool, threads: int | None, output: Path | None, junit: Path | None,
-    html: Path | None, save: Path | None, stored: Path | None, isolate: bool | None,
-    time_limit: float | None, force: bool, as_json: bool,
+    seed: int | None, trust_source: bool, threads: int | None, output: Path | None,
+    junit: Path | None, html: Path | None, save: Path | None, stored: Path | None,
+    isolate: bool | None, time_limit: float | None, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compare runtimes with the golden vectors of BUNDLE: outputs and states.
 
@@ -67,8 +66,7 @@ def command(
     """
     if quick and check:
         raise InputError("--quick chooses the checks itself; leave it or --check out")
-    if against and model:
-        raise InputError("--against explains what fails, as --model does; leave one of them out")
+    at_hand = Named(against, model, seed, trust_source)
     asked = Asked(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
     outputs = Outputs(output, junit, html, save, force)
     outputs.refuse()
@@ -83,7 +81,7 @@ def command(
         if stored is not None:
             report = judged_again(read_results(stored, opened), asked, recording.record)
         else:
-            cases, original = _at_hand(opened, against, model, seed, trust_source, step)
+            cases, original = at_hand.taken(opened, step)
             report = verify(
                 opened,
                 runtimes=[runtime_named(name) for name in runtime] or None,
@@ -104,21 +102,6 @@ def command(
         show(report)
     if not report.passed:
         raise VerificationError(f"{bundle}: verification {report.verdict}")
-
-
-def _at_hand(
-    bundle: Bundle,
-    against: Path | None,
-    model: Path | None,
-    seed: int,
-    trust_source: bool,
-    step: Callable[[str], None],
-) -> tuple[Sequence[Case] | None, Original | None]:
-    """New cases where they are asked for, and the original model where it is at hand."""
-    if against is not None:
-        at_hand = model_at_hand(bundle, against, seed, trust_source, step)
-        return at_hand.cases, at_hand.original
-    return None, None if model is None else original_later(bundle, model, trust_source, step)
 
 
 def _refuse_with_from(options: Mapping[str, object]) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
 
+from rnn_deploy.layouts import GATES
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import Recurrence, RecurrentLayer
 
-GATES = {"simple_rnn": 1, "gru": 3, "lstm": 4}
 # ONNX Runtime's operator RNN computes these in vectors, other activations one number at a time.
 PLAIN = ("relu", "linear")
 Kind = tuple[str, str, bool, str]  # cell, activation, masked, lowering

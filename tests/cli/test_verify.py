@@ -133,6 +133,10 @@ def test_checks_are_chosen(small_bundle, rnn_deploy_verify):
         (["--atol", "z=1"], 2, "a tolerance for z: the model gives y, first_h_out, second_h_out"),
         (["--quick", "--check", "states"], 2, "--quick chooses the checks itself"),
         (["--threads", "0"], 2, "0 threads; give 1 to 256"),
+        (["--model", "m", "--against", "m"], 2, "--against and --model both name the model"),
+        (["--seed", "1"], 2, "--seed is of the inputs that --against makes"),
+        (["--model", "m", "--seed", "1"], 2, "--seed is of the inputs that --against makes"),
+        (["--trust-source"], 2, "--trust-source is of a model, and none is named"),
         (["--frobnicate"], 2, "No such option"),
     ],
 )
