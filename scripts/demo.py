@@ -195,10 +195,12 @@ def _show(checks: list[tuple[str, ...]], reports: Mapping[str, Report]) -> None:
         for name, report in reports.items()
         for c in worst_of_each(report.comparisons, by=("runtime", "name"))
     ]  # fmt: skip
-    columns = ("model", "runtime", "tensor", "kind", ">largest error", ">TensorFlow's own",
+    columns = ("model", "runtime", "tensor", "kind", ">error", ">TensorFlow's own",
                ">budget", "verdict")  # fmt: skip
     table(
-        "Every output and state: the largest error, in whole sequences and in chunks", columns, rows
+        "Every output and state: the error that takes most of its budget, over all checks",
+        columns,
+        rows,
     )
     for name, report in reports.items():
         if not report.passed:
