@@ -14,7 +14,10 @@ Inner = dict[str, list[str]]  # the names of the values that leave each layer
 
 
 def with_inner_values(place: Path, entry: str, layers: Iterable[str]) -> tuple[bytes, Inner]:
-    """The model file with them as further outputs, its weights inside; their names by layer."""
+    """The model file with them as further outputs, its weights inside; their names by layer.
+
+    (The file holds one entry point, and every node says its layer: neither must be known.)
+    """
     onnx = require("onnx")
     model = onnx.load(place)
     leaving = _leaving(model.graph)
