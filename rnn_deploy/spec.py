@@ -109,6 +109,16 @@ class EntryPoint:
         return tuple(tensor.name for tensor in self.outputs if tensor.shape[:1] != batch)
 
     @property
+    def why_one_batch(self) -> str | None:
+        """Why its batch cannot be cut into sequences and joined again; None where it can."""
+        fixed = [tensor.name for tensor in self.all_inputs if isinstance(tensor.shape[0], int)]
+        if fixed:
+            return f"input '{fixed[0]}' has a fixed batch"
+        if self.of_whole_batch:
+            return f"output '{self.of_whole_batch[0]}' has no row for each sequence"
+        return None
+
+    @property
     def all_inputs(self) -> tuple[TensorSpec, ...]:
         return self.inputs + tuple(state.tensor for state in self.states)
 

@@ -96,14 +96,9 @@ def in_batches(runner: Runner, feeds: Mapping[str, Array], size: int) -> dict[st
     """Run `feeds`, at most `size` sequences at a time."""
     if size < 1:
         raise InputError(f"a batch size of {size}; give at least 1")
-    fixed = [t.name for t in runner.entry.all_inputs if isinstance(t.shape[0], int)]
-    if fixed:
-        raise InputError(f"input '{fixed[0]}' has a fixed batch, which cannot be cut")
-    if runner.entry.of_whole_batch:
-        raise InputError(
-            f"output '{runner.entry.of_whole_batch[0]}' has no row for each sequence, so batches"
-            " cannot be joined; run all sequences at once"
-        )
+    why = runner.entry.why_one_batch
+    if why is not None:
+        raise InputError(f"{why}, so it cannot be run in batches; run all sequences at once")
     checker(runner.entry)(feeds)
     total = next(iter(feeds.values())).shape[0]
     pieces = [

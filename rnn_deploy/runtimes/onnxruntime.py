@@ -6,7 +6,7 @@ that was placed elsewhere, found by running once under its profiler.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -20,15 +20,19 @@ from rnn_deploy.errors import (
     one_line,
 )
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions, artifact_for, step_beside
+from rnn_deploy.runtimes.base import Runner, RunOptions, artifact_for, step_beside
 from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
+from rnn_deploy.runtimes.machine import cores
 from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
+from rnn_deploy.runtimes.repeated import Repeated
+from rnn_deploy.runtimes.split import Split
 from rnn_deploy.spec import Array, EntryPoint
 
 CPU = "CPUExecutionProvider"
 # What a session can be told beside its threads, where it is not as ONNX Runtime has it.
 SETTINGS = {"spinning": ("off",), "arena": ("off",), "optimisation": ("basic",)}
+SPLIT = ("batch", "split")  # is no setting of the session: parts of the batch run side by side
 PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -51,9 +55,14 @@ class OrtRunner:
         self._outputs = [tensor.name for tensor in entry.all_outputs]
         times = [i for i, t in enumerate(entry.inputs) if t.shape[1:2] == entry.time_symbols]
         self._timed = times[0] if step is not None else None
+        alike = not entry.states and session.get_providers()[0] == CPU
+        self._repeated = Repeated(entry, self.bound) if alike else None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every output and final state by name."""
+        repeated = self._repeated.run(feeds) if self._repeated is not None else None
+        if repeated is not None:
+            return repeated
         arrays = self._check(feeds)
         named = dict(zip(self._inputs, arrays, strict=True))
         if self._tokens:
@@ -67,6 +76,8 @@ class OrtRunner:
             results = session.run(self._outputs, named)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise InputError(f"ONNX Runtime refused the inputs: {one_line(error)}") from error
+        if self._repeated is not None:
+            self._repeated.note(arrays, results)
         return dict(zip(self._outputs, results, strict=True))
 
     def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> OrtBound | None:
@@ -84,7 +95,7 @@ class OrtRunner:
 
     def close(self) -> None:
         """Release the session."""
-        self._session = self._step_session = None
+        self._session = self._step_session = self._repeated = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +122,15 @@ class OrtRuntime:
             " pip install 'rnn-deploy[ort-gpu]' in place of onnxruntime, on a machine with CUDA"
         )
 
-    def load(self, bundle: Bundle, options: RunOptions) -> OrtRunner:
+    def load(self, bundle: Bundle, options: RunOptions) -> Runner:
         """Load an entry point; RuntimeUnavailableError if the provider does not take it."""
+        if SPLIT not in options.session:
+            return self._runner(bundle, options)
+        rest = tuple(setting for setting in options.session if setting != SPLIT)
+        parts = options.threads or cores()
+        return Split(self._runner(bundle, replace(options, threads=1, session=rest)), parts)
+
+    def _runner(self, bundle: Bundle, options: RunOptions) -> OrtRunner:
         why = self.why_unavailable()
         if why is not None:
             raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")

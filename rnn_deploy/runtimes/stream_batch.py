@@ -26,14 +26,9 @@ class StreamBatch:
     """
 
     def __init__(self, runner: Runner) -> None:
-        fixed = [t.name for t in runner.entry.all_inputs if isinstance(t.shape[0], int)]
-        if fixed:
-            raise InputError(f"input '{fixed[0]}' has a fixed batch; streams cannot share a call")
-        if runner.entry.of_whole_batch:
-            raise InputError(
-                f"output '{runner.entry.of_whole_batch[0]}' has no row for each sequence;"
-                " streams cannot share a call"
-            )
+        why = runner.entry.why_one_batch
+        if why is not None:
+            raise InputError(f"{why}, so streams cannot share a call")
         self._runner = runner
         self._stream = Stream(runner)  # of as many rows as there are keys, once there are any
         self._rows: dict[int, int] = {}

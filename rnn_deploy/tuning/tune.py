@@ -1,6 +1,6 @@
 """The whole of tuning: candidates, proof, measurement, choice, settings, plan."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from rnn_deploy.peers.candidates import candidates
 from rnn_deploy.peers.model import PeerModel
 from rnn_deploy.runtimes.base import artifact_wrong_on, step_beside
 from rnn_deploy.runtimes.machine import cores, processor
-from rnn_deploy.runtimes.onnxruntime import SETTINGS
+from rnn_deploy.runtimes.onnxruntime import SETTINGS, SPLIT
 from rnn_deploy.runtimes.registry import RUNTIMES, runtimes_for
 from rnn_deploy.shapes import Shape
-from rnn_deploy.spec import SEQUENCE, STREAM
+from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint
 from rnn_deploy.tuning.choose import WORTH, choose
 from rnn_deploy.tuning.write import variant_path
 from rnn_deploy.verifying import verify
@@ -162,14 +162,12 @@ class _Setting:
 
 def _with_settings(bundle: Bundle, contender: Contender, shape: Shape, seconds: float) -> _Setting:
     """The best of the settings, changed one at a time; none of them where none is worth it."""
-    others = [replace(contender, name="one thread", threads=1)]
-    if contender.runtime.startswith("ort-"):
-        others += [
-            replace(contender, name=f"{setting} {value}", session=((setting, value),))
-            for setting, values in SETTINGS.items()
-            for value in values
-        ]
     entry = bundle.manifest.entry(contender.entry)
+    others = [replace(contender, name="one thread", threads=1)]
+    others += [
+        replace(contender, name=" ".join(setting), session=(setting,))
+        for setting in _settings(contender.runtime, entry, shape)
+    ]
     results = side_by_side([contender, *others], [shape], entry, seconds=seconds)
     timings = {r.contender: r.timing for r in results if r.timing is not None}
     if contender.name not in timings:
@@ -179,6 +177,13 @@ def _with_settings(bundle: Bundle, contender: Contender, shape: Shape, seconds: 
     if gains[best.name] < WORTH:
         return _Setting(contender, 1.0)
     return _Setting(best, gains[best.name])
+
+
+def _settings(runtime: str, entry: EntryPoint, shape: Shape) -> Iterator[tuple[str, str]]:
+    if runtime.startswith("ort-"):
+        yield from ((setting, value) for setting in SETTINGS for value in SETTINGS[setting])
+    if runtime == "ort-cpu" and shape.batch > 1 and cores() > 1 and entry.why_one_batch is None:
+        yield SPLIT
 
 
 def _artifact_path(bundle: Bundle, contender: Contender, candidate: str) -> str:

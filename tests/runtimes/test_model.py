@@ -87,7 +87,7 @@ def test_a_batch_of_none_is_refused(small_bundle, x, batch_size):
 def test_a_fixed_batch_is_not_cut():
     entry = EntryPoint("sequence", (TensorSpec("x", (2, 3), "float32"),), ())
     model = Model("m", lambda name: FakeRunner(entry, lambda entry, feeds: {}))
-    with pytest.raises(InputError, match="'x' has a fixed batch, which cannot be cut"):
+    with pytest.raises(InputError, match="'x' has a fixed batch, so it cannot be run in batches"):
         model.predict(np.zeros((2, 3), "f"), batch_size=1)
 
 
@@ -96,7 +96,7 @@ def test_outputs_without_rows_of_sequences_are_not_joined():
     entry = EntryPoint("sequence", (x,), (TensorSpec("y", ("time", "batch"), "float32"),))
     model = Model("m", lambda name: FakeRunner(entry, lambda entry, feeds: {"y": feeds["x"].T}))
     assert model.predict(np.zeros((2, 3), "f")).shape == (3, 2)
-    with pytest.raises(InputError, match="'y' has no row for each sequence, so batches cannot be"):
+    with pytest.raises(InputError, match="'y' has no row for each sequence, so it cannot be"):
         model.predict(np.zeros((2, 3), "f"), batch_size=1)
 
 
