@@ -8,6 +8,7 @@ import pytest
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.runtimes.model import load
+from rnn_deploy.spec import EntryPoint, TensorSpec
 from rnn_deploy.tuning import tune as module
 from rnn_deploy.verifying import verify
 from tests.conftest import small_model
@@ -64,6 +65,32 @@ def test_what_wins_is_kept_with_a_plan_and_verified(
     kept = open_bundle(tmp_path / "again").manifest
     assert not any("variants" in record.path for record in kept.files)
     assert not (tmp_path / "again" / "variants").exists()
+
+
+def test_a_batch_is_split_where_that_pays(
+    command, small_bundle, small_keras, steered, tmp_path, x, monkeypatch
+):
+    steered("ort-cpu", "batch split")
+    monkeypatch.setattr(module, "cores", lambda: 2)
+    place = tmp_path / "tuned"
+    words = ["--shape", "1x4", "--shape", "8x4", "--shape", "stream=8x1"]
+    ended = command("tune", small_bundle, "--model", small_keras, "-o", place, *words)
+    assert ended.code == 0, ended.err
+    rules = open_bundle(place).manifest.plan.rules
+    assert [(r.batch, r.session, r.gain) for r in rules] == [
+        (1, (), 1.0), (8, (("batch", "split"),), 2.0), (8, (("batch", "split"),), 2.0)
+    ]  # fmt: skip
+    assert verify(open_bundle(place)).passed
+    plain = load(small_bundle, "ort-cpu")
+    many = np.concatenate([x] * 4)
+    np.testing.assert_allclose(load(place).predict(many), plain.predict(many), atol=1e-6)
+    assert "batch split" in command("inspect", place).out
+
+
+def test_a_batch_that_cannot_be_cut_is_never_split():
+    fixed = EntryPoint("sequence", (TensorSpec("x", (8, "time", 3), "float32"),), ())
+    settings = module._settings("ort-cpu", fixed, module.Shape(8, 4))
+    assert dict(settings) == {"spinning": "off", "arena": "off", "optimisation": "basic"}
 
 
 def test_a_plan_that_was_made_elsewhere_is_said(command, small_bundle, tmp_path, x):
