@@ -9,10 +9,10 @@ choices that follow from it are from the best ones.
 """
 
 import argparse
-import itertools
 import json
 import math
 from collections.abc import Iterator
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import onnxruntime
 from scipy.optimize import nnls
 
 from rnn_deploy.bench import measure
+from rnn_deploy.bench.feeds import varied
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.cli.console import data, say
 from rnn_deploy.layouts import GATES
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def _measured() -> Iterator[dict[str, Any]]:
-    for (cell, activation, masked), units, width in itertools.product(KINDS, UNITS, WIDTHS):
+    for (cell, activation, masked), units, width in product(KINDS, UNITS, WIDTHS):
         if width != WIDTHS[0] and masked:
             continue
         say(f"{cell} {activation} {'masked ' * masked}{units} units, {width} inputs")
@@ -62,7 +63,7 @@ def _measured() -> Iterator[dict[str, Any]]:
             name: _session(_layer(cell, activation, masked, units, width), name)
             for name in LOWERINGS
         }
-        for batch, time in itertools.product(BATCHES, TIMES):
+        for batch, time in product(BATCHES, TIMES):
             flop = 2 * batch * time * GATES[cell] * units * (units + width)
             if flop > MOST_FLOP:
                 continue
@@ -71,14 +72,15 @@ def _measured() -> Iterator[dict[str, Any]]:
             if masked:
                 lengths = np.linspace(time, max(1, time // 2), batch).astype(int)
                 feeds["mask"] = np.arange(time)[None, :] < lengths[:, None]
+            turns = {name: cycle(varied(feeds)) for name in LOWERINGS}
             timings = measure(
-                {n: lambda s=s, f=feeds: s.run(None, f) for n, s in sessions.items()},
+                {n: lambda s=s, f=turns[n]: s.run(None, next(f)) for n, s in sessions.items()},
                 seconds=0.08,
             )
             yield {
                 "cell": cell, "activation": activation, "masked": masked, "units": units,
                 "width": width, "batch": batch, "time": time,
-                **{name: timing.min_us for name, timing in timings.items()},
+                **{name: timing.median_us for name, timing in timings.items()},
             }  # fmt: skip
 
 

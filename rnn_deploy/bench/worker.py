@@ -3,9 +3,11 @@
 import resource
 import sys
 import time
+from itertools import cycle
 from pathlib import Path
 
 from rnn_deploy.bench.contender import Contender
+from rnn_deploy.bench.feeds import varied
 from rnn_deploy.bench.measure import timed
 from rnn_deploy.bench.opening import Call, Feeds, Opened, open_contender
 from rnn_deploy.spec import Array
@@ -23,11 +25,17 @@ class Served:
         self._opened = open_contender(contender)
 
     def first(self, feeds: Feeds) -> tuple[int, list[Array]]:
-        """Take the feeds, make the first call; the nanoseconds it took, and its outputs."""
-        self._call = self._opened(feeds)
+        """Take the feeds, make the first call; the nanoseconds it took, and its outputs.
+
+        The calls after it take turns with other numbers (`feeds.varied`).
+        """
+        call = self._opened(feeds)
         start = time.perf_counter_ns()
-        outputs = self._call()
-        return time.perf_counter_ns() - start, list(outputs)
+        outputs = call()
+        taken = time.perf_counter_ns() - start
+        turns = cycle([self._opened(other) for other in varied(feeds)])
+        self._call = lambda: next(turns)()
+        return taken, list(outputs)
 
     def calls(self, count: int) -> list[int]:
         """Call so many times; the nanoseconds each took."""

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from rnn_deploy.bench.feeds import feeds_of
+from rnn_deploy.bench.feeds import feeds_of, varied
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import EntryPoint, TensorSpec
+
+RNG = np.random.default_rng(0)
 
 
 def entry_of(*inputs):
@@ -26,3 +28,18 @@ def test_tokens_lie_in_the_vocabulary():
     ids = feeds_of(entry_of(TensorSpec("ids", ("batch", "time"), "int32", below=7)), Shape(50, 9))
     assert ids["ids"].dtype == np.int32
     assert set(ids["ids"].ravel()) == set(range(7))
+
+
+def test_variations_hold_the_same_values_in_other_places():
+    x, ids = RNG.standard_normal((3, 5, 2)).astype(np.float32), np.arange(15).reshape(3, 5)
+    first, *others = varied({"x": x, "ids": ids})
+    assert np.array_equal(first["x"], x)
+    assert len({other["x"].tobytes() for other in (first, *others)}) == 16
+    for other in others:
+        for name, value in (("x", x), ("ids", ids)):
+            assert other[name].shape == value.shape
+            assert np.array_equal(np.sort(other[name], None), np.sort(value, None))
+
+
+def test_large_inputs_are_not_multiplied():
+    assert len(varied({"x": np.zeros(1 << 18, np.float32)})) == 1
