@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from rnn_deploy.optional import installed_version, require
 from rnn_deploy.peers.build import build
 from rnn_deploy.peers.model import model_of
 from rnn_deploy.runtimes.machine import cores, processor
+from rnn_deploy.runtimes.onnxruntime import SPLIT
 from rnn_deploy.shapes import Shape
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -150,6 +151,8 @@ def _ours(model: Any, bundle: Bundle, folder: Path) -> list[Contender]:
         other = rnn_deploy.export(model, folder / lowering, to=("onnx",), lowering=lowering)
         found += [of_bundle(other.root, name, None, f"{name}, {lowering}")
                   for name in ("ort-cpu", "openvino-cpu")]  # fmt: skip
+        split = of_bundle(other.root, "ort-cpu", None, f"ort-cpu, {lowering}, split batch")
+        found.append(replace(split, session=(SPLIT,)))
     return found
 
 
