@@ -145,13 +145,14 @@ class Stream:
         here = next((len(value) for value in state.values()), None)
         for tensor in self._runner.entry.inputs:
             array = feeds.get(tensor.name)
-            if here is None or np.ndim(array) != len(tensor.shape):
-                continue  # said by the runner
-            found = len(array)
-            if found not in (0, here):
+            if here is None or not isinstance(tensor.shape[0], str):
+                continue
+            if not isinstance(array, np.ndarray) or array.ndim != len(tensor.shape):
+                continue
+            if len(array) not in (0, here):
                 raise InputError(
                     f"this stream runs {here} sequences side by side, input '{tensor.name}' brings"
-                    f" {found}; a stream of so many is model.stream({found})"
+                    f" {len(array)}; a stream of so many is model.stream({len(array)})"
                 )
 
     def run(self, feeds: Feeds, lengths: Iterable[int]) -> dict[str, Array]:
