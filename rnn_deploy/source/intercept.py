@@ -194,11 +194,10 @@ def _functions_in_place() -> Iterator[None]:
     original = kind.__call__
 
     def call(self: Any, *args: Any, **options: Any) -> Any:
-        function = self.python_function
-        if self._autograph:
-            anew = ag_ctx.ControlStatusCtx(ag_ctx.Status.UNSPECIFIED)
-            function = api.tf_convert(function, anew)
-        return function(*args, **options)
+        if not self._autograph:
+            return self.python_function(*args, **options)
+        with ag_ctx.ControlStatusCtx(ag_ctx.Status.ENABLED) as anew:
+            return api.tf_convert(self.python_function, anew)(*args, **options)
 
     kind.__call__ = call
     try:
