@@ -1,4 +1,6 @@
 import importlib.metadata
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -31,6 +33,17 @@ def test_a_package_that_itself_misses_something_is_not_called_missing(tmp_path, 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
         require("half_here")
+
+
+def test_a_package_that_another_of_the_extra_needs_is_named_itself():
+    code = (
+        "import sys, types\n"
+        "here = {name: types.ModuleType(name) for name in ('tensorflow', 'keras')}\n"
+        "sys.modules.update(here, onnx=None)\n"
+        "import rnn_deploy.exporting"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "MissingExtraError: the package 'onnx' is needed here" in ended.stderr
 
 
 def test_installed_is_found_out_without_importing(tmp_path, monkeypatch):

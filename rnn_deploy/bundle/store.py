@@ -87,6 +87,7 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
     try:
         draft.chmod(0o755)
         yield draft
+        refuse_existing(root, force=force)  # another may have written it in the meantime
         _replace_folder(draft, root)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -107,6 +108,7 @@ def writing_file(place: str | Path, *, force: bool) -> Iterator[Path]:
     try:
         draft = folder / place.name
         yield draft
+        refuse_existing(place, force=force)  # as above
         draft.replace(place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

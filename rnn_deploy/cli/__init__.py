@@ -12,7 +12,12 @@ from contextlib import contextmanager
 
 import click
 
-from rnn_deploy.cli.console import replace_what_cannot_be_printed, without_chatter
+from rnn_deploy.cli.console import (
+    lead_nowhere,
+    replace_what_cannot_be_printed,
+    say,
+    without_chatter,
+)
 from rnn_deploy.errors import RnnDeployError
 
 VERBS = (
@@ -31,6 +36,18 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"rnn_deploy.cli.{name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb; when nobody reads on, an exit code of its own: 1 would be a verdict."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            pass
+        except SystemExit as end:
+            if not isinstance(end.__context__, BrokenPipeError):  # which rich makes this of
+                raise
+        lead_nowhere(sys.stdout)
+        return 128 + signal.SIGPIPE
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,23 +97,25 @@ def _run(words: list[str], *, debug: bool) -> int:
         code = group.main(words, prog_name="rnn-deploy", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
-        click.echo("stopped", err=True)
+        say("stopped")
         return 130
     except click.ClickException as error:
-        error.show()
+        try:
+            error.show()
+        except BrokenPipeError:
+            lead_nowhere(sys.stderr)
         return error.exit_code
     except (RnnDeployError, OSError) as error:
         if debug:
             raise
-        click.echo(f"error: {_said(error)}", err=True)
+        say(f"error: {_said(error)}")
         return error.exit_code if isinstance(error, RnnDeployError) else 2
     except Exception as error:
         if debug:
             raise
-        click.echo(
+        say(
             f"error: a defect of rnn-deploy ({type(error).__name__}: {error});"
-            " run it again with --debug and report what it shows",
-            err=True,
+            " run it again with --debug and report what it shows"
         )
         return DEFECT
 

@@ -114,13 +114,20 @@ def _read_npy(place: Path, entry: EntryPoint) -> dict[str, Array]:
 def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Array]:
     tensor = _only(entry, place)
     with place.open(newline="", encoding="utf-8-sig") as file:
-        lines = [line for line in csv.reader(file) if line]
-    if lines and not any(map(_is_number, lines[0])):
-        lines = lines[1:]
-    widths = {len(line) for line in lines}
+        reader = csv.reader(file)
+        lines = {reader.line_num: line for line in reader if line}  # noqa: B035
+    first = next(iter(lines), 0)
+    if lines and not any(map(_is_number, lines[first])):
+        del lines[first]
+    widths = {len(line) for line in lines.values()}
     if len(widths) != 1:
         raise InputError(f"{place}: its lines hold {sorted(widths) or 'no'} values; need one width")
-    value = np.array([[float(cell) for cell in line] for line in lines])
+    if np.dtype(tensor.dtype).kind == "f" and _counts_columns(list(lines.values())):
+        raise InputError(
+            f"{place}: its first line counts {', '.join(lines[first][:3])}, ... as numbered columns"
+            " do, and may be no step; take it away (pandas: header=False), or write 0.0 for 0"
+        )
+    value = np.array([_floats(number, line) for number, line in lines.items()])
     return {tensor.name: _cast(value[None] if len(tensor.shape) == 3 else value, tensor, place)}
 
 
@@ -202,6 +209,23 @@ def _only(entry: EntryPoint, place: Path) -> TensorSpec:
         names = ", ".join(tensor.name for tensor in entry.inputs)
         raise InputError(f"{place}: holds one array, the model takes {names}; use .npz")
     return entry.inputs[0]
+
+
+def _counts_columns(lines: list[list[str]]) -> bool:
+    """Whether the first line counts from 0, like the names of unnamed columns, and others do not.
+
+    Of two columns it is believed: 0 and 1 are what flags and one-hot steps are made of.
+    """
+    counted = [str(column) for column in range(len(lines[0]))]
+    whole = all(cell.strip().lstrip("+-").isdigit() for line in lines[1:] for cell in line)
+    return len(counted) > 2 and lines[0] == counted and not whole
+
+
+def _floats(number: int, line: list[str]) -> list[float]:
+    try:
+        return [float(cell) for cell in line]
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from error
 
 
 def _is_number(text: str) -> bool:

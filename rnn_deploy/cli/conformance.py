@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -61,7 +62,8 @@ def command(
             raise InputError("--save only writes bundles; leave --from and --runtime out")
         with progress() as step:
             count = suite.save(chosen, save, step)
-        say(f"wrote {count} bundles to {save}; next: rnn-deploy conformance --from {save}")
+        then = f"rnn-deploy conformance --from {quote(str(save))}"
+        say(f"wrote {count} bundles to {save}; next: {then}")
         return
     with staying(_runtimes(runtime)) as runtimes, progress() as step:
         steps = (

@@ -9,8 +9,8 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
 
@@ -28,13 +28,22 @@ _CHATTER = re.compile(
 
 
 def say(message: str) -> None:
-    """One line of talk, on standard error."""
-    click.echo(message, err=True)
+    """One line of talk, on standard error; that nobody hears it costs nothing else."""
+    try:
+        click.echo(message, err=True)
+    except BrokenPipeError:
+        lead_nowhere(sys.stderr)
 
 
 def data(text: str) -> None:
     """Data, on standard output."""
     click.echo(text)
+
+
+def lead_nowhere(stream: TextIO) -> None:
+    """Let a stream whose reader has gone take what is written, and flushed at the very end."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def replace_what_cannot_be_printed() -> None:
@@ -77,7 +86,8 @@ def _pass_on(read: int, out: int) -> None:
     with os.fdopen(read, "rb", buffering=0) as pipe:
         for line in pipe:
             if not _CHATTER.match(line):
-                os.write(out, line)
+                with suppress(BrokenPipeError):  # else whoever writes would wait for ever
+                    os.write(out, line)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -207,5 +208,5 @@ def summary(bundle: Bundle) -> list[str]:
         *quantisation_lines(manifest.quantisation),
         *micro_lines(manifest.micro),
         *(f"note: {note}" for note in manifest.notes),
-        f"next: rnn-deploy verify {bundle.root}",
+        f"next: rnn-deploy verify {quote(str(bundle.root))}",
     ]

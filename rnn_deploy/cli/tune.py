@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -80,7 +81,7 @@ def command(
     else:
         show_plan(str(written.root), tuned.plan)
     _say_left_out(tuned)
-    say(f"wrote {written.root}; next: rnn-deploy verify {written.root}")
+    say(f"wrote {written.root}; next: rnn-deploy verify {quote(str(written.root))}")
 
 
 def _say_left_out(tuned: "Tuned") -> None:

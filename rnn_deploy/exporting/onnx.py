@@ -101,7 +101,6 @@ def _lower_markers(
     lowerings = {choice.layer: choice.lowering for choice in choices}
     finals: dict[StateKey, ir.Value] = {}
     for node in [node for node in graph.all_nodes() if node.op_type == "PyFuncStateless"]:
-        _refuse_inner(node, graph)
         called = calls[int(_token(node).removeprefix(f"{MARKER}:"))]
         lowered = lower_call(called, lowerings, list(node.inputs), given)
         for ops in lowered.written:
@@ -114,14 +113,6 @@ def _lower_markers(
         graph.remove(node, safe=True)
         finals |= lowered.finals
     return finals
-
-
-def _refuse_inner(node: ir.Node, main: ir.Graph) -> None:
-    if node.graph is not main:
-        raise UnsupportedModelError(
-            f"{node.name}: a recurrent layer inside a condition or loop is not exported so far;"
-            " call it outside"
-        )
 
 
 def _token(node: ir.Node) -> str:

@@ -1,6 +1,9 @@
 """A TensorFlow graph as ONNX, through tf2onnx: all that is not a recurrent loop.
 
-Two operators that Keras' activations need and tf2onnx lacks are added here.
+Two operators that Keras' activations need and tf2onnx lacks are added here. A choice between two
+values stays one: tf2onnx's form of it, cond * a + (1 - cond) * b, makes NaN of what was not chosen
+where that is infinite or NaN itself (0 / 0 of no step that counts, the logarithm of a negative).
+Whole numbers are divided downwards, where tf2onnx's form goes towards zero.
 """
 
 import logging
@@ -13,6 +16,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import tf2onnx
+from tf2onnx.onnx_opset.controlflow import Select
+from tf2onnx.onnx_opset.math import FloorDiv, FloorMod
 
 from rnn_deploy.source.tracing import MARKER
 
@@ -28,7 +33,7 @@ def convert(graph: Any) -> ir.Model:
             output_names=[tensor.name for tensor in graph.outputs],
             opset=OPSET,
             custom_ops={"PyFuncStateless": MARKER},
-            custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])},
+            custom_op_handlers={name: (handler, []) for name, handler in _HANDLERS.items()},
             extra_opset=[onnx.helper.make_opsetid(MARKER, 1)],
         )
     return ir.from_proto(proto)
@@ -46,6 +51,37 @@ def _expm1(context: Any, node: Any, name: str, args: Any) -> None:
     one = context.make_const(f"{node.name}_one", np.ones((), _dtype(context, node)))
     exp = context.make_node("Exp", list(node.input), name=f"{node.name}_exp")
     _replace(context, node, "Sub", [exp.output[0], one.output[0]])
+
+
+def _select(context: Any, node: Any, name: str, args: Any) -> None:
+    """Where, which looks at nothing but what is chosen."""
+    node.set_attr("handles_nan", True)  # what tf2onnx goes by
+    Select.version_9(context, node)
+
+
+def _floor_mod(context: Any, node: Any, name: str, args: Any) -> None:
+    """The remainder, which has the divisor's sign: of whole numbers, ONNX's Mod."""
+    if np.dtype(_dtype(context, node)).kind == "f":
+        FloorMod.version_7(context, node)
+    else:
+        _replace(context, node, "Mod", list(node.input))
+
+
+def _floor_div(context: Any, node: Any, name: str, args: Any) -> None:
+    """The quotient, rounded down: of whole numbers, (x - remainder) / y, which is exact."""
+    if np.dtype(_dtype(context, node)).kind == "f":
+        FloorDiv.version_6(context, node)
+        return
+    x, y = node.input
+    rest = context.make_node("Mod", [x, y], name=f"{node.name}_rest")
+    whole = context.make_node("Sub", [x, rest.output[0]], name=f"{node.name}_whole")
+    _replace(context, node, "Div", [whole.output[0], y])
+
+
+_HANDLERS = {
+    **{"Erfc": _erfc, "Expm1": _expm1, "Select": _select, "SelectV2": _select},
+    **{"FloorMod": _floor_mod, "FloorDiv": _floor_div},
+}
 
 
 def _replace(context: Any, node: Any, operator: str, inputs: list[str]) -> None:

@@ -54,9 +54,9 @@ class OrtBound:
             place[...] = states[state.tensor.name]
 
     def takes(self, arrays: Sequence[object]) -> bool:
-        """Whether arrays, in the order of the inputs, have the shapes and dtypes bound."""
+        """Whether plain arrays, in the order of the inputs, have the shapes and dtypes bound."""
         for array, (shape, dtype) in zip(arrays, self._fits, strict=True):
-            if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
                 return False
         return True
 

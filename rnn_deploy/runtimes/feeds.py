@@ -43,6 +43,8 @@ def checker(entry: EntryPoint) -> Check:
             array = feeds[name]
             if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != rank:
                 raise InputError(_mismatch(tensor, array))
+            if type(array) is not np.ndarray:
+                array = _without_subclass(tensor, array)
             shape = array.shape
             for axis, dim in axes:
                 size = shape[axis]
@@ -114,16 +116,26 @@ def _completed(
     return {**zero_states(entry, batch), **feeds}
 
 
+def _without_subclass(tensor: TensorSpec, array: Array) -> Array:
+    """A plain array; InputError for a masked one, whose mask would be lost without a word."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(
+            f"input '{tensor.name}' is a masked array, and no runtime sees its mask; fill it with"
+            " what the model takes for padding, for instance x.filled(0)"
+        )
+    return np.asarray(array)
+
+
 def _mismatch(tensor: TensorSpec, array: object) -> str:
     asked = f"input '{tensor.name}' takes {tensor.dtype}({', '.join(map(str, tensor.shape))})"
     if not isinstance(array, np.ndarray):
         return f"{asked}, found {type(array).__name__}; give a NumPy array"
     if array.ndim != len(tensor.shape):
-        return (
-            f"{asked}, found {array.ndim} dimensions {array.shape};"
-            " a single sequence still needs its batch axis: x[None]"
-        )
-    return f"{asked}, found {array.dtype}; convert it: x.astype('{tensor.dtype}')"
+        found = f"{asked}, found {array.ndim} dimensions {array.shape}"
+        if array.ndim != len(tensor.shape) - 1:
+            return f"{found}; give {len(tensor.shape)}"
+        return f"{found}; a single sequence still needs its batch axis: x[None]"
+    return f"{asked}, found {array.dtype}; convert it: np.asarray(x, '{tensor.dtype}')"
 
 
 def _wrong_size(tensor: TensorSpec, array: Array, axis: int, expected: int) -> str:

@@ -18,7 +18,7 @@ def named(entry: EntryPoint, feeds: Feeds) -> Mapping[str, Array]:
     if len(entry.inputs) != 1:
         names = ", ".join(tensor.name for tensor in entry.inputs)
         raise InputError(f"the model has several inputs; give a dict with {names}")
-    return {entry.inputs[0].name: np.asarray(feeds)}
+    return {entry.inputs[0].name: np.asanyarray(feeds)}  # a mask is seen, and refused, later
 
 
 def plain(entry: EntryPoint, results: Mapping[str, Array]) -> Results:

@@ -59,6 +59,15 @@ class Stream:
         self._before: Shapes = {}
         self.reset()
 
+    def __copy__(self) -> "Stream":
+        """A stream of its own that goes on from the same state."""
+        twin = Stream(self._runner, self._batch)
+        twin.state = self.state
+        return twin
+
+    def __deepcopy__(self, memo: object) -> "Stream":
+        return self.__copy__()  # the runner holds nothing of a stream's
+
     @property
     def state(self) -> dict[str, Array]:
         """The states by input name, each (batch, units): a copy."""
@@ -128,14 +137,38 @@ class Stream:
                 f"'{brought[0]}' is a state, which the stream carries itself;"
                 " set it by stream.state = ..., and feed the model's inputs alone"
             )
+        self._check_batch(feeds, state)
         return {**feeds, **state}
 
+    def _check_batch(self, feeds: Mapping[str, Array], state: Mapping[str, Array]) -> None:
+        """InputError for another number of sequences than the state has."""
+        here = next((len(value) for value in state.values()), None)
+        for tensor in self._runner.entry.inputs:
+            array = feeds.get(tensor.name)
+            if here is None or not isinstance(tensor.shape[0], str):
+                continue
+            if not isinstance(array, np.ndarray) or array.ndim != len(tensor.shape):
+                continue
+            if len(array) not in (0, here):
+                raise InputError(
+                    f"this stream runs {here} sequences side by side, input '{tensor.name}' brings"
+                    f" {len(array)}; a stream of so many is model.stream({len(array)})"
+                )
+
     def run(self, feeds: Feeds, lengths: Iterable[int]) -> dict[str, Array]:
-        """Feed a long sequence in chunks of these lengths; the outputs of the whole, by name."""
+        """Feed a long sequence in chunks of these lengths; the outputs of the whole, by name.
+
+        If a chunk is refused the state is what it was before the first one.
+        """
         entry = self._runner.entry
         feeds = named(entry, feeds)
-        checker(entry)(self._with_state(feeds))  # of the whole, before a chunk moves the state
-        pieces = [self.advance(piece) for piece in chunks.cut(entry, feeds, list(lengths))]
+        checker(entry)(self._with_state(feeds))
+        before = self.state
+        try:
+            pieces = [self.advance(piece) for piece in chunks.cut(entry, feeds, list(lengths))]
+        except BaseException:
+            self._hold(before)
+            raise
         return chunks.joined(entry, pieces)
 
     def finals(self) -> dict[str, Array]:

@@ -34,6 +34,16 @@ class StreamBatch:
         self._rows: dict[int, int] = {}
         self._next = 0
 
+    def __copy__(self) -> "StreamBatch":
+        """Streams of their own, by the same numbers, that go on from the same states."""
+        twin = StreamBatch(self._runner)
+        twin._replace(tuple(self._rows), self._stream.state)
+        twin._next = self._next
+        return twin
+
+    def __deepcopy__(self, memo: object) -> "StreamBatch":
+        return self.__copy__()  # the runner holds nothing of a stream's
+
     @property
     def keys(self) -> tuple[int, ...]:
         """The streams there are, in the order of their rows."""
@@ -129,7 +139,8 @@ def _joined(entry: EntryPoint, feeds: Sequence[Feeds]) -> State:
     by_name = [named(entry, feed) for feed in feeds]
     if any(feed.keys() != by_name[0].keys() for feed in by_name):
         raise InputError("streams are fed together, and some have inputs that others have not")
-    return {name: _one_batch([np.asarray(feed[name]) for feed in by_name]) for name in by_name[0]}
+    by_input = {name: [np.asanyarray(feed[name]) for feed in by_name] for name in by_name[0]}
+    return {name: _one_batch(arrays) for name, arrays in by_input.items()}
 
 
 def _one_batch(arrays: Sequence[Array]) -> Array:

@@ -17,6 +17,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from tensorflow.python.autograph.core import ag_ctx
+from tensorflow.python.autograph.impl import api
+
 from rnn_deploy.source.per_step import all_steps_at_once, within_step
 from rnn_deploy.source.tensorflow import keras, tf
 
@@ -151,7 +154,7 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     original_both = keras.layers.Bidirectional.call
-    with _LOCK, _plain_errors(), all_steps_at_once():
+    with _LOCK, _plain_errors(), all_steps_at_once(), _functions_in_place():
         keras.layers.RNN.call, keras.layers.Bidirectional.call = call, call_both
         try:
             yield
@@ -178,6 +181,29 @@ def computing_in(model: Any, dtype: str) -> Iterator[None]:
     finally:
         for layer, old in zip(layers, before, strict=True):
             layer._dtype_policy = old
+
+
+@contextmanager
+def _functions_in_place() -> Iterator[None]:
+    """While open, what is decorated with tf.function is traced where it is called.
+
+    It would bring a graph of its own, from a cache: with Keras' loops in it, or with states that
+    nothing outside may use.
+    """
+    kind = type(tf.function(lambda: None))
+    original = kind.__call__
+
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        if not self._autograph:
+            return self.python_function(*args, **options)
+        with ag_ctx.ControlStatusCtx(ag_ctx.Status.ENABLED) as anew:
+            return api.tf_convert(self.python_function, anew)(*args, **options)
+
+    kind.__call__ = call
+    try:
+        yield
+    finally:
+        kind.__call__ = original
 
 
 @contextmanager

@@ -7,6 +7,8 @@ run code of its own (a Lambda layer does).
 import hashlib
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +88,8 @@ def _kind_of(place: Path) -> str:
 
 def _load(place: Path, *, trust_source: bool) -> Any:
     try:
-        return keras.saving.load_model(place, compile=False, safe_mode=not trust_source)
+        with _taking_keras_2():
+            return keras.saving.load_model(place, compile=False, safe_mode=not trust_source)
     except Exception as error:  # Keras raises many types here; each becomes one clear line
         message, whole = one_line(error), str(error)
         if "safe_mode" in whole or "unsafe" in whole.lower():
@@ -105,6 +108,34 @@ def _load(place: Path, *, trust_source: bool) -> Any:
         raise InputError(
             f"{place}: Keras cannot load it ({message}); save it again with model.save(...)"
         ) from error
+
+
+@contextmanager
+def _taking_keras_2() -> Iterator[None]:
+    """While open, what Keras 2 wrote and 3 refuses is taken.
+
+    That is `time_major` of recurrent layers, and layers within layers by their class's name alone.
+    """
+
+    def tolerant(original: Any) -> Any:
+        def from_config(cls: Any, config: dict[str, Any], *args: Any, **options: Any) -> Any:
+            if config.get("time_major") is False:
+                config = {name: value for name, value in config.items() if name != "time_major"}
+            return original.__func__(cls, config, *args, **options)
+
+        return classmethod(from_config)
+
+    kinds: list[Any] = [kind for kind in vars(keras.layers).values() if isinstance(kind, type)]
+    recurrent = [kind for kind in kinds if issubclass(kind, keras.layers.RNN)]
+    before = {k: k.__dict__["from_config"] for k in recurrent if "from_config" in k.__dict__}
+    for kind, original in before.items():
+        kind.from_config = tolerant(original)
+    try:
+        with keras.saving.custom_object_scope({kind.__name__: kind for kind in kinds}):
+            yield
+    finally:
+        for kind, original in before.items():
+            kind.from_config = original
 
 
 def _open_saved_model(place: Path) -> OpenedSavedModel:

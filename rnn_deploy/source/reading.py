@@ -34,6 +34,10 @@ READ_CELLS = {
     keras.layers.GRUCell: "gru",
     keras.layers.LSTMCell: "lstm",
 }
+_LOOKS_UP = (
+    *(keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization),
+    *(keras.layers.Hashing, keras.layers.HashedCrossing),
+)
 # The same functions under other names; what they compute is Keras' own to the last bit or nearly.
 # (keras.ops.gelu is not: it approximates unless told otherwise.)
 ALIASES: dict[Any, str] = {
@@ -190,9 +194,15 @@ def _traced(cell: Any, width: tuple[int, ...], facts: dict[str, Any]) -> TracedL
 def _refusal_of(layer: Any) -> Refusal | None:
     if isinstance(layer, keras.layers.RNN):
         return _refusal_of_recurrent(layer)
-    if "int8" in str(layer.dtype_policy.name) or "float8" in str(layer.dtype_policy.name):
+    if getattr(layer.dtype_policy, "quantization_mode", None) is not None:
         return Refusal(
             layer.name, f"is quantised ({layer.dtype_policy.name})", "export the model unquantised"
+        )
+    if isinstance(layer, _LOOKS_UP):
+        return Refusal(
+            layer.name,
+            f"looks up or hashes what it is given ({type(layer).__name__})",
+            "make a model that begins behind it, at its ids, and keep it beside that",
         )
     return None
 
@@ -200,6 +210,8 @@ def _refusal_of(layer: Any) -> Refusal | None:
 def _refusal_of_recurrent(layer: Any) -> Refusal | None:
     if not layer.built:
         return Refusal(layer.name, "has no weights yet", "call the model once before exporting")
+    if not all(np.isfinite(weight.numpy()).all() for weight in layer.weights):
+        return Refusal(layer.name, "has weights that are NaN or infinite", "train the model anew")
     if runs_its_own_loop(layer) and layer.stateful:
         return Refusal(
             layer.name,

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rnn_deploy.cells import LayerRun
-from rnn_deploy.errors import InputError, one_line
+from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
 from rnn_deploy.source.intercept import Call, computing_in, intercepting, unused
 from rnn_deploy.source.probing import Tensors, layer_run, seen_of
 from rnn_deploy.source.reading import keys_of, read, read_known
 from rnn_deploy.source.signature import call_flat
 from rnn_deploy.source.tensorflow import tf
-from rnn_deploy.source.tracing import tensorflow_spec
+from rnn_deploy.source.tracing import layer_behind, tensorflow_spec
 from rnn_deploy.spec import (
     Array,
     EntryPoint,
@@ -73,6 +73,13 @@ class Reference:
         try:
             return function(*tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
+            where = layer_behind(error, self.model)
+            if self.dtype == "float64" and _mixes_precisions(error, where):
+                raise UnsupportedModelError(
+                    f"model '{self.model.name}': {where}cannot be computed in float64, by which"
+                    " exports are judged; let it cast to its self.compute_dtype, not to float32"
+                    f" ({one_line(error)})"
+                ) from error
             raise tensorflow_refused(error) from error
 
     def close(self) -> None:
@@ -128,6 +135,13 @@ class Reference:
             *(tensorflow_spec(tensor) for tensor in self.entry.inputs),
             *(tf.TensorSpec(s.shape, FLOAT_OF[self.dtype], name=s.name) for s in states),
         ]
+
+
+def _mixes_precisions(error: Exception, where: str) -> bool:
+    """Whether a layer, or an operation of one, was given float32 beside float64."""
+    said = str(error)
+    in_layer = bool(where) and "float32" in said and "float64" in said
+    return in_layer or "elements double but list elements float" in said
 
 
 def tensorflow_refused(error: Exception) -> InputError:

@@ -11,8 +11,19 @@ For both formats (`rewriting`):
 - an attention that looks back only compares step numbers, where TFLite has no operator for the
   slice with new axes that Keras cuts its triangle with.
 
-For ONNX (`noting`): an Embedding is one Gather, which takes negative ids as Keras does. Inputs are
-recognised where they reach an Embedding or a Masking, with what these say of them.
+For ONNX (`noting`):
+
+- an Embedding is one Gather, which takes negative ids as Keras does;
+- a negative id is no class in one_hot, where ONNX counts from the end;
+- the bin of a value is the number of boundaries that it is not below: ONNX has no operator for it.
+
+For TFLite (`fitting_tflite`):
+
+- softplus and log_sigmoid take the exponential of what is not positive, since TFLite's own form,
+  log(1 + exp(x)), is infinite from 89 on;
+- infinite is what is larger than every number: LiteRT 2.3 finds nothing equal to infinity.
+
+Inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
 """
 
 from collections.abc import Callable, Iterator
@@ -49,12 +60,26 @@ def rewriting() -> Iterator[None]:
 
 
 @contextmanager
+def fitting_tflite() -> Iterator[None]:
+    """While open, operations that TFLite gets wrong far from zero are written in others."""
+    with (
+        _replaced(tf.math, "softplus", _softplus),
+        _replaced(tf.nn, "softplus", _softplus),
+        _replaced(tf.math, "log_sigmoid", lambda x, name=None: -_softplus(-x)),
+        _replaced(tf.math, "is_inf", lambda x, name=None: tf.abs(x) > x.dtype.max),
+    ):
+        yield
+
+
+@contextmanager
 def noting(facts: dict[str, InputFacts]) -> Iterator[None]:
     """While open, what is found of an input is kept in `facts`, by its name in the graph."""
     masking = keras.layers.Masking.call
     with (
         _replaced(keras.layers.Embedding, "call", _embedding(facts)),
         _replaced(keras.layers.Masking, "call", _noting_padding(masking, facts)),
+        _replaced(keras.src.backend.tensorflow.numpy, "digitize", _digitize),
+        _replaced(tf, "one_hot", _one_hot(tf.one_hot)),
     ):
         yield
 
@@ -116,6 +141,28 @@ def _signbit(x: Any) -> Any:
         return tf.less(x, tf.zeros((), x.dtype))
     zero = tf.zeros((), x.dtype)
     return tf.logical_or(x < zero, tf.logical_and(tf.equal(x, zero), tf.math.reciprocal(x) < zero))
+
+
+def _softplus(features: Any, name: str | None = None) -> Any:
+    x = tf.convert_to_tensor(features)
+    return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x)))
+
+
+def _digitize(x: Any, bins: Any) -> Any:
+    """The bin of each value, as TensorFlow's Bucketize has it: NaN is in the last."""
+    x = keras.ops.convert_to_tensor(x)
+    x = x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
+    boundaries = tf.cast(tf.constant([float(edge) for edge in bins], tf.float32), x.dtype)
+    return tf.reduce_sum(tf.cast(tf.logical_not(x[..., None] < boundaries), tf.int32), axis=-1)
+
+
+def _one_hot(original: Callable[..., Any]) -> Callable[..., Any]:
+    def one_hot(indices: Any, depth: Any, *args: Any, **options: Any) -> Any:
+        indices = tf.convert_to_tensor(indices)
+        beyond = tf.cast(depth, indices.dtype)  # which has no place in either
+        return original(tf.where(indices < 0, beyond, indices), depth, *args, **options)
+
+    return one_hot
 
 
 def _normalize(original: Callable[..., Any]) -> Callable[..., Any]:

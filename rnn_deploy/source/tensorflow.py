@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    for package in ("tensorflow", "keras", "tf2onnx", "onnx", "onnx_ir"):
+    for package in ("tensorflow", "keras", "onnx", "onnx_ir", "tf2onnx"):
         require(package)
 
 import keras

@@ -8,11 +8,13 @@ computes in float32, or in float64 where one of them does, and some operations a
 (`rewrites`).
 """
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tensorflow.python.framework import convert_to_constants
+from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.source.data_dependent import refuse_data_dependent
@@ -26,7 +28,7 @@ from rnn_deploy.source.intercept import (
 )
 from rnn_deploy.source.pure import refuse_impure
 from rnn_deploy.source.reading import precision_of, read
-from rnn_deploy.source.rewrites import InputFacts, noting, rewriting
+from rnn_deploy.source.rewrites import InputFacts, fitting_tflite, noting, rewriting
 from rnn_deploy.source.signature import Signature, call_flat
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.spec import Called, Dim, Pair, Recurrence, TensorSpec, layers_of
@@ -138,7 +140,8 @@ def frozen(
 
     Loops stay loops. No function is made of the graph again, which takes longer than the rest.
     """
-    traced = _traced(model, handler, function, specs)
+    with fitting_tflite():
+        traced = _traced(model, handler, function, specs)
     data = convert_to_constants._FunctionConverterDataInEager(
         traced, lower_control_flow=False, aggressive_inlining=False
     )
@@ -197,6 +200,7 @@ def _marker(
 ) -> tuple[list[Any], list[Any]]:
     """The marker of `calls`, over the sequence and the mask of one: outputs, final states."""
     layers = layers_of(called)
+    _refuse_inner(over)
     dtype = tf.as_dtype(layers[0].dtype)
     batch, time = over.sequences.shape[0], over.sequences.shape[1]
     states = [state for call in calls for state in call.initial_state or ()]
@@ -214,6 +218,18 @@ def _marker(
     )
     shaped = [tf.ensure_shape(t, shape) for t, shape in zip(tensors, wanted, strict=True)]
     return shaped[: len(shapes)], shaped[len(shapes) :]
+
+
+def _refuse_inner(call: Call) -> None:
+    """UnsupportedModelError for a call within a condition or loop, whose states none reaches."""
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if isinstance(graph, ControlFlowFuncGraph):
+            raise UnsupportedModelError(
+                f"layer '{call.name}': a recurrent layer inside a condition or loop is not exported"
+                " so far; call it outside, and choose among what it gives (keras.ops.where)"
+            )
+        graph = getattr(graph, "outer_graph", None)
 
 
 def _markers_behind(graph: Any) -> set[int]:
@@ -259,9 +275,17 @@ def _traced(
             return traced.get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise UnsupportedModelError(
-                f"model '{model.name}': cannot be traced with inputs"
+                f"model '{model.name}': {layer_behind(error, model)}cannot be traced with inputs"
                 f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {one_line(error)}"
             ) from error
+
+
+def layer_behind(error: Exception, model: Any) -> str:
+    """The innermost layer that an error came out of, as the beginning of a sentence."""
+    layers = {id(layer): layer.name for layer in model._flatten_layers(include_self=False)}
+    frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+    found = [layers[id(owner)] for owner in frames if id(owner) in layers]
+    return f"layer '{found[-1]}' " if found else ""
 
 
 def _probe(

@@ -190,6 +190,28 @@ def test_what_is_there_is_not_replaced(tmp_path, make, force, message):
     assert _contents(tmp_path) == before
 
 
+def test_what_another_made_in_the_meantime_is_not_replaced(tmp_path):
+    def meanwhile():
+        with writing_bundle(tmp_path / "b", force=False) as draft:
+            _fill(draft)
+            _a_bundle(tmp_path / "b")
+
+    with pytest.raises(InputError, match="exists already; add --force"):
+        meanwhile()
+    assert _contents(tmp_path) == {f"b/{MANIFEST}": b"old"}
+
+
+def test_a_file_that_another_wrote_in_the_meantime_is_not_replaced(tmp_path):
+    def meanwhile():
+        with writing_file(tmp_path / "y.npz", force=False) as draft:
+            draft.write_text("ours")
+            (tmp_path / "y.npz").write_text("theirs")
+
+    with pytest.raises(InputError, match="exists already; add --force"):
+        meanwhile()
+    assert _contents(tmp_path) == {"y.npz": b"theirs"}
+
+
 @pytest.mark.parametrize("error", [FULL, KeyboardInterrupt("^C")])
 def test_a_full_disk_or_a_stop_leaves_the_old_bundle_and_nothing_else(small_bundle, error):
     before = _contents(small_bundle.parent)

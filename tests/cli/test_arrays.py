@@ -100,6 +100,21 @@ def test_arrays_keep_their_dtype_and_text_takes_the_model_s(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "tensor"),
+    [
+        ("0,1,2\n3,4,5\n", X),  # every line may count
+        ("0.0,1,2\n.1,2,3\n", X),
+        ("0,1,2,3\n", IDS),
+        ("0,1\n.5,1\n", replace(X, shape=("batch", "time", 2))),
+    ],
+)
+def test_a_first_line_that_may_be_data_is_data(tmp_path, text, tensor):
+    place = _written(tmp_path / "x.csv", text)
+    value = read_arrays(place, _entry(tensor))[tensor.name]
+    assert value.size == text.count(",") + text.count("\n")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "1,2,3\n4,5,6\n",
@@ -125,11 +140,12 @@ def test_no_line_of_numbers_is_lost(tmp_path, text):
         ("", "its lines hold no values"),
         ("a,b,c\n", "its lines hold no values"),
         ("1,2,3\n4,5\n", r"its lines hold \[2, 3\] values; need one width"),
-        ("1,2,3\n4,x,6\n", "could not convert string to float: 'x'"),
-        (",2,3\n4,5,6\n", "could not convert string to float: ''"),
+        ("1,2,3\n\n4,x,6\n", "line 3: could not convert string to float: 'x'"),
+        (",2,3\n4,5,6\n", "line 1: could not convert string to float: ''"),
         ("name,2,3\n4,5,6\n", "could not convert string to float: 'name'"),
         ("1,2,3\na,b,c\n", "could not convert string to float: 'a'"),
         ("1;2;3\n4;5;6\n", "could not convert string to float: '4;5;6'"),
+        ("0,1,2\n.1,2,3\n4,5,6\n", "its first line counts 0, 1, 2, ... as numbered columns"),
         (b"1,2,\xff\n", "utf-8"),
         (b"1,\x002,3\n", "could not convert"),
     ],

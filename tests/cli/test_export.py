@@ -35,16 +35,16 @@ def saved(tmp_path):
 
 
 def test_a_bundle_is_written_and_what_was_done_is_said(command, small_keras, tmp_path):
-    ended = command("export", small_keras, "-o", tmp_path / "deep" / "b", "--to", "onnx")
+    ended = command("export", small_keras, "-o", tmp_path / "a place" / "b", "--to", "onnx")
     assert (ended.code, ended.out) == (0, "")
-    bundle = open_bundle(tmp_path / "deep" / "b")
+    bundle = open_bundle(tmp_path / "a place" / "b")
     assert {a.format for a in bundle.manifest.artifacts} == {"onnx"}
     for record in (r for r in bundle.manifest.files if "/" not in r.path):
         assert f"{record.path} {record.size:,} B" in ended.err
     assert re.search(r"test_data/ [\d,]+ B\n", ended.err)
     assert "onnx stream: layer 'second' as native (" in ended.err
-    assert f"next: rnn-deploy verify {tmp_path / 'deep' / 'b'}" in ended.err
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["b"]
+    assert f"next: rnn-deploy verify '{tmp_path / 'a place' / 'b'}'" in ended.err
+    assert [p.name for p in (tmp_path / "a place").iterdir()] == ["b"]
 
 
 def test_json_is_the_manifest_and_all_there_is_on_standard_output(command, small_keras, tmp_path):

@@ -61,6 +61,25 @@ def test_a_closed_standard_error_costs_no_data(small_bundle, tmp_path, x):
     assert (ended.returncode, len(ended.stdout.splitlines())) == (0, len(x))
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["inspect", "{bundle}"], 128 + signal.SIGPIPE),  # no verdict, as 1 would be
+        (["inspect", "{bundle}", "--json"], 128 + signal.SIGPIPE),
+        (["run", "{bundle}", "--inputs", "nowhere.npz"], 2),
+        (["run", "{bundle}"], 2),
+    ],
+)
+def test_a_reader_that_has_gone_changes_no_verdict(small_bundle, words, code):
+    read, write = os.pipe()
+    words = [word.format(bundle=small_bundle) for word in words]
+    words = [sys.executable, "-m", "rnn_deploy", *words]
+    ended = subprocess.Popen(words, stdout=write, stderr=write, cwd=ROOT)
+    os.close(write)
+    os.close(read)
+    assert ended.wait() == code
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_ending_the_process_leaves_nothing_half_written(command, monkeypatch, tmp_path, number):
     def half_written(*given):

@@ -191,6 +191,20 @@ def test_a_reference_that_disturbs_the_model_is_noticed(small_keras, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+class BySize(layers.Layer):
+    """Goes by the number of steps, which is known where TensorFlow runs eagerly, and not traced."""
+
+    def call(self, x):
+        return x * float(x.shape[1] or 1)
+
+
+def test_a_layer_that_goes_by_what_is_not_known_when_traced_is_noticed(tmp_path):
+    x = _x()
+    model = randomised(keras.Model(x, layers.GRU(4, name="y")(BySize()(x))))
+    with pytest.raises(rnn_deploy.RnnDeployError, match="'y' of the model changed while"):
+        export(model, tmp_path / "b", ExportOptions(("onnx",)))
+
+
 def test_a_model_that_needs_two_steps_at_least_is_exported(tmp_path):
     x = _x()
     y = layers.SimpleRNN(4, return_sequences=True, name="rnn")(x)

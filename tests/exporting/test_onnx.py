@@ -218,6 +218,50 @@ def test_operators_of_unknown_domains_are_refused():
         exporting.refuse_unknown_operators(model)
 
 
+class Choosing(layers.Layer):
+    """What is not chosen is NaN or infinite: of steps that do not count, and of negatives."""
+
+    def call(self, x):
+        ops = keras.ops
+        count = ops.sum(ops.cast(x > 0, x.dtype), axis=1, keepdims=True)
+        mean = ops.where(count > 0, ops.sum(ops.relu(x), axis=1, keepdims=True) / count, 0.0)
+        return mean + ops.where(x > 0, ops.log(x), 0.0) + ops.where(x != 0, ops.sign(x) / x, 7.0)
+
+
+def test_what_is_not_chosen_leaves_no_trace():
+    model = model_of(Choosing(), rnn(return_sequences=True))
+    entry, proto = artifacts(model)["sequence"]
+    x = np.array([[[0, 1, -2], [-1, 2, 0]], [[0, -1, 0], [-3, 0, -1]]], np.float32)
+    expected = Reference(model, entry, "float64").run({"x": x})
+    assert np.isfinite(expected["rnn"]).all()
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (found,) = session.run(None, {"x": x})
+    np.testing.assert_allclose(found, expected["rnn"], rtol=0, atol=TIGHT)
+
+
+class Dividing(layers.Layer):
+    """Quotients and remainders of whole numbers, and of others."""
+
+    def call(self, x):
+        whole = keras.ops.cast(x, "int32")
+        parts = [whole // 3, whole % 3, whole // -2, whole % -2]
+        return keras.ops.concatenate([*(keras.ops.cast(p, x.dtype) for p in parts), x % 3], -1)
+
+
+def test_negative_whole_numbers_are_divided_downwards():
+    model = model_of(Dividing(), layers.SimpleRNN(4, return_sequences=True, name="rnn"))
+    entry, proto = artifacts(model)["sequence"]
+    x = np.array([[[-7, 7, -6], [5, -5, 0], [-1, 1, 2]]], np.float32)
+    expected = Reference(model, entry, "float64").run({"x": x})
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (found,) = session.run(None, {"x": x})
+    np.testing.assert_allclose(found, expected["rnn"], rtol=0, atol=TIGHT)
+
+
 class Conditional(layers.Layer):
     """Calls its recurrent layer in a branch."""
 
@@ -236,8 +280,9 @@ class Conditional(layers.Layer):
 
 
 def test_a_recurrent_layer_in_a_condition_is_refused():
-    with pytest.raises(UnsupportedModelError, match="inside a condition or loop"):
-        artifacts(model_of(Conditional()))
+    model = model_of(Conditional())
+    with pytest.raises(UnsupportedModelError, match="'rnn': a recurrent layer inside a condition"):
+        plan_of(model, ExportOptions())  # before TensorFlow is asked for states it cannot reach
 
 
 def test_an_unknown_lowering_is_a_mistake_of_the_user():

@@ -76,6 +76,38 @@ def test_any_batch_and_time_one_after_the_other_gives_the_original_s_values(smal
         assert_same(runner(**feeds), reference.run(feeds))
 
 
+@pytest.mark.parametrize("activation", ["softplus", "log_sigmoid", "mish"])
+def test_no_exponential_overflows(activation):
+    x = keras.Input((None, 3), name="x")
+    y = layers.SimpleRNN(3, "linear", return_sequences=True, name="rnn")(
+        layers.Activation(activation)(x)
+    )
+    model = randomised(keras.Model(x, y))
+    parts = parts_for(model)
+    feeds = {"x": np.array([[[-300, 300, 88], [-88, 89, -89], [100, -100, 0]]], np.float32)}
+    truth = Reference(model, parts[0].entry, "float64").run(feeds)
+    runner = Interpreter(model_content=tflite.convert(model, parts)).get_signature_runner
+    np.testing.assert_allclose(runner("sequence")(**feeds)["rnn"], truth["rnn"], rtol=1e-5)
+
+
+class Bounded(layers.Layer):
+    """Numbers in place of NaN and infinities."""
+
+    def call(self, x):
+        return keras.ops.nan_to_num(x, nan=1.0, posinf=2.0, neginf=-3.0)
+
+
+def test_infinities_are_known():
+    x = keras.Input((None, 3), name="x")
+    rnn = layers.SimpleRNN(3, "linear", return_sequences=True, name="rnn")
+    model = randomised(keras.Model(x, rnn(Bounded()(x))))
+    parts = parts_for(model)
+    feeds = {"x": np.array([[[np.inf, -np.inf, np.nan], [3e38, -3e38, 0]]], np.float32)}
+    truth = Reference(model, parts[0].entry, "float64").run(feeds)
+    runner = Interpreter(model_content=tflite.convert(model, parts)).get_signature_runner
+    np.testing.assert_allclose(runner("sequence")(**feeds)["rnn"], truth["rnn"], rtol=1e-5)
+
+
 def test_nothing_stays_from_one_call_to_the_next(small):
     _, entries, content = small
     runner = Interpreter(model_content=content).get_signature_runner("stream")

@@ -1,5 +1,7 @@
 """A stream whose states stay in the runtime's memory gives what one that carries them gives."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,31 @@ def test_a_state_that_is_set_reset_or_restored_is_the_one_that_goes_on(both, tmp
         assert np.array_equal(both[0].step(chunks[1]), both[1].step(chunks[1]))
 
 
+def test_a_copy_goes_on_by_itself_though_the_states_are_in_place(both):
+    bound, unbound = both
+    chunks = chunks_of(np.random.default_rng(0), *[1] * 4)
+    for stream in both:
+        for chunk in chunks:
+            stream.step(chunk)
+    twin = copy.copy(bound)
+    twin.step(chunks[0])
+    assert same_state(bound, unbound)
+    unbound.step(chunks[0])
+    assert same_state(twin, unbound)
+
+
+def test_a_mask_is_not_lost_without_a_word(both):
+    x = chunks_of(np.random.default_rng(0), 1)[0]
+    for stream in both:
+        for _ in range(3):
+            stream.step(x)
+    before = both[1].state
+    for stream in both:
+        with pytest.raises(InputError, match="'x' is a masked array"):
+            stream.step(np.ma.masked_greater(x, 0))
+        assert all(np.array_equal(stream.state[name], before[name]) for name in before)
+
+
 def test_views_and_other_orders_in_memory_are_read_as_they_are(both):
     chunk = np.random.default_rng(0).standard_normal((3, 1, 4)).astype(np.float32).T[1:3]
     assert not chunk.flags.c_contiguous
@@ -88,7 +115,7 @@ def test_views_and_other_orders_in_memory_are_read_as_they_are(both):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda x: x[:1], r"'first_h_in' takes .*: 'batch' is 1 in the inputs before it"),
+        (lambda x: x[:1], "runs 2 sequences side by side, input 'x' brings 1"),
         (lambda x: x.astype(np.float64), "found float64; convert it"),
         (lambda x: x[:, :, :2], "axis 2 must be 3"),
         (lambda x: {"x": x, "z": x}, "unknown 'z'"),

@@ -30,6 +30,14 @@ def test_what_fits_passes_as_it_is(batch, time):
     assert arrays[1] is h
 
 
+def test_what_is_more_than_an_array_passes_as_one():
+    class Recording(np.ndarray):
+        pass
+
+    (x,) = checker(SEQUENCE)({"x": _x(2, 5, 3).view(Recording)})
+    assert type(x) is np.ndarray
+
+
 def test_states_left_out_are_zero():
     _, h = checker(STREAM)({"x": _x(2, 5, 3)})
     np.testing.assert_array_equal(h, np.zeros((2, 4), np.float32), strict=True)
@@ -42,20 +50,21 @@ TAKES = "input 'x' takes float32(batch, time, 3), found "
     ("value", "message"),
     [
         (_x(5, 3), TAKES + "2 dimensions (5, 3); a single sequence still needs its batch axis"),
-        (_x(), TAKES + "0 dimensions ()"),
-        (_x(1, 2, 5, 3), TAKES + "4 dimensions (1, 2, 5, 3)"),
+        (_x(), TAKES + "0 dimensions (); give 3"),
+        (_x(1, 2, 5, 3), TAKES + "4 dimensions (1, 2, 5, 3); give 3"),
         (_x(2, 5, 2), TAKES + "(2, 5, 2): axis 2 must be 3"),
         (_x(2, 5, 4), TAKES + "(2, 5, 4): axis 2 must be 3"),
         (_x(0, 5, 3), TAKES + "(0, 5, 3): axis 0 is empty; give at least one"),
         (_x(2, 0, 3), TAKES + "(2, 0, 3): axis 1 is empty; give at least one"),
         (_x(2, 5, 0), TAKES + "(2, 5, 0): axis 2 is empty; give at least one"),
-        (_x(2, 5, 3, dtype="float64"), TAKES + "float64; convert it: x.astype('float32')"),
+        (_x(2, 5, 3, dtype="float64"), TAKES + "float64; convert it: np.asarray(x, 'float32')"),
         (_x(2, 5, 3, dtype="float16"), TAKES + "float16"),
         (_x(2, 5, 3, dtype="int32"), TAKES + "int32"),
         (_x(2, 5, 3, dtype=">f4"), TAKES + ">f4"),
         (np.full((2, 5, 3), None), TAKES + "object"),
         (_x(2, 5, 3).tolist(), TAKES + "list; give a NumPy array"),
         (np.float32(3), TAKES + "float32; give a NumPy array"),
+        (np.ma.masked_less(_x(2, 5, 3), 2), "input 'x' is a masked array, and no runtime sees its"),
         (None, TAKES + "NoneType"),
     ],
 )

@@ -69,6 +69,7 @@ def test_batches_are_no_larger_than_asked():
         (np.zeros((4, 3), "f"), "2 dimensions"),
         (np.float32(1), "0 dimensions"),
         (np.zeros((2, 4, 3)), "found float64"),
+        (np.ma.zeros((2, 4, 3), "f"), "'x' is a masked array"),
         ({}, "missing 'x'"),
         ({"z": np.zeros((2, 4, 3), "f")}, "unknown 'z', missing 'x'"),
     ],

@@ -1,5 +1,6 @@
 """Streams over a runner whose answers are exact: y is the running sum of x, h its last value."""
 
+import copy
 import re
 
 import numpy as np
@@ -159,9 +160,36 @@ def test_a_refused_step_leaves_the_state():
     before = stream.state
     with pytest.raises(InputError, match="axis 2 must be 3"):
         stream.step(_whole_numbers(2, 1, 4))
-    with pytest.raises(InputError, match="'batch' is 3 in the inputs before it"):
+    with pytest.raises(InputError, match="runs 2 sequences side by side, input 'x' brings 3;"):
         stream.step(_whole_numbers(3, 1, 3))
     _assert_same(stream.state, before)
+
+
+def test_a_run_that_breaks_off_leaves_the_state():
+    def refusing(entry, feeds):
+        if (feeds["x"] > 9).any():
+            raise InputError("too much")
+        return _sums(entry, feeds)
+
+    stream, x = Stream(FakeRunner(ENTRY, refusing), batch=2), _whole_numbers(2, 6, 3)
+    stream.run({"x": x}, [3, 3])
+    before = stream.state
+    x[1, 5, 2] = 10
+    with pytest.raises(InputError, match="too much"):
+        stream.run({"x": x}, [2, 2, 2])
+    _assert_same(stream.state, before)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_goes_on_by_itself(copied):
+    x = _whole_numbers(2, 3, 3)
+    stream = Stream(RUNNER, batch=2)
+    stream.step(x)
+    before, twin = stream.state, copied(stream)
+    twin.step(x)
+    _assert_same(stream.state, before)
+    stream.step(x)
+    _assert_same(stream.state, twin.state)
 
 
 def test_the_state_goes_through_a_file(tmp_path):

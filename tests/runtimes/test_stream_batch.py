@@ -1,5 +1,6 @@
 """Many streams in one call give what each gives alone, in whatever order they join and leave."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,10 @@ RUNNER = FakeRunner(entry_of(), answer)
 
 def chunk(seed, length=1):
     return np.random.default_rng(seed).integers(0, 9, (1, length, 2)).astype(np.float32)
+
+
+def masked(seed):
+    return np.ma.masked_greater(chunk(seed), 4)
 
 
 actions = st.lists(
@@ -130,6 +135,9 @@ def test_nobody_fed_moves_nobody():
             r"chunks of one length; found .*1, 2.*2, 2",
         ),
         (lambda b: b.step({0: np.repeat(chunk(0), 2, axis=0)}), r"a batch axis of one, x\[None\]"),
+        (lambda b: b.step({0: masked(0), 1: masked(1)}), "'x' is a masked array"),
+        (lambda b: b.step({0: {"x": masked(0)}}), "'x' is a masked array"),
+        (lambda b: b.step_all(np.ma.concatenate([masked(0), masked(1)])), "'x' is a masked array"),
         (lambda b: b.join({"z": chunk(0)}), r"the state holds \['z'\]"),
         (lambda b: b.join({"h_in": np.zeros((2, 2), np.float32)}), r"'h_in' is float32\(2, 2\)"),
     ],
@@ -153,6 +161,19 @@ def test_a_state_that_was_asked_for_is_a_copy():
     before = batch.state(key)["h_in"].copy()
     batch.state(key)["h_in"] += 1
     assert np.array_equal(batch.state(key)["h_in"], before)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copies_go_on_by_themselves(copied):
+    batch = StreamBatch(RUNNER)
+    key = batch.join()
+    batch.step({key: chunk(1)})
+    twin, before = copied(batch), batch.state(key)["h_in"]
+    twin.step({key: chunk(2)})
+    assert np.array_equal(batch.state(key)["h_in"], before)
+    batch.step({key: chunk(2)})
+    assert np.array_equal(batch.state(key)["h_in"], twin.state(key)["h_in"])
+    assert batch.join() == twin.join() != key
 
 
 def test_streams_that_cannot_share_a_call_are_refused():

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rnn_deploy.source.intercept import computing_in, intercepting, unused
 from rnn_deploy.source.signature import call_flat
@@ -43,6 +44,40 @@ def test_the_handler_s_answer_is_what_the_model_computes_with():
         found = model(X)
     bias = model.get_layer("y").bias.numpy()
     assert np.array_equal(found, np.broadcast_to(bias, (2, 4, 2)))
+
+
+class Decorated(layers.Layer):
+    """Its call is a tf.function, which keeps the graph of what it was called with before."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = layers.SimpleRNN(4, name="rnn")
+
+    def build(self, shape):
+        self.rnn.build(shape)
+
+    @tf.function
+    def call(self, x):
+        if tf.reduce_sum(x) > 1e9:  # needs autograph
+            x = -x
+        return self.rnn(x)
+
+
+def test_a_call_within_a_tf_function_is_seen_and_may_be_used_outside():
+    x = keras.Input((None, 3), name="x")
+    model = keras.Model(x, Decorated()(x))
+    values = tf.ones((2, 5, 3))
+    expected = model(values)
+    calls = []
+
+    def seen(values):
+        with intercepting(proceeding(calls)):
+            return model(values)
+
+    traced = tf.function(seen, autograph=False).get_concrete_function(values)
+    assert np.allclose(traced(values), expected)
+    assert [call.name for call in calls] == ["rnn"]
+    assert calls[0].sequences.graph is traced.graph
 
 
 def test_a_layer_called_again_gets_a_name_of_its_own():

@@ -1,5 +1,6 @@
 """What is opened as a model, and what is refused, with one line that says why."""
 
+import json
 import zipfile
 
 import h5py
@@ -34,6 +35,38 @@ def test_every_form_of_a_model_has_one_digest(small_keras, small_h5):
     digests = {open_model(source).source.digest for source in (live, small_keras, small_h5)}
     assert digests == {weights_digest(live)}
     assert open_model(small_h5).source.kind == ".h5"
+
+
+def as_keras_2(config, time_major):
+    """A layer's config as Keras 2 had it, layers within it too."""
+    if isinstance(config, list):
+        return [as_keras_2(part, time_major) for part in config]
+    if not isinstance(config, dict):
+        return config
+    new = {name: as_keras_2(part, time_major) for name, part in config.items()}
+    if "class_name" in new:
+        new = {name: new[name] for name in new if name not in ("module", "registered_name")}
+    return new | {"time_major": time_major} if "return_sequences" in new else new
+
+
+@pytest.mark.parametrize("time_major", [False, True])
+def test_what_keras_2_wrote_of_recurrent_layers_is_taken(tmp_path, monkeypatch, time_major):
+    x = keras.Input((None, 3), name="x")
+    both = keras.layers.Bidirectional(keras.layers.GRU(2, return_sequences=True), name="both")
+    model = randomised(keras.Model(x, keras.layers.LSTM(3, name="l")(both(x))))
+    monkeypatch.setattr(keras.src.saving.saving_api.logging, "warning", lambda *args: None)
+    place = tmp_path / "old.h5"
+    model.save(place)
+    with h5py.File(place, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        for layer in config["config"]["layers"][1:]:
+            layer["config"] = as_keras_2(layer["config"], time_major)
+        file.attrs["model_config"] = json.dumps(config)
+    if time_major:
+        with pytest.raises(InputError, match=r"old\.h5: .*'time_major': True"):
+            open_model(place)
+    else:
+        assert open_model(place).source.digest == weights_digest(model)
 
 
 def test_hdf5_that_is_called_keras_is_refused(small_keras, small_h5, tmp_path):

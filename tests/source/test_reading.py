@@ -233,11 +233,42 @@ def test_what_computes_in_float64_is_read_so():
     assert np.array_equal(read.kernel, layer.get_weights()[0])
 
 
-INT8 = "int8_from_float32"
+def quantised(name, policy="int8_from_float32"):
+    return layers.Dense(3, dtype=keras.dtype_policies.get(policy), name=name)
 
 
-def quantised(name):
-    return layers.Dense(3, dtype=keras.dtype_policies.get(INT8), name=name)
+@pytest.mark.parametrize("mode", ["int8", "float8", "int4/128"])
+def test_what_is_quantised_is_refused_in_whatever_way(mode):
+    policy = f"{mode}_from_float32"
+    (refusal,) = refusals_of(model_of(quantised("a", policy)))
+    assert str(refusal).startswith(f"layer 'a': is quantised ({policy}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "dtype"),
+    [
+        ("StringLookup", {"vocabulary": ["a", "b"]}, "string"),
+        ("TextVectorization", {"vocabulary": ["a", "b"]}, "string"),
+        ("IntegerLookup", {"vocabulary": [10, 20]}, "int64"),
+        ("Hashing", {"num_bins": 5}, "int32"),
+    ],
+)
+def test_tables_are_left_before_the_model(kind, options, dtype):
+    x = keras.Input((None,) if kind != "TextVectorization" else (), dtype=dtype, name="x")
+    ids = getattr(layers, kind)(name="table", **options)(x)
+    model = keras.Model(x, layers.GRU(3)(layers.Embedding(9, 2)(ids)))
+    refusal, *_ = refusals_of(model)  # TextVectorization holds a StringLookup
+    expected = f"layer 'table': looks up or hashes what it is given ({kind}); make a model that"
+    assert str(refusal).startswith(expected)
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    model = model_of(layers.GRU(3, name="l"))
+    kernel, *rest = model.get_layer("l").get_weights()
+    kernel[1, 2] = np.nan
+    model.get_layer("l").set_weights([kernel, *rest])
+    (refusal,) = refusals_of(model)
+    assert str(refusal).startswith("layer 'l': has weights that are NaN or infinite; train")
 
 
 def test_every_reason_is_given_at_once():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy.cells import run
-from rnn_deploy.errors import InputError
+from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.source.reference import Reference, states_of
@@ -177,6 +177,25 @@ def test_inputs_the_model_does_not_take_are_refused_in_one_line():
     with pytest.raises(InputError, match="TensorFlow cannot run the model on these") as raised:
         reference.run({"x": np.zeros((1, 1, 3), np.float32)})
     assert "\n" not in str(raised.value)
+
+
+class Positions(layers.Layer):
+    """Adds the number of each step, in a precision of its own."""
+
+    def call(self, x):
+        steps = keras.ops.arange(keras.ops.shape(x)[1])
+        return x + keras.ops.cast(steps, "float32")[:, None]
+
+
+def test_a_layer_that_is_for_float32_alone_is_named_with_the_way_out():
+    x = keras.Input((None, 3), name="x")
+    model = randomised(keras.Model(x, layers.GRU(4)(Positions(name="positions")(x))))
+    entry = planned(model).entry
+    feeds = {"x": np.ones((2, 4, 3), np.float32)}
+    Reference(model, entry, "float32").run(feeds)
+    message = "layer 'positions' cannot be computed in float64, .*cast to its self.compute_dtype"
+    with pytest.raises(UnsupportedModelError, match=message):
+        Reference(model, entry, "float64").run(feeds)
 
 
 def named(name, initial_state=False):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rnn_deploy.source.rewrites import InputFacts, rewriting
+from rnn_deploy.source.rewrites import InputFacts, noting, rewriting
 from rnn_deploy.source.signature import signature_of
 from rnn_deploy.source.tracing import trace_markers
 
@@ -21,6 +21,34 @@ def test_the_sign_of_zero_is_kept():
     assert np.array_equal(found, expected)
     with rewriting():
         assert np.array_equal(keras.ops.signbit(tf.constant([3, -3, 0])), [False, True, False])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "float16"])
+def test_values_fall_into_the_bins_of_keras_own(dtype):
+    values = np.array([[-3, -1, 0, 0.1, 1, 2.5], [9, 2, -0.0, 0.7, -1.5, 1]]).astype(dtype)
+    if dtype != "int32":
+        values[1, :3] = np.nan, np.inf, -np.inf
+    bins = [-1.0, 0.1, 1.0, 2.5]
+    expected = keras.ops.digitize(values, bins)
+    with noting({}):
+        found = keras.ops.digitize(values, bins)
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_an_id_outside_is_no_class_and_no_runtime_counts_it_from_the_end(axis):
+    ids = np.array([[0, 3, -1], [2, -4, 4]], np.int32)
+    expected = keras.ops.one_hot(ids, 4, axis=axis)
+    assert np.array_equal(np.sum(expected), 3)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = tf.one_hot
+        patch.setattr(tf, "one_hot", lambda x, *a, **k: seen.append(x) or original(x, *a, **k))
+        with noting({}):
+            found = keras.ops.one_hot(ids, 4, axis=axis)
+    assert np.array_equal(found, expected)
+    assert np.min(seen[0]) == 0  # what ONNX's OneHot is given
 
 
 @pytest.mark.parametrize("order", [1, 2])
