@@ -109,3 +109,11 @@ def test_threads_share_a_runner(runner, small_bundle):
 
 def test_a_stream_carries_its_states_itself(small_bundle):
     assert runner_of(small_bundle, "stream")._repeated is None
+
+
+def test_a_mask_is_seen_and_refused(runner):
+    (x,) = inputs((2, 6))
+    for _ in range(3):
+        runner.run({"x": x})
+    with pytest.raises(InputError, match="'x' is a masked array"):
+        runner.run({"x": np.ma.masked_array(x, x > 0)})
