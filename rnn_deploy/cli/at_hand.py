@@ -71,7 +71,7 @@ def model_at_hand(
 ) -> AtHand:
     """Open the model of a bundle; InputError when it is another one."""
     step("recomputing the reference with TensorFlow")
-    from rnn_deploy.exporting.cases import reference_cases, special_of
+    from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
     from rnn_deploy.exporting.options import MICRO, ExportOptions
     from rnn_deploy.exporting.plan import plan_of, with_chunks
     from rnn_deploy.lowering.targets import ORT
@@ -91,7 +91,8 @@ def model_at_hand(
     chunked = [entry.chunked for entry in bundle.manifest.entries if entry.name == STREAM]
     with keeping_states(state == "keep"):
         plan = plan_of(opened.model, options)
-        cases, references = reference_cases(opened.model, plan, options)
+        references = references_of(opened.model, plan)
+        cases = reference_cases(references, plan, options)
         plan = with_chunks(plan, *chunked) if chunked else plan
         cases += special_of(plan, references, cases, options)
         ours, oracle = references.reference, references.oracle

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.conformance.checking import Outcome, judged, made, with_random_weights
+from rnn_deploy.conformance.checking import Maker, Outcome, judged, with_random_weights
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runtime, why_wrong
 
@@ -54,10 +54,11 @@ def run(
     chosen: Selection, runtimes: Sequence[Runtime], progress: Progress
 ) -> Iterator[tuple[str, Outcome]]:
     """Make each bundle in a temporary folder and judge it: theme, outcome."""
+    maker = Maker()
     for member in _members(chosen):
         progress(f"{member.case}, {member.form}")
         with tempfile.TemporaryDirectory() as folder:
-            bundle = made(_case(member.case), member.form, Path(folder) / "bundle")
+            bundle = maker.made(_case(member.case), member.form, Path(folder) / "bundle")
             for outcome in judged(bundle, member.case, member.form, runtimes):
                 yield member.theme, outcome
 
@@ -100,10 +101,10 @@ def save(chosen: Selection, place: Path, progress: Progress) -> int:
     """Write the bundles to the new folder `place`; how many."""
     if place.exists():
         raise InputError(f"{place}: is there already; give a new folder")
-    members = _members(chosen)
+    members, maker = _members(chosen), Maker()
     for member in members:
         progress(f"{member.case}, {member.form}")
-        made(_case(member.case), member.form, place / member.bundle)
+        maker.made(_case(member.case), member.form, place / member.bundle)
     index = json.dumps([asdict(member) for member in members], indent=1)
     (place / INDEX).write_text(index + "\n", encoding="utf-8")
     return len(members)

@@ -3,6 +3,7 @@
 options        what can be asked for
 plan           what the model is, and which entry points it gets
 cases          the golden cases of a planned model
+reading        a model read once, for one export or several
 draft          all that will be written: the cases, and each format made
 writing        a draft written to a folder
 onnx           ONNX: convert the traced graph, put lowerings in place of the markers

@@ -11,9 +11,10 @@ from typing import Any
 from rnn_deploy.bundle import Bundle, Case, open_bundle
 from rnn_deploy.bundle.manifest import Cost
 from rnn_deploy.bundle.store import refuse_folder, writing_bundle
-from rnn_deploy.exporting.draft import Progress, draft_of_model, draft_of_saved_model
+from rnn_deploy.exporting.draft import draft_of_model, draft_of_saved_model
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.quantisation import NONE
+from rnn_deploy.exporting.reading import Progress, Reader
 from rnn_deploy.exporting.writing import write, write_manifest
 from rnn_deploy.optional import require
 from rnn_deploy.source.intercept import keeping_states
@@ -32,11 +33,13 @@ def export(
     force: bool = False,
     progress: Progress = lambda step: None,
     appraise: Appraise | None = None,
+    reader: Reader | None = None,
 ) -> Bundle:
     """Export a Keras model (live, .keras, .h5, or a SavedModel folder) to a bundle at `output`.
 
     appraise: measures what quantisation cost, for the manifest; without it a quantised bundle is
-    judged as if it were float32.
+    judged as if it were float32. reader: of `source`, a live model that is exported in other forms
+    too.
 
     Raises InputError for a bad source or an existing output, UnsupportedModelError when the
     model cannot be exported exactly. Nothing is left behind when it fails.
@@ -53,7 +56,7 @@ def export(
         draft = draft_of_saved_model(opened, options, progress)
     else:
         with keeping_states(options.state == "keep"):
-            draft = draft_of_model(opened, options, progress)
+            draft = draft_of_model(opened, options, progress, reader)
     progress("writing the bundle")
     with writing_bundle(output, force=force) as root:
         manifest = write(draft, root, options.test_data)

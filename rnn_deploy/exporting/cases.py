@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.bundle.proof import Proof
-from rnn_deploy.errors import InputError
 from rnn_deploy.exporting.calibration import (
     any_number_of,
     calibration_cases,
@@ -30,31 +28,22 @@ LEAST_LONG = 1_000
 READ = 2_000_000_000
 
 
-def runnable(
-    model: Any, plan: Plan, options: ExportOptions, calibration: Sequence[Case]
-) -> tuple[Plan, list[Case], References]:
-    """The plan with its cases; without a stream entry point whose lengths the model cannot run."""
-    try:
-        return plan, *reference_cases(model, plan, options, calibration)
-    except InputError:
-        if not plan.opened:
-            raise
-        note = "no stream entry point: the model runs with no other number of steps than its own"
-        plan = replace(plan, stream=None, notes=(*plan.notes, note), opened=False)
-        return plan, *reference_cases(model, plan, options, calibration)
+def references_of(model: Any, plan: Plan) -> References:
+    """The references of a planned model's widest entry point; each is traced when it first runs."""
+    entry = (plan.stream or plan.sequence).entry
+    return References(*(Reference(model, entry, dtype) for dtype in ("float32", "float64")))
 
 
 def reference_cases(
-    model: Any, plan: Plan, options: ExportOptions, calibration: Sequence[Case] = ()
-) -> tuple[list[Case], References]:
-    """Golden cases of a planned model, and the references that made them.
+    references: References, plan: Plan, options: ExportOptions, calibration: Sequence[Case] = ()
+) -> list[Case]:
+    """Golden cases of a planned model.
 
     calibration: real inputs, from whose rows the cases are drawn where there are any.
     """
-    references = _references(model, plan)
     stream = plan.stream.entry if plan.stream else None
     samples = checked_samples(options, plan.sequence.entry)
-    cases = make_cases(
+    return make_cases(
         references,
         plan.sequence.entry,
         stream,
@@ -63,16 +52,15 @@ def reference_cases(
         every_length=plan.opened,
         drawn=draws_from(calibration, stream) if calibration else None,
     )
-    return cases, references
 
 
-def calibration_of(model: Any, plan: Plan, options: ExportOptions) -> list[Case]:
+def calibration_of(references: References, plan: Plan, options: ExportOptions) -> list[Case]:
     if options.calibration is None:
         return []
     entry = any_number_of(plan.sequence.entry)
     data = checked("--calibration", options.calibration, entry)
     entries = [traced.entry for traced in plan.traced]
-    return calibration_cases(data, _references(model, plan), entries)
+    return calibration_cases(data, references, entries)
 
 
 def long_steps(plan: Plan, options: ExportOptions) -> int:
@@ -118,8 +106,3 @@ def check_untouched_by(plan: Plan, references: References, cases: Sequence[Case]
 def checked_samples(options: ExportOptions, entry: EntryPoint) -> Mapping[str, Any] | None:
     samples = options.samples
     return None if samples is None else checked("--samples", samples, entry)
-
-
-def _references(model: Any, plan: Plan) -> References:
-    entry = (plan.stream or plan.sequence).entry
-    return References(*(Reference(model, entry, dtype) for dtype in ("float32", "float64")))

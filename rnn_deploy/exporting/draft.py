@@ -1,9 +1,9 @@
 """What will be written: a model read, its golden vectors taken, each format made.
 
-opened model --plan--> --golden cases--> --ONNX, TFLite or TFLite-Micro--> Draft
+opened model --read--> plan, golden cases --ONNX, TFLite or TFLite-Micro--> Draft
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -18,29 +18,19 @@ from rnn_deploy.exporting import onnx, saved_model, tflite
 from rnn_deploy.exporting.calibration import (
     feeds_by_entry,
 )
-from rnn_deploy.exporting.cases import (
-    LONG,
-    calibration_of,
-    check_untouched_by,
-    checked_samples,
-    long_steps,
-    proof_of_plan,
-    runnable,
-    special_of,
-)
-from rnn_deploy.exporting.micro import MicroFile, micro_files, without_unchunked_stream
+from rnn_deploy.exporting.cases import LONG, checked_samples, long_steps
+from rnn_deploy.exporting.micro import MicroFile, micro_files
 from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.plan import Plan, plan_of, with_chunks
+from rnn_deploy.exporting.plan import Plan
 from rnn_deploy.exporting.quantisation import NONE, Feeds, Quantised, quantised
+from rnn_deploy.exporting.reading import Progress, Read, Reader
 from rnn_deploy.lowering.choice import Wishes, choices_of, lowerings_of
 from rnn_deploy.lowering.expected import check_entries
 from rnn_deploy.lowering.tflite_choice import TfliteWishes
-from rnn_deploy.source.golden import References, chunks_match, make_cases
+from rnn_deploy.source.golden import References, make_cases
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel
 from rnn_deploy.spec import EntryPoint, RecurrentLayer
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,22 +50,15 @@ class Draft:
     proof: Proof = field(default_factory=Proof)
 
 
-def draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progress) -> Draft:
-    progress("reading the layers")
-    plan = plan_of(opened.model, options)
-    progress("taking golden vectors from TensorFlow")
-    calibration = calibration_of(opened.model, plan, options)
-    plan, cases, references = runnable(opened.model, plan, options, calibration)
-    check_untouched_by(plan, references, cases)
-    if plan.stream and references.oracle:
-        plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
-    plan = without_unchunked_stream(plan) if options.micro else plan
-    progress("holding the references against each other")
-    proof = proof_of_plan(plan, references, cases)
-    cases += special_of(plan, references, cases, options)
+def draft_of_model(
+    opened: OpenedModel, options: ExportOptions, progress: Progress, reader: Reader | None = None
+) -> Draft:
+    """reader: of the same model, where it is exported in other forms too."""
+    read = (reader or Reader(opened.model)).read(options, progress)
+    plan, cases, references, calibration = read.plan, read.cases, read.references, read.calibration
     entries = tuple(traced.entry for traced in plan.traced)
     notes = (*plan.notes, *_notes_on(long_steps(plan, options), options))
-    draft = Draft(opened.source, entries, cases, {}, None, notes, options.state, proof=proof)
+    draft = Draft(opened.source, entries, cases, {}, None, notes, options.state, proof=read.proof)
 
     def quantise(content: bytes, *entries: EntryPoint) -> Quantised:
         progress(f"quantising to {options.quantize}")
@@ -90,7 +73,7 @@ def draft_of_model(opened: OpenedModel, options: ExportOptions, progress: Progre
     if "onnx" in options.to:
         progress("writing ONNX")
         label = _label(opened.source, options, opened.model)
-        draft = replace(draft, onnx_models=dict(_onnx_models(plan, options, label)))
+        draft = replace(draft, onnx_models=dict(_onnx_models(read, options, label)))
     if "tflite" in options.to:
         progress("writing TFLite")
         parts = tflite.parts_of(plan, options.tflite_wishes, plain=small is not None)
@@ -116,9 +99,9 @@ def _quantised(content: bytes, mode: str, feeds: Feeds, plan: Plan) -> Quantised
 
 
 def _onnx_models(
-    plan: Plan, options: ExportOptions, label: Label
+    read: Read, options: ExportOptions, label: Label
 ) -> Iterator[tuple[str, tuple[ir.Model, tuple[Choice, ...]]]]:
-    converted: dict[int, ir.Model] = {}
+    plan, converted = read.plan, read.converted
     check_entries(options.wishes.expect, [traced.entry.name for traced in plan.traced])
     for traced in plan.traced:
         trace, entry = traced.trace, traced.entry

@@ -7,7 +7,8 @@ its trace. Shared by the lowerings that write steps out.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnx_ir as ir
@@ -100,14 +101,13 @@ class TracedStep:
     """A step as tf2onnx writes it."""
 
     def __init__(self, ops: Ops, layer: TracedLayer) -> None:
-        frozen = convert_variables_to_constants_v2(layer.step)
-        self._model = onnx_graph.convert(frozen)
+        model, self._inputs = _converted(layer)
+        self._model = model.clone()
         graph = self._model.graph
         for name, value in list(graph.initializers.items()):
             written = ops.constant(_last(name), value.const_value.numpy())
             value.replace_all_uses_with(written, replace_graph_outputs=True)
             del graph.initializers[name]
-        self._inputs = [tensor.name for tensor in frozen.inputs]
 
     def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped:
         graph = self._model.graph.clone(allow_outer_scope_values=True)
@@ -233,6 +233,18 @@ def _by_rank(ops: Ops, mask: ir.Value) -> Callable[[tuple[int, ...]], ir.Value]:
 def _split(ops: Ops, x: ir.Value, *sizes: int) -> Sequence[ir.Value]:
     split = ops.constant("split", np.array(sizes, np.int64))
     return ops.outputs("Split", len(sizes), x, split, axis=-1)
+
+
+def _converted(layer: TracedLayer) -> tuple[ir.Model, list[str]]:
+    """The traced step as ONNX, and its inputs; the entry points of a trace share it."""
+    if layer.step not in _CONVERTED:
+        frozen = convert_variables_to_constants_v2(layer.step)
+        inputs = [tensor.name for tensor in frozen.inputs]
+        _CONVERTED[layer.step] = onnx_graph.convert(frozen), inputs
+    return _CONVERTED[layer.step]
+
+
+_CONVERTED: WeakKeyDictionary[Any, tuple[ir.Model, list[str]]] = WeakKeyDictionary()
 
 
 def _last(name: str) -> str:

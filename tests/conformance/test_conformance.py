@@ -5,14 +5,14 @@ import pytest
 
 from rnn_deploy import cells
 from rnn_deploy.conformance.cases import CASES
-from rnn_deploy.conformance.checking import FORMS, judged, made
+from rnn_deploy.conformance.checking import FORMS, Maker, judged
 from rnn_deploy.spec import STEP
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case_agrees_with_keras(case, form, tmp_path, runtimes):
-    bundle = made(case, form, tmp_path / "bundle")
+def test_case_agrees_with_keras(case, form, maker, tmp_path, runtimes):
+    bundle = maker.made(case, form, tmp_path / "bundle")
     outcomes = judged(bundle, case.name, form, runtimes)
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     assert not wrong, wrong
@@ -56,7 +56,7 @@ def test_the_cells_in_numpy_have_a_vote_that_counts(monkeypatch, tmp_path):
         return step(w, x, h)
 
     monkeypatch.setitem(cells._STEPS, "gru", swapped)
-    (outcome,) = judged(made(case, "auto", tmp_path / "b"), case.name, "auto", [])
+    (outcome,) = judged(Maker().made(case, "auto", tmp_path / "b"), case.name, "auto", [])
     assert outcome.runtime == "numpy"
     assert not outcome.as_expected
     assert "layer 'rnn': NumPy to oracle" in outcome.fault

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError, RnnDeployError
-from rnn_deploy.exporting.cases import reference_cases
+from rnn_deploy.exporting.cases import reference_cases, references_of
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.source.golden import (
@@ -187,7 +187,8 @@ def test_a_long_reach_is_found_and_a_sensitive_recurrence_is_not_taken_for_one()
             y = layer(y)
         model = randomised(keras.Model(x, y), scale=scale)
         plan = plan_of(model, ExportOptions())
-        cases, references = reference_cases(model, plan, ExportOptions())
+        references = references_of(model, plan)
+        cases = reference_cases(references, plan, ExportOptions())
         return chunks_match(references.oracle, plan.stream.entry, cases)
 
     rnn = keras.layers.SimpleRNN(16, return_sequences=True)

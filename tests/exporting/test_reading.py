@@ -1,0 +1,70 @@
+"""A model read once for several exports: each is the one it would be alone."""
+
+import re
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from rnn_deploy.bundle.store import MANIFEST
+from rnn_deploy.conformance.own import CELLS
+from rnn_deploy.exporting.bundle import export
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.reading import Reader
+from rnn_deploy.source.reference import Reference
+from tests.conftest import randomised
+
+FORMS = (
+    {"to": ("onnx", "tflite")},
+    {"to": ("onnx",), "lowering": "scan"},
+    {"to": ("onnx",), "lowering": "unrolled", "time": 4},
+    {"to": ("onnx",), "seed": 1},
+    {"to": ("onnx",), "state": "reset"},
+    {"to": ("onnx",), "samples": {"x": np.ones((2, 3, 3), np.float32)}},
+)
+
+
+def model():
+    x = y = keras.Input((None, 3), name="x")
+    y = keras.layers.GRU(4, return_sequences=True, activation="mish", name="known")(y)
+    own = keras.layers.RNN(CELLS["peephole"](2, name="cell"), return_sequences=True, name="own")
+    return randomised(keras.Model(x, own(y), name="read"))
+
+
+def contents(root):
+    """Every file but the manifest, which holds hashes; ONNX as text.
+
+    tf2onnx numbers the lengths it does not know through all that a process converts.
+    """
+    return {
+        place.name: re.sub(r"unk__\d+", "unk", onnx.printer.to_text(onnx.load(place)))
+        if place.suffix == ".onnx"
+        else place.read_bytes()
+        for place in root.iterdir()
+        if place.name != MANIFEST
+    }
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return Reader(model())
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_every_form_is_the_one_it_is_alone(form, reader, tmp_path):
+    options = ExportOptions(long=0, test_data=False, **form)
+    shared = export(reader.model, tmp_path / "shared", options, reader=reader)
+    alone = export(reader.model, tmp_path / "alone", options)
+    assert contents(shared.root) == contents(alone.root)
+
+
+def test_the_references_are_traced_once_for_all_forms(tmp_path, monkeypatch):
+    traced = []
+    seen = Reference._seen
+    monkeypatch.setattr(Reference, "_seen", lambda r, *x: traced.append(r.dtype) or seen(r, *x))
+    reader = Reader(model())
+    for number, form in enumerate(FORMS[1:4]):
+        options = ExportOptions(long=0, test_data=False, **form)
+        export(reader.model, tmp_path / str(number), options, reader=reader)
+    assert sorted(traced) == ["float32", "float64"]
