@@ -11,13 +11,13 @@ import numpy as np
 import onnx_ir as ir
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx
 from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.source.opening import OpenedSavedModel
 from rnn_deploy.source.reference import tensorflow_refused
 from rnn_deploy.source.samples import draw
-from rnn_deploy.source.signature import BATCH, TIME, Signature
+from rnn_deploy.source.signature import BATCH, Signature, dims_of
 from rnn_deploy.source.tensorflow import tf
 from rnn_deploy.source.tracing import Trace
 from rnn_deploy.spec import SEQUENCE, Array, Dim, EntryPoint, TensorSpec
@@ -28,7 +28,6 @@ NOTES = (
     " them",
 )
 Results = Mapping[str, Array]
-_PROBES = ({"batch": 2, "time": 5}, {"batch": 3, "time": 7})
 
 
 class SavedModelReference:
@@ -50,22 +49,52 @@ def entry_of(
     opened: OpenedSavedModel, reference: SavedModelReference, samples: Mapping[str, Array] | None
 ) -> EntryPoint:
     """The sequence entry point, dimensions of outputs named by running two sizes."""
-    _, by_name = opened.function.structured_input_signature
-    inputs = tuple(
-        TensorSpec(name, _dims(name, spec.shape.as_list()), spec.dtype.name)
-        for name, spec in sorted(by_name.items())
-    )
-    if samples is not None:
-        feeds = [dict(samples)]
-    else:
-        rng = np.random.default_rng(0)
-        feeds = [draw(inputs, sizes, rng) for sizes in _PROBES]
+    inputs = _inputs(opened, tied=False)
+    if not _takes_lengths(reference, inputs, samples):
+        inputs = _inputs(opened, tied=True)
+    feeds = [dict(samples)] if samples is not None else [_drawn(inputs, probe) for probe in (0, 1)]
     runs = [(_sizes_in(inputs, given), reference.run(given)) for given in feeds]
     outputs = tuple(
         TensorSpec(name, _output_dims(name, value.shape.as_list(), runs), value.dtype.name)
         for name, value in sorted(opened.function.structured_outputs.items())
     )
     return EntryPoint(SEQUENCE, inputs, outputs)
+
+
+def _inputs(opened: OpenedSavedModel, *, tied: bool) -> tuple[TensorSpec, ...]:
+    """The inputs, each with a length of its own, or all of one where they are tied."""
+    _, by_name = opened.function.structured_input_signature
+    shapes = {name: spec.shape.as_list() for name, spec in sorted(by_name.items())}
+    lengths = sum(shape[1:2] == [None] for shape in shapes.values())
+    return tuple(
+        TensorSpec(name, dims_of(name, shape, alone=tied or lengths < 2), by_name[name].dtype.name)
+        for name, shape in shapes.items()
+    )
+
+
+def _takes_lengths(
+    reference: SavedModelReference,
+    inputs: Sequence[TensorSpec],
+    samples: Mapping[str, Array] | None,
+) -> bool:
+    """Whether the function runs where each open length has a size of its own."""
+    feeds = _drawn(inputs, 0) if samples is None else dict(samples)
+    timed = [t.name for t in inputs if len(t.shape) > 1 and isinstance(t.shape[1], str)]
+    if samples is not None and len({feeds[name].shape[1] for name in timed if name in feeds}) == 1:
+        feeds |= {name: feeds[name][:, cut:] for cut, name in enumerate(timed)}
+    try:
+        reference.run(feeds)
+    except InputError:
+        return False
+    return True
+
+
+def _drawn(inputs: Sequence[TensorSpec], probe: int) -> dict[str, Array]:
+    """Values for the inputs, every symbol of another size in each of the probes."""
+    symbols = dict.fromkeys(dim for t in inputs for dim in t.shape if isinstance(dim, str))
+    sizes = {symbol: 5 + 3 * place + 2 * probe for place, symbol in enumerate(symbols)}
+    sizes[BATCH] = 2 + probe
+    return draw(inputs, sizes, np.random.default_rng(probe))
 
 
 def convert(opened: OpenedSavedModel, entry: EntryPoint, label: Label) -> ir.Model:
@@ -92,14 +121,6 @@ class _InOrder:
         names = sorted(opened.function.structured_outputs)
         outputs = dict(zip(names, frozen.outputs, strict=True))
         self.outputs = [outputs[tensor.name] for tensor in entry.outputs]
-
-
-def _dims(name: str, shape: Sequence[int | None]) -> tuple[Dim, ...]:
-    symbols = {0: BATCH, 1: TIME}
-    return tuple(
-        symbols.get(axis, f"{name}_axis{axis}") if dim is None else dim
-        for axis, dim in enumerate(shape)
-    )
 
 
 def _sizes_in(inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[str, int]:

@@ -45,7 +45,8 @@ class OpenVinoRunner:
         """Every output and final state by name."""
         arrays = self._check(feeds)
         names = (tensor.name for tensor in self.entry.all_inputs)
-        fault = vocabulary_faults(self.entry, dict(zip(names, arrays, strict=True)))
+        named = dict(zip(names, arrays, strict=True))
+        fault = vocabulary_faults(self.entry, named) or _too_large(named)
         if fault is not None:
             raise InputError(fault)
         # OpenVINO reads the memory as it lies, whatever the strides say.
@@ -125,6 +126,14 @@ def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:
         )
     threads = {} if options.threads is None else {"INFERENCE_NUM_THREADS": options.threads}
     return {PRECISION: "f32", **threads, **dict(options.provider)}
+
+
+def _too_large(feeds: Mapping[str, Array]) -> str | None:
+    """What OpenVINO would cut off without a word: it computes int64 in 32 bits."""
+    for name, value in feeds.items():
+        if value.dtype == np.int64 and not np.array_equal(value, value.astype(np.int32)):
+            return f"input '{name}' holds int64 beyond 32 bits, in which openvino-cpu computes"
+    return None
 
 
 def _port(ports: Any, name: str) -> int:

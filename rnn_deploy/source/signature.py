@@ -58,7 +58,7 @@ def _of_functional(model: Any) -> Signature:
     _refuse_all_but_arrays(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
     inputs = tuple(
-        TensorSpec(name, _dims(name, t.shape, alone=lengths <= 1), str(t.dtype))
+        TensorSpec(name, dims_of(name, t.shape, alone=lengths <= 1), str(t.dtype))
         for name, t in zip(names, model.inputs, strict=True)
     )
     return Signature(inputs, _unique(_output_names(_functional(model)), taken=names))
@@ -72,7 +72,7 @@ def _of_subclassed(model: Any, samples: Mapping[str, Array] | None) -> Signature
     inputs = tuple(
         TensorSpec(
             name,
-            _dims(name, shape, alone=lengths <= 1),
+            dims_of(name, shape, alone=lengths <= 1),
             str(real[name].dtype) if name in real else "float32",
         )
         for name, (_, shape) in zip(names, found, strict=True)
@@ -143,7 +143,8 @@ def _numbered(base: str) -> Iterator[str]:
     yield from (f"{base}_{i}" for i in itertools.count(1))
 
 
-def _dims(name: str, shape: Sequence[int | None], *, alone: bool) -> tuple[Dim, ...]:
+def dims_of(name: str, shape: Sequence[int | None], *, alone: bool) -> tuple[Dim, ...]:
+    """A shape with its open dimensions named; alone: no other input has a length of its own."""
     symbols = {0: BATCH, 1: TIME if alone else f"{name}_{TIME}"}
     return tuple(
         symbols.get(axis, f"{name}_axis{axis}") if dim is None else dim

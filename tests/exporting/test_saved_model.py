@@ -109,6 +109,27 @@ def test_two_inputs_and_two_outputs_keep_their_names_and_values(tmp_path):
     )
 
 
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_inputs_have_lengths_of_their_own_where_they_may(tmp_path, tied, sampled):
+    a, b = keras.Input((None, 3), name="a"), keras.Input((None, 3), name="b")
+    _, h = layers.SimpleRNN(4, return_state=True, name="encoder")(a)
+    decoder = layers.SimpleRNN(4, return_sequences=True, name="decoder")
+    y = decoder(a + b) if tied else decoder(b, initial_state=h)
+    model = randomised(keras.Model([a, b], y))
+    model.export(tmp_path / "saved", verbose=False)
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal((2, 4, 3)).astype(np.float32) for _ in "ab"]
+    samples = dict(zip("ab", values, strict=True)) if sampled else None
+    options = ExportOptions(("onnx",), samples=samples)
+    loaded = rnn_deploy.load(export(tmp_path / "saved", tmp_path / "b", options))
+    feeds = {"a": values[0] if tied else values[0][:, :3], "b": values[1]}
+    found, truth = loaded.predict(feeds), model(list(feeds.values()))
+    np.testing.assert_allclose(found, truth, rtol=0, atol=2e-6, equal_nan=False)
+    symbols = [tensor.shape[1] for tensor in loaded.runner().entry.inputs]
+    assert symbols == (["time", "time"] if tied else ["a_time", "b_time"])
+
+
 class WithoutServing(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
     def double(self, x):

@@ -10,7 +10,9 @@ from rnn_deploy.conformance.masks import masked
 from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes import openvino as module
 from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.openvino import OpenVinoRunner
 from rnn_deploy.runtimes.registry import RUNTIMES, runtimes_for
+from rnn_deploy.spec import EntryPoint, TensorSpec
 from tests.conftest import randomised
 
 RNG = np.random.default_rng(4)
@@ -94,3 +96,35 @@ def test_without_the_package_it_says_which_extra(monkeypatch, small_bundle):
     monkeypatch.setattr(module, "is_installed", lambda name: False)
     with pytest.raises(RuntimeUnavailableError, match=r"rnn-deploy\[openvino\]"):
         load(small_bundle)
+
+
+class Port:
+    def __init__(self, name):
+        self.get_names = lambda: {name}
+
+
+class Compiled:
+    """What OpenVINO gives, as far as a runner asks it; `infer` notes what it was given."""
+
+    inputs, outputs = (Port("ids"),), ()
+
+    def __init__(self):
+        self.given = []
+
+    def create_infer_request(self):
+        return self
+
+    def infer(self, packed):
+        self.given.append(packed[0])
+
+
+@pytest.mark.parametrize("beyond", [2**31, -(2**31) - 1, 2**40 + 5])
+def test_numbers_that_it_would_cut_off_are_refused(beyond):
+    compiled = Compiled()
+    ids = TensorSpec("ids", ("batch", "time"), "int64")
+    runner = OpenVinoRunner(EntryPoint("sequence", (ids,), ()), compiled)
+    with pytest.raises(InputError, match="'ids' holds int64 beyond 32 bits"):
+        runner.run({"ids": np.array([[1, beyond]])})
+    fits = np.array([[2**31 - 1, -(2**31)]])
+    runner.run({"ids": fits})
+    assert np.array_equal(compiled.given, [fits])
