@@ -7,6 +7,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.reading import Reader
 from rnn_deploy.peers.build import LeftOut
 from rnn_deploy.peers.model import PeerModel
 
@@ -22,13 +23,15 @@ def candidates(
     """
     bundles: dict[str, Bundle] = {}
     left_out: list[LeftOut] = []
+    reader = Reader(model.model)
     for name in names:
         progress(f"exporting as {name}")
         lowering, _, shape = name.partition("-")
         expect = (shape,) if shape else ()
         options = ExportOptions(to=("onnx",), lowering=lowering, time=model.time, expect=expect)
         try:
-            bundles[name] = export(model.model, folder / f"as-{name}", options)
+            place = folder / f"as-{name}"
+            bundles[name] = export(model.model, place, options, reader=reader)
         except UnsupportedModelError as error:
             left_out.append(LeftOut(name, str(error)))
     return bundles, left_out
