@@ -146,7 +146,7 @@ def test_the_state_is_that_of_keras(command, small_bundle, tmp_path):
         (lambda x: {"x": x[0]}, ["found 2 dimensions (6, 3)", "x[None]"]),
         (lambda x: {"x": x[0, 0, 0]}, ["found 0 dimensions ()"]),
         (lambda x: {"x": x[..., :2]}, ["2): axis 2 must be 3"]),
-        (lambda x: {"x": x.astype("d")}, ["found float64; convert it: x.astype('float32')"]),
+        (lambda x: {"x": x.astype("d")}, ["found float64; convert it: np.asarray(x, 'float32')"]),
         (lambda x: {"x": x.astype("i4")}, ["found int32"]),
         (lambda x: {"x": x.astype(">f4")}, ["found >f4"]),
         (lambda x: {"x": x[:0]}, ["(0, 6, 3): axis 0 is empty; give at least one"]),
