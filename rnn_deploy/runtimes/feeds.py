@@ -6,7 +6,7 @@ one line. Made once per runner; a call costs a few microseconds.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -56,6 +56,11 @@ def checker(entry: EntryPoint) -> Check:
         return arrays
 
     return check
+
+
+def closed(_: object) -> NoReturn:
+    """In place of a runner's check once it is closed, or of what would load it again."""
+    raise InputError("this was closed; load the bundle again")
 
 
 def _kind(array: Array) -> Kind:

@@ -15,7 +15,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions, artifact_for, no_session_settings
-from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
+from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
 from rnn_deploy.spec import STEP, STREAM, Array, EntryPoint, one_step
 
 MOST_SHAPES = 4  # interpreters kept, those used last
@@ -62,6 +62,7 @@ class LiteRtRunner:
         """Release the interpreters."""
         self._signatures.clear()
         self._next = None
+        self._check = closed
 
     def _signature_for(self, shapes: Shapes) -> Any:
         found = self._signatures.get(shapes)

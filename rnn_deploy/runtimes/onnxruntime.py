@@ -22,7 +22,7 @@ from rnn_deploy.errors import (
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import Runner, RunOptions, artifact_for, step_beside
 from rnn_deploy.runtimes.binding import OrtBound
-from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
+from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
 from rnn_deploy.runtimes.machine import cores
 from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
 from rnn_deploy.runtimes.repeated import Repeated
@@ -96,6 +96,7 @@ class OrtRunner:
     def close(self) -> None:
         """Release the session."""
         self._session = self._step_session = self._repeated = None
+        self._check = closed
 
 
 @dataclass(frozen=True)

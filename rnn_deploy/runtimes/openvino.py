@@ -20,7 +20,7 @@ from rnn_deploy.runtimes.base import (
     artifact_wrong_on,
     no_session_settings,
 )
-from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
+from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
 from rnn_deploy.runtimes.placement import Placement
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -62,6 +62,7 @@ class OpenVinoRunner:
     def close(self) -> None:
         """Release the compiled model."""
         self._request = None
+        self._check = closed
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.plan import Plan, Rule, nearest
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes.base import Binds, Bound, Runner, RunOptions, Runtime
+from rnn_deploy.runtimes.feeds import closed
 from rnn_deploy.runtimes.machine import cores, processor
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -48,6 +49,7 @@ class TunedRunner:
             runner.close()
         self._runners.clear()
         self._by_shape.clear()
+        self._load = closed
 
     def _at(self, shape: tuple[int, ...]) -> Runner:
         if shape not in self._by_shape:

@@ -197,3 +197,16 @@ def test_verify_from_python_takes_names_and_passes(small_bundle):
     assert {c.runtime for c in report.comparisons} == {"ort-cpu"}
     with pytest.raises(InputError, match="no runtime 'zzz'"):
         rnn_deploy.verify(small_bundle, ["zzz"])
+
+
+@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino-cpu", "litert"])
+def test_what_was_closed_says_so(small_bundle, x, runtime):
+    model = rnn_deploy.load(small_bundle, runtime)
+    runner, stream = model.runner(), model.stream(2)
+    for _ in range(3):
+        runner.run({"x": x})
+    stream.step(x)
+    model.close()
+    for call in (lambda: runner.run({"x": x}), lambda: stream.step(x)):
+        with pytest.raises(InputError, match="was closed; load the bundle again"):
+            call()

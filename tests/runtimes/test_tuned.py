@@ -138,3 +138,10 @@ def test_a_rule_for_a_runtime_that_is_not_here_is_passed_over(planned, x, monkey
 def test_without_a_plan_it_says_how_to_get_one(small_bundle):
     with pytest.raises(InputError, match="holds no plan; make one with rnn-deploy tune"):
         load(small_bundle, "tuned")
+
+
+def test_what_was_closed_is_not_loaded_again(planned, x):
+    runner = load(planned(rule("sequence", 1, 1))).runner()
+    runner.close()
+    with pytest.raises(InputError, match="was closed; load the bundle again"):
+        runner.run({"x": x})
