@@ -4,6 +4,7 @@
     measure    what lies there, form beside form; the figures go there, too
     table      the figures as Markdown, for docs/tflite.md
 
+limits    what no form can outrun, see tflite_limit
 latency   one interpreter each on one thread, in turns; the least of the medians of all rounds
 file      ours with all its signatures; theirs with the one that they have
 held      what is allocated between calls, beyond what was before the file was loaded
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tflite_limit import LIMITS, input_of, limit, turns_of
 
 from rnn_deploy.cli.console import data, progress, table, without_chatter
 from rnn_deploy.exporting import tflite
@@ -109,7 +111,7 @@ def main() -> int:
     grid = [(cell, s) for cell in options.cell or SHAPES for s in wanted or SHAPES[cell]]
     if options.what == "table":
         for cell, shape in grid:
-            data(_markdown(cell, shape, _kept(options.folder, cell, shape)))
+            data(_markdown(cell, shape, *_kept(options.folder, cell, shape)))
         return 0
     with progress() as step:
         for cell, shape in grid:
@@ -117,7 +119,7 @@ def main() -> int:
             work(cell, shape, options.folder, step)
     if options.what == "measure":
         for cell, shape in grid:
-            _show(cell, shape, _kept(options.folder, cell, shape))
+            _show(cell, shape, *_kept(options.folder, cell, shape))
     return 0
 
 
@@ -132,6 +134,15 @@ def _convert(cell: str, shape: Shape, folder: Path, step: Callable[[str], None])
         if _takes(form, cell, shape) and not place.exists():
             step(f"{cell} {shape}: {form}")
             place.write_bytes(_made(form, cell, shape))
+    for what, k in _limits(shape):
+        place = _place(folder, cell, shape, f"{what} {k}")
+        if not place.exists():
+            step(f"{cell} {shape}: {what}, {k} steps a turn")
+            place.write_bytes(limit(what, cell, shape, k))
+
+
+def _limits(shape: Shape) -> list[tuple[str, int]]:
+    return [(what, k) for what in LIMITS for k in turns_of(shape[1])]
 
 
 def _takes(form: str, cell: str, shape: Shape) -> bool:
@@ -161,22 +172,31 @@ def _measure(cell: str, shape: Shape, folder: Path, step: Callable[[str], None])
     calls = {form: _Call(place.read_bytes(), x) for form, place in places.items()}
     expected = calls[STOCK].output()
     errors = {form: float(np.abs(call.output() - expected).max()) for form, call in calls.items()}
-    latencies = _latencies(calls)
+    limits = {each: _limit_call(*each, cell, shape, folder) for each in _limits(shape)}
+    latencies = _latencies(calls | limits)
     found = {
         form: Figures(latencies[form], place.stat().st_size, *_memory(place, folder), errors[form])
         for form, place in places.items()
     }
-    text = json.dumps({form: asdict(figures) for form, figures in found.items()}, indent=1)
+    least = {what: min(latencies[each] for each in limits if each[0] == what) for what in LIMITS}
+    forms = {form: asdict(figures) for form, figures in found.items()}
+    text = json.dumps({"forms": forms, "limits": least}, indent=1)
     _figures(folder, cell, shape).write_text(text)
+
+
+def _limit_call(what: str, k: int, cell: str, shape: Shape, folder: Path) -> "_Call":
+    given = np.random.default_rng(1).standard_normal(input_of(what, shape)).astype(np.float32)
+    return _Call(_place(folder, cell, shape, f"{what} {k}").read_bytes(), given)
 
 
 def _figures(folder: Path, cell: str, shape: Shape) -> Path:
     return _place(folder, cell, shape, "figures").with_suffix(".json")
 
 
-def _kept(folder: Path, cell: str, shape: Shape) -> dict[str, Figures]:
+def _kept(folder: Path, cell: str, shape: Shape) -> tuple[dict[str, Figures], dict[str, float]]:
+    """What was measured of the forms, and the microseconds of the limits."""
     kept = json.loads(_figures(folder, cell, shape).read_text())
-    return {form: Figures(**figures) for form, figures in kept.items()}
+    return {form: Figures(**figures) for form, figures in kept["forms"].items()}, kept["limits"]
 
 
 def _model(cell: str, steps: int | None, width: int, units: int, **options: Any) -> Any:
@@ -235,7 +255,7 @@ class _Call:
         return np.asarray(self._interpreter.get_tensor(self._output))
 
 
-def _latencies(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+def _latencies(calls: Mapping[Any, Callable[[], object]]) -> dict[Any, float]:
     least = dict.fromkeys(calls, float("inf"))
     for _ in range(ROUNDS):
         for name, call in calls.items():
@@ -261,7 +281,9 @@ def _memory(place: Path, folder: Path) -> tuple[int, int]:
     return held, peak
 
 
-def _show(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> None:
+def _show(
+    cell: str, shape: Shape, forms: Mapping[str, Figures], limits: Mapping[str, float]
+) -> None:
     columns = (
         "form", ">us", ">times as fast as stock", ">of Keras unroll", ">file, bytes",
         ">times smaller", ">held, MiB", ">peak, MiB", ">held, of unroll", ">peak, of unroll",
@@ -270,11 +292,23 @@ def _show(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> None:
     table(
         f"{cell}, (batch, steps, width, units) = {shape}",
         columns,
-        [(form, *_row(forms, figures)) for form, figures in forms.items()],
+        [
+            *((form, *_row(forms, figures)) for form, figures in forms.items()),
+            *_limit_rows(forms[STOCK], limits, len(columns)),
+        ],
     )
 
 
-def _markdown(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> str:
+def _limit_rows(
+    stock: Figures, limits: Mapping[str, float], columns: int
+) -> Iterator[tuple[str, ...]]:
+    for what, us in limits.items():
+        yield what, f"{us:,.1f}", f"{stock.microseconds / us:.1f}", *[""] * (columns - 3)
+
+
+def _markdown(
+    cell: str, shape: Shape, forms: Mapping[str, Figures], limits: Mapping[str, float]
+) -> str:
     """A row of docs/tflite.md: what is asked of the forms that `auto` takes, as ratios."""
     ours, stock, theirs = forms[OPEN], forms[STOCK], forms.get(KERAS)
 
@@ -285,6 +319,7 @@ def _markdown(cell: str, shape: Shape, forms: Mapping[str, Figures]) -> str:
     figures = (
         f"{ours.microseconds:,.0f}",
         *(f"{stock.microseconds / forms[form].microseconds:.1f}" for form in (OPEN, FIXED)),
+        *(f"{stock.microseconds / limits[what]:.1f}" for what in LIMITS),
         *(of(forms[form], theirs, "microseconds") for form in (OPEN, FIXED)),
         "-" if unrolled is None else of(unrolled, theirs, "microseconds"),
         *(of(ours, theirs, what) for what in ("held", "peak")),

@@ -25,7 +25,8 @@ from rnn_deploy.exporting.recurrent_weights import (
     recurrent_weights,
     weight_bytes,
 )
-from rnn_deploy.exporting.tflite_merge import packed, share_buffers, share_codes, unpacked
+from rnn_deploy.exporting.tflite_merge import share_buffers, share_codes, unpacked
+from rnn_deploy.exporting.tflite_packing import packed
 from rnn_deploy.spec import Array
 
 NONE = "none"

@@ -14,7 +14,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.tflite_editor import Editor
-from rnn_deploy.exporting.tflite_merge import packed, unpacked
+from rnn_deploy.exporting.tflite_merge import unpacked
+from rnn_deploy.exporting.tflite_packing import packed
 from rnn_deploy.lowering.tflite_fused import MARKER
 from rnn_deploy.spec import Array, RecurrentLayer
 

@@ -9,14 +9,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+from rnn_deploy.exporting.tflite_packing import packed
 from rnn_deploy.spec import EntryPoint, TensorSpec
-
-IDENTIFIER = b"TFL3"
-BUFFER_ALIGNMENT = 16
 
 
 def merged(files: Sequence[tuple[bytes, EntryPoint]]) -> bytes:
@@ -42,13 +39,6 @@ def unpacked(content: bytes) -> Any:
             buffer.data = np.frombuffer(content[buffer.offset : end], np.uint8)
             buffer.offset = buffer.size = 0
     return model
-
-
-def packed(model: Any) -> bytes:
-    """The file of an object form."""
-    builder = _AligningBuilder(1 << 16)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
 
 
 def _with_signature(content: bytes, entry: EntryPoint) -> Any:
@@ -147,12 +137,3 @@ def _named(graph: Any, indices: Sequence[int], tensors: Sequence[TensorSpec]) ->
         graph.tensors[index].name = tensor.name.encode()
         maps.append(entry)
     return maps
-
-
-class _AligningBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """Begins buffers at multiples of 16 bytes, as the schema asks; the Python packer does not."""
-
-    def CreateNumpyVector(self, x: Any) -> Any:
-        if x.dtype == np.uint8:
-            self.Prep(BUFFER_ALIGNMENT, x.nbytes)
-        return super().CreateNumpyVector(x)

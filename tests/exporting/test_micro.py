@@ -18,7 +18,8 @@ from rnn_deploy.errors import BundleError, InputError, UnsupportedModelError
 from rnn_deploy.exporting import micro
 from rnn_deploy.exporting.micro_source import resolver_call
 from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.tflite_merge import packed, unpacked
+from rnn_deploy.exporting.tflite_merge import unpacked
+from rnn_deploy.exporting.tflite_packing import packed
 from tests.conftest import randomised
 
 layers = keras.layers

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
-from rnn_deploy.exporting import tflite_merge
+from rnn_deploy.exporting import tflite_packing
 from rnn_deploy.exporting.tflite_merge import merged
 from rnn_deploy.spec import EntryPoint, TensorSpec
 
@@ -108,5 +108,5 @@ def test_buffers_stay_aligned(files):
 
 
 def test_the_packer_alone_would_not_align_them(files, monkeypatch):
-    monkeypatch.setattr(tflite_merge, "_AligningBuilder", flatbuffers.Builder)
+    monkeypatch.setattr(tflite_packing, "_Builder", flatbuffers.Builder)
     assert {start % 16 for start in starts_of(merged(list(files.values())))} != {0}

@@ -44,7 +44,8 @@ def rewritten(bundle, **changes):
 
 def altered(bundle, factor):
     """The bundle with the scales of one int8 weight multiplied, its hash as it should be."""
-    from rnn_deploy.exporting.tflite_merge import packed, unpacked
+    from rnn_deploy.exporting.tflite_merge import unpacked
+    from rnn_deploy.exporting.tflite_packing import packed
 
     place = bundle.root / "model.tflite"
     model = unpacked(place.read_bytes())
