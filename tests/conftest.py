@@ -25,6 +25,12 @@ def pytest_collection_finish():
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000)  # in place of 700: a model that is traced makes a million objects
+
+
+# Steps of the longest golden vector where a test is not about length; for the usual 10,000
+# TensorFlow takes longer than for all the rest.
+LONG = 300
 
 
 def randomised(model, seed=0, scale=0.5):
@@ -68,16 +74,18 @@ def small_keras(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def _small_bundle(tmp_path_factory, small_keras):
-    from rnn_deploy import export
-
-    return export(small_keras, tmp_path_factory.mktemp("bundles") / "small").root
+    return _export(small_keras, tmp_path_factory.mktemp("bundles") / "small")
 
 
 @pytest.fixture(scope="session")
 def _token_bundle(tmp_path_factory):
+    return _export(token_model(), tmp_path_factory.mktemp("bundles") / "tokens")
+
+
+def _export(model, place):
     from rnn_deploy import export
 
-    return export(token_model(), tmp_path_factory.mktemp("bundles") / "tokens").root
+    return export(model, place, long=LONG).root
 
 
 def _copy(root: Path, to: Path) -> Path:
@@ -100,3 +108,13 @@ def token_bundle(_token_bundle, tmp_path):
 def x():
     """An input of the small model: (2, 6, 3) float32."""
     return np.random.default_rng(1).standard_normal((2, 6, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def runtimes():
+    """All runtimes that are here, each in a process of its own that stays for all models."""
+    from rnn_deploy.runtimes.isolation import staying
+    from rnn_deploy.runtimes.registry import RUNTIMES
+
+    with staying([r for r in RUNTIMES.values() if r.why_unavailable() is None]) as runtimes:
+        yield runtimes

@@ -14,7 +14,7 @@ from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.checks import BASIC
-from tests.conftest import randomised, small_model
+from tests.conftest import LONG, randomised, small_model
 
 layers = keras.layers
 TIGHT = 2e-6
@@ -47,7 +47,8 @@ def sha256s(root):
 
 
 def test_the_same_model_gives_the_same_bytes(small_keras, small_bundle, tmp_path):
-    first, second = sha256s(small_bundle), sha256s(export(small_keras, tmp_path / "again").root)
+    again = export(small_keras, tmp_path / "again", ExportOptions(long=LONG))
+    first, second = sha256s(small_bundle), sha256s(again.root)
     assert first == second
     assert {name for name in first if "/" not in name} == {
         "manifest.json", "golden.npz", "proof.npz", "model.tflite", "sequence.onnx", "stream.onnx",
@@ -57,12 +58,12 @@ def test_the_same_model_gives_the_same_bytes(small_keras, small_bundle, tmp_path
 
 def test_another_model_gives_other_bytes(small_bundle, tmp_path):
     first = sha256s(small_bundle)
-    second = sha256s(export(small_model(seed=1), tmp_path / "other").root)
+    second = sha256s(export(small_model(seed=1), tmp_path / "other", ExportOptions(long=LONG)).root)
     assert all(first[name] != second[name] for name in first if "/input_" not in name)
 
 
 def test_another_seed_gives_other_golden_vectors_only(small_keras, tmp_path):
-    options = [ExportOptions(("onnx",), seed=seed) for seed in (0, 1)]
+    options = [ExportOptions(("onnx",), seed=seed, long=LONG) for seed in (0, 1)]
     first, second = (sha256s(export(small_keras, tmp_path / str(o.seed), o).root) for o in options)
     assert {n for n in first if first[n] != second[n] and "/" not in n} == {
         "golden.npz", "proof.npz", "manifest.json"
@@ -75,7 +76,7 @@ def wide_model(units=300):
 
 
 def test_large_weights_are_stored_once_for_both_onnx_files(tmp_path):
-    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",), "native"))
+    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",), "native", long=LONG))
     recurrent = 300 * 300 * 4
     sizes = {record.path: record.size for record in bundle.manifest.files}
     assert recurrent <= sizes["weights.bin"] < 1.2 * recurrent
@@ -85,7 +86,7 @@ def test_large_weights_are_stored_once_for_both_onnx_files(tmp_path):
 
 
 def test_an_altered_weights_file_is_refused_before_a_runtime_sees_it(tmp_path):
-    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",)))
+    bundle = export(wide_model(), tmp_path / "wide", ExportOptions(("onnx",), long=LONG))
     place = bundle.root / "weights.bin"
     content = bytearray(place.read_bytes())
     content[1000] ^= 1
@@ -120,7 +121,9 @@ def test_leftover_state_of_a_stateful_model_does_not_enter(tmp_path):
 
 def test_samples_become_a_golden_vector(tmp_path):
     samples = {"x": np.random.default_rng(6).standard_normal((2, 9, 3)).astype(np.float32)}
-    bundle = export(small_model(), tmp_path / "b", ExportOptions(("onnx",), samples=samples))
+    bundle = export(
+        small_model(), tmp_path / "b", ExportOptions(("onnx",), samples=samples, long=LONG)
+    )
     cases = {case.name: case for case in read_cases(bundle.root / bundle.manifest.golden)}
     assert np.array_equal(cases["samples"].feeds["x"], samples["x"])
     assert len(cases) > 1

@@ -11,24 +11,33 @@ from rnn_deploy.conformance.cases import CASES
 from rnn_deploy.conformance.checking import with_random_weights
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx_label
+from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.onnx_label import IR_VERSIONS
-from tests.conftest import small_model
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.reading import Reader
+from rnn_deploy.verifying import verify
+from tests.conftest import LONG, small_model
 
 SPREAD = ("GRU-states", "masked-LSTM-sequence", "bidirectional-ave", "echo", "around", "ConvLSTM1D")
 
 
+@pytest.fixture(scope="module", params=SPREAD)
+def reader(request):
+    """A model, read once for all opsets."""
+    case = next(case for case in CASES if case.name == request.param)
+    return Reader(with_random_weights(case.build(), 1, case.scale))
+
+
 @pytest.mark.parametrize("opset", IR_VERSIONS)
-@pytest.mark.parametrize("name", SPREAD)
-def test_a_model_is_the_same_in_every_opset(tmp_path, name, opset):
-    case = next(case for case in CASES if case.name == name)
-    model = with_random_weights(case.build(), 1, case.scale)
-    bundle = rnn_deploy.export(model, tmp_path / "b", to=("onnx",), opset=opset)
+def test_a_model_is_the_same_in_every_opset(tmp_path, reader, runtimes, opset):
+    options = ExportOptions(("onnx",), opset=opset, long=LONG)
+    bundle = export(reader.model, tmp_path / "b", options, reader=reader)
     for entry in bundle.manifest.entries:
         proto = onnx.load(bundle.root / f"{entry.name}.onnx")
         onnx.checker.check_model(proto, full_check=True)
         assert [(o.domain, o.version) for o in proto.opset_import] == [("", opset)]
         assert proto.ir_version == IR_VERSIONS[opset]
-    report = rnn_deploy.verify(bundle, ["ort-cpu"])
+    report = verify(bundle, runtimes=[r for r in runtimes if r.name == "ort-cpu"])
     assert report.passed, report.verdict
 
 

@@ -7,7 +7,7 @@ import pytest
 import rnn_deploy
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from tests.conftest import randomised, small_model
+from tests.conftest import LONG, randomised, small_model
 
 LAYERS = keras.layers
 X = np.random.default_rng(5).standard_normal((2, 6, 3)).astype(np.float32)
@@ -33,7 +33,7 @@ def test_a_kept_state_is_where_every_call_starts(tmp_path, runtime, lowering):
     model = stateful_model()
     before = held(model)
     assert all(np.abs(state).max() > 0.01 for state in before)
-    bundle = rnn_deploy.export(model, tmp_path / "b", state="keep", lowering=lowering)
+    bundle = rnn_deploy.export(model, tmp_path / "b", state="keep", lowering=lowering, long=LONG)
     assert [entry.name for entry in bundle.manifest.entries] == ["sequence"]
     assert bundle.manifest.state == "keep"
     assert "starts from the states the model held" in bundle.manifest.notes[0]
@@ -49,8 +49,8 @@ def test_a_kept_state_is_where_every_call_starts(tmp_path, runtime, lowering):
 
 def test_a_kept_state_that_was_lost_would_show(tmp_path):
     model = stateful_model()
-    kept = rnn_deploy.export(model, tmp_path / "kept", state="keep")
-    reset = rnn_deploy.export(model, tmp_path / "reset", state="reset")
+    kept = rnn_deploy.export(model, tmp_path / "kept", state="keep", long=0)
+    reset = rnn_deploy.export(model, tmp_path / "reset", state="reset", long=0)
     (case, *_) = read_cases(kept.root / kept.manifest.golden)
     lost = rnn_deploy.load(reset).predict(case.feeds["x"])
     assert np.abs(lost - case.truth["second"]).max() > 1e-2
@@ -59,7 +59,7 @@ def test_a_kept_state_that_was_lost_would_show(tmp_path):
 @pytest.mark.parametrize("state", ["input", "reset"])
 def test_without_keep_a_sequence_starts_from_zero(tmp_path, state):
     model = stateful_model()
-    bundle = rnn_deploy.export(model, tmp_path / "b", state=state)
+    bundle = rnn_deploy.export(model, tmp_path / "b", state=state, long=LONG)
     model.reset_states() if hasattr(model, "reset_states") else [
         model.get_layer(name).reset_state() for name in ("first", "second")
     ]
@@ -70,7 +70,7 @@ def test_without_keep_a_sequence_starts_from_zero(tmp_path, state):
 
 
 def test_a_state_that_is_left_out_is_said(tmp_path):
-    notes = rnn_deploy.export(stateful_model(), tmp_path / "b", to=("onnx",)).manifest.notes
+    notes = rnn_deploy.export(stateful_model(), tmp_path / "b", to=("onnx",), long=0).manifest.notes
     assert [note.split("'")[1] for note in notes] == ["first", "second"]
     assert all("the state it holds now is left out (--state keep" in note for note in notes)
 

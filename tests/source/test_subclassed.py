@@ -8,7 +8,7 @@ import tensorflow as tf
 import rnn_deploy
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.source.signature import signature_of
-from tests.conftest import randomised
+from tests.conftest import LONG, randomised
 
 LAYERS = keras.layers
 RNG = np.random.default_rng(2)
@@ -73,7 +73,7 @@ def plain():
 
 
 def exported(model, tmp_path, **options):
-    bundle = rnn_deploy.export(model, tmp_path / "b", **options)
+    bundle = rnn_deploy.export(model, tmp_path / "b", long=LONG, **options)
     report = rnn_deploy.verify(bundle)
     assert report.passed, report.verdict
     assert {c.check for c in report.comparisons} >= {"sequence", "states"}
@@ -123,7 +123,7 @@ def test_ids_are_known_by_samples(tmp_path):
 def test_a_length_it_was_called_with_is_its_own_and_the_stream_s_is_open(tmp_path):
     model = Plain(name="plain")
     model(np.zeros((2, 5, 3), "f"))
-    bundle = rnn_deploy.export(randomised(model), tmp_path / "b")
+    bundle = rnn_deploy.export(randomised(model), tmp_path / "b", long=LONG)
     shapes = {entry.name: entry.inputs[0].shape for entry in bundle.manifest.entries}
     assert shapes == {"sequence": ("batch", 5, 3), "stream": ("batch", "time", 3)}
     assert rnn_deploy.verify(bundle).passed
