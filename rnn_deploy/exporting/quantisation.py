@@ -34,7 +34,7 @@ FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
 MODES = (NONE, FLOAT16, DYNAMIC, INT8)
 TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8"}  # how an Embedding's is kept
 WORKER = Path(__file__).with_name("quantisation_worker.py")
-FLOAT32 = 0  # schema.TensorType
+FLOAT32, INT8_TYPE = 0, 9  # schema.TensorType
 # Feeds by signature: what to run each entry point on to learn the ranges of its tensors.
 Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 
@@ -69,6 +69,7 @@ def quantised(
     recurrent = recurrent_weights(before, kernels)
     after = unpacked(_worked(_prepared(content), mode, feeds, model))
     _restore(after, before)
+    _mend_reads(after)
     quantise_tables(after, TABLES[mode])
     share_buffers(after)
     share_codes(after)
@@ -139,6 +140,25 @@ def _flat(feeds: Feeds) -> dict[str, Array]:
         for number, given in enumerate(several)
         for name, value in given.items()
     }
+
+
+def _mend_reads(model: Any) -> None:
+    """Let what gives int8 read int8.
+
+    Where a graph's output is also read by an operator that only moves numbers (a RESHAPE), the
+    quantiser has that read the output's float32 form, four bytes for one: it would write past its
+    end.
+    """
+    for graph in model.subgraphs:
+        names = operator_names(model, graph)
+        named = list(zip(graph.operators, names, strict=True))
+        int8_of = {
+            int(op.outputs[0]): int(op.inputs[0]) for op, name in named if name == "DEQUANTIZE"
+        }
+        for operator, name in named:
+            gives = {graph.tensors[t].type for t in operator.outputs}
+            if gives == {INT8_TYPE} and name != "QUANTIZE":
+                operator.inputs = [int8_of.get(int(t), int(t)) for t in operator.inputs]
 
 
 def _restore(after: Any, before: Any) -> None:

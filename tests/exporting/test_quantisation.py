@@ -15,7 +15,7 @@ from rnn_deploy.exporting.isolated import run_isolated
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.exporting.quantisation import quantised
-from rnn_deploy.exporting.recurrent_weights import kept_as, recurrent_weights
+from rnn_deploy.exporting.recurrent_weights import kept_as, operator_names, recurrent_weights
 from rnn_deploy.exporting.tflite_merge import unpacked
 from rnn_deploy.lowering.tflite_choice import TfliteWishes
 from rnn_deploy.source.golden import References
@@ -254,3 +254,24 @@ def test_calibration_data_that_do_not_fit_are_refused(tmp_path, data, said):
     with pytest.raises(InputError, match=said):
         rnn_deploy.export(model, tmp_path / "b", to=("tflite",), quantize="int8", calibration=data)
     assert not (tmp_path / "b").exists()
+
+
+def test_what_gives_int8_reads_int8_where_an_output_is_read_within(tmp_path):
+    """Else LiteRT writes past the end of a tensor, and the process ends."""
+    x = keras.Input((None, 3), name="x")
+    model = randomised(keras.Model(x, layers.LSTM(4, return_sequences=True, name="rnn")(x)))
+    real = np.random.default_rng(2).standard_normal((32, 9, 3)).astype(np.float32)
+    options = {"to": ("tflite",), "quantize": "int8", "calibration": {"x": real}, "long": 0}
+    content = (
+        rnn_deploy.export(model, tmp_path / "b", **options).root / "model.tflite"
+    ).read_bytes()
+    file = unpacked(content)
+    for graph in file.subgraphs:
+        for operator, name in zip(graph.operators, operator_names(file, graph), strict=True):
+            kinds = {graph.tensors[t].type for t in (operator.inputs[0], operator.outputs[0])}
+            assert name != "RESHAPE" or len(kinds) == 1
+    zero = np.zeros((32, 4), np.float32)
+    found = run(content, "step", {"x": real[:, :1], "rnn_h_in": zero, "rnn_c_in": zero})
+    expected = np.asarray(model(real[:, :1]))
+    assert decibels(found["rnn"], expected) > KEPT["int8"]
+    assert decibels(found["rnn_h_out"], expected[:, 0]) > KEPT["int8"]
