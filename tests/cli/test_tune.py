@@ -87,10 +87,14 @@ def test_a_batch_is_split_where_that_pays(
     assert "batch split" in command("inspect", place).out
 
 
-def test_a_batch_that_cannot_be_cut_is_never_split():
+def test_a_batch_that_cannot_be_cut_is_never_split(small_bundle, monkeypatch):
+    monkeypatch.setattr(module, "cores", lambda: 2)
+    bundle = open_bundle(small_bundle)
     fixed = EntryPoint("sequence", (TensorSpec("x", (8, "time", 3), "float32"),), ())
-    settings = module._settings("ort-cpu", fixed, module.Shape(8, 4))
-    assert dict(settings) == {"spinning": "off", "arena": "off", "optimisation": "basic"}
+    for entry, split in ((bundle.manifest.entry("sequence"), True), (fixed, False)):
+        settings = dict(module._settings(bundle, "ort-cpu", entry, module.Shape(8, 4)))
+        assert settings.pop("batch", None) == ("split" if split else None)
+        assert settings == {"spinning": "off", "arena": "off", "optimisation": "basic"}
 
 
 def test_a_plan_that_was_made_elsewhere_is_said(command, small_bundle, tmp_path, x):
