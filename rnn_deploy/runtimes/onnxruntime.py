@@ -25,7 +25,6 @@ from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
 from rnn_deploy.runtimes.machine import cores
 from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
-from rnn_deploy.runtimes.repeated import Repeated
 from rnn_deploy.runtimes.split import Split
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -55,14 +54,9 @@ class OrtRunner:
         self._outputs = [tensor.name for tensor in entry.all_outputs]
         times = [i for i, t in enumerate(entry.inputs) if t.shape[1:2] == entry.time_symbols]
         self._timed = times[0] if step is not None else None
-        alike = not entry.states and session.get_providers()[0] == CPU
-        self._repeated = Repeated(entry, self.bound) if alike else None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every output and final state by name."""
-        repeated = self._repeated.run(feeds) if self._repeated is not None else None
-        if repeated is not None:
-            return repeated
         arrays = self._check(feeds)
         named = dict(zip(self._inputs, arrays, strict=True))
         if self._tokens:
@@ -76,8 +70,6 @@ class OrtRunner:
             results = session.run(self._outputs, named)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise InputError(f"ONNX Runtime refused the inputs: {one_line(error)}") from error
-        if self._repeated is not None:
-            self._repeated.note(arrays, results)
         return dict(zip(self._outputs, results, strict=True))
 
     def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> OrtBound | None:
@@ -95,7 +87,7 @@ class OrtRunner:
 
     def close(self) -> None:
         """Release the session."""
-        self._session = self._step_session = self._repeated = None
+        self._session = self._step_session = None
         self._check = closed
 
 
