@@ -41,13 +41,11 @@ class _LazyGroup(click.Group):
         """Run the verb; when nobody reads on, an exit code of its own: 1 would be a verdict."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            pass
-        except SystemExit as end:
-            if not isinstance(end.__context__, BrokenPipeError):  # which rich makes this of
+        except (BrokenPipeError, SystemExit) as end:  # rich makes the second of the first
+            if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
                 raise
-        lead_nowhere(sys.stdout)
-        return 128 + signal.SIGPIPE
+            lead_nowhere(sys.stdout)
+            return 128 + signal.SIGPIPE
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

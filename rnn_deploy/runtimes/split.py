@@ -60,5 +60,6 @@ class Split:
 
     def close(self) -> None:
         """Release the runner and the threads."""
+        self._parts = 1  # what is fed from here on is refused by the runner
         self._threads.shutdown()
         self._runner.close()

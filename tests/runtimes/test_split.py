@@ -132,3 +132,10 @@ def test_onnx_runtime_gives_the_same(gru_bundle, entry):
         feeds["x"] = numbers(rows, 6, 3)
         for name, value in whole.run(feeds).items():
             np.testing.assert_allclose(split.run(feeds)[name], value, atol=1e-6, rtol=0)
+
+
+def test_what_was_closed_says_so(gru_bundle):
+    split = runtime_named("ort-cpu").load(open_bundle(gru_bundle), RunOptions(session=(SPLIT,)))
+    split.close()
+    with pytest.raises(InputError, match="was closed; load the bundle again"):
+        split.run({"x": numbers(4, 6, 3)})
