@@ -86,8 +86,9 @@ class StateSpec:
 class EntryPoint:
     """One way to call the exported model.
 
-    chunked: whether a sequence run in chunks, states carried, gives what the whole gives;
-    measured on the float64 oracle, since layers beside the recurrent ones decide it too.
+    chunked: whether a sequence run in chunks, states carried, gives what the whole gives.
+    rows: whether a sequence alone gives what it gives in a batch. Both are measured on the float64
+    oracle, since layers beside the recurrent ones decide them too.
     """
 
     name: str
@@ -95,6 +96,7 @@ class EntryPoint:
     outputs: tuple[TensorSpec, ...]
     states: tuple[StateSpec, ...] = ()
     chunked: Support = Support(False, "this entry point carries no state")
+    rows: Support = Support(False, "whether its rows stand alone was not measured")
 
     @property
     def time_symbols(self) -> tuple[str, ...]:
@@ -116,7 +118,7 @@ class EntryPoint:
             return f"input '{fixed[0]}' has a fixed batch"
         if self.of_whole_batch:
             return f"output '{self.of_whole_batch[0]}' has no row for each sequence"
-        return None
+        return None if self.rows.ok else self.rows.reason
 
     @property
     def all_inputs(self) -> tuple[TensorSpec, ...]:

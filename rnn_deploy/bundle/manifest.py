@@ -14,7 +14,7 @@ from rnn_deploy.bundle.plan import Plan
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import EntryPoint
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ def _show_manifest(place: Path, manifest: Manifest) -> None:
         if entry.states:
             ok = "chunks give what the whole gives" if entry.chunked.ok else "no chunks"
             say(f"{entry.name}: {ok} ({entry.chunked.reason})")
+        if entry.why_one_batch is not None:
+            say(f"{entry.name}: a batch cannot be cut into sequences ({entry.why_one_batch})")
     if manifest.plan is not None:
         show_plan(str(place), manifest.plan)
     for note in manifest.notes:

@@ -30,6 +30,7 @@ from rnn_deploy.lowering.expected import check_entries
 from rnn_deploy.lowering.tflite_choice import TfliteWishes
 from rnn_deploy.source.golden import References, make_cases
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel
+from rnn_deploy.source.rows import rows_match
 from rnn_deploy.spec import EntryPoint, RecurrentLayer
 
 
@@ -140,6 +141,7 @@ def draft_of_saved_model(
     entry = saved_model.entry_of(opened, reference, options.samples)
     samples = checked_samples(options, entry)
     cases = make_cases(References(reference, None), entry, None, samples, options.seed)
+    entry = replace(entry, rows=rows_match(reference.run, entry, cases))
     progress("writing ONNX")
     model = saved_model.convert(opened, entry, _label(opened.source, options))
     notes: tuple[str, ...] = saved_model.NOTES

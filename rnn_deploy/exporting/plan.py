@@ -7,7 +7,7 @@ The stream entry point takes chunks of any length, so where the model fixes its 
 it is traced once more with time open.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,7 +29,7 @@ from rnn_deploy.source.tracing import (
     trace_markers,
     with_facts,
 )
-from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, TensorSpec, one_step
+from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, Support, TensorSpec, one_step
 
 
 @dataclass(frozen=True)
@@ -235,9 +235,19 @@ def _note_of_stateful(layer: Any) -> str:
     return said
 
 
-def with_chunks(plan: Plan, chunked: Any) -> Plan:
+def with_chunks(plan: Plan, chunked: Support) -> Plan:
     """The plan, its stream entry point saying whether chunks give what the whole gives."""
     if plan.stream is None:
         return plan
     entry = replace(plan.stream.entry, chunked=chunked)
     return replace(plan, stream=replace(plan.stream, entry=entry))
+
+
+def with_rows(plan: Plan, rows_of: Callable[[EntryPoint], Support]) -> Plan:
+    """The plan, each entry point saying whether its rows stand alone."""
+
+    def known(traced: Traced) -> Traced:
+        return replace(traced, entry=replace(traced.entry, rows=rows_of(traced.entry)))
+
+    stream = None if plan.stream is None else known(plan.stream)
+    return replace(plan, sequence=known(plan.sequence), stream=stream)

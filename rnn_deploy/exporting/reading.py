@@ -25,8 +25,9 @@ from rnn_deploy.exporting.cases import (
 )
 from rnn_deploy.exporting.micro import without_unchunked_stream
 from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.plan import Plan, plan_of, with_chunks
+from rnn_deploy.exporting.plan import Plan, plan_of, with_chunks, with_rows
 from rnn_deploy.source.golden import References, chunks_match
+from rnn_deploy.source.rows import rows_match
 from rnn_deploy.spec import EntryPoint
 
 Progress = Callable[[str], None]
@@ -73,6 +74,8 @@ class Reader:
         check_untouched_by(plan, references, cases)
         if plan.stream and references.oracle:
             plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
+        truth = (references.oracle or references.reference).run
+        plan = with_rows(plan, lambda entry: rows_match(truth, entry, cases))
         plan = without_unchunked_stream(plan) if options.micro else plan
         progress("holding the references against each other")
         proof = proof_of_plan(plan, references, cases)

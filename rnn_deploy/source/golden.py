@@ -14,6 +14,7 @@ import numpy as np
 from rnn_deploy import chunks
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError, RnnDeployError
+from rnn_deploy.source.rows import MOST_ROWS, batch_of, same, why_coupled
 from rnn_deploy.source.samples import draw, is_drawable
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support, TensorSpec
 
@@ -21,10 +22,8 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support, Tensor
 SHAPES = ((1, 1), (1, 7), (3, 5), (4, 3), (2, 16))
 STATE_SHAPES = ((1, 1), (3, 6))
 SAMPLES = "samples"
-SAME = 1e-9
 LONG = 300  # steps
 Draw = Callable[[Sequence[TensorSpec], Mapping[str, int], np.random.Generator], dict[str, Array]]
-MOST_ROWS = 4  # of a case whose rows are run alone, too
 
 
 class Runs(Protocol):
@@ -92,7 +91,7 @@ def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Sup
             lengths = ", ".join(map(str, case.chunks))
             return Support(False, f"the model does not run chunks of {lengths} steps")
         for name, value in pieces.items():
-            if not _same(value, whole[name]):
+            if not same(value, whole[name]):
                 return Support(False, f"'{name}' of a whole differs from that of its chunks")
         compared += 1
     if not compared:
@@ -123,10 +122,10 @@ def _looks_far_back(oracle: Runs, stream: EntryPoint) -> bool:
         pieces = run_in_chunks(oracle, stream, feeds, (LONG // 3, 1, LONG - LONG // 3 - 1))
     except InputError:
         return False  # the model takes no sequence so long
-    if all(_same(value, whole[name]) for name, value in pieces.items()):
+    if all(same(value, whole[name]) for name, value in pieces.items()):
         return False
     sensitive = oracle.run(feeds | nudged)
-    return all(_same(sensitive[name], value) for name, value in whole.items())
+    return all(same(sensitive[name], value) for name, value in whole.items())
 
 
 def run_in_chunks(
@@ -179,11 +178,15 @@ def _case(
     entries = fitting(sequence, stream, feeds)
     if not entries:
         raise InputError(f"golden case '{name}': its shapes fit no entry point")
-    oracle = references.oracle.run(feeds) if references.oracle else {}
+    oracle: dict[str, Array] = {}
+    alone = False
+    if references.oracle is not None:
+        oracle = references.oracle.run(feeds)
+        few = 1 < batch_of(feeds) <= MOST_ROWS
+        alone = few and why_coupled(references.oracle.run, feeds, oracle) is None
     lengths: tuple[int, ...] = ()
     if stream is not None and STREAM in entries and len(stream.time_symbols) == 1:
         lengths = _random_lengths(chunks.length_of(stream, feeds), rng)
-    alone = references.oracle is not None and _rows_alone(references.oracle, feeds, oracle)
     reference = references.reference.run(feeds)
     return Case(name, entries, lengths, feeds, reference, oracle, rows_alone=alone)
 
@@ -197,23 +200,6 @@ def fitting(
         for entry in (sequence, stream)
         if entry is not None and _fits(entry, feeds, stateless=entry.name == SEQUENCE)
     )
-
-
-def _rows_alone(oracle: Runs, feeds: Mapping[str, Array], whole: Mapping[str, Array]) -> bool:
-    """Whether each of a few rows alone gives what it gives in the batch."""
-    batch = next(iter(feeds.values())).shape[0]
-    arrays = (*feeds.values(), *whole.values())
-    if not 1 < batch <= MOST_ROWS or any(value.shape[:1] != (batch,) for value in arrays):
-        return False
-    for row in range(batch):
-        alone = slice(row, row + 1)
-        try:
-            results = oracle.run({name: value[alone] for name, value in feeds.items()})
-        except InputError:
-            return False
-        if not all(_same(value, whole[name][alone]) for name, value in results.items()):
-            return False
-    return True
 
 
 def check_untouched(model: Any, reference: Runs, case: Case, entry: EntryPoint, call: Any) -> None:
@@ -256,9 +242,3 @@ def sizes_of(entry: EntryPoint, batch: int, time: int) -> dict[str, int]:
     symbols = {dim for tensor in entry.all_inputs for dim in tensor.shape if isinstance(dim, str)}
     times = {symbol: time + i for i, symbol in enumerate(entry.time_symbols)}
     return {symbol: times.get(symbol, batch if symbol == "batch" else 3) for symbol in symbols}
-
-
-def _same(a: Array, b: Array) -> bool:
-    if a.shape != b.shape:
-        return False
-    return bool(np.allclose(a, b, rtol=SAME, atol=SAME, equal_nan=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 from rnn_deploy.bench.contender import Contender, of_bundle
 from rnn_deploy.bench.measure import ratio
 from rnn_deploy.bench.side_by_side import Result, side_by_side
-from rnn_deploy.bundle import Bundle, cases_of
+from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.plan import Plan, Rule
 from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.peers.build import LeftOut
@@ -166,7 +166,7 @@ def _with_settings(bundle: Bundle, contender: Contender, shape: Shape, seconds: 
     others = [replace(contender, name="one thread", threads=1)]
     others += [
         replace(contender, name=" ".join(setting), session=(setting,))
-        for setting in _settings(bundle, contender.runtime, entry, shape)
+        for setting in _settings(contender.runtime, entry, shape)
     ]
     results = side_by_side([contender, *others], [shape], entry, seconds=seconds)
     timings = {r.contender: r.timing for r in results if r.timing is not None}
@@ -179,22 +179,11 @@ def _with_settings(bundle: Bundle, contender: Contender, shape: Shape, seconds: 
     return _Setting(best, gains[best.name])
 
 
-def _settings(
-    bundle: Bundle, runtime: str, entry: EntryPoint, shape: Shape
-) -> Iterator[tuple[str, str]]:
+def _settings(runtime: str, entry: EntryPoint, shape: Shape) -> Iterator[tuple[str, str]]:
     if runtime.startswith("ort-"):
         yield from ((setting, value) for setting in SETTINGS for value in SETTINGS[setting])
-    if runtime == "ort-cpu" and shape.batch > 1 and cores() > 1 and may_split(bundle, entry):
+    if runtime == "ort-cpu" and shape.batch > 1 and cores() > 1 and entry.why_one_batch is None:
         yield SPLIT
-
-
-def may_split(bundle: Bundle, entry: EntryPoint) -> bool:
-    """Whether a batch can be cut, and the oracle gave for rows alone what it gave for their batch.
-
-    A softmax over the batch has a row for each sequence, and none of them is that sequence's own.
-    """
-    several = [c for c in cases_of(bundle) if entry.name in c.entries and c.rows_alone]
-    return entry.why_one_batch is None and bool(several)
 
 
 def _artifact_path(bundle: Bundle, contender: Contender, candidate: str) -> str:

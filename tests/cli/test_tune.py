@@ -92,7 +92,7 @@ def test_a_batch_that_cannot_be_cut_is_never_split(small_bundle, monkeypatch):
     bundle = open_bundle(small_bundle)
     fixed = EntryPoint("sequence", (TensorSpec("x", (8, "time", 3), "float32"),), ())
     for entry, split in ((bundle.manifest.entry("sequence"), True), (fixed, False)):
-        settings = dict(module._settings(bundle, "ort-cpu", entry, module.Shape(8, 4)))
+        settings = dict(module._settings("ort-cpu", entry, module.Shape(8, 4)))
         assert settings.pop("batch", None) == ("split" if split else None)
         assert settings == {"spinning": "off", "arena": "off", "optimisation": "basic"}
 

@@ -9,11 +9,12 @@ from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRunner, FakeRuntime
 from rnn_deploy.runtimes.model import Model
-from rnn_deploy.spec import EntryPoint, TensorSpec
+from rnn_deploy.spec import EntryPoint, Support, TensorSpec
 
 RUNTIMES = ["ort-cpu", "litert"]
 A, B, P, Q = (TensorSpec(name, ("batch", 2), "float32") for name in "abpq")
-SEVERAL = EntryPoint("sequence", (A, B), (P, Q))
+ALONE = Support(True, "tried")
+SEVERAL = EntryPoint("sequence", (A, B), (P, Q), rows=ALONE)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -48,7 +49,7 @@ def test_batches_do_not_change_the_answer(small_bundle, runtime, batch_size):
 
 def test_batches_are_no_larger_than_asked():
     seen = []
-    entry = EntryPoint("sequence", (A,), (P,))
+    entry = EntryPoint("sequence", (A,), (P,), rows=ALONE)
 
     def answer(entry, feeds):
         seen.append(len(feeds["a"]))

@@ -12,13 +12,13 @@ from rnn_deploy.runtimes.fake import FakeRunner
 from rnn_deploy.runtimes.onnxruntime import SPLIT
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.runtimes.split import Split
-from rnn_deploy.spec import EntryPoint, StateSpec, TensorSpec
+from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
 from tests.conftest import randomised
 
 RNG = np.random.default_rng(0)
 X, Y = TensorSpec("x", ("batch", "time", 3), "float32"), TensorSpec("y", ("batch", 3), "float32")
 STATE = StateSpec(TensorSpec("h", ("batch", 3), "float32"), "h_next", "rnn", "h")
-ENTRY = EntryPoint("stream", (X,), (Y,), (STATE,))
+ENTRY = EntryPoint("stream", (X,), (Y,), (STATE,), rows=Support(True, "tried"))
 
 
 def numbers(*shape):
@@ -103,6 +103,7 @@ def test_what_does_not_fit_is_refused_as_of_a_whole(feeds, message):
     [
         (EntryPoint("sequence", (TensorSpec("x", (2, 3), "float32"),), (Y,)), "'x' has a fixed ba"),
         (EntryPoint("sequence", (X,), (TensorSpec("y", (3,), "float32"),)), "'y' has no row for"),
+        (EntryPoint("sequence", (X,), (Y,)), "whether its rows stand alone was not measured"),
     ],
 )
 def test_a_batch_that_cannot_be_cut_is_refused(entry, why):

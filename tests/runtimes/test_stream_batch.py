@@ -23,6 +23,7 @@ def entry_of(batch="batch", chunked=True):
         (TensorSpec("y", (batch, "time", 2), "float32"),),
         (StateSpec(TensorSpec("h_in", (batch, 2), "float32"), "h_out", "rnn", "h"),),
         Support(chunked, "it looks ahead"),
+        Support(True, "tried"),
     )
 
 
