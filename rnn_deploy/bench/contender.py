@@ -14,6 +14,7 @@ class Contender:
     kind: how it is opened, a key of `opening.OPENERS`. path: of the bundle or of the peer's file.
     runtime: of a bundle. threads: within an operator, None leaves it to the runtime.
     only: the one shape that it can be run at. entry, session: of a bundle, as in RunOptions.
+    steps: the one number of steps that it takes.
     """
 
     name: str
@@ -24,6 +25,11 @@ class Contender:
     only: Shape | None = None
     entry: str = SEQUENCE
     session: tuple[tuple[str, str], ...] = ()
+    steps: int | None = None
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether it can be run at a shape."""
+        return self.only in (None, shape) and self.steps in (None, shape.time)
 
 
 def of_bundle(

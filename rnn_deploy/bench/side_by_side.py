@@ -74,7 +74,7 @@ def side_by_side(
     """
     results: list[Result] = []
     for shape in shapes:
-        fitting = [c for c in contenders if c.only in (None, shape)]
+        fitting = [c for c in contenders if c.fits(shape)]
         results += _at(shape, fitting, entry, limits_of(layers, shape), seconds, progress)
     return results
 

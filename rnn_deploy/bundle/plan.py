@@ -15,6 +15,7 @@ class Rule:
 
     artifact: its path. threads, session: how the runtime is told to load it. median_us: of one
     call; gain: how many times as fast as the bundle was before, on the runtime it would have taken.
+    only_time: the artifact takes `time` steps and no other number.
     """
 
     entry: str
@@ -26,6 +27,7 @@ class Rule:
     gain: float
     threads: int | None = None
     session: tuple[tuple[str, str], ...] = ()
+    only_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,5 +56,9 @@ class Plan:
 
 
 def nearest(rules: tuple[Rule, ...], batch: int, time: int) -> Rule:
-    """The rule whose batch and time are nearest, as ratios; the first of those that are equal."""
-    return min(rules, key=lambda r: abs(log(batch / r.batch)) + abs(log(time / r.time)))
+    """The rule whose batch and time are nearest, as ratios; the first of those that are equal.
+
+    Beside each rule of one time alone there is another, which takes any.
+    """
+    fitting = [rule for rule in rules if not rule.only_time or rule.time == time]
+    return min(fitting, key=lambda r: abs(log(batch / r.batch)) + abs(log(time / r.time)))

@@ -1,6 +1,6 @@
 """What the commands say of a bundle's plan."""
 
-from rnn_deploy.bundle.plan import Plan
+from rnn_deploy.bundle.plan import Plan, Rule
 from rnn_deploy.cli.console import say, table
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.runtimes.tuned import misfits
@@ -18,11 +18,16 @@ def show_plan(root: str, plan: Plan) -> None:
         how = [f"{rule.threads} thread"] if rule.threads else []
         how += [f"{key} {value}" for key, value in rule.session]
         rows.append((
-            rule.entry, f"{rule.batch}x{rule.time}", rule.runtime, rule.artifact, ", ".join(how),
+            rule.entry, _shape(rule), rule.runtime, rule.artifact, ", ".join(how),
             f"{rule.median_us:,.1f}", f"{rule.gain:.2f}",
         ))  # fmt: skip
     table(f"{root}: plan made on {plan.machine}, {plan.cores} cores", COLUMNS, rows)
     tell_misfits(root, plan)
+
+
+def _shape(rule: Rule) -> str:
+    alone = " alone" if rule.only_time else ""
+    return f"{rule.batch}x{rule.time}{alone}"
 
 
 def tell_misfits(root: str, plan: Plan | None) -> None:

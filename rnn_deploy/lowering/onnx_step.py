@@ -35,6 +35,10 @@ class Step(Protocol):
 
     def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped: ...
 
+    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+        """Writes the step from states that are zero."""
+        ...
+
 
 def support_nodes(layer: Recurrence) -> Support:
     """Whether a step of the layer can be written as nodes."""
@@ -101,6 +105,7 @@ class TracedStep:
     """A step as tf2onnx writes it."""
 
     def __init__(self, ops: Ops, layer: TracedLayer) -> None:
+        self._layer = layer
         model, self._inputs = _converted(layer)
         self._model = model.clone()
         graph = self._model.graph
@@ -114,6 +119,10 @@ class TracedStep:
         given = dict(zip(self._inputs, (x, *states), strict=True))
         output, *after = ops.take_in(graph, [given[value.name] for value in graph.inputs])
         return Stepped(output, tuple(after))
+
+    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+        """As from any state: what the step makes of it is not known."""
+        return self(ops, x, zero_states(ops, self._layer, x))
 
 
 class KnownStep:
@@ -142,6 +151,35 @@ class KnownStep:
         }
         after = cells[self._layer.cell](ops, x, *states)
         return Stepped(after[0], after)
+
+    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+        """The same without the products of states that are zero."""
+        cells: dict[str, Callable[..., States]] = {
+            "simple_rnn": self._simple_rnn_from_zero,
+            "gru": self._gru_from_zero,
+            "lstm": self._lstm_from_zero,
+        }
+        after = cells[self._layer.cell](ops, x)
+        return Stepped(after[0], after)
+
+    def _simple_rnn_from_zero(self, ops: Ops, x: ir.Value) -> States:
+        return (self._f(ops, x),)
+
+    def _gru_from_zero(self, ops: Ops, x: ir.Value) -> States:
+        units = self._layer.units
+        x_zr, x_h = _split(ops, x, 2 * units, units)
+        z, r = _split(ops, self._sigma(ops, x_zr), units, units)
+        if self._b_h:
+            x_h = ops("Add", x_h, ops("Mul", r, *self._b_h))
+        candidate = self._f(ops, x_h)
+        return (ops("Sub", candidate, ops("Mul", z, candidate)),)
+
+    def _lstm_from_zero(self, ops: Ops, x: ir.Value) -> States:
+        units = self._layer.units
+        gates, g = _split(ops, x, 3 * units, units)
+        i, _, o = _split(ops, self._sigma(ops, gates), units, units, units)
+        c = ops("Mul", i, self._f(ops, g))
+        return ops("Mul", o, self._f(ops, c)), c
 
     def _simple_rnn(self, ops: Ops, x: ir.Value, h: ir.Value) -> States:
         return (self._f(ops, ops("Gemm", h, self._R, x)),)

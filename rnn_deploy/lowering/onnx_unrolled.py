@@ -42,17 +42,21 @@ def lower(
     """x (batch, steps, *width), states (batch, *shape) each or None, mask (batch, steps)."""
     step, axis1 = step_of(ops, layer), ops.constant("axis1", np.array([1], np.int64))
     columns = _columns(ops, layer, x, axis1)
-    states = tuple(states or zero_states(ops, layer, x))
-    output = zeros(ops, layer, x, layer.output_shape) if layer.carries_output else None
+    order = list(_order(layer))
     outputs: list[ir.Value] = []
-    for t in _order(layer):
+    if states is None and mask is None:
+        new = step.from_zero(ops, columns[order.pop(0)])
+        states = new.states
+        outputs.append(new.output)
+    states = tuple(states or zero_states(ops, layer, x))
+    held = zeros(ops, layer, x, layer.output_shape) if layer.carries_output else None
+    for t in order:
         m_t = None
         if mask is not None:
             m_t = ops("Gather", mask, ops.constant("m", np.array([t], np.int64)), axis=1)
-        held = output if layer.carries_output else None
         new = advance(ops, step, layer, columns[t], states, m_t, held)
-        states, output = new.states, new.output
-        outputs.append(output)
+        states, held = new.states, new.output if layer.carries_output else None
+        outputs.append(new.output)
     if not layer.return_sequences:
         return Lowered(outputs[-1], states)
     steps = [ops("Unsqueeze", output, axis1) for output in outputs]

@@ -19,19 +19,33 @@ def candidates(
 ) -> tuple[dict[str, Bundle], list[LeftOut]]:
     """A bundle of ONNX by each name below `folder`; those that cannot be, and why.
 
-    names: lowerings; "auto-BATCHxTIME" is auto where that shape is expected.
+    names: lowerings; "auto-BATCHxTIME" is auto where that shape is expected, "unrolled-TIME" is of
+    that number of steps and no other.
     """
     bundles: dict[str, Bundle] = {}
     left_out: list[LeftOut] = []
     reader = Reader(model.model)
     for name in names:
         progress(f"exporting as {name}")
-        lowering, _, shape = name.partition("-")
-        expect = (shape,) if shape else ()
-        options = ExportOptions(to=("onnx",), lowering=lowering, time=model.time, expect=expect)
+        options = _options(name, model.time)
         try:
             place = folder / f"as-{name}"
             bundles[name] = export(model.model, place, options, reader=reader)
         except UnsupportedModelError as error:
             left_out.append(LeftOut(name, str(error)))
     return bundles, left_out
+
+
+def steps_of(name: str) -> int | None:
+    """The one number of steps that a candidate takes; None where it takes any."""
+    _, _, of = name.partition("-")
+    return int(of) if of.isdigit() else None
+
+
+def _options(name: str, time: int | None) -> ExportOptions:
+    lowering, _, of = name.partition("-")
+    steps = steps_of(name)
+    if steps is not None:  # for whole sequences alone, so it needs no stream
+        return ExportOptions(to=("onnx",), lowering=lowering, time=steps, state="reset", long=0)
+    expect = (of,) if of else ()
+    return ExportOptions(to=("onnx",), lowering=lowering, time=time, expect=expect)

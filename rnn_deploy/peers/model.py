@@ -44,7 +44,7 @@ class PeerModel:
 
 
 def model_of(bundle: Bundle, place: Path, *, trust_source: bool = False) -> PeerModel:
-    """Open `place`; InputError when it is not what the bundle was made from."""
+    """Open `place`; InputError when it is not what the bundle was made from, or not all of it."""
     opened = open_model(place, trust_source=trust_source)
     if not isinstance(opened, OpenedModel):
         raise UnsupportedModelError(
@@ -54,6 +54,11 @@ def model_of(bundle: Bundle, place: Path, *, trust_source: bool = False) -> Peer
         raise InputError(
             f"{place}: holds other weights than those {bundle.root} was made from"
             f" ({bundle.manifest.source.name}); give that model, or export this one"
+        )
+    if bundle.manifest.state == "keep":
+        raise InputError(
+            f"{bundle.root} begins from the states that its model held (--state keep), and {place}"
+            " holds none, so what is made of it would give other answers; export without --state"
         )
     inputs = bundle.manifest.entry(SEQUENCE).inputs
     own = signature_of(opened.model).inputs

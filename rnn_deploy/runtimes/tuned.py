@@ -90,7 +90,7 @@ class TunedRuntime:
         if options.provider or options.threads is not None or options.session:
             raise InputError("the plan says threads and options itself; name a runtime to set them")
         rules = tuple(rule for rule in plan.rules_of(options.entry) if self._has(rule))
-        if not rules:
+        if all(rule.only_time for rule in rules):  # none that takes any number of steps
             return self._without_rule(bundle).load(bundle, options)
 
         def load(rule: Rule) -> Runner:

@@ -1,6 +1,6 @@
 """From medians to winners: as few contenders as are within a few percent of the best everywhere."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping, Sequence
 from math import inf, log
 from typing import TypeVar
 
@@ -9,6 +9,22 @@ from typing import TypeVar
 WORTH = 1.05
 Place = TypeVar("Place", bound=Hashable)
 Medians = Mapping[Place, Mapping[str, float]]
+
+
+def winners(medians: Medians[Place], of_one_time: Container[str]) -> dict[Place, Sequence[str]]:
+    """The contenders for each place: one that takes any number of steps, and before it, where that
+    is worth having, the best of those that take the place's alone."""
+    of_any = {
+        place: {name: median for name, median in taken.items() if name not in of_one_time}
+        for place, taken in medians.items()
+    }
+    chosen: dict[Place, Sequence[str]] = {}
+    for place, winner in choose(of_any).items():
+        taken = medians[place]
+        best = min(taken, key=taken.__getitem__)
+        alone = best in of_one_time and taken[winner] >= WORTH * taken[best]
+        chosen[place] = (best, winner) if alone else (winner,)
+    return chosen
 
 
 def choose(medians: Medians[Place], worth: float = WORTH) -> dict[Place, str]:

@@ -11,7 +11,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.plan import Plan, Rule
 from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.peers.build import LeftOut
-from rnn_deploy.peers.candidates import candidates
+from rnn_deploy.peers.candidates import candidates, steps_of
 from rnn_deploy.peers.model import PeerModel
 from rnn_deploy.runtimes.base import artifact_wrong_on, step_beside
 from rnn_deploy.runtimes.machine import cores, processor
@@ -19,12 +19,13 @@ from rnn_deploy.runtimes.onnxruntime import SETTINGS, SPLIT
 from rnn_deploy.runtimes.registry import RUNTIMES, runtimes_for
 from rnn_deploy.shapes import Shape
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint
-from rnn_deploy.tuning.choose import WORTH, choose
+from rnn_deploy.tuning.choose import WORTH, winners
 from rnn_deploy.tuning.write import variant_path
 from rnn_deploy.verifying import verify
 
 Progress = Callable[[str], None]
 LOWERINGS = ("native", "scan", "unrolled")
+MOST_WRITTEN_OUT = 16  # steps of a shape at which they are written out for it alone
 AS_IT_IS = ""  # the bundle itself among the candidates
 USUAL = {SEQUENCE: (Shape(1, 10), Shape(1, 100), Shape(32, 100)), STREAM: (Shape(1, 1),)}
 Place = tuple[str, Shape]  # an entry point at a shape
@@ -42,11 +43,15 @@ class Tuned:
 
 @dataclass
 class _Found:
-    """What is known so far: contenders by entry point, each with its candidate, and who is out."""
+    """What is known so far: contenders by entry point, each with its candidate, and who is out.
+
+    of_one_time: those that take one number of steps alone.
+    """
 
     contenders: dict[str, list[Contender]] = field(default_factory=dict)
     candidate_of: dict[str, str] = field(default_factory=dict)
-    seen: set[tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=set)
+    of_one_time: set[str] = field(default_factory=set)
+    seen: set[tuple[object, ...]] = field(default_factory=set)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
@@ -72,14 +77,15 @@ def tune(
             contenders, [shape], spec, seconds=seconds, progress=progress
         )
     medians = {place: _medians(of) for place, of in results.items()}
-    empty = [f"{entry} {shape}" for (entry, shape), taken in medians.items() if not taken]
+    alone = found.of_one_time
+    empty = [f"{entry} {shape}" for (entry, shape), of in medians.items() if not of.keys() - alone]
     if empty:
         reasons = "; ".join(f"{left.name}: {left.reason}" for left in found.left_out)
         raise RuntimeUnavailableError(f"nothing could be measured at {empty[0]} ({reasons})")
-    winners = choose(medians)
     rules = [
         _rule(bundle, found, place, name, results[place], seconds, progress)
-        for place, name in winners.items()
+        for place, names in winners(medians, alone).items()
+        for name in names
     ]
     versions = {rule.runtime: RUNTIMES[rule.runtime].version() or "" for rule in rules}
     plan = Plan(processor(), cores(), versions, tuple(rules))
@@ -87,10 +93,13 @@ def tune(
 
 
 def _names(bundle: Bundle, places: Sequence[Place]) -> list[str]:
-    """The candidates to export: of several layers also those that mix lowerings."""
-    layers = _lowerings(bundle, SEQUENCE)
-    shapes = [shape for entry, shape in places if entry == SEQUENCE] if len(layers) > 1 else []
-    return [*LOWERINGS, *(f"auto-{shape}" for shape in shapes)]
+    """The candidates to export: of several layers also those that mix lowerings, and of few steps
+    those that take this number of them alone."""
+    shapes = [shape for entry, shape in places if entry == SEQUENCE]
+    mixed = [f"auto-{shape}" for shape in shapes] if len(_lowerings(bundle, SEQUENCE)) > 1 else []
+    times = dict.fromkeys(shape.time for shape in shapes if shape.time <= MOST_WRITTEN_OUT)
+    is_open = len(bundle.manifest.entry(SEQUENCE).time_symbols) == 1
+    return [*LOWERINGS, *mixed, *(f"unrolled-{time}" for time in times if is_open)]
 
 
 def _lowerings(bundle: Bundle, entry: str) -> list[tuple[str, str]]:
@@ -107,7 +116,8 @@ def _enter(
 
     It is entered for those entry points in which no candidate before it has the same lowerings.
     """
-    forms = {entry: (entry, tuple(_lowerings(candidate, entry))) for entry in entries}
+    steps = steps_of(name)
+    forms = {entry: (entry, steps, *_lowerings(candidate, entry)) for entry in entries}
     new = [entry for entry in entries if forms[entry] not in found.seen]
     found.seen |= {forms[entry] for entry in new}
     plain = replace(candidate, manifest=replace(candidate.manifest, plan=None))
@@ -121,11 +131,13 @@ def _enter(
             found.left_out.append(LeftOut(label, "it was not verified; see rnn-deploy verify"))
             continue
         found.candidate_of[label] = name
+        found.of_one_time |= {label} if steps else set()
         for entry in new:
             artifact = plain.manifest.artifact(runtime.format, entry)
             if artifact is not None and artifact_wrong_on(artifact, runtime.name) is None:
                 contender = of_bundle(candidate.root, runtime.name, None, label, entry)
-                found.contenders.setdefault(entry, []).append(contender)
+                of_entry = found.contenders.setdefault(entry, [])
+                of_entry.append(replace(contender, steps=steps))
 
 
 def _medians(results: Sequence[Result]) -> dict[str, float]:
@@ -148,7 +160,7 @@ def _rule(
     return Rule(
         entry, shape.batch, shape.time, contender.runtime, artifact,
         timings[name].median_us / best.gain, round(gain, 3), best.contender.threads,
-        best.contender.session,
+        best.contender.session, contender.steps is not None,
     )  # fmt: skip
 
 

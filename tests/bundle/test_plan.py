@@ -26,6 +26,13 @@ def test_the_nearest_rule_as_ratios_is_followed(batch, time, expected):
     assert nearest(RULES, batch, time) is RULES[expected]
 
 
+def test_a_rule_of_one_time_alone_is_followed_at_that_time_only():
+    any_time = rule(8, 10)
+    rules = (rule(8, 10, artifact="written-out.onnx", only_time=True), any_time)
+    for batch, time, followed in ((8, 10, 0), (1, 10, 0), (500, 10, 0), (8, 9, 1), (8, 11, 1)):
+        assert nearest(rules, batch, time) is rules[followed]
+
+
 def test_a_plan_comes_back_from_json():
     assert decoded(Plan, json.loads(json.dumps(dataclasses.asdict(PLAN)))) == PLAN
 

@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from rnn_deploy.runtimes.model import load
 from rnn_deploy.spec import EntryPoint, TensorSpec
 from rnn_deploy.tuning import tune as module
 from rnn_deploy.verifying import verify
-from tests.conftest import small_model
+from tests.conftest import randomised, small_model
 
 
 @pytest.fixture
@@ -65,6 +66,44 @@ def test_what_wins_is_kept_with_a_plan_and_verified(
     kept = open_bundle(tmp_path / "again").manifest
     assert not any("variants" in record.path for record in kept.files)
     assert not (tmp_path / "again" / "variants").exists()
+
+
+def test_few_steps_are_written_out_for_their_number_alone(
+    command, small_bundle, small_keras, steered, tmp_path, x
+):
+    steered("ort-cpu, unrolled-4", "ort-cpu")
+    place = tmp_path / "tuned"
+    words = ["--shape", "1x4", "--shape", "8x4", "--shape", "1x17"]
+    ended = command("tune", small_bundle, "--model", small_keras, "-o", place, *words)
+    assert ended.code == 0, ended.err
+    tuned = open_bundle(place)
+    said = [(r.batch, r.time, r.artifact, r.only_time) for r in tuned.manifest.plan.rules]
+    assert said == [
+        (1, 4, "variants/unrolled-4/sequence.onnx", True),
+        (1, 4, "sequence.onnx", False),
+        (8, 4, "sequence.onnx", False),
+        (1, 17, "sequence.onnx", False),
+    ]
+    assert "1x4 alone" in ended.err + ended.out
+    assert "unrolled-17" not in ended.err
+    followed, plain = load(place), load(small_bundle, "ort-cpu")
+    for time in (1, 3, 4, 5):
+        piece = np.concatenate([x, x], axis=1)[:1, :time]
+        np.testing.assert_allclose(followed.predict(piece), plain.predict(piece), atol=1e-6)
+    assert verify(tuned).passed
+
+
+def test_states_that_the_model_file_does_not_hold_are_not_lost(command, tmp_path):
+    from rnn_deploy import export
+
+    x = keras.Input(batch_shape=(2, None, 3), name="x")
+    model = randomised(keras.Model(x, keras.layers.GRU(4, stateful=True, name="gru")(x)))
+    model.predict(np.ones((2, 5, 3), "f"), verbose=0)
+    model.save(tmp_path / "m.keras")
+    export(model, tmp_path / "b", to=("onnx",), state="keep", long=0)
+    words = (tmp_path / "b", "--model", tmp_path / "m.keras")
+    for verb in (("tune", *words, "-o", tmp_path / "t"), ("bench", *words, "--lowering", "scan")):
+        command(*verb).refused(2, "begins from the states that its model held", "--state keep")
 
 
 def test_a_batch_is_split_where_that_pays(

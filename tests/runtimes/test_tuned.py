@@ -58,6 +58,14 @@ def test_each_shape_runs_by_its_rule():
     ]
 
 
+def test_without_a_rule_for_any_number_of_steps_the_plan_is_not_followed(planned, x):
+    fixed = rule("sequence", 1, 5, only_time=True)
+    elsewhere = rule("sequence", 1, 5, "nowhere")
+    plain = load(planned(), "ort-cpu").predict(x)
+    assert x.shape[1] != 5
+    np.testing.assert_allclose(load(planned(fixed, elsewhere)).predict(x), plain, atol=1e-6)
+
+
 def bundle_like(*rules):
     from rnn_deploy.bundle import Bundle, Manifest, Source
     from rnn_deploy.spec import EntryPoint, TensorSpec

@@ -1,9 +1,10 @@
 """From medians to winners."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_deploy.tuning.choose import choose
+from rnn_deploy.tuning.choose import choose, winners
 
 
 def test_one_that_is_best_everywhere_is_alone():
@@ -23,6 +24,15 @@ def test_one_that_gains_too_little_is_left_out():
 
 def test_one_that_has_no_figure_somewhere_is_not_taken_there():
     assert choose({1: {"a": 1.0, "b": 5.0}, 2: {"b": 7.0}}) == {1: "a", 2: "b"}
+
+
+@pytest.mark.parametrize(
+    ("alone", "expected"),
+    [(5.0, ("at-8", "a")), (9.7, ("a",)), (11.0, ("a",))],
+)
+def test_one_of_one_time_alone_stands_before_one_of_any(alone, expected):
+    medians = {1: {"a": 10.0, "b": 20.0, "at-8": alone}, 2: {"a": 10.0, "b": 9.9}}
+    assert winners(medians, {"at-8"}) == {1: expected, 2: ("a",)}
 
 
 figures = st.dictionaries(
