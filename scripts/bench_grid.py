@@ -7,13 +7,16 @@ is, our other lowerings and runtimes, the peers' exports) is loaded once in a pr
 then measured at every shape in interleaved rounds, together with the limits: a matrix product of as
 many multiplications, and reading the recurrent weights once per step. Ratios are medians over
 rounds.
+
+Turns are few and long, and the first part of each is not timed (measure.LONG_TURNS). Of our own
+forms those that are far from the best in a first look take no further part.
 """
 
 import argparse
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +30,7 @@ import onnxruntime
 import rnn_deploy
 from rnn_deploy.bench.contender import Contender, of_bundle
 from rnn_deploy.bench.feeds import feeds_of
-from rnn_deploy.bench.measure import Timing, in_rounds, ratio, timed
+from rnn_deploy.bench.measure import LONG_TURNS, Timed, Timing, Turns, in_rounds, ratio, timed
 from rnn_deploy.bench.process import Worker
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.store import writing_file
@@ -49,6 +52,8 @@ AUTO, OURS, PRODUCT, MEMORY = "auto", "ours", "product", "memory"
 REDUCED = ((1, 8, 32), (1, 10, 100), (16, 64, 256))
 FULL = ((1, 8, 32, 128), (1, 10, 100, 1000), (16, 64, 256, 512))
 MOST_FLOP = 2e9
+FAR = 1.6  # times as long as the best of ours
+WRITTEN_OUT = 16  # steps at most
 READ = 64 * 1024  # floats, as large as weights that stay in a core's own cache
 
 
@@ -87,7 +92,7 @@ def main(words: Sequence[str]) -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="scripts/bench grid")
     parser.add_argument("--full", action="store_true", help="the whole grid; about half an hour")
-    parser.add_argument("--seconds", type=float, default=0.15, help="for each contender and shape")
+    parser.add_argument("--seconds", type=float, default=0.25, help="for each contender and shape")
     asked = parser.parse_args(words)
     batches, times, units = FULL if asked.full else REDUCED
     shapes = [Shape(batch, time) for batch in batches for time in times]
@@ -121,7 +126,8 @@ def _model_points(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         step(f"{cell} {units}: exporting")
         bundle = rnn_deploy.export(model, folder / "auto")
-        contenders = [*_ours(model, bundle, folder), *_peers(model, bundle, folder)]
+        times = dict.fromkeys(shape.time for shape in shapes)
+        contenders = [*_ours(model, bundle, folder, times), *_peers(model, bundle, folder)]
         workers = {}
         for contender in contenders:
             step(f"{cell} {units}: starting {contender.name}")
@@ -132,19 +138,33 @@ def _model_points(
             step(f"{cell} {units}: {shape}")
             calls: dict[str, Any] = {}
             feeds = feeds_of(bundle.manifest.entry("sequence"), shape)
-            for name, worker in workers.items():
+            for contender in contenders:
+                name, worker = contender.name, workers[contender.name]
+                if not contender.fits(shape):
+                    continue
                 try:
                     worker.first(feeds)
                     calls[name] = worker.calls
                 except RnnDeployError as error:
                     say(f"{cell} {units} at {shape}: {name}: {error}")
+            calls = _near(calls)
             calls |= {
                 name: timed(call) for name, call in _limits(cell, width, units, shape).items()
             }
-            yield Point(cell, width, units, shape, in_rounds(calls, seconds=seconds))
+            timings = in_rounds(calls, seconds=seconds, turns=LONG_TURNS)
+            yield Point(cell, width, units, shape, timings)
 
 
-def _ours(model: Any, bundle: Bundle, folder: Path) -> list[Contender]:
+def _near(calls: Mapping[str, Timed]) -> dict[str, Timed]:
+    """Without those of our own that are far from the best of them."""
+    ours = {name: call for name, call in calls.items() if name not in PEERS}
+    seen = in_rounds(ours, seconds=0.03, turns=Turns(3))
+    best = min(timing.median_us for timing in seen.values())
+    far = {n for n, timing in seen.items() if n != AUTO and timing.median_us > FAR * best}
+    return {name: call for name, call in calls.items() if name not in far}
+
+
+def _ours(model: Any, bundle: Bundle, folder: Path, times: Iterable[int]) -> list[Contender]:
     found = [of_bundle(bundle.root, "ort-cpu", None, AUTO)]
     found += [of_bundle(bundle.root, name, None) for name in ("litert",)]
     for lowering in ("native", "scan"):
@@ -153,6 +173,11 @@ def _ours(model: Any, bundle: Bundle, folder: Path) -> list[Contender]:
                   for name in ("ort-cpu", "openvino-cpu")]  # fmt: skip
         split = of_bundle(other.root, "ort-cpu", None, f"ort-cpu, {lowering}, split batch")
         found.append(replace(split, session=(SPLIT,)))
+    for steps in (time for time in times if time <= WRITTEN_OUT):
+        place = folder / f"written-out-{steps}"
+        rnn_deploy.export(model, place, to=("onnx",), lowering="unrolled", time=steps)
+        one = of_bundle(place, "ort-cpu", None, f"ort-cpu, {steps} steps written out")
+        found.append(replace(one, steps=steps))
     return found
 
 

@@ -4,15 +4,31 @@ Machines are shared and noisy, so the contenders take turns: in every round each
 times, and the figures are over all rounds. What disturbs one disturbs the others too.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-ROUNDS = 20
 # Calls a contender so many times; the nanoseconds that each call took.
 Timed = Callable[[int], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How contenders take turns.
+
+    settling: for so many times the length of its turn a contender runs before it is timed.
+    """
+
+    rounds: int
+    settling: float = 0.0
+
+
+TURNS = Turns(20)
+# A virtual machine may lend a further core only to who keeps busy for a tenth of a second.
+LONG_TURNS = Turns(3, settling=1.5)
 
 
 @dataclass(frozen=True)
@@ -36,12 +52,17 @@ def measure(
     return in_rounds({name: timed(call) for name, call in contenders.items()}, seconds=seconds)
 
 
-def in_rounds(contenders: Mapping[str, Timed], *, seconds: float) -> dict[str, Timing]:
+def in_rounds(
+    contenders: Mapping[str, Timed], *, seconds: float, turns: Turns = TURNS
+) -> dict[str, Timing]:
     """The same for contenders that time themselves; one that gives no times is left out."""
-    counts = {name: _calls_per_round(call, seconds / ROUNDS) for name, call in contenders.items()}
+    turn = seconds / turns.rounds
+    counts = {name: _calls_per_turn(call, turn) for name, call in contenders.items()}
     times: dict[str, list[Sequence[int]]] = {name: [] for name in contenders}
-    for _ in range(ROUNDS):
+    for _ in range(turns.rounds):
         for name, call in contenders.items():
+            if turns.settling:
+                call(math.ceil(turns.settling * counts[name]))
             times[name].append(call(counts[name]))
     return {name: timing(taken) for name, taken in times.items() if all(taken)}
 
@@ -65,7 +86,7 @@ def ratio(one: Timing, other: Timing) -> float:
     return float(np.median(np.asarray(one.by_round) / np.asarray(other.by_round)))
 
 
-def _calls_per_round(call: Timed, seconds: float) -> int:
+def _calls_per_turn(call: Timed, seconds: float) -> int:
     """Warm up, and how many calls fit into `seconds`."""
     end = time.perf_counter() + seconds
     taken = list(call(3))

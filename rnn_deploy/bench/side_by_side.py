@@ -15,7 +15,7 @@ import numpy as np
 from rnn_deploy.bench.contender import Contender
 from rnn_deploy.bench.feeds import feeds_of
 from rnn_deploy.bench.limits import Limits, limits_of
-from rnn_deploy.bench.measure import Timed, Timing, in_rounds, timed
+from rnn_deploy.bench.measure import TURNS, Timed, Timing, Turns, in_rounds, timed
 from rnn_deploy.bench.process import Worker
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import RnnDeployError
@@ -65,6 +65,7 @@ def side_by_side(
     entry: EntryPoint,
     *,
     seconds: float,
+    turns: Turns = TURNS,
     layers: Sequence[Choice] = (),
     progress: Progress = lambda step: None,
 ) -> list[Result]:
@@ -75,13 +76,15 @@ def side_by_side(
     results: list[Result] = []
     for shape in shapes:
         fitting = [c for c in contenders if c.fits(shape)]
-        results += _at(shape, fitting, entry, limits_of(layers, shape), seconds, progress)
+        limits = limits_of(layers, shape)
+        taken = partial(in_rounds, seconds=seconds, turns=turns)
+        results += _at(shape, fitting, entry, limits, taken, progress)
     return results
 
 
 def _at(
     shape: Shape, contenders: Sequence[Contender], entry: EntryPoint, limits: Limits | None,
-    seconds: float, progress: Progress,
+    taken: Callable[[Mapping[str, Timed]], dict[str, Timing]], progress: Progress,
 ) -> list[Result]:  # fmt: skip
     failures: dict[str, str] = {}
     begun: dict[str, _Begun] = {}
@@ -98,7 +101,7 @@ def _at(
             name: partial(_calls, name, b.worker, failures) for name, b in begun.items()
         }
         calls |= {name: timed(call) for name, call in limits.calls().items()} if limits else {}
-        timings = in_rounds(calls, seconds=seconds)
+        timings = taken(calls)
         peaks = {name: begun[name].worker.peak_bytes() for name in timings if name in begun}
     first = next((name for name in timings if name in begun), None)
     results = []

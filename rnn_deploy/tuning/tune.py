@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rnn_deploy.bench.contender import Contender, of_bundle
-from rnn_deploy.bench.measure import ratio
+from rnn_deploy.bench.measure import LONG_TURNS, ratio
 from rnn_deploy.bench.side_by_side import Result, side_by_side
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.plan import Plan, Rule
@@ -74,7 +74,7 @@ def tune(
         contenders = found.contenders.get(entry, [])
         spec = bundle.manifest.entry(entry)
         results[entry, shape] = side_by_side(
-            contenders, [shape], spec, seconds=seconds, progress=progress
+            contenders, [shape], spec, seconds=seconds, turns=LONG_TURNS, progress=progress
         )
     medians = {place: _medians(of) for place, of in results.items()}
     alone = found.of_one_time
@@ -180,7 +180,8 @@ def _with_settings(bundle: Bundle, contender: Contender, shape: Shape, seconds: 
         replace(contender, name=" ".join(setting), session=(setting,))
         for setting in _settings(contender.runtime, entry, shape)
     ]
-    results = side_by_side([contender, *others], [shape], entry, seconds=seconds)
+    every = [contender, *others]
+    results = side_by_side(every, [shape], entry, seconds=seconds, turns=LONG_TURNS)
     timings = {r.contender: r.timing for r in results if r.timing is not None}
     if contender.name not in timings:
         return _Setting(contender, 1.0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy.bench import measure
-from rnn_deploy.bench.measure import ROUNDS, in_rounds, ratio, timed, timing
+from rnn_deploy.bench.measure import TURNS, Turns, in_rounds, ratio, timed, timing
 
 MODULE = sys.modules[measure.__module__]  # the package names the function as its module
 
@@ -78,13 +78,32 @@ def test_contenders_take_turns(clock):
         return call
 
     measure({"a": contender("a"), "b": contender("b")}, seconds=0.5)
-    measured = order[-2 * ROUNDS :]
-    assert measured == ["a", "b"] * ROUNDS
+    measured = order[-2 * TURNS.rounds :]
+    assert measured == ["a", "b"] * TURNS.rounds
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9])
 def test_every_contender_is_called_in_every_round_however_short_the_time(clock, seconds):
-    assert measure({"call": clock.taking(1_000_000)}, seconds=seconds)["call"].calls == ROUNDS
+    assert measure({"call": clock.taking(1_000_000)}, seconds=seconds)["call"].calls == TURNS.rounds
+
+
+def test_a_contender_settles_before_it_is_timed(clock):
+    """Its first calls after another's turn are slow, as they are until it has the second core."""
+    since = {"a": 0, "b": 0}
+
+    def contender(name):
+        def call():
+            since.update({other: 0 for other in since if other != name})
+            clock.now += 5_000_000 if since[name] < 5 else 1_000_000
+            since[name] += 1
+
+        return timed(call)
+
+    both = {"a": contender("a"), "b": contender("b")}
+    settled = in_rounds(both, seconds=0.1, turns=Turns(2, settling=1.0))
+    at_once = in_rounds(both, seconds=0.1, turns=Turns(2))
+    assert settled["a"].median_us == settled["a"].p95_us == 1000
+    assert at_once["a"].p95_us == 5000
 
 
 def test_a_call_that_takes_no_time_ends(clock):
