@@ -226,6 +226,7 @@ def _around() -> Iterator[Case]:
         yield Case(f"encoder-decoder-{kind}", build, chunked=False)
         fixed = models.encoder_decoder(kind, 5)
         yield Case(f"encoder-decoder-fixed-{kind}", fixed, chunked=False)
+        yield Case(f"sharing-steps-{kind}", models.sharing_steps(kind), chunked=False)
     yield Case("state-as-input", models.state_as_input, chunked=False)
     yield Case("shared-twice", models.shared_twice, chunked=False)
     yield Case("nested", models.nested)

@@ -19,62 +19,76 @@ ACTIVATIONS = ("tanh", "tanh", "sigmoid", "relu", "hard_sigmoid", "softsign", "s
 GATES = ("sigmoid", "sigmoid", "hard_sigmoid", "tanh")
 STAGES = (
     *("layer", "layer", "layer", "both", "cells", "own", "nested", "decoded"),
-    *("dense", "norm", "distributed", "skip"),
+    *("dense", "norm", "distributed", "skip", "shared", "attended", "steps"),
 )
+OF_FIXED_LENGTH = ("repeated", "repeated")
 LAST = ("steps", "last", "states", "pooled")
 
 
 def described(choose: Chooser) -> Description:
     """Choose a model."""
     ids = choose((False, False, True))
+    time = choose((None, None, 5))
+    kinds = STAGES if time is None else STAGES + OF_FIXED_LENGTH
     return {
         "ids": ids,
         "mask": choose((False, True)),
         "width": choose((1, 2, 3)),
-        "time": choose((None, None, None, 5)),
+        "batch": choose((None, None, None, 1, 3)),
+        "time": time,
         "beside": choose((False, False, False, True)),
-        "stages": [_stage(choose, nested=False) for _ in range(choose((1, 2, 3)))],
+        "stages": [_stage(choose, kinds) for _ in range(choose((1, 2, 3, 4)))],
         "last": _recurrent(choose) | {"ends": choose(LAST)},
         "head": choose((None, "linear", "softmax", "gelu")),
+        "also": choose((None, None, 1, 2)),
     }
 
 
 def built(what: Description) -> Any:
-    """The model that a description describes."""
+    """The model that a description describes.
+
+    Each stage reads the sequence `back` stages before the newest; "also" returns one of these.
+    """
     shape = (what["time"],) if what["ids"] else (what["time"], what["width"])
-    x = first = keras.Input(shape, name="x", dtype="int32" if what["ids"] else "float32")
+    dtype, batch = "int32" if what["ids"] else "float32", what["batch"]
+    x = first = keras.Input(shape, batch, name="x", dtype=dtype)
     inputs = [first]
     if what["ids"]:
         x = keras.layers.Embedding(7, what["width"], mask_zero=what["mask"])(x)
     elif what["mask"]:
         x = keras.layers.Masking(-1.5)(x)
     if what["beside"]:
-        inputs.append(keras.Input((what["time"], 2), name="beside"))
+        inputs.append(keras.Input((what["time"], 2), batch, name="beside"))
         x = keras.layers.Concatenate()([x, inputs[1]])
+    sequences = [x]
     for index, stage in enumerate(what["stages"]):
-        x = _staged(stage, x, f"s{index}")
-    outputs = _ended(what["last"], x)
+        sequences.append(_staged(stage, _back(sequences, stage["back"]), f"s{index}"))
+    outputs = _ended(what["last"], sequences[-1])
     if what["head"] is not None:
         head = keras.layers.Dense(2, activation=what["head"], name="head")
         outputs = [head(outputs[0]), *outputs[1:]]
+    if what["also"] is not None:
+        also = keras.layers.Rescaling(2.0, name="also")
+        outputs.append(also(_back(sequences, what["also"])))
     return keras.Model(inputs, outputs, name="composed")
 
 
-def _stage(choose: Chooser, *, nested: bool) -> Description:
-    kind = choose([s for s in STAGES if not (nested and s == "nested")])
+def _stage(choose: Chooser, kinds: Sequence[str]) -> Description:
+    kind = choose(kinds)
+    stage = {"stage": kind, "back": choose((0, 0, 0, 1, 2))}
     if kind == "nested":
-        count = choose((1, 2))
-        return {"stage": kind, "stages": [_stage(choose, nested=True) for _ in range(count)]}
+        within = [kind for kind in kinds if kind != "nested"]
+        return stage | {"stages": [_stage(choose, within) for _ in range(choose((1, 2)))]}
     if kind == "cells":
         # Not one: behind a mask Keras itself fails over a list of one cell.
-        return {"stage": kind, "cells": [_recurrent(choose) for _ in range(choose((2, 3)))]}
+        return stage | {"cells": [_recurrent(choose) for _ in range(choose((2, 3)))]}
     if kind == "own":
         cell = choose(("echo", "peephole"))
-        return {"stage": kind, "cell": cell, "backwards": choose((False, True))}
+        return stage | {"cell": cell, "backwards": choose((False, True))}
     if kind == "both":
         modes = ("concat", "sum", "mul", "ave")
-        return {"stage": kind, "merge": choose(modes), "of": _recurrent(choose)}
-    return {"stage": kind, "of": _recurrent(choose)}
+        return stage | {"merge": choose(modes), "of": _recurrent(choose)}
+    return stage | {"of": _recurrent(choose)}
 
 
 def _recurrent(choose: Chooser) -> Description:
@@ -97,10 +111,10 @@ def _staged(stage: Description, x: Any, name: str) -> Any:
     kind = stage["stage"]
     if kind == "nested":
         inner = keras.Input(x.shape[1:])
-        y = inner
+        within = [inner]
         for index, part in enumerate(stage["stages"]):
-            y = _staged(part, y, f"{name}_{index}")
-        return keras.Model(inner, y, name=name)(x)
+            within.append(_staged(part, _back(within, part["back"]), f"{name}_{index}"))
+        return keras.Model(inner, within[-1], name=name)(x)
     if kind == "cells":
         cells = [_cell(of) for of in stage["cells"]]
         return keras.layers.RNN(cells, return_sequences=True, name=name)(x)
@@ -121,8 +135,25 @@ def _staged(stage: Description, x: Any, name: str) -> Any:
     if kind == "distributed":
         inner = keras.layers.Dense(2, activation="tanh")
         return keras.layers.TimeDistributed(inner, name=name)(x)
-    y = _layer(stage["of"], f"{name}_rnn", return_sequences=True)(x)
+    if kind == "repeated":
+        last = _layer(stage["of"], f"{name}_rnn")(x)
+        return keras.layers.RepeatVector(x.shape[1], name=name)(last)
+    if kind == "steps":
+        apart = keras.layers.Reshape((-1, x.shape[2], 1))(x)
+        each = _layer(stage["of"], f"{name}_rnn")
+        return keras.layers.TimeDistributed(each, name=name)(apart)
+    rnn = _layer(stage["of"], f"{name}_rnn", return_sequences=True)
+    y = rnn(x)
+    if kind == "shared":
+        return keras.layers.Concatenate(name=name)([y, rnn(keras.layers.Rescaling(0.5)(x))])
+    if kind == "attended":
+        return keras.layers.Attention(name=name)([y, y])
     return y if kind == "layer" else keras.layers.Concatenate(name=name)([x, y])
+
+
+def _back(sequences: Sequence[Any], count: int) -> Any:
+    """The sequence `count` before the newest, or the first one."""
+    return sequences[max(len(sequences) - 1 - count, 0)]
 
 
 def _ended(last: Description, x: Any) -> list[Any]:

@@ -19,7 +19,6 @@ class Gap:
 
 _THREE = "its recurrent operators know no activations but tanh, sigmoid and relu"
 _LENGTHS = "it lets sequence_lens be where shapes are open, which LSTM's c under a mask needs"
-_ROWS = "it mixes up the rows of an initial state where the length is fixed"
 
 # OpenVINO gets all of these right as they are exported with --target openvino.
 GAPS: tuple[Gap, ...] = (
@@ -36,7 +35,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("masked-stacked", "auto", "openvino-cpu", _LENGTHS),
     Gap("masked-bidirectional-*", "auto", "openvino-cpu", _LENGTHS),
     Gap("masked-cells*", "auto", "openvino-cpu", _LENGTHS),
-    Gap("encoder-decoder-fixed-*", "auto", "openvino-cpu", _ROWS),
     Gap("float64*", "*", "openvino-cpu", "it computes float64 in float32"),
 )
 

@@ -92,6 +92,22 @@ def several_lengths(first: int | None, second: int | None) -> Build:
     return build
 
 
+def sharing_steps(kind: str) -> Build:
+    """What the layers of one fixed number of steps read is read by others too."""
+
+    def build() -> Any:
+        x = keras.Input((7, 3), name="x")
+        first = layer("first", 4, kind, return_sequences=True)(x)
+        second = layer("second", 3, kind, return_sequences=True)(first)
+        last = layer("last", 5, kind)(x)
+        repeated = keras.layers.RepeatVector(7)(last)
+        back = layer("back", 3, kind, return_sequences=True, go_backwards=True)(repeated)
+        outputs = keras.layers.Concatenate(name="y")([first, second, back])
+        return keras.Model(x, [outputs, last], name="sharing")
+
+    return build
+
+
 def looking_back() -> Any:
     """A convolution that reaches 20 steps back, further than any short case shows."""
     x = inputs = keras.Input((None, 3), name="x")

@@ -22,7 +22,7 @@ from rnn_deploy.lowering.onnx_ops import Lowered, Ops, flip
 from rnn_deploy.spec import Recurrence
 
 # Runs the operator over (time, batch, width) for `lengths` (batch,) steps each, or for all: every
-# step's output (time, batch, units), and the last states (batch, units).
+# step's output (batch, time, units), and the last states (batch, units).
 Run = Callable[[ir.Value, ir.Value | None], tuple[ir.Value, Sequence[ir.Value]]]
 
 
@@ -51,7 +51,6 @@ def lower_masked(
     if len(layer.roles) > 1:
         lengths = ops("Cast", ops("Squeeze", places.count, axis1), to=ir.DataType.INT32)
     outputs, last = run(ops("Transpose", compact, perm=[1, 0, 2]), lengths)
-    outputs = ops("Transpose", outputs, perm=[1, 0, 2])
     any_counts = ops("Greater", places.count, _int(ops, "none", 0))  # (batch, 1)
     if lengths is None:
         at_end = ops("Max", ops("Sub", places.count, _int(ops, "one", 1)), _int(ops, "none", 0))

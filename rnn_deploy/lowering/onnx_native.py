@@ -5,6 +5,11 @@ The operators know no mask; `onnx_compaction` takes what is masked out of their 
 The operators are time first and keep a directions axis of 1. With `direction="reverse"` they return
 their outputs in the order of the input, while Keras' go_backwards returns them in the order
 processed, hence the flip.
+
+The outputs are transposed before their axis of directions is squeezed away, and nothing but the
+transposition reads them. OpenVINO then fuses it with its own; where it cannot, it turns the
+transposition before an operator into a Reshape, for whoever else reads that (2026.4, batch or time
+fixed): rows of a batch are mixed up.
 """
 
 from collections.abc import Sequence
@@ -53,9 +58,7 @@ def lower(
     sequence, after = _operator(ops, layer, steps, states, None, direction)
     if not layer.return_sequences:
         return Lowered(after[0], after)
-    if layer.go_backwards:
-        sequence = flip(ops, sequence, axis=0)
-    return Lowered(ops("Transpose", sequence, perm=[1, 0, 2]), after)
+    return Lowered(flip(ops, sequence, axis=1) if layer.go_backwards else sequence, after)
 
 
 def _operator(
@@ -66,7 +69,7 @@ def _operator(
     lengths: ir.Value | None,
     direction: str,
 ) -> tuple[ir.Value, tuple[ir.Value, ...]]:
-    """Over steps (time, batch, width): the outputs (time, batch, units), the final states."""
+    """Over steps (time, batch, width): the outputs (batch, time, units), the final states."""
     weights = onnx_weights(layer)
     W, R, B = (
         None if value is None else ops.constant(name, value)
@@ -78,9 +81,10 @@ def _operator(
     outputs, *finals = ops.outputs(
         operator, count, steps, W, R, B, lengths, *initial, **attributes(layer, direction)
     )
-    axis1 = ops.constant("axis1", np.array([1], np.int64))
+    axis2 = ops.constant("axis2", np.array([2], np.int64))
     after = tuple(ops("Squeeze", final, axis0) for final in finals)  # (batch, units)
-    return ops("Squeeze", outputs, axis1), after
+    by_row = ops("Transpose", outputs, perm=[2, 0, 1, 3])  # (batch, time, 1, units)
+    return ops("Squeeze", by_row, axis2), after
 
 
 def _activations(layer: RecurrentLayer) -> list[str]:

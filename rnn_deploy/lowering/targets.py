@@ -1,9 +1,8 @@
 """What a target gets wrong, so that it is not given to it. Measured; see docs/lowerings.md.
 
 ort         ONNX Runtime: every form we write
-openvino    OpenVINO: its operators let sequence_lens be where shapes are open, mix up the rows of
-            an initial state where the length is fixed, and know three activations; float64 is
-            computed in float32
+openvino    OpenVINO: its operators let sequence_lens be where shapes are open, and know three
+            activations; float64 is computed in float32
 portable    every runtime tried: loops written out as Scan, no recurrent operator
 """
 
@@ -45,8 +44,6 @@ def _wrong_on_openvino(lowering: str, layer: Recurrence) -> str | None:
         return None
     if layer.masked and layer.cell == "lstm":
         return "OpenVINO lets sequence_lens be where shapes are open"
-    if layer.initial_state and layer.steps is not None:
-        return "OpenVINO mixes up the rows of an initial state where the length is fixed"
     gates = [] if layer.cell == "simple_rnn" else [layer.recurrent_activation]
     foreign = [n for n in (layer.activation, *gates) if n not in _OPENVINO_ACTIVATIONS]
     if foreign:

@@ -1,6 +1,8 @@
 """OpenVINO on the CPU (`openvino-cpu`), in float32.
 
-Left alone it computes in bfloat16 where the processor can, which is no longer the model.
+Left alone it computes in bfloat16 where the processor can, which is no longer the model; and it
+makes one kernel of an attention, product, softmax and product, which after a call of one step is
+wrong from 16 steps on (2026.4, AVX-512). It is kept from kernels of its own making ("snippets").
 """
 
 import threading
@@ -26,6 +28,7 @@ from rnn_deploy.spec import Array, EntryPoint
 
 DEVICE = "CPU"
 PRECISION = "INFERENCE_PRECISION_HINT"
+NO_SNIPPETS = {"SNIPPETS_MODE": "DISABLE"}
 
 
 class OpenVinoRunner:
@@ -126,7 +129,7 @@ def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:
             f"openvino-cpu has no option '{unknown[0]}'; there are {', '.join(sorted(known))}"
         )
     threads = {} if options.threads is None else {"INFERENCE_NUM_THREADS": options.threads}
-    return {PRECISION: "f32", **threads, **dict(options.provider)}
+    return {PRECISION: "f32", **NO_SNIPPETS, **threads, **dict(options.provider)}
 
 
 def _too_large(feeds: Mapping[str, Array]) -> str | None:

@@ -1,5 +1,6 @@
 """OpenVINO: every shape, its own memory, what it gets wrong is not loaded."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -128,3 +129,16 @@ def test_numbers_that_it_would_cut_off_are_refused(beyond):
     fits = np.array([[2**31 - 1, -(2**31)]])
     runner.run({"ids": fits})
     assert np.array_equal(compiled.given, [fits])
+
+
+@pytest.mark.filterwarnings("ignore:You are using a softmax")  # of one step
+def test_attention_is_right_after_a_call_of_one_step(tmp_path):
+    x = keras.Input((None, 4), name="x")
+    steps = keras.layers.SimpleRNN(4, return_sequences=True)(x)
+    model = keras.Model(x, keras.layers.Attention(name="y")([steps, steps]))
+    bundle = rnn_deploy.export(randomised(model), tmp_path / "b", to="onnx", long=0)
+    ours, theirs = load(bundle.root), load(bundle.root, runtime="ort-cpu")
+    for batch, time in ((1, 1), (2, 16), (3, 40), (3, 1), (1, 17)):
+        x = RNG.standard_normal((batch, time, 4)).astype("f")
+        found, expected = ours.run({"x": x})["y"], theirs.run({"x": x})["y"]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6, strict=True)
