@@ -176,7 +176,7 @@ def _ours(model: Any, bundle: Bundle, folder: Path, times: Iterable[int]) -> lis
     for steps in (time for time in times if time <= WRITTEN_OUT):
         place = folder / f"written-out-{steps}"
         rnn_deploy.export(model, place, to=("onnx",), lowering="unrolled", time=steps)
-        one = of_bundle(place, "ort-cpu", None, f"ort-cpu, {steps} steps written out")
+        one = of_bundle(place, "ort-cpu", None, f"ort-cpu, written out for {steps}")
         found.append(replace(one, steps=steps))
     return found
 
@@ -193,7 +193,8 @@ def _peers(model: Any, bundle: Bundle, folder: Path) -> list[Contender]:
 def _limits(cell: str, width: int, units: int, shape: Shape) -> dict[str, Callable[[], object]]:
     """A matrix product of as many multiplications as the layer makes (ONNX Runtime's), and
     reading READ floats."""
-    rows, inner, columns = shape.batch * shape.time, width + units, GATES[cell] * units
+    rows, columns = shape.batch * shape.time, GATES[cell] * units
+    inner = width + round(units * (shape.time - 1) / shape.time)  # the first step begins from zero
     tensors = [onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in (
         ("a", (rows, inner)), ("b", (inner, columns)), ("y", (rows, columns)))]  # fmt: skip
     node = onnx.helper.make_node("MatMul", ["a", "b"], ["y"])

@@ -14,6 +14,7 @@ from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
+from rnn_deploy.verifying.blame import blames
 from rnn_deploy.verifying.checks import CHECKS, QUICK
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import told_once
@@ -125,6 +126,8 @@ def show(report: Report) -> None:
         say(f"broke off: {fault.runtime}, {fault.check}, case {fault.case}: {fault.message}")
     for lines in told_once(report.findings):
         say("\n  ".join(lines))
+    for blame in blames(report.comparisons):
+        say(str(blame))
     for skipped in report.skipped:
         say(f"not verified on {skipped.runtime}: {skipped.reason}")
     for note in report.notes:

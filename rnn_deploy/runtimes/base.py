@@ -13,6 +13,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint
 
 MOST_THREADS = 256
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class RunOptions:
     """How to load. threads: None leaves it to the runtime. provider: the provider's own options.
 
     artifact: the path of a variant, None for the usual one. session: settings of ONNX Runtime's
-    session, as a plan has them (`onnxruntime.SETTINGS`).
+    session, as a plan has them (`onnxruntime.SETTINGS`). step_form: whether single steps of a
+    stream may be run by the form that the bundle has for them.
 
     InputError for a number of threads that is none or that would exhaust the machine: a runtime
     starts as many as it is told.
@@ -31,6 +33,7 @@ class RunOptions:
     provider: tuple[tuple[str, str], ...] = ()
     artifact: str | None = None
     session: tuple[tuple[str, str], ...] = ()
+    step_form: bool = True
 
     def __post_init__(self) -> None:
         if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
@@ -74,7 +77,7 @@ class Bound(Protocol):
 class Binds(Protocol):
     """A runner that can be bound to the shapes of every input, output and state input by name."""
 
-    def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> Bound | None: ...
+    def bound(self, shapes: Shapes) -> Bound | None: ...
 
 
 class Runtime(Protocol):
@@ -94,6 +97,16 @@ class Runtime(Protocol):
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
         """Load an entry point; RuntimeUnavailableError when this runtime is not here."""
+
+
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A runtime that says which file of a bundle a call is run by, where that may be one of two.
+
+    shapes: of every input by name.
+    """
+
+    def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str: ...
 
 
 def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:

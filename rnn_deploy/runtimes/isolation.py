@@ -17,7 +17,7 @@ from typing import Any
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeAbortedError, one_line
-from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
+from rnn_deploy.runtimes.base import NamesFiles, Runner, RunOptions, Runtime, Shapes
 from rnn_deploy.runtimes.placement import Placement
 from rnn_deploy.runtimes.worker import Served
 from rnn_deploy.spec import Array, EntryPoint
@@ -118,6 +118,12 @@ class IsolatedRuntime:
             runner.close()
             raise
         return runner
+
+    def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
+        """The file that a call with inputs of these shapes is run by; nothing if that is not
+        told."""
+        runtime = self._runtime
+        return runtime.file_of(bundle, options, shapes) if isinstance(runtime, NamesFiles) else ""
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
         """Where each node ran, as the runtime in the worker tells."""

@@ -14,12 +14,12 @@ from typing import Any
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions, artifact_for, no_session_settings
+from rnn_deploy.runtimes.base import RunOptions, Shapes, artifact_for, no_session_settings
 from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
 from rnn_deploy.spec import STEP, STREAM, Array, EntryPoint, one_step
 
 MOST_SHAPES = 4  # interpreters kept, those used last
-Shapes = tuple[tuple[int, ...], ...]
+Key = tuple[tuple[int, ...], ...]  # the shapes of all inputs, in order
 
 
 class LiteRtRunner:
@@ -35,7 +35,7 @@ class LiteRtRunner:
         self.entry = entry
         self._step = step
         self._interpreter = interpreter
-        self._signatures: OrderedDict[Shapes, Any] = OrderedDict()
+        self._signatures: OrderedDict[Key, Any] = OrderedDict()
         # Made now, so that a file that LiteRT does not take is known at once.
         self._next: Any = self._interpreter()
         self._next.get_signature_runner(entry.name)
@@ -64,7 +64,7 @@ class LiteRtRunner:
         self._next = None
         self._check = closed
 
-    def _signature_for(self, shapes: Shapes) -> Any:
+    def _signature_for(self, shapes: Key) -> Any:
         found = self._signatures.get(shapes)
         if found is None:
             interpreter, self._next = self._next or self._interpreter(), None
@@ -75,7 +75,7 @@ class LiteRtRunner:
         self._signatures.move_to_end(shapes)
         return found
 
-    def _signature_name(self, shapes: Shapes) -> str:
+    def _signature_name(self, shapes: Key) -> str:
         if self._step is None:
             return self.entry.name
         pairs = zip(self._step.all_inputs, shapes, strict=True)
@@ -100,6 +100,20 @@ class LiteRtRuntime:
             return None
         return f"ai-edge-litert is not installed; {pip_line('ai_edge_litert')}"
 
+    def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
+        """The file, and the signature in it, that a call with inputs of these shapes is run by."""
+        step = self._step(bundle, options)
+        fits = step is not None and all(t.admits(shapes[t.name]) for t in step.inputs)
+        signature = STEP if fits else options.entry
+        return f"{artifact_for(bundle, self.format, options).path}, signature {signature}"
+
+    def _step(self, bundle: Bundle, options: RunOptions) -> EntryPoint | None:
+        """The entry point for single steps, where the file has one."""
+        has = bundle.manifest.artifact(self.format, STEP) is not None
+        if not has or options.entry != STREAM or not options.step_form:
+            return None
+        return one_step(bundle.manifest.entry(STREAM))
+
     def load(self, bundle: Bundle, options: RunOptions) -> LiteRtRunner:
         """Load an entry point; RuntimeUnavailableError if LiteRT does not take it."""
         why = self.why_unavailable()
@@ -110,9 +124,7 @@ class LiteRtRuntime:
         no_session_settings(self.name, options)
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
-        step = None
-        if entry.name == STREAM and bundle.manifest.artifact(self.format, STEP) is not None:
-            step = one_step(entry)
+        step = self._step(bundle, options)
         path = bundle.checked(artifact.path)
         content = path.read_bytes()  # what was checked, for every interpreter to come
         litert = require("ai_edge_litert.interpreter")

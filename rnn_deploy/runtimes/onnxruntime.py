@@ -20,7 +20,7 @@ from rnn_deploy.errors import (
     one_line,
 )
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import Runner, RunOptions, artifact_for, step_beside
+from rnn_deploy.runtimes.base import Runner, RunOptions, Shapes, artifact_for, step_beside
 from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
 from rnn_deploy.runtimes.machine import cores
@@ -137,7 +137,7 @@ class OrtRuntime:
             self._prove_placement(bundle, path, entry, options)
             return OrtRunner(entry, session)  # what is faster for one step is known of the CPU
         one = step_beside(bundle, artifact)
-        if one is None:
+        if one is None or not options.step_form:
             return OrtRunner(entry, session)
         load = partial(self._session, require("onnxruntime"), _checked(bundle, one), options)
         return OrtRunner(entry, session, load)
@@ -164,6 +164,16 @@ class OrtRuntime:
                 " on the CPU instead; check the driver, CUDA and cuDNN, or choose --runtime ort-cpu"
             )
         return session
+
+    def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
+        """The file that a call with inputs of these shapes is run by."""
+        artifact = artifact_for(bundle, self.format, options)
+        one = step_beside(bundle, artifact) if self.provider == CPU else None
+        if one is None or not options.step_form:
+            return artifact.path
+        entry = bundle.manifest.entry(options.entry)
+        timed = next(t.name for t in entry.inputs if t.shape[1:2] == entry.time_symbols)
+        return one.path if shapes[timed][1] == 1 else artifact.path
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
         """Every node that ran on a golden vector and where, from ONNX Runtime's profile."""

@@ -18,6 +18,7 @@ from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import (
     RunOptions,
+    Shapes,
     artifact_for,
     artifact_wrong_on,
     no_session_settings,
@@ -89,6 +90,10 @@ class OpenVinoRuntime:
     def load(self, bundle: Bundle, options: RunOptions) -> OpenVinoRunner:
         """Load an entry point; RuntimeUnavailableError if OpenVINO does not take it."""
         return OpenVinoRunner(bundle.manifest.entry(options.entry), self._compiled(bundle, options))
+
+    def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
+        """The file that every call is run by."""
+        return artifact_for(bundle, self.format, options).path
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
         """Every node of the graph that OpenVINO made of an entry point, and its device."""

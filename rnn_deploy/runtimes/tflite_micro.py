@@ -11,7 +11,7 @@ from rnn_deploy import chunks
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.base import RunOptions, Shapes, artifact_for
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
 from rnn_deploy.spec import STREAM, Array, EntryPoint
 
@@ -80,6 +80,10 @@ class MicroRuntime:
         if is_installed("tflite_micro"):
             return None
         return f"tflite-micro is not installed; {pip_line('tflite_micro')}"
+
+    def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
+        """The file that every call is run by."""
+        return artifact_for(bundle, self.format, options).path
 
     def load(self, bundle: Bundle, options: RunOptions) -> MicroRunner:
         """Load an entry point; RuntimeUnavailableError if the interpreter does not take it."""

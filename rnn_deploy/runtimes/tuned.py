@@ -11,7 +11,15 @@ import numpy as np
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.plan import Plan, Rule, nearest
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
-from rnn_deploy.runtimes.base import Binds, Bound, Runner, RunOptions, Runtime
+from rnn_deploy.runtimes.base import (
+    Binds,
+    Bound,
+    NamesFiles,
+    Runner,
+    RunOptions,
+    Runtime,
+    Shapes,
+)
 from rnn_deploy.runtimes.feeds import closed
 from rnn_deploy.runtimes.machine import cores, processor
 from rnn_deploy.spec import Array, EntryPoint
@@ -38,7 +46,7 @@ class TunedRunner:
         shape = first.shape[:2] if isinstance(first, np.ndarray) else ()
         return self._at(shape).run(feeds)
 
-    def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> Bound | None:
+    def bound(self, shapes: Shapes) -> Bound | None:
         """Bound to memory of its own, where the rule's runner can be."""
         runner = self._at(shapes[self._first][:2])
         return runner.bound(shapes) if isinstance(runner, Binds) else None
@@ -53,9 +61,7 @@ class TunedRunner:
 
     def _at(self, shape: tuple[int, ...]) -> Runner:
         if shape not in self._by_shape:
-            # What is empty or has no such axes is refused by whichever runner gets it.
-            batch, time = (max(1, size) for size in (*shape, 1, 1)[:2])
-            rule = nearest(self._rules, batch, time)
+            rule = _rule_for(self._rules, shape)
             like = replace(rule, batch=1, time=1, median_us=0.0, gain=1.0)
             if like not in self._runners:
                 self._runners[like] = self._load(rule)
@@ -89,15 +95,32 @@ class TunedRuntime:
             raise InputError(f"{bundle.root}: holds no plan; make one with rnn-deploy tune")
         if options.provider or options.threads is not None or options.session:
             raise InputError("the plan says threads and options itself; name a runtime to set them")
-        rules = tuple(rule for rule in plan.rules_of(options.entry) if self._has(rule))
-        if all(rule.only_time for rule in rules):  # none that takes any number of steps
+        rules = self._rules(plan, options)
+        if not rules:
             return self._without_rule(bundle).load(bundle, options)
 
         def load(rule: Rule) -> Runner:
-            how = RunOptions(options.entry, rule.threads, (), rule.artifact, rule.session)
-            return self.runtimes[rule.runtime].load(bundle, how)
+            return self.runtimes[rule.runtime].load(bundle, _as_told(rule, options))
 
         return TunedRunner(bundle.manifest.entry(options.entry), rules, load)
+
+    def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
+        """The file that a call with inputs of these shapes is run by; nothing if that is not told
+        by the runtime that the plan has for them."""
+        rules = self._rules(bundle.manifest.plan, options) if bundle.manifest.plan else ()
+        if rules:
+            rule = _rule_for(rules, shapes[bundle.manifest.entry(options.entry).inputs[0].name])
+            runtime, options = self.runtimes[rule.runtime], _as_told(rule, options)
+        else:
+            runtime = self._without_rule(bundle)
+        if not isinstance(runtime, NamesFiles):
+            return ""
+        return f"{runtime.file_of(bundle, options, shapes)} on {runtime.name}"
+
+    def _rules(self, plan: Plan, options: RunOptions) -> tuple[Rule, ...]:
+        """The rules whose runtimes are here; none where none of them takes any number of steps."""
+        rules = tuple(rule for rule in plan.rules_of(options.entry) if self._has(rule))
+        return () if all(rule.only_time for rule in rules) else rules
 
     def _has(self, rule: Rule) -> bool:
         runtime = self.runtimes.get(rule.runtime)
@@ -110,6 +133,17 @@ class TunedRuntime:
             if runtime.format in formats and runtime.why_unavailable() is None:
                 return runtime
         raise RuntimeUnavailableError(f"{bundle.root}: no runtime here can run it")
+
+
+def _rule_for(rules: tuple[Rule, ...], shape: tuple[int, ...]) -> Rule:
+    """The nearest rule for a first input of this shape."""
+    # What is empty or has no such axes is refused by whichever runner gets it.
+    batch, time = (max(1, size) for size in (*shape, 1, 1)[:2])
+    return nearest(rules, batch, time)
+
+
+def _as_told(rule: Rule, options: RunOptions) -> RunOptions:
+    return replace(options, threads=rule.threads, artifact=rule.artifact, session=rule.session)
 
 
 def misfits(plan: Plan, runtimes: Mapping[str, Runtime]) -> list[str]:

@@ -15,12 +15,15 @@ from rnn_deploy import chunks
 from rnn_deploy.bundle import Case
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.source.rows import MOST_ROWS, batch_of, same, why_coupled
-from rnn_deploy.source.samples import draw, is_drawable
+from rnn_deploy.source.samples import draw, is_drawable, ragged, unmasked
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support, TensorSpec
 
-# (batch, time): one sequence and several, one step and several, more sequences than steps
-SHAPES = ((1, 1), (1, 7), (3, 5), (4, 3), (2, 16))
+# (batch, time): one sequence and several, one step and several; and more sequences than a vector
+# register has lanes, each of them masked somewhere
+SHAPES = ((1, 1), (1, 7), (3, 5), (17, 3), (2, 16))
+FIXED_SHAPES = ((1, 1), (3, 1), (7, 1))  # where time is not open
 STATE_SHAPES = ((1, 1), (3, 6))
+WIDE = 7  # rows from which on each is masked somewhere
 SAMPLES = "samples"
 LONG = 300  # steps
 Draw = Callable[[Sequence[TensorSpec], Mapping[str, int], np.random.Generator], dict[str, Array]]
@@ -154,17 +157,26 @@ def _feeds(
     drawable = drawn or samples is None or all(map(is_drawable, sequence.inputs))
     if not drawable:
         return
-    draws = drawn or draw
+    draws = drawn or _draw_masked
     widest = stream or sequence
-    for batch, time in SHAPES if widest.time_symbols else ((1, 1), (3, 1)):
+    for batch, time in SHAPES if widest.time_symbols else FIXED_SHAPES:
         yield f"n{batch}t{time}", draws(widest.inputs, sizes_of(widest, batch, time), rng)
     if widest.inputs != sequence.inputs:
-        for batch in (1, 3):
+        for batch in (1, WIDE):
             yield f"n{batch}fixed", draws(sequence.inputs, sizes_of(sequence, batch, 7), rng)
     for batch, time in STATE_SHAPES if stream else ():
         sizes = sizes_of(widest, batch, time)
         states = draws([state.tensor for state in widest.states], sizes, rng)
         yield f"n{batch}t{time}state", draws(widest.inputs, sizes, rng) | states
+
+
+def _draw_masked(
+    tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Drawn values, of which no row of a wide batch goes without a mask."""
+    if sizes.get("batch", 0) < WIDE:
+        return draw(tensors, sizes, rng)
+    return ragged(tensors, unmasked(tensors, sizes, rng))
 
 
 def _case(

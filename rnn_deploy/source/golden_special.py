@@ -3,7 +3,7 @@
 teacher-forced   every step of a sequence side by side in the batch, each from the oracle's own
                  state before it: an error has no step to grow in
 masks            a row for each way to mask: none, right, left, holes, everything
-extremes         zeros, saturating inputs, denormals, infinities, NaN
+extremes         zeros, saturating inputs, denormals, infinities, NaN; large initial states
 long             one sequence of very many steps, drawn from a seed, seen at a few of them
 """
 
@@ -17,7 +17,7 @@ from rnn_deploy.bundle import Case
 from rnn_deploy.bundle.drawn import Drawn
 from rnn_deploy.errors import InputError
 from rnn_deploy.source.golden import References, fitting, sizes_of
-from rnn_deploy.source.samples import draw, is_drawable
+from rnn_deploy.source.samples import draw, is_drawable, says_mask, unmasked
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 FORCED, MASKS, EXTREMES, LONG = "teacher-forced", "masks", "extremes", "long"
@@ -43,9 +43,11 @@ def special_cases(
     widest = stream or sequence
     if not all(map(is_drawable, widest.inputs)):
         return
-    unmasked = _unmasked(widest, seed)
-    wanted = [(MASKS, MASKS, _masked(widest, unmasked))]
-    wanted += [(EXTREMES, name, feeds) for name, feeds in _extremes(widest, unmasked)]
+    wanted = [(MASKS, MASKS, _masked(widest, _unmasked(widest, seed, 5, 7)))]
+    usual = _unmasked(widest, seed, 3, 7)
+    wanted += [(EXTREMES, name, feeds) for name, feeds in _extremes(widest, usual)]
+    if stream is not None:
+        wanted += [(EXTREMES, name, feeds) for name, feeds in _large_states(stream, seed)]
     for check, name, feeds in wanted:
         if feeds is not None:
             yield from _taken(references, check, name, feeds, sequence, stream)
@@ -102,35 +104,23 @@ def _forced(references: References, stream: EntryPoint, plain: list[Case]) -> It
     yield replace(_case(references, name, (stream.name,), feeds, FORCED), steps=steps)
 
 
-def _unmasked(entry: EntryPoint, seed: int) -> dict[str, Array]:
-    """Five rows of seven steps, no step of them masked."""
-    specs = [replace(tensor, padding=None) for tensor in entry.inputs]
-    feeds = draw(specs, sizes_of(entry, 5, 7), np.random.default_rng([seed, 1]))
-    for tensor in filter(_says_mask, entry.inputs):
-        value = feeds[tensor.name]
-        if tensor.padding is None:
-            value[:] = True
-        elif tensor.below is not None:
-            value[value == tensor.padding] = tensor.below - 1
-    return feeds
+def _unmasked(entry: EntryPoint, seed: int, rows: int, time: int) -> dict[str, Array]:
+    rng = np.random.default_rng([seed, 1])
+    return unmasked(entry.inputs, sizes_of(entry, rows, time), rng)
 
 
-def _masked(entry: EntryPoint, unmasked: dict[str, Array]) -> dict[str, Array] | None:
+def _masked(entry: EntryPoint, usual: dict[str, Array]) -> dict[str, Array] | None:
     """Rows masked in five ways; None where no input says what is masked."""
-    if not any(map(_says_mask, entry.inputs)):
+    if not any(map(says_mask, entry.inputs)):
         return None
-    feeds = {name: value.copy() for name, value in unmasked.items()}
-    for tensor in filter(_says_mask, entry.inputs):
+    feeds = {name: value.copy() for name, value in usual.items()}
+    for tensor in filter(says_mask, entry.inputs):
         value = feeds[tensor.name]
         steps = np.arange(value.shape[1])
         ways = (steps < 0, steps >= 4, steps < 3, steps % 3 == 1, steps >= 0)
         for row, masked in enumerate(ways[: value.shape[0]]):
             value[row, masked] = False if tensor.padding is None else tensor.padding
     return feeds
-
-
-def _says_mask(tensor: TensorSpec) -> bool:
-    return len(tensor.shape) > 1 and (tensor.padding is not None or tensor.dtype == "bool")
 
 
 def _extremes(
@@ -151,6 +141,25 @@ def _extremes(
         yield "denormal", with_floats(lambda x: _times(x, 1e-40))
     yield "infinite", with_floats(lambda x: _at_one_place(x, np.inf))
     yield "nan", with_floats(lambda x: _at_one_place(x, np.nan))
+
+
+def _large_states(stream: EntryPoint, seed: int) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Initial states far outside what tanh gives, before some steps and before one.
+
+    In a row each: all of them, those that are outputs (h), the others (c).
+    """
+    for time in (4, 1) if stream.time_symbols else (1,):
+        rng = np.random.default_rng([seed, 2, time])
+        sizes = sizes_of(stream, 3, time)
+        feeds = _unmasked(stream, seed, 3, time)
+        for state in stream.states:
+            if is_drawable(state.tensor):
+                (value,) = draw([state.tensor], sizes, rng).values()
+                rows = [row for row in (0, 1 if state.role == "h" else 2) if row < len(value)]
+                large = rng.uniform(8, 16, value[rows].shape)
+                value[rows] = np.copysign(large, value[rows])
+                feeds[state.tensor.name] = value
+        yield "large-states" if time > 1 else "large-states-step", feeds
 
 
 def _times(x: Array, factor: float) -> Array:

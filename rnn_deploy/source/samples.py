@@ -1,6 +1,7 @@
 """Seeded inputs for a model: normal for floats, ids of the vocabulary for tokens."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,37 @@ def draw(
     InputError for an integer input that reaches no Embedding: its range cannot be known.
     """
     return {tensor.name: _padded(tensor, _value(tensor, sizes, rng), rng) for tensor in tensors}
+
+
+def says_mask(tensor: TensorSpec) -> bool:
+    """Whether an input says what is masked: by its padding, or as truth values over time."""
+    return len(tensor.shape) > 1 and (tensor.padding is not None or tensor.dtype == "bool")
+
+
+def unmasked(
+    tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Values like `draw`'s of which no step is masked."""
+    feeds = draw([replace(tensor, padding=None) for tensor in tensors], sizes, rng)
+    for tensor in filter(says_mask, tensors):
+        value = feeds[tensor.name]
+        if tensor.padding is None:
+            value[:] = True
+        elif tensor.below is not None:
+            value[value == tensor.padding] = tensor.below - 1
+    return feeds
+
+
+def ragged(tensors: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Unmasked inputs with some steps of every row masked, row by row in the six ways there are to
+    mask some of three steps and not all."""
+    masked = {name: value.copy() for name, value in feeds.items()}
+    for shift, tensor in enumerate(filter(says_mask, tensors)):
+        value = masked[tensor.name]
+        rows, steps = np.ogrid[: value.shape[0], : value.shape[1]]
+        ways = 1 + (rows + shift) % 6
+        value[(ways >> steps % 3) % 2 == 1] = False if tensor.padding is None else tensor.padding
+    return masked
 
 
 def is_drawable(tensor: TensorSpec) -> bool:

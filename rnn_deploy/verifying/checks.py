@@ -5,7 +5,8 @@ states           the stream entry point on the whole, from the case's initial st
                  outputs and final states
 chunked          the stream entry point in chunks, states carried; the chunking is random
 step             the same, one step at a time
-teacher-forced   every step from the reference's own state before it
+teacher-forced   every step from the reference's own state before it; where single steps have a
+                 form of their own, by the stream's as well
 hand-over        begun here, the state saved, gone on with on another runtime
 reset            called twice, with other inputs in between: the second answer is the first
 batch            each row alone gives what it gives in its batch
@@ -31,6 +32,7 @@ from rnn_deploy.bundle import Case
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.runtimes.stream import Stream, run_in_chunks
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint
+from rnn_deploy.verifying.watched import Ran
 
 Runners = Mapping[str, Runner]
 MOST_STEPS = 64  # of a sequence that is fed step by step
@@ -40,14 +42,18 @@ MOST_STEPS = 64  # of a sequence that is fed step by step
 class Subject:
     """What is under test: a runtime's runners by entry point.
 
-    partner: those of the runtime that a sequence is handed over to, `partner_name`. bounds: of
-    the states of the case for `running-bound`, after each step.
+    by_stream: of the stream, which runs single steps too by the stream's own form, where there is
+    another for them. partner: those of the runtime that a sequence is handed over to,
+    `partner_name`. bounds: of the states of the case for `running-bound`, after each step. ran:
+    what its runners ran.
     """
 
     runners: Runners
+    by_stream: Runner | None = None
     partner: Runners = field(default_factory=dict)
     partner_name: str = ""
     bounds: Mapping[str, Array] = field(default_factory=dict)
+    ran: Ran = field(default_factory=Ran)
 
     def takes(self, case: Case, entry: str) -> bool:
         """Whether the case can be fed to an entry point that is here."""
@@ -185,6 +191,12 @@ def _every_entry(subject: Subject, case: Case) -> Iterator[Found]:
             yield Found(values, detail=f"entry point {entry}")
 
 
+def _teacher_forced(subject: Subject, case: Case) -> Iterator[Found]:
+    yield from _every_entry(subject, case)
+    if subject.by_stream is not None and subject.takes(case, STREAM):
+        yield Found(subject.by_stream.run(case.feeds), detail="single steps by the stream's form")
+
+
 def _running_bound(subject: Subject, case: Case) -> Iterator[Found]:
     runner = subject.stream
     if runner is None:
@@ -207,7 +219,7 @@ CHECKS: dict[str, Check] = {
     "states": _states,
     "chunked": _chunked,
     "step": _step,
-    "teacher-forced": _every_entry,
+    "teacher-forced": _teacher_forced,
     HAND_OVER: _hand_over,
     "reset": _reset,
     "batch": _batch,

@@ -21,7 +21,7 @@ class Comparison:
     worst_index: where the largest error is. found, expected: the values there. detail: how it
     was run, where a check runs a case more than once. decisive: whether a budget so wide still
     tells right from wrong. known: why a difference is expected of this runtime, if it is. finite:
-    the truth holds a number at all, not NaN or infinity alone.
+    the truth holds a number at all, not NaN or infinity alone. files: what the runtime ran for it.
     """
 
     runtime: str
@@ -40,6 +40,7 @@ class Comparison:
     decisive: bool = True
     known: str = ""
     finite: bool = True
+    files: tuple[str, ...] = ()
 
     @property
     def within(self) -> bool:
@@ -83,6 +84,7 @@ def compare(
     bound: Array | None = None,
     detail: str = "",
     decisive: bool = True,
+    files: tuple[str, ...] = (),
 ) -> Comparison:
     """Compare one tensor; a difference in shape is an infinite error.
 
@@ -110,7 +112,7 @@ def compare(
         budget = float(limits[worst])
     return Comparison(
         runtime, check, case, name, kind, max_abs, max_ulp,
-        budget, reference_error, worst, found, expected, detail, decisive, "", finite,
+        budget, reference_error, worst, found, expected, detail, decisive, "", finite, files,
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""What quantisation costs, measured on export.
+"""What quantisation costs, measured on export, in a process of its own: a quantised file that ends
+the runtime must not end the export without a word.
 
 For each output and state, over all cases and every check that fits, with t the oracle's values
 and e the error:
@@ -15,12 +16,19 @@ import numpy as np
 
 from rnn_deploy.bundle import Bundle, Case
 from rnn_deploy.bundle.manifest import Cost, Quantisation
+from rnn_deploy.errors import (
+    InputError,
+    RnnDeployError,
+    RuntimeAbortedError,
+    UnsupportedModelError,
+)
 from rnn_deploy.runtimes.base import RunOptions, Runtime
+from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.spec import SEQUENCE, Array
 from rnn_deploy.verifying.checks import CHECKS, Subject, applies
 from rnn_deploy.verifying.compare import errors
-from rnn_deploy.verifying.quantised import FLOOR, below_floor, fit_checks
+from rnn_deploy.verifying.quantised import FLOOR, UNFIT, below_floor, fit_checks
 
 # They compare one answer of the runtime with another.
 WITHOUT_TRUTH = ("hand-over", "reset", "batch")
@@ -42,12 +50,28 @@ def appraise(bundle: Bundle, cases: Sequence[Case]) -> tuple[tuple[Cost, ...], t
     """The cost of a quantised bundle on the first runtime for its format, and what to warn of.
 
     cases: golden vectors and, where given, calibration data, each with its truth.
+    UnsupportedModelError where the runtime does not run it, or ends.
     """
     quantisation = bundle.manifest.quantisation
     assert quantisation is not None
     runtime = next(r for r in RUNTIMES.values() if r.format == quantisation.format)
-    costs = costs_of(bundle, runtime, cases)
+    try:
+        with staying([runtime]) as (apart,):
+            costs = costs_of(bundle, apart, cases)
+    except (InputError, RuntimeAbortedError) as error:
+        raise UnsupportedModelError(_not_run(bundle, runtime, quantisation, error)) from error
     return costs, tuple(_warning(cost) for cost in costs if below_floor(cost))
+
+
+def _not_run(
+    bundle: Bundle, runtime: Runtime, quantisation: Quantisation, error: RnnDeployError
+) -> str:
+    others = " or ".join(mode for mode in UNFIT if mode != quantisation.mode)
+    return (
+        f"model '{bundle.manifest.source.name}' is not run by {runtime.name} once it is quantised"
+        f" to {quantisation.mode}: {error}; export with --quantize {others}, or leave --quantize"
+        " out, and please report it with the model"
+    )
 
 
 def costs_of(bundle: Bundle, runtime: Runtime, cases: Iterable[Case]) -> tuple[Cost, ...]:

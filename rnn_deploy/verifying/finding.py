@@ -23,7 +23,8 @@ class Finding:
     differs most first. batch, steps: the smallest input that still fails, which starts at step
     `start`. states_right: every state was compared there and is right. explained: what fault
     would give just these values, where one was recognised. by_layer: the first layer whose output
-    differs, said once for each entry point, where the original model is at hand.
+    differs, said once for each entry point, where the original model is at hand. files: what the
+    runtime runs for the smallest input.
     """
 
     runtime: str
@@ -42,6 +43,7 @@ class Finding:
     detail: str = ""
     explained: str = ""
     by_layer: str = ""
+    files: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -64,6 +66,7 @@ class Finding:
         return (
             f"{self.runtime}, {self.check}, case {self.case}{how}: the first difference is in {of}"
             + (f" at {place}" if place else "")
+            + (f", run by {' and '.join(self.files)}" if self.files else "")
         )
 
     @property

@@ -9,6 +9,7 @@ from importlib.resources import files
 from math import isnan
 from pathlib import Path
 
+from rnn_deploy.verifying.blame import blames
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.markup import Markup, facts, table, tag
 from rnn_deploy.verifying.plots import (
@@ -118,6 +119,8 @@ def _findings(report: Report) -> Iterator[Markup]:
         yield tag("div", tag("h3", title), tag("pre", said), cls="finding")
     if len(found) > MOST_FINDINGS:
         yield tag("p", f"and {len(found) - MOST_FINDINGS} more, see the tables below", cls="quiet")
+    for blame in blames(report.comparisons):
+        yield tag("p", str(blame))
     if report.notes:
         yield tag("h2", "To be known")
         yield tag("ul", *(tag("li", note) for note in report.notes))

@@ -57,7 +57,7 @@ def finding_of(
     single: the golden case of this one's single steps. oracle: the model in float64, if at hand.
     """
     plain = Finding(failed.runtime, failed.check, failed.case, failed.name, "", "", None, None, (),
-                    0, 0, detail=failed.detail)  # fmt: skip
+                    0, 0, detail=failed.detail, files=failed.files)  # fmt: skip
     for trial in trials_of(failed.check, subject, case, single, oracle):
         search = _Search(trial, tolerance)
         if search.fails(trial.parts.whole):
@@ -76,7 +76,9 @@ def _found(plain: Finding, search: "_Search", subject: Subject) -> Finding:
             said = "the stream entry point is right there"
             plain = replace(plain, detail="; ".join(filter(None, (plain.detail, said))))
         place, right = seen or place, seen is not None
+    subject.ran.taken()
     tried = search.tried(part)
+    plain = replace(plain, files=subject.ran.taken())
     known = {} if tried is None else tried.truth
     right = right and all(state.next_name in known for state in _states(subject))
     return _said(plain, trial.parts, part, place or Place(plain.tensor), subject, right)
@@ -198,7 +200,7 @@ def finding_in(observation: Observation, states: Sequence[StateSpec]) -> Finding
         step = o.steps[row]
         row -= o.steps.index(step)
     plain = Finding(c.runtime, c.check, c.case, c.name, "", "", step, row, (), 0, 0, 0, False,
-                    c.detail)  # fmt: skip
+                    c.detail, files=c.files)  # fmt: skip
     return _placed(plain, place, states)
 
 

@@ -86,7 +86,8 @@ def _columns(true: LayerRun) -> list[tuple[str, int, Float]]:
 def _missing(
     true: LayerRun, found: Sequence[Array], column: int, unit: int, recurrent: bool
 ) -> Float:
-    """What must be added to one gate of one unit, in each row; NaN where nothing does it."""
+    """What must be added to one gate of one unit, in each row; NaN where nothing does it, and where
+    the step is masked, which weights have no part in."""
     (layer,) = true.layers
     x = true.x[:, 0].astype(np.float64)
     before = tuple(state.astype(np.float64) for state in true.before)
@@ -103,7 +104,8 @@ def _missing(
             slope = (given(nudge + _NUDGE) - given(nudge - _NUDGE)) / (2 * _NUDGE)
             nudge = nudge - np.clip((given(nudge) - wanted) / slope, -1.0, 1.0)
         near = np.abs(given(nudge) - wanted) < 1e-6
-    return np.where(near, nudge, np.nan)
+    counts = np.ones(len(x), bool) if true.mask is None else true.mask[:, 0]
+    return np.where(near & counts, nudge, np.nan)
 
 
 def _multiple(missing: Float, values: Float) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rnn_deploy.bundle.proof import Votes
 from rnn_deploy.jsonable import finite
 from rnn_deploy.runtimes.registry import Skipped
+from rnn_deploy.verifying.blame import blames
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.tolerance import DERIVED
@@ -17,12 +18,13 @@ NOTHING = "nothing was checked"
 
 @dataclass(frozen=True)
 class Fault:
-    """A check that could not be run to its end, and why."""
+    """A check that could not be run to its end, and why. files: what the runtime ran for it."""
 
     runtime: str
     check: str
     case: str
     message: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def json_from_report(report: Report) -> str:
         entry["alone"] = vote.alone
     for finding, entry in zip(report.findings, data["findings"], strict=True):
         entry["said"] = list(finding.lines)
+    data["files"] = [dataclasses.asdict(blame) for blame in blames(report.comparisons)]
     data |= {"passed": report.passed, "verdict": report.verdict}
     return json.dumps(finite(data), indent=1, allow_nan=False) + "\n"
 

@@ -31,7 +31,7 @@ from rnn_deploy.verifying.localise import finding_in
 from rnn_deploy.verifying.report import Report
 from rnn_deploy.verifying.tolerance import Asked
 
-SCHEMA = 1
+SCHEMA = 2
 INDEX = "index"
 NOT_SMALLER = (
     "where it fails is told from the stored tensors; rnn-deploy verify {} with the same tolerance"
@@ -208,6 +208,7 @@ def _again(observation: Observation, asked: Asked) -> Observation:
         actual, truth, runtime=old.runtime, check=old.check, case=old.case, name=old.name,
         kind=old.kind, budget=budget, reference_error=old.reference_error, rtol=rtol,
         bound=bound, detail=old.detail, decisive=given is not None or old.decisive,
+        files=old.files,
     )  # fmt: skip
     # Inputs are not stored, and a tolerance changes nothing of an integer that differs.
     known = why_known(new, actual, truth, {}) if truth.dtype.kind == "f" else old.known

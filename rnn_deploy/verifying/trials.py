@@ -69,6 +69,8 @@ def trials_of(
             yield _held_to_itself(parts, runner, partial(twice, runner))
         elif check == "batch":
             yield _held_to_itself(parts, runner, partial(rows_alone, runner), 2)
+        if check == "teacher-forced" and runner.entry.name == STREAM and subject.by_stream:
+            yield held_to_truth(parts, subject.by_stream, subject.by_stream.run)
         if runner.entry.name == STREAM and runner.entry.chunked.ok:
             yield from _in_pieces(check, subject, parts, runner)
 

@@ -28,6 +28,7 @@ from rnn_deploy.verifying.localise import finding_of
 from rnn_deploy.verifying.placing import CHECK as PLACEMENT
 from rnn_deploy.verifying.placing import placed
 from rnn_deploy.verifying.report import Fault, Placed, Timing, Untold
+from rnn_deploy.verifying.watched import Ran, Watched, steps_apart, watched
 
 Result = Comparison | Fault | Placed | Untold | Timing | Finding
 
@@ -43,6 +44,7 @@ class UnderTest:
         self._bundle, self._asking, self._stack = bundle, asking, stack
         self._failures = Failures(asking.read)
         self._subject: Subject | None = None
+        self._ran = Ran()
 
     def load(self) -> None:
         """Load every entry point; a node that was placed elsewhere is a fault.
@@ -51,10 +53,11 @@ class UnderTest:
         """
         try:
             runners = {entry.name: self._loaded(entry.name) for entry in self._asking.entries}
+            by_stream = self._by_stream() if STREAM in runners else None
         except MisplacedError as error:
             self.results.append(Fault(self.runtime.name, PLACEMENT, "golden vectors", str(error)))
             return
-        self._subject = Subject(runners, bounds=self._asking.bounds)
+        self._subject = Subject(runners, by_stream, bounds=self._asking.bounds, ran=self._ran)
 
     def checks(self) -> None:
         """Placement, and every check that needs no other runtime."""
@@ -74,7 +77,9 @@ class UnderTest:
         if partner is self or partner._subject is None:
             runners, name = {STREAM: self._loaded(STREAM)}, f"another {self.runtime.name}"
         else:
-            runners, name = dict(partner._subject.runners), partner.runtime.name
+            theirs = partner._subject.runners[STREAM]
+            assert isinstance(theirs, Watched)
+            runners, name = {STREAM: theirs.noting(self._ran)}, partner.runtime.name
         self._subject = replace(subject, partner=runners, partner_name=name)
         for case in self._asking.read():
             self._check(self._subject, HAND_OVER, case)
@@ -99,11 +104,16 @@ class UnderTest:
                 found = replace(found, by_layer=first)
             self.results.append(found)
 
-    def _loaded(self, entry: str) -> Runner:
-        options = replace(self._asking.options, entry=entry)
+    def _loaded(self, entry: str, *, step_form: bool = True) -> Watched:
+        options = replace(self._asking.options, entry=entry, step_form=step_form)
         runner = self.runtime.load(self._bundle, options)
         self._stack.callback(runner.close)
-        return runner
+        return watched(runner, self.runtime, self._bundle, options, self._ran)
+
+    def _by_stream(self) -> Runner | None:
+        options = replace(self._asking.options, entry=STREAM)
+        apart = steps_apart(self.runtime, self._bundle, options)
+        return self._loaded(STREAM, step_form=False) if apart else None
 
     def _check(self, subject: Subject, check: str, case: Case) -> None:
         """Run one check of one case; what it finds, and how long it took."""
@@ -146,15 +156,17 @@ def _entry_of(failed: Comparison, case: Case) -> str:
 def _checked(
     subject: Subject, runtime: str, check: str, case: Case, asking: Verification
 ) -> Iterator[Comparison | Fault]:
+    subject.ran.taken()
     try:
         for found in CHECKS[check](subject, case):
+            files = subject.ran.taken()
             expected = case.truth if found.expected is None else found.expected
             for name, value in found.values.items():
                 at = (runtime, check, case.name, name, found.detail)
                 bound = found.bounds.get(name)
-                yield _compared(at, value, expected[name], bound, case, asking)
+                yield _compared(at, value, expected[name], bound, case, asking, files)
     except RnnDeployError as error:
-        yield Fault(runtime, check, case.name, str(error))
+        yield Fault(runtime, check, case.name, str(error), subject.ran.taken())
 
 
 def _compared(
@@ -164,6 +176,7 @@ def _compared(
     bound: Array | None,
     case: Case,
     asking: Verification,
+    files: tuple[str, ...],
 ) -> Comparison:
     runtime, check, of, name, detail = at
     allowed = asking.tolerance.of(case, name)
@@ -182,6 +195,7 @@ def _compared(
         bound=bound,
         detail=detail,
         decisive=allowed.decisive,
+        files=files,
     )
     comparison = replace(comparison, known=why_known(comparison, value, expected, case.feeds))
     reference = case.reference.get(name) if case.oracle and expected is case.truth[name] else None

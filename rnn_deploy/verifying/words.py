@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from rnn_deploy.verifying.blame import blames
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.report import Report, worst_of_each
 
@@ -64,6 +65,7 @@ def failure_of(report: Report, most: int = 10) -> str:
     for finding in report.findings[:most]:
         first, *others = finding.lines
         lines += ["", first, *(f"  {line}" for line in others)]
+    lines += ["", *map(str, blames(report.comparisons))]
     for fault in report.faults[:most]:
         lines += ["", f"broke off: {fault.runtime}, {fault.check}, {fault.case}: {fault.message}"]
     failed = [c for c in worst_of_each(report.comparisons) if not c.passed]

@@ -7,29 +7,30 @@ import numpy as np
 import onnx
 import pytest
 
-import rnn_deploy
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.errors import BundleError, InputError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.runtimes.stream import Stream
+from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.blame import blames
 
 
 def _runner(root, **options):
     return RUNTIMES["ort-cpu"].load(open_bundle(root), RunOptions("stream", **options))
 
 
-def _spoil(root):
-    """Another bias in step.onnx, its record in the manifest made to match."""
-    place = root / "step.onnx"
+def _spoil(root, name="step.onnx"):
+    """Another bias in a file, its record in the manifest made to match."""
+    place = root / name
     model = onnx.load(place)
-    bias = next(w for w in model.graph.initializer if w.name.startswith("first/b"))
+    bias = next(w for w in model.graph.initializer if w.name.lower().startswith("first/b"))
     bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 1, bias.name))
     content = model.SerializeToString()
     place.write_bytes(content)
     data = json.loads((root / MANIFEST).read_text())
-    record = next(r for r in data["files"] if r["path"] == "step.onnx")
+    record = next(r for r in data["files"] if r["path"] == name)
     record |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (root / MANIFEST).write_text(json.dumps(data))
 
@@ -65,12 +66,46 @@ def test_steps_and_longer_chunks_share_one_state(small_bundle, x):
         np.testing.assert_allclose(value, whole[name], atol=1e-6)
 
 
-def test_verification_sees_a_step_that_is_wrong(small_bundle):
+def test_a_runtime_says_which_file_a_call_is_run_by(small_bundle, x):
+    bundle = open_bundle(small_bundle)
+    whole, one = {"x": x.shape}, {"x": (2, 1, 3)}
+
+    def ran(name, shapes, **options):
+        return RUNTIMES[name].file_of(bundle, RunOptions(**options), shapes)
+
+    assert ran("ort-cpu", one) == "sequence.onnx"
+    assert ran("ort-cpu", whole, entry="stream") == "stream.onnx"
+    assert ran("ort-cpu", one, entry="stream") == "step.onnx"
+    assert ran("ort-cpu", one, entry="stream", step_form=False) == "stream.onnx"
+    for name in ("ort-cuda", "openvino-cpu"):
+        assert ran(name, one, entry="stream") == "stream.onnx"
+    assert ran("litert", whole, entry="stream") == "model.tflite, signature stream"
+    assert ran("litert", one, entry="stream") == "model.tflite, signature step"
+
+
+def test_verification_names_the_file_that_is_wrong_and_those_that_are_right(small_bundle):
     _spoil(small_bundle)
-    report = rnn_deploy.verify(small_bundle, runtimes=["ort-cpu"])
-    failed = {c.check for c in report.comparisons if not c.passed}
-    assert {"step", "teacher-forced"} <= failed
-    assert "whole" not in failed
+    report = verify(open_bundle(small_bundle), runtimes=[RUNTIMES["ort-cpu"]], limit=None)
+    failed = {(c.check, c.files) for c in report.comparisons if not c.passed}
+    assert {("step", ("step.onnx",)), ("teacher-forced", ("step.onnx",))} <= failed
+    assert all("step.onnx" in files for _, files in failed)
+    assert [str(blame) for blame in blames(report.comparisons)] == [
+        "wrong on ort-cpu: step.onnx; right: sequence.onnx and stream.onnx"
+    ]
+    assert {finding.files for finding in report.findings} == {("step.onnx",)}
+    assert "run by step.onnx" in report.findings[0].lines[0]
+
+
+@pytest.mark.parametrize("spoilt", ["stream.onnx", "sequence.onnx"])
+def test_single_steps_are_run_by_the_stream_s_own_form_too(small_bundle, spoilt):
+    _spoil(small_bundle, spoilt)
+    report = verify(open_bundle(small_bundle), runtimes=[RUNTIMES["ort-cpu"]], limit=None)
+    failed = {(c.check, c.detail) for c in report.comparisons if not c.passed}
+    by_stream = ("teacher-forced", "single steps by the stream's form")
+    assert (by_stream in failed) == (spoilt == "stream.onnx")
+    assert ("teacher-forced", "entry point stream") not in failed
+    assert [blame.wrong for blame in blames(report.comparisons)] == [(spoilt,)]
+    assert [blame.told for blame in blames(report.comparisons)] == [True]
 
 
 def test_an_altered_step_is_refused_when_the_stream_is_loaded(small_bundle):

@@ -14,12 +14,14 @@ from rnn_deploy.exporting.cases import reference_cases, references_of
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.source.golden import (
+    WIDE,
     References,
     check_untouched,
     chunks_match,
     make_cases,
     run_in_chunks,
 )
+from rnn_deploy.source.samples import ragged
 from rnn_deploy.spec import EntryPoint, StateSpec, TensorSpec
 from tests.conftest import randomised
 
@@ -99,7 +101,30 @@ def test_a_fixed_length_gets_sequence_cases_of_its_own():
     fixed = replace(SEQUENCE, inputs=(replace(X, shape=("batch", 4, 2)),))
     for_sequence = [case for case in cases_of(sequence=fixed) if "sequence" in case.entries]
     assert {case.feeds["x"].shape[1] for case in for_sequence} == {4}
-    assert {case.feeds["x"].shape[0] for case in for_sequence} >= {1, 3}
+    assert {case.feeds["x"].shape[0] for case in for_sequence} >= {1, 7}
+
+
+@pytest.mark.parametrize("length", ["time", 4])
+def test_a_wide_batch_is_masked_in_every_row_and_in_none_wholly(length):
+    inputs = (replace(X, shape=("batch", length, 2), padding=0.0),)
+    for_both = {"sequence": replace(SEQUENCE, inputs=inputs), "stream": None}
+    wide = [case for case in cases_of(**for_both) if len(case.feeds["x"]) >= WIDE]
+    assert wide
+    for case in wide:
+        masked = ~case.feeds["x"].any(axis=-1)
+        assert masked.any(axis=1).all()
+        assert not masked.all(axis=1).any()
+        assert len({row.tobytes() for row in masked}) == 6
+
+
+def test_two_inputs_that_say_masks_say_different_ones():
+    valid = TensorSpec("valid", ("batch", "time"), "bool")
+    tensors = (replace(X, padding=9.0), valid)
+    feeds = ragged(tensors, {"x": np.ones((6, 3, 2)), "valid": np.ones((6, 3), bool)})
+    of_x, of_valid = (feeds["x"] == 9).all(axis=-1), ~feeds["valid"]
+    assert of_x.any(axis=1).all()
+    assert of_valid.any(axis=1).all()
+    assert (of_x != of_valid).any(axis=1).all()
 
 
 def test_samples_come_first_and_are_kept_exactly():

@@ -41,7 +41,7 @@ def test_without_chunks_or_an_oracle_there_are_no_single_steps():
 def test_extremes_are_where_they_are_meant_to_be():
     cases = special()
     assert {c.name for c in cases.values() if c.check == "extremes"} == {
-        "zeros", "saturating", "denormal", "infinite", "nan"
+        "zeros", "saturating", "denormal", "infinite", "nan", "large-states", "large-states-step"
     }  # fmt: skip
     tiny = np.finfo(np.float32).tiny
     assert not cases["zeros"].feeds["x"].any()
@@ -51,6 +51,35 @@ def test_extremes_are_where_they_are_meant_to_be():
     assert sorted(cases["infinite"].feeds["x"][~np.isfinite(cases["infinite"].feeds["x"])]) == [
         -np.inf, np.inf
     ]  # fmt: skip
+
+
+def test_states_are_large_before_several_steps_and_before_one():
+    c_in = replace(CHUNKED.states[0], tensor=TensorSpec("c_in", ("batch", 2), "float32"), role="c")
+    stream = replace(CHUNKED, states=(*CHUNKED.states, c_in))
+    cases = special(stream=stream)
+    for name, steps in (("large-states", 4), ("large-states-step", 1)):
+        case = cases[name]
+        assert (case.check, case.entries) == ("extremes", ("stream",))
+        assert case.feeds["x"].shape == (3, steps, 2)
+        h, c = (np.abs(case.feeds[name]).min(axis=1) >= 8 for name in ("h_in", "c_in"))
+        assert list(zip(h, c, strict=True)) == [(True, True), (True, False), (False, True)]
+        assert (case.feeds["h_in"] < 0).any()
+        assert (case.feeds["h_in"] > 0).any()
+        assert case.oracle["h_out"].any()
+
+
+def test_a_fixed_batch_has_large_states_too():
+    def fixed(entry):
+        inputs = tuple(replace(t, shape=(1, *t.shape[1:])) for t in entry.inputs)
+        states = tuple(
+            replace(s, tensor=replace(s.tensor, shape=(1, *s.tensor.shape[1:])))
+            for s in entry.states
+        )
+        return replace(entry, inputs=inputs, states=states)
+
+    case = special(fixed(SEQUENCE), fixed(CHUNKED))["large-states"]
+    assert case.feeds["h_in"].shape == (1, 2)
+    assert np.abs(case.feeds["h_in"]).min() >= 8
 
 
 def test_masks_come_in_five_ways_where_an_input_can_be_masked():

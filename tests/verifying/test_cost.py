@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import rnn_deploy
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.bundle.manifest import Cost, Quantisation, json_from_manifest, manifest_from_json
 from rnn_deploy.bundle.store import MANIFEST, record_of
+from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.runtimes.fake import FakeRuntime
+from rnn_deploy.verifying import cost as costing
 from rnn_deploy.verifying.cost import appraise, costs_of
 from rnn_deploy.verifying.quantised import FLOOR, MARGIN, fit_checks, noise_budgets
 from tests.conftest import small_model
@@ -150,13 +153,44 @@ def test_the_ratio_is_ten_log_of_signal_over_noise(bundle):
 
 
 def test_what_is_destroyed_is_said(bundle, monkeypatch):
-    from rnn_deploy.verifying import cost as module
-
     place = bundle.checked(bundle.manifest.golden)
     cases = [c for c in read_cases(place) if len(c.chunks) < 2 and "sequence" in c.entries]
-    monkeypatch.setattr(module, "RUNTIMES", {"fake": _with_noise(cases, 9.0)})
+    monkeypatch.setattr(costing, "RUNTIMES", {"fake": _with_noise(cases, 9.0)})
     _, warnings = appraise(bundle, cases)
     assert any("output 'y' keeps -" in line and "10 dB" in line for line in warnings)
+
+
+def aborting(entry, feeds):
+    """Ends its process where a sequence has many steps."""
+    if feeds["x"].shape[1] > 9:
+        os.abort()
+    shapes = {"y": (*feeds["x"].shape[:2], 2), "first_h_out": (5,), "second_h_out": (4,)}
+    named = {t.name: shapes[t.name] for t in entry.all_outputs}
+    return {n: np.zeros(s if n == "y" else (len(feeds["x"]), *s), "f") for n, s in named.items()}
+
+
+def refusing(entry, feeds):
+    raise InputError("no room for this")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(aborting, "'aborter' ended with SIGABRT while running"), (refusing, "no room for this")],
+)
+def test_a_file_that_ends_its_runtime_is_one_error_that_says_what_to_do(
+    answer, said, tmp_path, monkeypatch
+):
+    aborter = FakeRuntime(answer, name="aborter", format="tflite", in_process=False)
+    monkeypatch.setattr(costing, "RUNTIMES", {"aborter": aborter})
+    with pytest.raises(
+        UnsupportedModelError,
+        match=f"model 'small' is not run by aborter once it is quantised to dynamic-int8: {said};"
+        " export with --quantize float16 or int8, or leave --quantize out",
+    ):
+        rnn_deploy.export(
+            small_model(), tmp_path / "b", to=("tflite",), quantize="dynamic-int8", long=40
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("value", ["loud", [1]])

@@ -88,8 +88,9 @@ def test_json_holds_everything_and_is_strict():
             if key != "passed"
         }
     )
-    assert replace(rebuilt, worst_index=tuple(rebuilt.worst_index)) == GOOD
+    as_tuples = {"worst_index": tuple(rebuilt.worst_index), "files": tuple(rebuilt.files)}
+    assert replace(rebuilt, **as_tuples) == GOOD
     assert data["faults"] == [
-        {"runtime": "litert", "check": "chunked", "case": "n3t5", "message": "refused"}
+        {"runtime": "litert", "check": "chunked", "case": "n3t5", "message": "refused", "files": []}
     ]
     assert data["skipped"] == [{"runtime": "ort-cuda", "reason": "no CUDA"}]

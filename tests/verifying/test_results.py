@@ -171,5 +171,5 @@ def test_a_pickle_is_not_opened(saved, bundle):
 
 def test_another_schema_says_which(saved, bundle):
     rewritten(saved[0], lambda index: index.update(schema=99))
-    with pytest.raises(InputError, match="in schema 99, this rnn-deploy reads 1"):
+    with pytest.raises(InputError, match="in schema 99, this rnn-deploy reads 2"):
         read_results(saved[0], bundle)

@@ -206,14 +206,14 @@ def test_a_runtime_that_refuses_is_a_fault_and_the_rest_is_still_compared(small_
     good = answers(weights)
 
     def answer(entry, feeds):
-        if feeds["x"].shape[0] == 4:
-            raise InputError("four are too many")
+        if feeds["x"].shape[0] == 17:
+            raise InputError("seventeen are too many")
         return good(entry, feeds)
 
     report = report_on(small_bundle, answer)
     assert not report.passed
-    assert {fault.message for fault in report.faults} == {"four are too many"}
-    assert {fault.case for fault in report.faults} == {"n4t3"}
+    assert {fault.message for fault in report.faults} == {"seventeen are too many"}
+    assert {fault.case for fault in report.faults} == {"n17t3"}
     assert report.comparisons
     assert all(comparison.passed for comparison in report.comparisons)
 
