@@ -4,7 +4,7 @@ run      `rnn-deploy run` against a bare Python process that imports onnxruntime
          and runs the same model, wall time of the whole process
 runner   Runner.run against InferenceSession.run, per call at batch 1
 stream   Stream.step against InferenceSession.run of the same step.onnx, state fed back by hand
-many     one StreamBatch.step_all of 64 streams against 64 such calls, SimpleRNN of 128 units
+many     one StreamBatch.step_all of 64 streams against 64 such calls, 128 units
 export   rnn_deploy.export against Keras' own model.export(format="onnx"), in one process
 """
 
@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import rnn_deploy
-from rnn_deploy.bench import measure
-from rnn_deploy.bench.measure import ratio
+from rnn_deploy.bench.measure import LONG_TURNS, in_rounds, measure, ratio, timed
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.console import data, say, table, without_chatter
 from rnn_deploy.runtimes.base import RunOptions
@@ -39,6 +38,7 @@ session = onnxruntime.InferenceSession(sys.argv[1] + "/sequence.onnx")
 np.savez(sys.argv[3], next_letter=session.run(["next_letter"], {"letters": x})[0])
 """
 PROCESSES, EXPORTS, STREAMS = 15, 9, 64
+CELLS = ("SimpleRNN", "GRU", "LSTM")
 
 
 def main() -> int:
@@ -54,7 +54,7 @@ def main() -> int:
         rows.insert(0, _run_row(root))
         say("measuring single calls ...")
         rows.insert(1, _runner_row(str(bundle.root)))
-        rows[2:2] = _stream_rows(root)
+        rows[2:2] = [row for cell in CELLS for row in _stream_rows(root, cell)]
     table(
         f"rnn-deploy beside the bare thing ({platform.machine()}, {os.cpu_count()} cores,"
         f" Python {platform.python_version()})",
@@ -74,11 +74,11 @@ def _model() -> "object":
     return keras.Model(letters, outputs, name="hello")
 
 
-def _wide_model() -> "object":
+def _wide_model(cell: str) -> "object":
     from rnn_deploy.source.tensorflow import keras
 
     x = keras.Input((None, 64), name="x")
-    return keras.Model(x, keras.layers.SimpleRNN(128, return_sequences=True, name="rnn")(x))
+    return keras.Model(x, getattr(keras.layers, cell)(128, return_sequences=True, name="rnn")(x))
 
 
 def _x() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -128,15 +128,12 @@ def _runner_row(bundle: str) -> tuple[str, ...]:
             "<= +10 us")  # fmt: skip
 
 
-def _stream_rows(root: Path) -> list[tuple[str, ...]]:
+def _stream_rows(root: Path, cell: str) -> list[tuple[str, ...]]:
     import onnxruntime
 
-    model = _wide_model()
-    bundle = rnn_deploy.export(model, root / "wide", to=("onnx",))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(f"{bundle.root}/step.onnx", options)
-    loaded = rnn_deploy.load(bundle, "ort-cpu", threads=1)
+    bundle = rnn_deploy.export(_wide_model(cell), root / cell, to=("onnx",), long=0)
+    session = onnxruntime.InferenceSession(f"{bundle.root}/step.onnx")
+    loaded = rnn_deploy.load(bundle, "ort-cpu")
     stream, batch = loaded.stream(), loaded.stream_batch()
     state = stream.state
     x = np.random.default_rng(0).standard_normal((STREAMS, 1, 64)).astype(np.float32)
@@ -152,11 +149,12 @@ def _stream_rows(root: Path) -> list[tuple[str, ...]]:
     for _ in range(STREAMS):
         batch.join()
     one = measure({"ours": lambda: stream.step(x[:1]), "bare": bare}, seconds=2.0)
-    many = measure({"ours": lambda: batch.step_all(x), "bare": bare_each}, seconds=2.0)
+    several = {"ours": timed(lambda: batch.step_all(x)), "bare": timed(bare_each)}
+    many = in_rounds(several, seconds=1.0, turns=LONG_TURNS)
     return [
-        ("Stream.step, one step of 128 units", f"{one['ours'].median_us:.1f} us",
+        (f"Stream.step, {cell} of 128 units", f"{one['ours'].median_us:.1f} us",
          f"{one['bare'].median_us:.1f} us", f"{ratio(one['ours'], one['bare']):.2f}", "<= 1.3"),
-        ("StreamBatch, 64 streams in one call", f"{many['ours'].median_us:.0f} us",
+        (f"StreamBatch, 64 streams in one call, {cell}", f"{many['ours'].median_us:.0f} us",
          f"{many['bare'].median_us:.0f} us", f"{ratio(many['bare'], many['ours']):.1f} times",
          ">= 10 times"),
     ]  # fmt: skip
