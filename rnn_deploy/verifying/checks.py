@@ -229,7 +229,7 @@ CHECKS: dict[str, Check] = {
     RUNNING: _running_bound,
 }
 BASIC = ("sequence", "states", "chunked")
-QUICK = ("sequence", "states", "chunked", "teacher-forced")
+QUICK = ("sequence", "states", "chunked", "teacher-forced", "extremes")
 # Those with golden cases of their own, which no other check takes.
 SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING)
 
