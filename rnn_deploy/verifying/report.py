@@ -134,9 +134,10 @@ class Report:
 
     @property
     def never_decisive(self) -> tuple[str, ...]:
-        """Outputs and states whose every budget is too wide to tell right from wrong."""
-        told = {c.name for c in self.comparisons if c.decisive}
-        return tuple(dict.fromkeys(c.name for c in self.comparisons if c.name not in told))
+        """Outputs and states whose every budget on a runtime is too wide to tell anything."""
+        told = {(c.runtime, c.name) for c in self.comparisons if c.decisive}
+        vague = (c.name for c in self.comparisons if (c.runtime, c.name) not in told)
+        return tuple(dict.fromkeys(vague))
 
     @property
     def verdict(self) -> str:

@@ -118,6 +118,17 @@ def test_integers_that_float64_holds_no_longer_must_be_equal_too():
     assert max_abs_error(np.array([True]), np.array([False])) == 1
 
 
+def test_what_one_runtime_tells_says_nothing_of_another(gated, gated_bundle):
+    both = [gated.runtime("float32"), gated.runtime("int8")]
+    report = verify(gated_bundle, runtimes=both, checks=["states"])
+    vague = tuple(
+        replace(c, decisive=c.runtime == "float32" or c.name != "y") for c in report.comparisons
+    )
+    spoiled = replace(report, comparisons=vague)
+    assert not spoiled.passed
+    assert spoiled.verdict.startswith("FAILED: no comparison of y tells right from wrong")
+
+
 def test_noise_as_large_as_the_values_tells_nothing(gated_bundle):
     def decisive(max_abs):
         cost = Cost("y", "output", 20.0, max_abs)
