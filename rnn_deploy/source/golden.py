@@ -19,11 +19,11 @@ from rnn_deploy.source.samples import draw, is_drawable, ragged, unmasked
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support, TensorSpec
 
 # (batch, time): one sequence and several, one step and several; and more sequences than a vector
-# register has lanes, each of them masked somewhere
+# register has lanes
 SHAPES = ((1, 1), (1, 7), (3, 5), (17, 3), (2, 16))
 FIXED_SHAPES = ((1, 1), (3, 1), (7, 1))  # where time is not open
 STATE_SHAPES = ((1, 1), (3, 6))
-WIDE = 7  # rows from which on each is masked somewhere
+WIDE = 7  # rows or steps from which on every row is masked somewhere
 SAMPLES = "samples"
 LONG = 300  # steps
 Draw = Callable[[Sequence[TensorSpec], Mapping[str, int], np.random.Generator], dict[str, Array]]
@@ -173,8 +173,8 @@ def _feeds(
 def _draw_masked(
     tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Drawn values, of which no row of a wide batch goes without a mask."""
-    if sizes.get("batch", 0) < WIDE:
+    """Drawn values; of a wide or long batch no row goes without a mask, and none is all masked."""
+    if max(sizes.values(), default=0) < WIDE:
         return draw(tensors, sizes, rng)
     return ragged(tensors, unmasked(tensors, sizes, rng))
 

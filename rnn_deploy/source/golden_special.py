@@ -2,7 +2,7 @@
 
 teacher-forced   every step of a sequence side by side in the batch, each from the oracle's own
                  state before it: an error has no step to grow in
-masks            a row for each way to mask: none, right, left, holes, everything
+masks            a row for each way to mask: none, right, left, holes, everything, every second, one
 extremes         zeros, saturating inputs, denormals, infinities, NaN; large initial states
 long             one sequence of very many steps, drawn from a seed, seen at a few of them
 """
@@ -43,7 +43,7 @@ def special_cases(
     widest = stream or sequence
     if not all(map(is_drawable, widest.inputs)):
         return
-    wanted = [(MASKS, MASKS, _masked(widest, _unmasked(widest, seed, 5, 7)))]
+    wanted = [(MASKS, MASKS, _masked(widest, _unmasked(widest, seed, 7, 12)))]
     usual = _unmasked(widest, seed, 3, 7)
     wanted += [(EXTREMES, name, feeds) for name, feeds in _extremes(widest, usual)]
     if stream is not None:
@@ -110,14 +110,18 @@ def _unmasked(entry: EntryPoint, seed: int, rows: int, time: int) -> dict[str, A
 
 
 def _masked(entry: EntryPoint, usual: dict[str, Array]) -> dict[str, Array] | None:
-    """Rows masked in five ways; None where no input says what is masked."""
+    """Rows masked in seven ways; None where no input says what is masked."""
     if not any(map(says_mask, entry.inputs)):
         return None
     feeds = {name: value.copy() for name, value in usual.items()}
     for tensor in filter(says_mask, entry.inputs):
         value = feeds[tensor.name]
         steps = np.arange(value.shape[1])
-        ways = (steps < 0, steps >= 4, steps < 3, steps % 3 == 1, steps >= 0)
+        half = value.shape[1] // 2
+        ways = (
+            *(steps < 0, steps > half, steps < half, steps % 3 == 1, steps >= 0),
+            *(steps % 2 == 0, steps == half),
+        )
         for row, masked in enumerate(ways[: value.shape[0]]):
             value[row, masked] = False if tensor.padding is None else tensor.padding
     return feeds
@@ -136,7 +140,7 @@ def _extremes(
     yield "zeros", usual | {name: np.zeros_like(usual[name]) for name in numbers}
     largest = {t.name: np.full_like(usual[t.name], (t.below or 1) - 1) for t in tokens}
     yield "largest", usual | largest if tokens else None
-    yield "saturating", with_floats(lambda x: _times(x, 1e3))
+    yield "saturating", with_floats(lambda x: _held(_times(x, 1e3)))
     if all(tensor.padding != 0 for tensor in entry.inputs):  # else it is one by the machine's mode
         yield "denormal", with_floats(lambda x: _times(x, 1e-40))
     yield "infinite", with_floats(lambda x: _at_one_place(x, np.inf))
@@ -164,6 +168,14 @@ def _large_states(stream: EntryPoint, seed: int) -> Iterator[tuple[str, dict[str
 
 def _times(x: Array, factor: float) -> Array:
     return (x.astype(np.float64) * factor).astype(x.dtype)
+
+
+def _held(x: Array) -> Array:
+    """The first step again and again, in every row but the first: what adds up over steps does."""
+    held = x.copy()
+    if x.ndim > 2:
+        held[min(1, len(x) - 1) :] = x[min(1, len(x) - 1) :, :1]
+    return held
 
 
 def _at_one_place(x: Array, value: float) -> Array:

@@ -8,6 +8,9 @@ import numpy as np
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array, TensorSpec
 
+# Which of three steps are masked, as bits; first those that leave the first step.
+WAYS = np.array([2, 4, 1, 6, 3, 5])
+
 
 def draw(
     tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
@@ -45,7 +48,7 @@ def ragged(tensors: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[st
     for shift, tensor in enumerate(filter(says_mask, tensors)):
         value = masked[tensor.name]
         rows, steps = np.ogrid[: value.shape[0], : value.shape[1]]
-        ways = 1 + (rows + shift) % 6
+        ways = WAYS[(rows + shift) % len(WAYS)]
         value[(ways >> steps % 3) % 2 == 1] = False if tensor.padding is None else tensor.padding
     return masked
 

@@ -54,11 +54,17 @@ class Comparison:
 
 
 def errors(actual: Array, truth: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The absolute error of every element: infinite where only one is NaN or infinite."""
+    """The absolute error of every element: infinite where only one is NaN or infinite.
+
+    Of integers that differ it is at least 1, however large they are.
+    """
     a, t = actual.astype(np.float64), truth.astype(np.float64)
     with np.errstate(invalid="ignore"):
         difference = np.abs(a - t)
-    same = (a == t) | (np.isnan(a) & np.isnan(t))
+    if actual.dtype.kind in "iub" and truth.dtype.kind in "iub":
+        same, difference = actual == truth, np.maximum(difference, 1.0)
+    else:
+        same = (a == t) | (np.isnan(a) & np.isnan(t))
     return np.where(same, 0.0, np.where(np.isfinite(difference), difference, np.inf))
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import Finding
-from rnn_deploy.verifying.report import NOTHING, Fault, Report
+from rnn_deploy.verifying.report import Fault, Report
 from rnn_deploy.verifying.words import placement_lines, said_of
 
 # What XML 1.0 cannot hold, escaped or not.
@@ -28,10 +28,12 @@ def junit_from_report(report: Report) -> str:
         case = ET.SubElement(suite, "testcase", classname=skipped.runtime, name="all checks")
         ET.SubElement(case, "skipped", message=_text(skipped.reason))
         root.append(suite)
-    if not report.comparisons and not report.faults:
+    if not report.passed and not report.faults and all(c.passed for c in report.comparisons):
+        # No test case shows it: nothing was compared, or what was proves nothing.
         suite = _titled(report, "verification")
         case = ET.SubElement(suite, "testcase", classname="verification", name="comparisons")
-        ET.SubElement(case, "failure", message=NOTHING, type="NothingChecked")
+        said = report.verdict.removeprefix("FAILED: ")
+        ET.SubElement(case, "failure", message=_text(said), type="ProvesNothing")
         root.append(suite)
     for suite in root:
         _count(suite, [suite])

@@ -24,7 +24,7 @@ from rnn_deploy.verifying.evidence import Observation
 from rnn_deploy.verifying.finding import Beside, Finding
 from rnn_deploy.verifying.parts import Part, Parts, Run
 from rnn_deploy.verifying.tolerance import Tolerance
-from rnn_deploy.verifying.trials import Trial, Tried, held_to_truth, trials_of
+from rnn_deploy.verifying.trials import Trial, Tried, as_known, trials_of
 
 MOST_TRIED = 64  # steps tried one by one
 MOST_HALVED = 1024  # steps of a part that is halved on to find where it begins to fail
@@ -71,8 +71,9 @@ def _found(plain: Finding, search: "_Search", subject: Subject) -> Finding:
     stream = subject.runners.get(STREAM)
     if not right and stream is not None and trial.parts.entry is stream.entry and trial.rows == 1:
         # The stream shows states, the sequence entry point does not.
-        seen = _Search(held_to_truth(trial.parts, stream, stream.run), search.tolerance).first(part)
-        if seen is None:
+        beside = _Search(as_known(trial.parts, stream), search.tolerance)
+        seen = beside.first(part)
+        if seen is None and beside.tried(part) is not None:
             said = "the stream entry point is right there"
             plain = replace(plain, detail="; ".join(filter(None, (plain.detail, said))))
         place, right = seen or place, seen is not None

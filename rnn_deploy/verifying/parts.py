@@ -87,6 +87,8 @@ class Parts:
                 return dict(self.oracle(feeds))
             except RnnDeployError:
                 return {}
+        if self.case.probes:
+            return {}  # what is kept of a very long case stands at steps of its own
         known = dict(self.case.truth)
         if part.stop != self.steps or part.start:
             known = self._known(part)

@@ -27,7 +27,8 @@ def placed(
         try:
             nodes = runtime.placements(bundle, replace(options, entry=entry.name))
         except BundleError:
-            return  # no golden vector to run; a damaged one was refused before
+            yield Untold(runtime.name)  # no golden vector to run; a damaged one was refused before
+            return
         except RnnDeployError as error:
             yield Fault(runtime.name, CHECK, entry.name, str(error))
             continue

@@ -9,6 +9,7 @@ from rnn_deploy.bundle.proof import Votes
 from rnn_deploy.jsonable import finite
 from rnn_deploy.runtimes.registry import Skipped
 from rnn_deploy.verifying.blame import blames
+from rnn_deploy.verifying.checks import NOT_TO_THE_TRUTH
 from rnn_deploy.verifying.compare import Comparison
 from rnn_deploy.verifying.finding import Finding
 from rnn_deploy.verifying.tolerance import DERIVED
@@ -71,6 +72,7 @@ class Report:
     recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where
     budgets come from. votes: how the references agree on each recurrent layer, as the export
     found. timings: how long each check took. untold: the runtimes that do not tell of placement.
+    due: the outputs and states that were to be compared on each of `runtimes`.
     """
 
     reference: str
@@ -87,13 +89,18 @@ class Report:
     votes: tuple[Votes, ...] = ()
     timings: tuple[Timing, ...] = ()
     untold: tuple[Untold, ...] = ()
+    due: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Of each tensor something was compared that tells right from wrong and is a number,
-        everything is within its budget, nothing broke off, and the references agree."""
-        return not (self.split or self.never_finite or self.never_decisive) and (
+        """Of each tensor something was compared that tells right from wrong and is a number, on
+        every runtime, everything is within its budget, nothing broke off, and the references
+        agree."""
+        lacking = (self.split, self.not_compared, self.never_finite, self.never_decisive)
+        return (
             bool(self.comparisons)
+            and not any(lacking)
             and not self.faults
             and all(comparison.passed for comparison in self.comparisons)
         )
@@ -104,6 +111,22 @@ class Report:
         return tuple(vote for vote in self.votes if vote.alone)
 
     @property
+    def not_compared(self) -> tuple[str, ...]:
+        """Outputs and states of which nothing was compared with the truth on a runtime, and
+        runtimes on which nothing was compared at all, in words; none where a check broke off,
+        which says more."""
+        true = (c for c in self.comparisons if c.check not in NOT_TO_THE_TRUTH)
+        seen = {(c.runtime, c.name) for c in true}
+        ran, broken = {c.runtime for c in self.comparisons}, {f.runtime for f in self.faults}
+        whole = [runtime for runtime in self.runtimes if runtime not in broken]
+        return tuple(
+            f"'{name}' on {runtime}" if runtime in ran else f"anything on {runtime}"
+            for runtime in whole
+            for name in (self.due if runtime in ran else ("",))
+            if (runtime, name) not in seen
+        )
+
+    @property
     def never_finite(self) -> tuple[str, ...]:
         """Outputs and states of which the truth was never a number: equal, and proof of nothing."""
         numbers = {c.name for c in self.comparisons if c.finite}
@@ -111,9 +134,10 @@ class Report:
 
     @property
     def never_decisive(self) -> tuple[str, ...]:
-        """Outputs and states whose every budget is too wide to tell right from wrong."""
-        told = {c.name for c in self.comparisons if c.decisive}
-        return tuple(dict.fromkeys(c.name for c in self.comparisons if c.name not in told))
+        """Outputs and states whose every budget on a runtime is too wide to tell anything."""
+        told = {(c.runtime, c.name) for c in self.comparisons if c.decisive}
+        vague = (c.name for c in self.comparisons if (c.runtime, c.name) not in told)
+        return tuple(dict.fromkeys(vague))
 
     @property
     def verdict(self) -> str:
@@ -132,6 +156,8 @@ class Report:
         if self.split and not failed and not self.faults:
             layers = ", ".join(f"'{vote.layer}' ({vote.alone} is alone)" for vote in self.split)
             return f"FAILED: the references disagree on layer {layers}"
+        if self.not_compared and self.comparisons and not failed and not self.faults:
+            return f"FAILED: nothing was compared of {', '.join(self.not_compared)}"
         if self.never_finite and not failed and not self.faults:
             names = ", ".join(self.never_finite)
             return f"FAILED: the model gives no number in {names}, but NaN, infinity or nothing"

@@ -18,6 +18,7 @@ from rnn_deploy.bundle import Bundle, Case
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import LIMIT, IsolatedRuntime, staying
 from rnn_deploy.runtimes.registry import runtimes_for
+from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying.asking import Verification, fitted, verification_of
 from rnn_deploy.verifying.checks import CHECKS
 from rnn_deploy.verifying.compare import Comparison
@@ -84,7 +85,17 @@ def verify(
         votes=asking.votes,
         timings=_only(Timing, results),
         untold=_only(Untold, results),
+        due=_due(bundle, checks),
+        runtimes=tuple(runtime.name for runtime in chosen),
     )
+
+
+def _due(bundle: Bundle, checks: Sequence[str]) -> tuple[str, ...]:
+    """What the plain checks must have compared, since every model has golden vectors for them."""
+    entries = {entry.name: entry for entry in bundle.manifest.entries}
+    names = (n for c, n in (("sequence", SEQUENCE), ("states", STREAM)) if c in checks)
+    found = (entries[name] for name in names if name in entries)
+    return tuple(dict.fromkeys(t.name for entry in found for t in entry.all_outputs))
 
 
 def _results(

@@ -132,7 +132,10 @@ class Tolerance:
             return Allowed(given[0], self.errors.get(name), given[1])
         derived = self._derived(case, name)
         noise = self.noise.get(name, 0.0)
-        return derived if noise <= derived.budget else Allowed(noise, derived.own)
+        if noise <= derived.budget:
+            return derived
+        # What may err by as much as it ever is may be anything, nothing at all too.
+        return Allowed(noise, derived.own, decisive=noise < self.scales.get(name, math.inf))
 
     def _derived(self, case: Case, name: str) -> Allowed:
         pooled = self._allowed(case, name, self.errors, self.scales)

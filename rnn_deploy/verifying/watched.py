@@ -41,7 +41,7 @@ class Watched:
     def __init__(self, runner: Runner, file_of: Callable[[Shapes], str], ran: Ran) -> None:
         self.entry = runner.entry
         self._runner, self._file_of, self._ran = runner, file_of, ran
-        self._promised = {t.name: np.dtype(t.dtype) for t in runner.entry.all_outputs}
+        self._promised = {t.name: t.dtype for t in runner.entry.all_outputs}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every output and final state by name."""
@@ -50,7 +50,7 @@ class Watched:
         for name, dtype in self._promised.items():
             if name not in results:
                 raise RnnDeployError(f"the answer of '{self.entry.name}' holds no '{name}'")
-            found = np.asarray(results[name]).dtype
+            found = np.asarray(results[name]).dtype.name
             if found != dtype:
                 raise RnnDeployError(f"'{name}' of '{self.entry.name}' is {found}, not {dtype}")
         return {name: results[name] for name in self._promised}

@@ -12,7 +12,7 @@ from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.model import load
-from rnn_deploy.runtimes.registry import default_runtime, runtimes_for
+from rnn_deploy.runtimes.registry import RUNTIMES, default_runtime, runtimes_for
 from rnn_deploy.runtimes.tuned import TunedRuntime
 
 
@@ -153,3 +153,17 @@ def test_what_was_closed_is_not_loaded_again(planned, x):
     runner.close()
     with pytest.raises(InputError, match="was closed; load the bundle again"):
         runner.run({"x": x})
+
+
+def test_the_file_that_a_shape_runs_by_is_that_of_its_rule(planned):
+    bundle = planned(rule("stream", 1, 1), rule("stream", 64, 10, "litert"))
+    tuned = TunedRuntime(RUNTIMES)
+
+    def ran(batch, time, **options):
+        shapes = {"x": (batch, time, 3)}
+        return tuned.file_of(bundle, RunOptions("stream", **options), shapes)
+
+    assert ran(1, 1) == "step.onnx on ort-cpu"
+    assert ran(1, 1, step_form=False) == "stream.onnx on ort-cpu"
+    assert ran(1, 2) == "stream.onnx on ort-cpu"
+    assert ran(64, 10) == "model.tflite, signature stream on litert"

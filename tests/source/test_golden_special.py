@@ -53,6 +53,14 @@ def test_extremes_are_where_they_are_meant_to_be():
     ]  # fmt: skip
 
 
+def test_saturating_inputs_add_up_in_a_state_and_go_to_and_fro_in_another():
+    case = special()["saturating"]
+    x, h = case.feeds["x"], case.oracle["h_out"]
+    assert (np.ptp(x[0], axis=0) > 0).all()
+    assert (np.ptp(x[1:], axis=1) == 0).all()
+    assert np.allclose(h[1:], 7 * x[1:, 0].astype(np.float64))
+
+
 def test_states_are_large_before_several_steps_and_before_one():
     c_in = replace(CHUNKED.states[0], tensor=TensorSpec("c_in", ("batch", 2), "float32"), role="c")
     stream = replace(CHUNKED, states=(*CHUNKED.states, c_in))
@@ -82,13 +90,16 @@ def test_a_fixed_batch_has_large_states_too():
     assert np.abs(case.feeds["h_in"]).min() >= 8
 
 
-def test_masks_come_in_five_ways_where_an_input_can_be_masked():
+def test_masks_come_in_seven_ways_where_an_input_can_be_masked():
     assert "masks" not in special()
     inputs = (replace(SEQUENCE.inputs[0], padding=0.0),)
     case = special(replace(SEQUENCE, inputs=inputs), replace(CHUNKED, inputs=inputs))["masks"]
     masked = ~case.feeds["x"].any(axis=-1)
     ways = ["".join("-x"[int(m)] for m in row) for row in masked]
-    assert ways == ["-------", "----xxx", "xxx----", "-x--x--", "xxxxxxx"]
+    assert ways == [
+        "------------", "-------xxxxx", "xxxxxx------", "-x--x--x--x-", "xxxxxxxxxxxx",
+        "x-x-x-x-x-x-", "------x-----",
+    ]  # fmt: skip
 
 
 def test_token_ids_go_to_the_ends_of_the_vocabulary():

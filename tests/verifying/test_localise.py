@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.finding import Beside, Finding
 
@@ -35,6 +36,24 @@ def test_time_is_cut_to_the_step_where_it_begins(gated, gated_bundle):
     assert (found.batch, found.steps) == (2, 6)
     assert found.beside[0].index == (1,)
     assert abs(found.beside[0].found - found.beside[0].expected - 1e-3) < 1e-6
+
+
+def test_a_long_case_that_only_the_sequence_gets_wrong_is_no_fault_of_the_stream(
+    gated, gated_bundle
+):
+    """Of a long case the truth is kept at some steps; the stream is looked at beside, at these."""
+
+    def run(entry, feeds):
+        results = gated(entry, feeds)
+        if entry.name == "sequence" and feeds["x"].shape[1] > 100:
+            results["y"][:, 20:] += 1e-2
+        return results
+
+    report = verify(gated_bundle, runtimes=[FakeRuntime(run)], checks=["long"])
+    (finding,) = report.findings
+    assert (finding.tensor, finding.row) == ("y", 0)
+    assert finding.step in (20, 31)
+    assert "the stream entry point is right there" in finding.detail
 
 
 def test_what_depends_on_the_state_before_alone_is_cut_to_one_step(gated, gated_bundle):
