@@ -13,6 +13,8 @@ from onnx_ir.passes import common
 
 from rnn_deploy.spec import EntryPoint
 
+RECURRENT = ("RNN", "GRU", "LSTM")
+
 
 def clean(model: ir.Model) -> None:
     """Remove what a graph can do without; its outputs stay what they were."""
@@ -22,6 +24,7 @@ def clean(model: ir.Model) -> None:
         common.IdentityEliminationPass(),
         CancelTransposesPass(),
         common.CommonSubexpressionEliminationPass(),
+        JoinLayersPass(),
         common.DeduplicateInitializersPass(size_limit=1 << 32),
         common.RemoveUnusedNodesPass(),
         # After the eliminations: they leave one value as two outputs, which runtimes take wrongly.
@@ -42,6 +45,28 @@ class CancelTransposesPass(ir.passes.InPlacePass):  # type: ignore[misc]
                 node.outputs[0].replace_all_uses_with(source, replace_graph_outputs=True)
                 modified = True
         return ir.passes.PassResult(model, modified)
+
+
+class JoinLayersPass(ir.passes.InPlacePass):  # type: ignore[misc]
+    """Give the steps of a recurrent operator to the next as they are, without turning them twice.
+
+        Y -Transpose-> -Squeeze-> (batch, time, units) -Transpose-> X     becomes     Y -Squeeze-> X
+
+    Only where none but the next reads them, and none but the operator what it reads itself: else
+    OpenVINO mixes up rows (`onnx_native`). After equal nodes were merged, so that readers count.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        found = [(node, given) for node in model.graph if (given := _given_on(node)) is not None]
+        for node, given in found:
+            name = f"{node.name}/axis1"
+            axis = ir.Value(name=name, const_value=ir.tensor(np.array([1], np.int64), name=name))
+            model.graph.register_initializer(axis)
+            joined = ir.node("Squeeze", [given, axis], name=f"{node.name}/joined")
+            joined.outputs[0].name = f"{joined.name}:0"
+            model.graph.insert_before(node, joined)
+            node.outputs[0].replace_all_uses_with(joined.outputs[0])
+        return ir.passes.PassResult(model, bool(found))
 
 
 def name_everything(model: ir.Model, entry: EntryPoint, layers: Collection[str] = ()) -> None:
@@ -67,6 +92,30 @@ def _cancelled(node: ir.Node) -> ir.Value | None:
     if [first[axis] for axis in second] != list(range(len(first))):
         return None
     return before.inputs[0]
+
+
+def _given_on(node: ir.Node) -> ir.Value | None:
+    """The output of a recurrent operator that `node` turns time first again, for the next one."""
+    if not _turns(node, [1, 0, 2]) or node.outputs[0].is_graph_output():
+        return None
+    squeeze = _read_alone(node)
+    turned = None if squeeze is None or squeeze.op_type != "Squeeze" else _read_alone(squeeze)
+    operator = None if turned is None or not _turns(turned, [2, 0, 1, 3]) else _read_alone(turned)
+    if operator is None or operator.op_type not in RECURRENT or _read_alone(operator) is None:
+        return None
+    return operator.outputs[0]
+
+
+def _turns(node: ir.Node, perm: list[int]) -> bool:
+    return node.op_type == "Transpose" and list(node.attributes["perm"].as_ints()) == perm
+
+
+def _read_alone(node: ir.Node) -> ir.Node | None:
+    """Where a node's first input comes from, if nothing else reads that."""
+    value = node.inputs[0]
+    if value is None or len(value.uses()) > 1 or value.is_graph_output():
+        return None
+    return value.producer()
 
 
 def _shorten(graph: ir.Graph, reserved: set[str], layers: Collection[str]) -> None:

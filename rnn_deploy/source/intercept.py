@@ -11,7 +11,7 @@ own is left alone: it runs as it is written, its states unseen.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -154,7 +154,7 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     original_both = keras.layers.Bidirectional.call
-    with _LOCK, _plain_errors(), all_steps_at_once(), _functions_in_place():
+    with _LOCK, _plain_errors(), all_steps_at_once(), _functions_in_place(), _full_precision():
         keras.layers.RNN.call, keras.layers.Bidirectional.call = call, call_both
         try:
             yield
@@ -204,6 +204,31 @@ def _functions_in_place() -> Iterator[None]:
         yield
     finally:
         kind.__call__ = original
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """While open, a model within the model takes what it is given in the precision it comes in.
+
+    It would round to the dtype that its inputs were declared with: a float64 oracle to float32,
+    and the mask of what is rounded is lost on some layers.
+    """
+    functional = keras.src.models.functional.Functional
+    original = functional._convert_inputs_to_tensors
+
+    def convert(self: Any, given: Sequence[Any]) -> list[Any]:
+        pairs = zip(given, original(self, given), strict=True)
+        return [before if _floats(before) and _floats(after) else after for before, after in pairs]
+
+    functional._convert_inputs_to_tensors = convert
+    try:
+        yield
+    finally:
+        functional._convert_inputs_to_tensors = original
+
+
+def _floats(value: Any) -> bool:
+    return bool(tf.is_tensor(value)) and value.dtype.is_floating
 
 
 @contextmanager

@@ -97,24 +97,11 @@ def test_a_recurrent_layer_is_the_operator_rnn(build):
     ],
     ids=["last step", "sequence", "three stacked"],
 )
-def test_onnx_runtime_runs_no_more_than_it_needs(stack, most, tmp_path):
-    """Between stacked layers there are two transpositions, which ONNX Runtime takes out."""
+def test_the_graph_holds_no_more_than_it_needs(stack, most):
     found = artifacts(model_of(*stack()))
-    assert len(operators(as_run(found["sequence"][1], tmp_path))) <= most
+    assert len(operators(found["sequence"][1])) <= most
     per_state = 2  # unsqueeze it on its way in, squeeze it on its way out
-    stream = operators(as_run(found["stream"][1], tmp_path))
-    assert len(stream) <= most + per_state * len(found["stream"][0].states)
-
-
-def as_run(proto, folder):
-    """What ONNX Runtime makes of a model before it runs it."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(folder / "as-run.onnx")
-    onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return onnx.load(options.optimized_model_filepath)
+    assert len(operators(found["stream"][1])) <= most + per_state * len(found["stream"][0].states)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -103,3 +103,43 @@ def test_inner_names_that_inputs_and_outputs_take_give_way():
     assert len({*names, "y"}) == 4
     assert names[-1] == "x"
     np.testing.assert_allclose(run(model)[0], np.tanh(np.maximum(np.tanh(X), 0)), rtol=1e-6)
+
+
+LAYER = "RNN <hidden_size = 4>"
+TURNED = "Transpose <perm = [2, 0, 1, 3]>"
+SWAPPED = "Transpose <perm = [1, 0, 2]>"
+
+
+@pytest.mark.parametrize(
+    ("others", "outputs", "joined"),
+    [
+        ("", "", True),
+        ("z = Tanh(x)", ", float[T, B, 4] z", True),  # what the first layer turned is its own
+        ("z = Tanh(s1)", ", float[B, T, 4] z", False),
+        ("z = Tanh(t)", ", float[T, B, 4] z", False),
+        ("", ", float[B, T, 4] s1", False),
+        (f"y3 = {LAYER} (t, r, w) z = Tanh(y3)", ", float[T, 1, B, 4] z", False),
+    ],
+)
+def test_layers_are_joined_where_nothing_else_reads(others, outputs, joined):
+    model = parsed(
+        f"g (float[B, T, 4] x) => (float[T, 1, B, 4] y2{outputs})"
+        f" <float[1, 4, 4] w = {{{spread(16, 1)}}}, float[1, 4, 4] r = {{{spread(16, 2)}}},"
+        " int64[1] a = {2}>"
+        f"{{ t = {SWAPPED} (x) y1 = {LAYER} (t, w, r) b1 = {TURNED} (y1) s1 = Squeeze(b1, a)"
+        f" t2 = {SWAPPED} (s1) y2 = {LAYER} (t2, w, r) {others} }}"
+    )
+    expected = run(model)
+    clean(model)
+    for found, before in zip(run(model), expected, strict=True):
+        np.testing.assert_array_equal(found, before)
+    kept = sum(list(n.attributes["perm"].as_ints()) == [2, 0, 1, 3] for n in turning(model))
+    assert kept == (0 if joined else 1)
+
+
+def turning(model):
+    return [node for node in model.graph if node.op_type == "Transpose"]
+
+
+def spread(count, first):
+    return ", ".join(str(x) for x in np.round(np.sin(first + np.arange(count)), 3))

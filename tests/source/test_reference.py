@@ -168,6 +168,26 @@ def test_a_mixed_precision_model_is_computed_in_full_precision():
     assert np.abs(np.asarray(own, np.float64) - double["y"]).max() > 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+def test_the_oracle_of_a_model_within_the_model_is_exact_and_masked():
+    def build(nested):
+        x = keras.Input((5, 3), name="x")
+        steps = layers.Dense(3, name="dense")(layers.Masking(-1.5)(x))
+        inside = keras.Input((5, 3)) if nested else steps
+        rnn = layers.GRU(4, return_sequences=True, name="rnn")
+        y = layers.Concatenate()([rnn(inside), rnn(layers.Rescaling(0.5)(inside))])
+        return keras.Model(x, keras.Model(inside, y)(steps) if nested else y)
+
+    feeds = {"x": feeds_of()["x"]}
+    feeds["x"][:, 3:] = -1.5
+    found = [
+        Reference(model, planned(model).entry, "float64").run(feeds)
+        for model in (randomised(build(nested)) for nested in (True, False))
+    ]
+    for nested, flat in zip(*(results.values() for results in found), strict=True):
+        np.testing.assert_allclose(nested, flat, rtol=EXACT, atol=EXACT)
+
+
 def test_inputs_the_model_does_not_take_are_refused_in_one_line():
     x = keras.Input((None, 3), name="x")
     model = randomised(
