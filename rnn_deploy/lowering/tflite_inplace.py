@@ -44,8 +44,8 @@ def lower(
     loop = _Loop(layer, Walk(layer), Rows(x, mask), _length(x))
     batch, k = tf.shape(x)[0], chunk_of(layer)
     place = _Place(loop.room(batch), loop.walk.start(batch, states))
-    rest = loop.length % k
-    if not (isinstance(rest, int) and rest == 0):
+    rest = 0 if k == 1 else loop.length % k
+    if not isinstance(rest, int) or rest > 0:
         place = loop.over(0, rest, 1, place)
     place = loop.over(rest, loop.length, k, place)
     output = loop.walk.last(place.carried) if place.outputs is None else place.outputs
