@@ -57,9 +57,9 @@ def export(
     vector, 0 for none; by default 10,000, fewer for a large model. test_data: write golden
     vectors as ONNX test data too, None for where they are small. trust_source: let the file run
     code of its own (a Lambda layer). force: replace the bundle that is at `output`.
-    tflite_lowering: as `lowering`, of TFLite: "auto", "loop", "unrolled" or "fused". quantize: of
-    TFLite, "none", "float16", "dynamic-int8" or "int8", which takes the ranges of activations
-    from `calibration`, real inputs by name.
+    tflite_lowering: as `lowering`, of TFLite: "auto", "inplace", "loop", "unrolled" or "fused".
+    quantize: of TFLite, "none", "float16", "dynamic-int8" or "int8", which takes the ranges of
+    activations from `calibration`, real inputs by name.
 
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
     InputError for a bad source or an existing output.

@@ -35,7 +35,7 @@ from rnn_deploy.errors import InputError
     "--tflite-lowering",
     multiple=True,
     metavar="[LAYER=]NAME",
-    help="The same for TFLite: auto, loop, unrolled, fused.  [default: auto]",
+    help="The same for TFLite: auto, inplace, loop, unrolled, fused.  [default: auto]",
 )
 @click.option(
     "--target",

@@ -11,6 +11,7 @@ onnx_cleanup   passes over the finished graph, and its names
 tflite         TFLite: trace with our own loops, convert
 tflite_merge   TFLite models as the signatures of one file
 tflite_fuse    TFLite: fused operators where their markers stand
+tflite_inplace TFLite: buffers that loops carry, written in place
 tflite_editor  what is added to a TFLite model's object form
 quantisation   TFLite in fewer bits, by a process of its own; quantised_tables: Embeddings
 micro          files for microcontrollers

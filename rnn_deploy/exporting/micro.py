@@ -23,7 +23,7 @@ from rnn_deploy.exporting.plan import Plan
 from rnn_deploy.exporting.quantisation import Quantised
 from rnn_deploy.exporting.recurrent_weights import operator_names
 from rnn_deploy.exporting.tflite_merge import unpacked
-from rnn_deploy.lowering.tflite_choice import TfliteWishes
+from rnn_deploy.lowering.tflite_choice import LOOP, TfliteWishes
 from rnn_deploy.spec import SEQUENCE, STEP, STREAM, EntryPoint
 
 WORKER = Path(__file__).with_name("micro_worker.py")
@@ -52,10 +52,10 @@ def micro_files(
     plan: Plan, wished: TfliteWishes, quantise: Quantise | None
 ) -> tuple[MicroFile, ...]:
     """The files of a plan whose shapes are fixed; UnsupportedModelError for what cannot run."""
-    parts = [
-        p for p in tflite.parts_of(plan, wished, plain=True) if p.entry.name in (SEQUENCE, STEP)
-    ]
-    return tuple(_file(plan, part, quantise) for part in parts)
+    # Its interpreter copies what a loop carries.
+    parts = tflite.parts_of(plan, wished, plain=True, loop=LOOP)
+    wanted = [part for part in parts if part.entry.name in (SEQUENCE, STEP)]
+    return tuple(_file(plan, part, quantise) for part in wanted)
 
 
 def without_unchunked_stream(plan: Plan) -> Plan:

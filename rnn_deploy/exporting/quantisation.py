@@ -25,6 +25,7 @@ from rnn_deploy.exporting.recurrent_weights import (
     recurrent_weights,
     weight_bytes,
 )
+from rnn_deploy.exporting.tflite_inplace import written_apart, written_in_place
 from rnn_deploy.exporting.tflite_merge import share_buffers, share_codes, unpacked
 from rnn_deploy.exporting.tflite_packing import packed
 from rnn_deploy.spec import Array
@@ -65,9 +66,10 @@ def quantised(
     are known in the file. model: its name. Raises UnsupportedModelError when the quantiser fails,
     crashes, or changes no recurrent weight.
     """
-    before = unpacked(content)
+    plain = written_apart(content)
+    before = unpacked(plain)
     recurrent = recurrent_weights(before, kernels)
-    after = unpacked(_worked(_prepared(content), mode, feeds, model))
+    after = unpacked(_worked(_prepared(plain), mode, feeds, model))
     _restore(after, before)
     _mend_reads(after)
     quantise_tables(after, TABLES[mode])
@@ -80,8 +82,9 @@ def quantised(
             " weights, so nothing would be gained where it counts; leave --quantize out, or"
             " --tflite-lowering fused, whose operators the quantiser does not know"
         )
+    made = packed(after)
     return Quantised(
-        packed(after),
+        made if plain is content else written_in_place(made),
         mode,
         changed,
         len(recurrent),

@@ -16,9 +16,11 @@ from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.exporting.plan import Plan
 from rnn_deploy.exporting.tflite_fuse import fuse
+from rnn_deploy.exporting.tflite_inplace import written_in_place
 from rnn_deploy.exporting.tflite_merge import merged
 from rnn_deploy.lowering.tflite_choice import (
     FUSED,
+    INPLACE,
     LOOP,
     TFLITE_LOWERINGS,
     TfliteWishes,
@@ -44,16 +46,20 @@ class Part:
     undeclared: bool = False
 
 
-def parts_of(plan: Plan, wished: TfliteWishes, *, plain: bool = False) -> tuple[Part, ...]:
+def parts_of(
+    plan: Plan, wished: TfliteWishes, *, plain: bool = False, loop: str = INPLACE
+) -> tuple[Part, ...]:
     """The entry points of a plan, and the stream at one step, which needs no loop.
 
-    plain: a quantiser or a microcontroller, which know fewer operators, come next.
+    plain: a quantiser or a microcontroller, which know fewer operators, come next. loop: which of
+    the loops `auto` takes.
     """
     parts = []
     for traced in plan.traced:
         alone = not plain and traced.entry.inputs[0].shape[0] == 1
         layers, name = traced.trace.layers, traced.entry.name
-        parts.append(Part(traced.entry, choices_of(layers, wished, name, alone=alone)))
+        choices = choices_of(layers, wished, name, alone=alone, loop=loop)
+        parts.append(Part(traced.entry, choices))
     step = _step_of(plan)
     return tuple(parts) if step is None else (*parts, step)
 
@@ -95,7 +101,8 @@ def _convert_part(model: Any, part: Part) -> bytes:
     with taking_any_length(model) if part.undeclared else nullcontext():
         graph = frozen(model, handler, function, specs)
     content = _converted(model, graph, allow_custom_ops=bool(fused))
-    return fuse(content, fused) if fused else content
+    content = fuse(content, fused) if fused else content
+    return written_in_place(content) if INPLACE in lowerings.values() else content
 
 
 def _lowered_by(

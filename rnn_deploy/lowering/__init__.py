@@ -8,10 +8,11 @@
     onnx_ops          how a lowering writes ONNX nodes
     onnx_activations  activations, as attributes of RNN and as nodes
     tflite_choice     the same for TFLite
+    tflite_inplace    TFLite: a WHILE of a few steps a turn, outputs written in place
     tflite_loop       TFLite: WHILEs of blocks, one input product each, and of a few steps
     tflite_unrolled   TFLite: every step written out, for a fixed length
     tflite_fused      TFLite: the operators UNIDIRECTIONAL_SEQUENCE_RNN and _LSTM
-    tflite_step       one step of each cell in TensorFlow operations, for loop and unrolled
+    tflite_step       one step of each cell in TensorFlow operations, for loops and unrolled
 
 A lowering of ONNX has `support(layer)` and `lower(ops, layer, x, states, mask)`; to add one, write
 its file and a line in `choice.ONNX_LOWERINGS`.

@@ -1,7 +1,8 @@
 """Which TFLite lowering each layer gets, and why.
 
 `auto` writes out every step of a layer whose length is known, short, and whose weights, packed once
-for each step, stay small. Any other layer becomes a loop; but `fused`, which loses in batches,
+for each step, stay small. Any other layer becomes a loop that writes its outputs in place, or, for
+an interpreter that copies what a loop carries, one in blocks; but `fused`, which loses in batches,
 where the batch is known to be one and the units are few.
 """
 
@@ -11,12 +12,13 @@ from types import ModuleType
 
 from rnn_deploy.bundle.manifest import Choice
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.lowering import tflite_fused, tflite_loop, tflite_unrolled
+from rnn_deploy.lowering import tflite_fused, tflite_inplace, tflite_loop, tflite_unrolled
 from rnn_deploy.spec import STREAM, Recurrence, RecurrentLayer, Support
 
 AUTO, OTHERS = "auto", "*"
-LOOP, UNROLLED, FUSED = "loop", "unrolled", "fused"
+INPLACE, LOOP, UNROLLED, FUSED = "inplace", "loop", "unrolled", "fused"
 TFLITE_LOWERINGS: dict[str, ModuleType] = {
+    INPLACE: tflite_inplace,
     LOOP: tflite_loop,
     UNROLLED: tflite_unrolled,
     FUSED: tflite_fused,
@@ -54,11 +56,17 @@ def tflite_wishes(lowering: str | Mapping[str, str]) -> TfliteWishes:
 
 
 def choices_of(
-    layers: Sequence[Recurrence], wished: TfliteWishes, entry: str, *, alone: bool = False
+    layers: Sequence[Recurrence],
+    wished: TfliteWishes,
+    entry: str,
+    *,
+    alone: bool = False,
+    loop: str = INPLACE,
 ) -> tuple[Choice, ...]:
     """The TFLite lowering of every layer of an entry point.
 
     alone: the batch is one, and operators need not be known to a quantiser or a microcontroller.
+    loop: which of the loops `auto` takes.
 
     Raises InputError for a layer that there is not, UnsupportedModelError when a lowering that is
     asked for cannot express its layer.
@@ -68,15 +76,16 @@ def choices_of(
     if unknown:
         there = ", ".join(names) or "none"
         raise InputError(f"no recurrent layer '{unknown[0]}' to lower; there are {there}")
-    return tuple(_choose(layer, wished, entry, alone) for layer in layers)
+    automatic = _Automatic(alone, loop)
+    return tuple(_choose(layer, wished, entry, automatic) for layer in layers)
 
 
-def _choose(layer: Recurrence, wished: TfliteWishes, entry: str, alone: bool) -> Choice:
+def _choose(layer: Recurrence, wished: TfliteWishes, entry: str, automatic: "_Automatic") -> Choice:
     asked = wished.by_layer.get(layer.name, wished.lowering)
     if asked == AUTO:
-        return _automatic(layer, alone)
+        return automatic.choice(layer)
     if asked == UNROLLED and entry == STREAM and layer.steps is None:
-        return _automatic(layer, alone, "not unrolled, since a chunk may have any length; ")
+        return automatic.choice(layer, "not unrolled, since a chunk may have any length; ")
     support: Support = TFLITE_LOWERINGS[asked].support(layer)
     if not support.ok:
         raise UnsupportedModelError(
@@ -85,14 +94,21 @@ def _choose(layer: Recurrence, wished: TfliteWishes, entry: str, alone: bool) ->
     return _choice(layer, asked, f"asked for; {support.reason}")
 
 
-def _automatic(layer: Recurrence, alone: bool, why: str = "") -> Choice:
-    against = _against_unrolled(layer)
-    if against is not None and alone and _is_few(layer):
-        reason = f"{tflite_fused.support(layer).reason}, for one sequence and few units"
-        return _choice(layer, FUSED, f"{why}{reason}; {against}")
-    name = UNROLLED if against is None else LOOP
-    reasons = [TFLITE_LOWERINGS[name].support(layer).reason, *([against] if against else [])]
-    return _choice(layer, name, why + "; ".join(reasons))
+@dataclass(frozen=True)
+class _Automatic:
+    """What `auto` chooses, as `choices_of` says."""
+
+    alone: bool
+    loop: str
+
+    def choice(self, layer: Recurrence, why: str = "") -> Choice:
+        against = _against_unrolled(layer)
+        if against is not None and self.alone and _is_few(layer):
+            reason = f"{tflite_fused.support(layer).reason}, for one sequence and few units"
+            return _choice(layer, FUSED, f"{why}{reason}; {against}")
+        name = UNROLLED if against is None else self.loop
+        reasons = [TFLITE_LOWERINGS[name].support(layer).reason, *([against] if against else [])]
+        return _choice(layer, name, why + "; ".join(reasons))
 
 
 def _is_few(layer: Recurrence) -> bool:

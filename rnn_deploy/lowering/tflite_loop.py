@@ -53,7 +53,7 @@ def lower(
     count, size = _blocks(layer, length, loop.k)
     most = tf.minimum(size, length) if _open(length) else min(size, length)
 
-    zero = _zero(x)
+    zero = zero_of(x)
 
     def room(steps: Any) -> Any | None:
         rows = [batch, steps, *layer.output_shape]
@@ -193,7 +193,7 @@ def _within(start: Any, size: Any) -> tuple[Any, Any]:
     return tf.maximum(start, 0), tf.minimum(size, start + size)
 
 
-def _zero(x: Any) -> Any:
+def zero_of(x: Any) -> Any:
     """Zero; where all sizes are fixed the converter must not know, or it writes buffers out."""
     if x.shape[0] is None:
         return tf.constant(0.0)

@@ -73,6 +73,19 @@ def test_a_long_sequence_is_a_loop_there(tmp_path, cell, units, steps, loops):
     assert {c.name for c in report.comparisons} >= {"rnn", "rnn_h_out"}
 
 
+@pytest.mark.parametrize("cell", ["SimpleRNN", "LSTM"])
+def test_what_is_written_in_place_is_right_where_all_is_copied(tmp_path, cell):
+    x = keras.Input((None, 3), name="x")
+    y = getattr(layers, cell)(6, return_sequences=True, name="rnn")(x)
+    model = randomised(keras.Model(x, y, name="mine"), 7, 0.3)
+    bundle = rnn_deploy.export(
+        model, tmp_path / "b", target="tflite-micro", time=21, long=0, tflite_lowering="inplace"
+    )
+    sequence = unpacked((bundle.root / "sequence.tflite").read_bytes())
+    assert any(len(set(o.outputs)) < len(o.outputs) for o in sequence.subgraphs[0].operators)
+    assert rnn_deploy.verify(bundle).passed
+
+
 def test_it_runs_and_streams_like_any_other(bundle):
     model = rnn_deploy.load(bundle)
     assert model.name == "tflite-micro"

@@ -266,7 +266,7 @@ def test_loops_of_a_fixed_length_are_right(steps):
     assert set(choices) == {"sequence", "stream", "step"}
 
 
-@pytest.mark.parametrize("lowering", ["loop", "unrolled"])
+@pytest.mark.parametrize("lowering", ["inplace", "loop", "unrolled"])
 def test_masks_are_right_in_every_lowering(lowering):
     x = keras.Input((None, 3), name="x")
     y = layers.Masking(-1.5)(x)
@@ -330,7 +330,7 @@ def test_a_fused_operator_after_a_loop_and_before_a_decoder_is_right():
     model = randomised(keras.Model(x, y), scale=0.3)
     wished = {"encoder": "fused", "decoder": "fused"}
     choices = compared(model, wished, [(2, 5), (50, 20), (3, 4)])
-    assert [c.lowering for c in choices["sequence"]] == ["loop", "fused", "fused"]
+    assert [c.lowering for c in choices["sequence"]] == ["inplace", "fused", "fused"]
 
 
 def test_fused_operators_keep_nothing_from_one_call_to_the_next():

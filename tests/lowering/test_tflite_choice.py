@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.lowering.tflite_choice import TfliteWishes, choices_of, tflite_wishes
-from rnn_deploy.lowering.tflite_loop import chunk_of
+from rnn_deploy.lowering import tflite_inplace, tflite_loop
+from rnn_deploy.lowering.tflite_choice import LOOP, TfliteWishes, choices_of, tflite_wishes
 from rnn_deploy.spec import RecurrentLayer, TracedLayer
 
 RNN = RecurrentLayer(
@@ -31,14 +31,14 @@ def chosen(layer, lowering="auto", entry="sequence"):
 @pytest.mark.parametrize(
     ("layer", "lowering", "why"),
     [
-        (RNN, "loop", "number of steps is open"),
+        (RNN, "inplace", "number of steps is open"),
         (replace(RNN, steps=1), "unrolled", "1 step written out"),
         (replace(RNN, steps=50), "unrolled", "50 steps written out"),
-        (replace(RNN, steps=65), "loop", "more than 64 steps"),
+        (replace(RNN, steps=65), "inplace", "more than 64 steps"),
         (replace(OWN, steps=20), "unrolled", "20 steps written out"),
         (
             replace(RNN, steps=50, recurrent_kernel=np.ones((256, 256), "f")),
-            "loop",
+            "inplace",
             "12.5 MiB of weights, packed for each step",
         ),
     ],
@@ -53,14 +53,14 @@ def test_auto_goes_by_length_and_size_and_says_why(layer, lowering, why):
     ("layer", "lowering"),
     [
         (replace(RNN, units=32), "fused"),
-        (replace(RNN, units=33), "loop"),
+        (replace(RNN, units=33), "inplace"),
         (replace(LSTM, units=16), "fused"),
-        (replace(LSTM, units=17), "loop"),
-        (replace(RNN, masked=True), "loop"),
-        (replace(RNN, activation="elu"), "loop"),
+        (replace(LSTM, units=17), "inplace"),
+        (replace(RNN, masked=True), "inplace"),
+        (replace(RNN, activation="elu"), "inplace"),
         (replace(RNN, steps=5), "unrolled"),
-        (GRU, "loop"),
-        (OWN, "loop"),
+        (GRU, "inplace"),
+        (OWN, "inplace"),
     ],
 )
 def test_one_sequence_through_few_units_is_one_operator(layer, lowering):
@@ -71,13 +71,29 @@ def test_one_sequence_through_few_units_is_one_operator(layer, lowering):
     assert batched.lowering != "fused"
 
 
-def test_a_turn_takes_fewer_steps_where_weights_are_large_and_so_many_that_few_are_in_vain():
+def test_an_interpreter_that_copies_gets_a_loop_in_blocks():
+    (choice,) = choices_of([RNN], TfliteWishes(), "sequence", loop=LOOP)
+    assert choice.lowering == "loop"
+    (short,) = choices_of([replace(RNN, steps=5)], TfliteWishes(), "sequence", loop=LOOP)
+    assert short.lowering == "unrolled"
+
+
+@pytest.mark.parametrize(
+    ("lowering", "by_units", "by_steps"),
+    [
+        (tflite_loop, [10, 10, 5, 2, 1], [1, 3, 7, 8, 6]),
+        (tflite_inplace, [8, 1, 1, 1, 1], [1, 3, 7, 8, 5]),
+    ],
+)
+def test_a_turn_takes_fewer_steps_where_weights_are_large_and_so_many_that_few_are_left(
+    lowering, by_units, by_steps
+):
     def of(units, steps=None):
         square = np.ones((units, units), "f")
-        return chunk_of(replace(RNN, recurrent_kernel=square, steps=steps))
+        return lowering.chunk_of(replace(RNN, recurrent_kernel=square, steps=steps))
 
-    assert [of(64), of(256), of(300), of(1200), of(2048)] == [10, 10, 5, 2, 1]
-    assert [of(64, n) for n in (1, 3, 21, 64, 101)] == [1, 3, 7, 8, 6]
+    assert [of(units) for units in (64, 256, 300, 1200, 2048)] == by_units
+    assert [of(64, n) for n in (1, 3, 21, 64, 101)] == by_steps
 
 
 @pytest.mark.parametrize(
@@ -99,7 +115,7 @@ def test_what_cannot_be_is_refused_with_the_reason(layer, lowering, why):
 
 def test_a_stream_is_not_unrolled_and_says_so():
     choice = chosen(RNN, "unrolled", "stream")
-    assert choice.lowering == "loop"
+    assert choice.lowering == "inplace"
     assert choice.reason.startswith("not unrolled, since a chunk may have any length; ")
 
 
@@ -110,7 +126,7 @@ def test_wishes_by_layer():
 
 
 def test_names_that_there_are_not_are_refused():
-    with pytest.raises(InputError, match="no TFLite lowering 'scan'; there are auto, loop, unr"):
+    with pytest.raises(InputError, match="no TFLite lowering 'scan'; there are auto, inplace, lo"):
         TfliteWishes("scan")
     with pytest.raises(InputError, match="no recurrent layer 'x' to lower; there are rnn"):
         choices_of([RNN], tflite_wishes({"x": "loop"}), "sequence")
