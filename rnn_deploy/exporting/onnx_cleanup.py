@@ -59,10 +59,11 @@ class JoinLayersPass(ir.passes.InPlacePass):  # type: ignore[misc]
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         found = [(node, given) for node in model.graph if (given := _given_on(node)) is not None]
         for node, given in found:
-            name = f"{node.name}/axis1"
+            layer = given.producer().name  # whose steps they are, as layer by layer wants to know
+            name = f"{layer}/axis1"
             axis = ir.Value(name=name, const_value=ir.tensor(np.array([1], np.int64), name=name))
             model.graph.register_initializer(axis)
-            joined = ir.node("Squeeze", [given, axis], name=f"{node.name}/joined")
+            joined = ir.node("Squeeze", [given, axis], name=f"{layer}/joined")
             joined.outputs[0].name = f"{joined.name}:0"
             model.graph.insert_before(node, joined)
             node.outputs[0].replace_all_uses_with(joined.outputs[0])

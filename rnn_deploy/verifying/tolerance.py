@@ -19,8 +19,8 @@ Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1, gives the 
 stand for.
 
 A model that computes in float64 is its own oracle. TensorFlow's error in float32 still says how
-much it amplifies rounding, so there the whole budget is scaled by the ratio of the two unit
-roundoffs, 2^-29.
+much it amplifies rounding, so there the first two terms are scaled by the ratio of the two unit
+roundoffs, 2^-29; its inputs may be float32, and flushed.
 
 Without an oracle the reference itself is the truth, and its own error unknown: BLIND * u * s.
 Integers and booleans must be equal.
@@ -205,11 +205,10 @@ def budget(
 
     scale: its largest magnitude in other cases. dtype: what the model gives it in.
     """
-    if dtype == "float64" and reference_error is not None:
-        return FINER * budget(truth, reference_error, scale)
     if truth.dtype.kind != "f":
         return 0.0
     scale = max(scale, magnitude(truth))
     if reference_error is None:
         return BLIND * UNIT_ROUNDOFF * scale + UNDERFLOW
-    return OTHERS * reference_error + ULPS * UNIT_ROUNDOFF * scale + UNDERFLOW
+    finer = FINER if dtype == "float64" else 1.0
+    return finer * (OTHERS * reference_error + ULPS * UNIT_ROUNDOFF * scale) + UNDERFLOW

@@ -47,6 +47,12 @@ def test_infinities_and_nan_in_the_truth_do_not_open_the_budget(own):
     assert budget(np.full(3, np.nan), own) == UNDERFLOW
 
 
+def test_of_float64_it_is_finer_but_what_is_flushed_is_flushed():
+    single, double = budget(TRUTH, 1e-7), budget(TRUTH, 1e-7, dtype="float64")
+    assert double == pytest.approx(2.0**-29 * single, rel=1e-6)
+    assert budget(TRUTH * 1e-40, 0.0, dtype="float64") >= 1e-40 * np.abs(TRUTH).max()
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.bool_])
 def test_what_is_no_float_must_be_equal(dtype):
     assert budget(np.ones(3, dtype), 0.1) == 0.0
