@@ -1,16 +1,20 @@
-"""A layer for TFLite as one loop, whose outputs are written where they stay.
-
-    singles   a WHILE of one step a turn, over the steps that make no whole chunk
-    chunks    a WHILE of a few steps a turn, written out, over all others
+"""A layer for TFLite as a loop whose outputs are written where they stay.
 
 The loop carries the outputs of the whole sequence and writes some rows of them at every turn. As
 the converter leaves it, TFLite copies all of them at every turn, twice; `exporting.tflite_inplace`
 names the tensors in the file so that it copies none.
 
+A sequence is gone through by one or two loops, one after the other:
+
+    singles, chunks    where weights are small: a step a turn, for the steps that make no whole
+                       chunk; then a few steps a turn, written out
+    products, rows     where they are large, a step a turn: over inputs' products that were made
+                       ahead, all of few sequences, of many the first; then each at its turn
+
 Batch is first throughout, so nothing is transposed. A backwards layer reads its rows from the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +29,9 @@ from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 # every step that is written out. Measured, see docs/tflite.md.
 CHUNKS = ((8, 1 << 16), (4, 1 << 17))
 UNKNOWN = 1 << 17  # of a cell that is known by its step alone
-# Up to so many bytes of recurrent weights a product costs less than to begin one.
-SMALL = 1 << 16
+# So many sequences at most are few: more than a few, and weights that are read at every step cost
+# less than to hold all products.
+FEW = 4
 
 
 def support(layer: Recurrence) -> Support:
@@ -41,13 +46,11 @@ def lower(
     layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
 ) -> tuple[Any, States]:
     """As `tflite_loop.lower`."""
-    loop = _Loop(layer, Walk(layer), Rows(x, mask), _length(x))
-    batch, k = tf.shape(x)[0], chunk_of(layer)
-    place = _Place(loop.room(batch), loop.walk.start(batch, states))
-    rest = 0 if k == 1 else loop.length % k
-    if not isinstance(rest, int) or rest > 0:
-        place = loop.over(0, rest, 1, place)
-    place = loop.over(rest, loop.length, k, place)
+    length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+    loop, parts = _Loop(Walk(layer), mask, length), list(_parts(layer, x, length))
+    place = _Place(_room(layer, x, length, parts), loop.walk.start(tf.shape(x)[0], states))
+    for part in parts:
+        place = loop.over(part, place)
     output = loop.walk.last(place.carried) if place.outputs is None else place.outputs
     return output, loop.walk.finals(place.carried)
 
@@ -63,6 +66,23 @@ def chunk_of(layer: Recurrence) -> int:
 
 
 @dataclass(frozen=True)
+class _Part:
+    """The steps from `start` to `end`, `k` to a turn.
+
+    inputs (batch, time, ...): the layer's, or their products, if `made`; in the order of the
+    steps, if `sorted`. within: they stand where the outputs go.
+    """
+
+    start: Any
+    end: Any
+    k: int
+    inputs: Any
+    made: bool = True
+    sorted: bool = False
+    within: bool = False
+
+
+@dataclass(frozen=True)
 class _Place:
     """The outputs so far, if they are kept, and what is carried on."""
 
@@ -74,36 +94,27 @@ class _Place:
         return [*([] if self.outputs is None else [self.outputs]), *self.carried]
 
 
+@dataclass(frozen=True)
 class _Loop:
-    """A layer's loops over rows (batch, time, ...)."""
+    """Loops over parts of a layer's steps; mask (batch, time) or None."""
 
-    def __init__(self, layer: Recurrence, walk: Walk, rows: Rows, length: Any) -> None:
-        self.layer, self.walk, self.length = layer, walk, length
-        self._ahead = _is_ahead(layer, rows.projected.shape[0])
-        self.rows = Rows(project(layer, rows.projected), rows.mask) if self._ahead else rows
-        # Where the inputs' products are as wide as outputs they make room for them.
-        self._within = self._ahead and _in_products(layer)
-        self._zero = zero_of(rows.projected)
+    walk: Walk
+    mask: Any | None
+    length: Any
 
-    def room(self, batch: Any) -> Any | None:
-        """Where the outputs go."""
-        if not self.layer.return_sequences:
-            return None
-        if self._within:
-            return self.rows.projected
-        return tf.fill([batch, self.length, *self.layer.output_shape], self._zero)
-
-    def over(self, start: Any, end: Any, k: int, begin: _Place) -> _Place:
-        """The place after the steps from `start` to `end`, `k` to a turn."""
-        open_ = k > 1 and not isinstance(self.length, int)
-        written = tf.range(tf.minimum(k, self.length)) if open_ else None
-        flat = [tf.convert_to_tensor(start), *begin.flat]
+    def over(self, part: _Part, begin: _Place) -> _Place:
+        """The place after the part's steps."""
+        k, layer = part.k, self.walk.layer
+        # Rows that are written fit into the outputs, also of fewer steps than a turn takes.
+        cut = k > 1 and not isinstance(self.length, int)
+        written = tf.range(tf.minimum(k, self.length)) if cut else None
+        flat = [tf.convert_to_tensor(part.start), *begin.flat]
         shapes = [tensor.shape for tensor in flat]
 
         def turn(start: Any, *flat: Any) -> list[Any]:
-            place = self._split(flat)
-            rows = self._taken(place, start + tf.range(k) if k > 1 else tf.reshape(start, [1]))
-            outputs, after = self.walk.over(rows, k, place.carried)
+            place = _split(layer, flat)
+            steps = start + tf.range(k) if k > 1 else tf.reshape(start, [1])
+            outputs, after = self.walk.over(self._rows(part, steps, place), k, place.carried)
             buffer = place.outputs
             if buffer is not None:
                 new = stacked(outputs)
@@ -115,38 +126,56 @@ class _Loop:
                 tensor.set_shape(shape)  # a traced step does not know a batch that is fixed
             return end
 
-        _, *rest = tf.while_loop(lambda start, *_: start < end, turn, flat, shapes)
-        return self._split(rest)
+        _, *rest = tf.while_loop(lambda start, *_: start < part.end, turn, flat, shapes)
+        return _split(layer, rest)
 
-    def _split(self, flat: Sequence[Any]) -> _Place:
-        kept = self.layer.return_sequences
-        return _Place(flat[0] if kept else None, list(flat[1:] if kept else flat))
-
-    def _taken(self, place: _Place, steps: Any) -> Rows:
-        if self.layer.go_backwards:
-            steps = self.length - 1 - steps
-        projected = place.outputs if self._within else self.rows.projected
-        rows, mask = (
-            None if tensor is None else tf.gather(tensor, steps, axis=1)
-            for tensor in (projected, self.rows.mask)
-        )
-        return Rows(rows if self._ahead else project(self.layer, rows), mask)
+    def _rows(self, part: _Part, steps: Any, place: _Place) -> Rows:
+        layer = self.walk.layer
+        ordered = self.length - 1 - steps if layer.go_backwards else steps
+        inputs = place.outputs if part.within else part.inputs
+        rows = tf.gather(inputs, steps if part.sorted else ordered, axis=1)
+        mask = None if self.mask is None else tf.gather(self.mask, ordered, axis=1)
+        return Rows(rows if part.made else project(layer, rows), mask)
 
 
-def _length(x: Any) -> Any:
-    return tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+def _parts(layer: Recurrence, x: Any, length: Any) -> Iterator[_Part]:
+    k, batch = chunk_of(layer), x.shape[0]
+    if k > 1 or _in_products(layer) or batch == 1 or not _is_narrow(layer):
+        inputs, within = project(layer, x), _in_products(layer)
+        rest = 0 if k == 1 else length % k
+        if not isinstance(rest, int) or rest > 0:
+            yield _Part(0, rest, 1, inputs, within=within)
+        yield _Part(rest, length, k, inputs, within=within)
+        return
+    first = 0
+    if batch is None:
+        first = tf.where(tf.shape(x)[0] <= FEW, length, 1)
+        steps = tf.range(first)
+        ahead = tf.gather(x, length - 1 - steps if layer.go_backwards else steps, axis=1)
+        yield _Part(0, first, 1, project(layer, ahead), sorted=True)
+    yield _Part(first, length, 1, x, made=False)
 
 
-def _is_ahead(layer: Recurrence, batch: int | None) -> bool:
-    """Whether the inputs' products are made of all steps at once, which holds them all.
+def _room(layer: Recurrence, x: Any, length: Any, parts: Sequence[_Part]) -> Any | None:
+    """Where the outputs go."""
+    if not layer.return_sequences:
+        return None
+    if parts[-1].within:
+        return parts[-1].inputs
+    return tf.fill([tf.shape(x)[0], length, *layer.output_shape], zero_of(x))
 
-    Made step by step, the inputs' weights are read at every step. In batches that costs nothing.
-    """
-    if not isinstance(layer, RecurrentLayer):
-        return False
-    weights = layer.recurrent_kernel.nbytes
-    few = weights > SMALL and 2 * layer.kernel.nbytes <= weights
-    return batch == 1 or not few or _in_products(layer)
+
+def _split(layer: Recurrence, flat: Sequence[Any]) -> _Place:
+    kept = layer.return_sequences
+    return _Place(flat[0] if kept else None, list(flat[1:] if kept else flat))
+
+
+def _is_narrow(layer: Recurrence) -> bool:
+    """Whether the inputs' weights are small beside the recurrent ones."""
+    return (
+        isinstance(layer, RecurrentLayer)
+        and 2 * layer.kernel.nbytes <= layer.recurrent_kernel.nbytes
+    )
 
 
 def _in_products(layer: Recurrence) -> bool:

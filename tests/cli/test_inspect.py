@@ -61,7 +61,7 @@ def test_what_a_model_would_become_is_what_it_becomes(command, small_keras, smal
 def test_a_model_is_drawn_too(command, small_keras):
     rows = _rows(command("inspect", small_keras).out)
     assert ("stream", "input", "x float32(batch, time, 3)") in rows
-    assert ("tflite", "stream", "second", "simple_rnn", "4", "loop") in {row[:6] for row in rows}
+    assert ("tflite", "stream", "second", "simple_rnn", "4", "inplace") in {row[:6] for row in rows}
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,15 @@ from tests.exporting.test_tflite import OPTIONS, assert_same, compared, feeds_fo
 
 layers = keras.layers
 CHUNK = 8
+MANY = [(7, 1), (7, 2), (7, 30)]
 EDGES = [(2, t) for t in (1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1, 100)]
 LAYERS = {
     "in-the-products": lambda: layers.SimpleRNN(4, name="rnn", **OPTIONS),
     "backwards": lambda: layers.SimpleRNN(4, name="rnn", go_backwards=True, **OPTIONS),
     "last": lambda: layers.LSTM(4, name="rnn"),
     "gru": lambda: layers.GRU(4, name="rnn", go_backwards=True, reset_after=False, **OPTIONS),
-    # Whose inputs' products are made step by step, and in the second one step to a turn.
-    "narrow": lambda: layers.LSTM(72, name="rnn", **OPTIONS),
+    # Of more than four sequences, their products are made step by step.
+    "narrow": lambda: layers.LSTM(96, name="rnn", **OPTIONS),
     "narrow-last": lambda: layers.GRU(160, name="rnn", go_backwards=True),
 }
 
@@ -44,7 +45,7 @@ def loops_of(content):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_values_are_right_about_the_edges_of_chunks(name):
-    choices = compared(model_of(LAYERS[name]), "inplace", EDGES)
+    choices = compared(model_of(LAYERS[name]), "inplace", [*EDGES, *MANY])
     assert {choice.lowering for choice in choices["stream"]} == {"inplace"}
 
 
@@ -53,6 +54,12 @@ def test_values_are_right_about_the_edges_of_chunks(name):
 def test_fixed_sizes_are_right(steps, batch):
     model = model_of(lambda: layers.GRU(4, name="rnn", **OPTIONS), steps, batch)
     compared(model, "inplace", [(batch or 3, steps)])
+
+
+@pytest.mark.parametrize("batch", [None, 1, 7])
+def test_fixed_sizes_of_a_wide_layer_are_right(batch):
+    model = model_of(LAYERS["narrow"], 21, batch)
+    compared(model, "inplace", [(batch or 3, 21), (batch or 9, 21)])
 
 
 def test_the_buffer_is_taken_and_given_twice_under_one_name():
