@@ -30,8 +30,9 @@ the values: a comparison then tells nothing. One whose budget is more than s / V
 decisive, and the verdict rests on the others (single steps from the reference's states).
 
 A golden case for one check alone (extreme inputs, say) has a scale of its own, so there e and s
-are taken from that case. Of the extremes s is no less than that of the plain cases: a sigmoid far
-from zero is exact to some ulp of one, not of the 1e-21 that it is, and some flush it to zero.
+are taken from that case. But for single steps, whose inputs are plain ones, s is no less than that
+of the plain cases: a sigmoid far from zero is exact to some ulp of one, not of the 1e-21 that it
+is, and some flush it to zero.
 """
 
 import math
@@ -53,7 +54,6 @@ BLIND = 256.0
 UNDERFLOW = 2.0**-120
 VAGUE = 16.0
 ALL = "*"
-EXTREMES = "extremes"
 DERIVED = "derived from TensorFlow's own error"
 
 
@@ -145,7 +145,7 @@ class Tolerance:
             return pooled
         # A short case may tell what the longest ones, pooled with it, do not.
         own = {} if name not in case.oracle else {name: _own_error(case, name)}
-        scales = self.scales if case.check == EXTREMES else {}
+        scales = self.scales if case.check and not case.steps else {}
         alone = self._allowed(case, name, own, scales)
         return alone if case.check or alone.decisive else pooled
 
