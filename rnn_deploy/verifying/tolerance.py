@@ -30,7 +30,9 @@ the values: a comparison then tells nothing. One whose budget is more than s / V
 decisive, and the verdict rests on the others (single steps from the reference's states).
 
 A golden case for one check alone (extreme inputs, say) has a scale of its own, so there e and s
-are taken from that case.
+are taken from that case. But for single steps, whose inputs are plain ones, s is no less than that
+of the plain cases: a sigmoid far from zero is exact to some ulp of one, not of the 1e-21 that it
+is, and some flush it to zero.
 """
 
 import math
@@ -143,7 +145,8 @@ class Tolerance:
             return pooled
         # A short case may tell what the longest ones, pooled with it, do not.
         own = {} if name not in case.oracle else {name: _own_error(case, name)}
-        alone = self._allowed(case, name, own, {})
+        scales = self.scales if case.check and not case.steps else {}
+        alone = self._allowed(case, name, own, scales)
         return alone if case.check or alone.decisive else pooled
 
     def _allowed(

@@ -1,12 +1,21 @@
 """Budgets: wide enough for another order of summation, far too narrow for wrong arithmetic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_deploy.bundle import Case
-from rnn_deploy.verifying.tolerance import UNDERFLOW, budget, reference_errors
+from rnn_deploy.verifying.tolerance import (
+    ULPS,
+    UNDERFLOW,
+    UNIT_ROUNDOFF,
+    budget,
+    reference_errors,
+    tolerance_of,
+)
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.standard_normal((4, 9, 8))
@@ -85,3 +94,18 @@ def test_another_order_of_summation_is_within_the_budget(terms):
     own = np.abs(one_by_one(range(terms)) - truth).max()
     for order in (range(terms - 1, -1, -1), RNG.permutation(terms)):
         assert np.abs(one_by_one(order) - truth).max() <= budget(truth, own)
+
+
+def test_a_special_case_is_not_held_to_less_than_what_activations_are_exact_to():
+    """A gate far below zero gives some 1e-21, or 0 where it is flushed: neither is wrong."""
+    plain = case_of([0.5], [0.5])
+    tolerance = tolerance_of(lambda: [plain], {"y": "float32"})
+    tiny = case_of([9.2e-22], [9.2e-22])
+    budgets = {
+        check: tolerance.of(replace(tiny, check=check, steps=steps), "y").budget
+        for check, steps in (("extremes", 0), ("masks", 0), ("teacher-forced", 1))
+    }
+    assert budgets["extremes"] == budgets["masks"] == ULPS * UNIT_ROUNDOFF * 0.5 + UNDERFLOW
+    assert budgets["teacher-forced"] < 1e-26
+    large = replace(case_of([40.0], [40.0]), check="extremes")
+    assert tolerance.of(large, "y").budget == ULPS * UNIT_ROUNDOFF * 40 + UNDERFLOW
