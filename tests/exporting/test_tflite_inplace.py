@@ -14,14 +14,14 @@ from tests.exporting.test_tflite import OPTIONS, assert_same, compared, feeds_fo
 
 layers = keras.layers
 CHUNK = 8
-MANY = [(7, 1), (7, 2), (7, 30)]
+MANY = [(9, 1), (9, 2), (9, 30)]
 EDGES = [(2, t) for t in (1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1, 100)]
 LAYERS = {
     "in-the-products": lambda: layers.SimpleRNN(4, name="rnn", **OPTIONS),
     "backwards": lambda: layers.SimpleRNN(4, name="rnn", go_backwards=True, **OPTIONS),
     "last": lambda: layers.LSTM(4, name="rnn"),
     "gru": lambda: layers.GRU(4, name="rnn", go_backwards=True, reset_after=False, **OPTIONS),
-    # Of more than four sequences, their products are made step by step.
+    # Of more than eight sequences, their products are made step by step.
     "narrow": lambda: layers.LSTM(96, name="rnn", **OPTIONS),
     "narrow-last": lambda: layers.GRU(160, name="rnn", go_backwards=True),
 }
