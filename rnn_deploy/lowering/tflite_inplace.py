@@ -31,7 +31,7 @@ CHUNKS = ((8, 1 << 16), (4, 1 << 17))
 UNKNOWN = 1 << 17  # of a cell that is known by its step alone
 # So many sequences at most are few: more than a few, and weights that are read at every step cost
 # less than to hold all products.
-FEW = 4
+FEW = 8
 
 
 def support(layer: Recurrence) -> Support:

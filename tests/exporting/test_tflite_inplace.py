@@ -14,14 +14,14 @@ from tests.exporting.test_tflite import OPTIONS, assert_same, compared, feeds_fo
 
 layers = keras.layers
 CHUNK = 8
-MANY = [(7, 1), (7, 2), (7, 30)]
+MANY = [(9, 1), (9, 2), (9, 30)]
 EDGES = [(2, t) for t in (1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1, 100)]
 LAYERS = {
     "in-the-products": lambda: layers.SimpleRNN(4, name="rnn", **OPTIONS),
     "backwards": lambda: layers.SimpleRNN(4, name="rnn", go_backwards=True, **OPTIONS),
     "last": lambda: layers.LSTM(4, name="rnn"),
     "gru": lambda: layers.GRU(4, name="rnn", go_backwards=True, reset_after=False, **OPTIONS),
-    # Of more than four sequences, their products are made step by step.
+    # Of more than eight sequences, their products are made step by step.
     "narrow": lambda: layers.LSTM(96, name="rnn", **OPTIONS),
     "narrow-last": lambda: layers.GRU(160, name="rnn", go_backwards=True),
 }
@@ -120,3 +120,12 @@ def test_nothing_stays_from_one_call_to_the_next():
         feeds = feeds_for(part.entry, 2, steps)
         fresh = Interpreter(model_content=tflite.convert(model, [part])).get_signature_runner()
         assert_same(runner(**feeds), {k: v.copy() for k, v in fresh(**feeds).items()})
+
+
+def test_a_loop_in_blocks_in_the_same_file_is_right():
+    x = keras.Input((None, 3), name="x")
+    y = layers.GRU(4, name="blocks", return_sequences=True)(x)
+    y = layers.LSTM(4, name="rnn", return_sequences=True, go_backwards=True)(y)
+    model = randomised(keras.Model(x, y, name="mine"), scale=0.3)
+    choices = compared(model, {"blocks": "loop", "rnn": "inplace"}, [(2, 1), (2, 9), (3, 300)])
+    assert [choice.lowering for choice in choices["stream"]] == ["loop", "inplace"]
