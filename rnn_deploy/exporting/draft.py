@@ -27,7 +27,7 @@ from rnn_deploy.exporting.quantisation import NONE, Feeds, Quantised, quantised
 from rnn_deploy.exporting.reading import Progress, Read, Reader
 from rnn_deploy.lowering.choice import Wishes, choices_of, lowerings_of
 from rnn_deploy.lowering.expected import check_entries
-from rnn_deploy.lowering.tflite_choice import TfliteWishes
+from rnn_deploy.lowering.tflite_choice import INPLACE, LOOP, TfliteWishes
 from rnn_deploy.source.golden import References, make_cases
 from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel
 from rnn_deploy.source.rows import rows_match
@@ -77,7 +77,9 @@ def draft_of_model(
         draft = replace(draft, onnx_models=dict(_onnx_models(read, options, label)))
     if "tflite" in options.to:
         progress("writing TFLite")
-        parts = tflite.parts_of(plan, options.tflite_wishes, plain=small is not None)
+        # In place, products and outputs share a buffer, and so the one scale that int8 gives it.
+        loop = LOOP if options.quantize == "int8" else INPLACE
+        parts = tflite.parts_of(plan, options.tflite_wishes, plain=small is not None, loop=loop)
         content = tflite.convert(opened.model, parts)
         made = None if small is None else small(content, *(part.entry for part in parts))
         content = content if made is None else made.content

@@ -29,10 +29,10 @@ A recurrence that amplifies rounding makes TensorFlow's own error, and so the bu
 the values: a comparison then tells nothing. One whose budget is more than s / VAGUE is called not
 decisive, and the verdict rests on the others (single steps from the reference's states).
 
-A golden case for one check alone (extreme inputs, say) has a scale of its own, so there e and s
-are taken from that case. But for single steps, whose inputs are plain ones, s is no less than that
-of the plain cases: a sigmoid far from zero is exact to some ulp of one, not of the 1e-21 that it
-is, and some flush it to zero.
+A golden case for one check alone has inputs of its own, so there e and s are taken from that case.
+Where they are extreme, and not single steps of plain ones, s is no less than in the plain cases: a
+sigmoid far from zero is exact to some ulp of one, not of the 1e-21 that it is, and some flush it to
+zero.
 """
 
 import math

@@ -275,3 +275,17 @@ def test_what_gives_int8_reads_int8_where_an_output_is_read_within(tmp_path):
     expected = np.asarray(model(real[:, :1]))
     assert decibels(found["rnn"], expected) > KEPT["int8"]
     assert decibels(found["rnn_h_out"], expected[:, 0]) > KEPT["int8"]
+
+
+@pytest.mark.parametrize(("mode", "lowering"), [("int8", "loop"), ("dynamic-int8", "inplace")])
+def test_products_and_outputs_share_no_scale(mode, lowering, tmp_path):
+    """In place they share a buffer, which int8 gives one scale: some 15 dB of every output."""
+    x = keras.Input((None, 3), name="x")
+    y = layers.SimpleRNN(5, return_sequences=True, name="first")(x)
+    model = randomised(keras.Model(x, layers.SimpleRNN(4, return_sequences=True, name="y")(y)))
+    data = {"x": np.random.default_rng(0).standard_normal((12, 9, 3)).astype(np.float32)}
+    given = {"calibration": data} if mode == "int8" else {}
+    bundle = rnn_deploy.export(model, tmp_path / "b", to=("tflite",), quantize=mode, **given)
+    of_sequences = [a for a in bundle.manifest.artifacts if a.entry in ("sequence", "stream")]
+    assert {c.lowering for a in of_sequences for c in a.choices} == {lowering}
+    assert all(cost.snr_db > 28 for cost in bundle.manifest.quantisation.costs)
