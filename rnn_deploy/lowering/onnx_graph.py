@@ -24,9 +24,16 @@ from rnn_deploy.source.tracing import MARKER
 OPSET = 17
 
 
-def convert(graph: Any) -> ir.Model:
-    """A frozen ConcreteFunction as ONNX, markers in it; inputs that nothing reads are gone."""
-    with _quiet_tf2onnx():
+# Where the names of one step begin to be numbered, clear of those of the graph around it.
+OF_STEP = 1_000_000
+
+
+def convert(graph: Any, first: int = 1) -> ir.Model:
+    """A frozen ConcreteFunction as ONNX, markers in it; inputs that nothing reads are gone.
+
+    first: where the numbers in made-up names begin, so that the same graph gets the same names.
+    """
+    with _quiet_tf2onnx(), _numbering_from(first):
         proto, _ = tf2onnx.convert.from_graph_def(
             graph.graph.as_graph_def(),
             input_names=[tensor.name for tensor in graph.inputs],
@@ -36,7 +43,18 @@ def convert(graph: Any) -> ir.Model:
             custom_op_handlers={name: (handler, []) for name, handler in _HANDLERS.items()},
             extra_opset=[onnx.helper.make_opsetid(MARKER, 1)],
         )
-    return ir.from_proto(proto)
+    model = ir.from_proto(proto)
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            _forget_made_up(value)
+    return model
+
+
+def _forget_made_up(value: ir.Value) -> None:
+    """Open dimensions lose the names that tf2onnx made up, in an order of its own."""
+    if value.shape is not None:
+        dims = (dim if isinstance(dim, int) else dim.value for dim in value.shape)
+        value.shape = ir.Shape(None if str(dim).startswith("unk__") else dim for dim in dims)
 
 
 def _erfc(context: Any, node: Any, name: str, args: Any) -> None:
@@ -94,6 +112,16 @@ def _replace(context: Any, node: Any, operator: str, inputs: list[str]) -> None:
 
 def _dtype(context: Any, node: Any) -> Any:
     return tf2onnx.utils.map_onnx_to_numpy_type(context.get_dtype(node.input[0]))
+
+
+@contextmanager
+def _numbering_from(first: int) -> Iterator[None]:
+    """tf2onnx counts the names that it makes up by process."""
+    before, tf2onnx.utils.INTERNAL_NAME = tf2onnx.utils.INTERNAL_NAME, first
+    try:
+        yield
+    finally:
+        tf2onnx.utils.INTERNAL_NAME = before
 
 
 @contextmanager

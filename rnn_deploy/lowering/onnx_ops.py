@@ -86,9 +86,9 @@ class Ops:
 
 
 def flip(ops: Ops, x: ir.Value, axis: int) -> ir.Value:
-    """x backwards along an axis."""
+    """x backwards along an axis. (Of an end of -(2**62) OpenVINO makes a length below zero.)"""
     start, end, axes, step = (
         ops.constant(name, np.array([value], np.int64))
-        for name, value in (("last", -1), ("before", -(2**62)), ("axis", axis), ("back", -1))
+        for name, value in (("last", -1), ("before", -(2**31)), ("axis", axis), ("back", -1))
     )
     return ops("Slice", x, start, end, axes, step)

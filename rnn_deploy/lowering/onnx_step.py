@@ -278,7 +278,7 @@ def _converted(layer: TracedLayer) -> tuple[ir.Model, list[str]]:
     if layer.step not in _CONVERTED:
         frozen = convert_variables_to_constants_v2(layer.step)
         inputs = [tensor.name for tensor in frozen.inputs]
-        _CONVERTED[layer.step] = onnx_graph.convert(frozen), inputs
+        _CONVERTED[layer.step] = onnx_graph.convert(frozen, onnx_graph.OF_STEP), inputs
     return _CONVERTED[layer.step]
 
 

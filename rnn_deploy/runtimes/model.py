@@ -7,14 +7,15 @@ y0 = stream.step(x0)
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.errors import InputError
-from rnn_deploy.runtimes.base import Runner, RunOptions
+from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.feeds import checker
 from rnn_deploy.runtimes.plain import Feeds, Results, named, plain
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
@@ -40,6 +41,10 @@ class Model:
         self.name = name
         self._load = load
         self._runners: dict[str, Runner] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy or a pickle: how to load, by the bundle's path; runners it makes for itself."""
+        return self.__dict__ | {"_runners": {}}
 
     def runner(self, entry: str = SEQUENCE) -> Runner:
         """The runner of an entry point."""
@@ -84,12 +89,19 @@ def load(
     chosen = default_runtime(opened) if runtime is None else runtime_named(runtime)
     options = tuple((provider or {}).items())
 
-    def load_entry(entry: str) -> Runner:
-        return chosen.load(opened, RunOptions(entry, threads, options))
-
-    model = Model(chosen.name, load_entry)
+    model = Model(chosen.name, partial(_load_entry, opened, chosen, threads, options))
     model.runner()  # so that a missing runtime or an altered file is said now
     return model
+
+
+def _load_entry(
+    bundle: Bundle,
+    runtime: Runtime,
+    threads: int | None,
+    options: tuple[tuple[str, str], ...],
+    entry: str,
+) -> Runner:
+    return runtime.load(bundle, RunOptions(entry, threads, options))
 
 
 def in_batches(runner: Runner, feeds: Mapping[str, Array], size: int) -> dict[str, Array]:

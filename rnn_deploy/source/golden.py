@@ -97,6 +97,9 @@ def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Sup
             if not same(value, whole[name]):
                 return Support(False, f"'{name}' of a whole differs from that of its chunks")
         compared += 1
+    if not compared and len(stream.time_symbols) > 1:
+        lengths = ", ".join(stream.time_symbols)
+        return Support(False, f"its inputs have lengths of their own ({lengths}), cut by no chunk")
     if not compared:
         return Support(False, "no sequence of more than one step to try it on")
     if _looks_far_back(oracle, stream):

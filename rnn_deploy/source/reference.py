@@ -5,6 +5,7 @@ is given and says which state it ended in; a layer whose initial state the model
 keeps it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -74,6 +75,13 @@ class Reference:
             return function(*tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
             where = layer_behind(error, self.model)
+            if self.dtype == "float64" and _lacks_float64(error):
+                raise UnsupportedModelError(
+                    f"model '{self.model.name}': {where or _layer_of_node(error, self.model)}has an"
+                    " operation that TensorFlow does not compute in float64, by which exports are"
+                    " judged (3D pooling is one); write it with others, such as a reshape and a"
+                    f" maximum or a mean ({one_line(error)})"
+                ) from error
             if self.dtype == "float64" and _mixes_precisions(error, where):
                 raise UnsupportedModelError(
                     f"model '{self.model.name}': {where}cannot be computed in float64, by which"
@@ -142,6 +150,26 @@ def _mixes_precisions(error: Exception, where: str) -> bool:
     said = str(error)
     in_layer = bool(where) and "float32" in said and "float64" in said
     return in_layer or "elements double but list elements float" in said
+
+
+def _lacks_float64(error: Exception) -> bool:
+    """Whether TensorFlow has no form of an operation for float64."""
+    said = str(error)
+    if "No OpKernel was registered" in said:
+        return "T=DT_DOUBLE" in said
+    return "has DataType float64 not in list of allowed values" in said
+
+
+def _layer_of_node(error: Exception, model: Any) -> str:
+    """The layer in whose scope the node stands that an error names, as the beginning of a sentence.
+
+    TensorFlow numbers a scope that is entered again.
+    """
+    node = re.search(r"{{node ([^}]*)}}", str(error))
+    scopes = node[1].split("/") if node else []
+    names = {layer.name for layer in model._flatten_layers(include_self=False)}
+    found = [n for s in reversed(scopes) for n in (s, re.sub(r"_\d+$", "", s)) if n in names]
+    return f"layer '{found[0]}' " if found else ""
 
 
 def tensorflow_refused(error: Exception) -> InputError:

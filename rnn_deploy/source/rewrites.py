@@ -31,6 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.source.tensorflow import keras, tf
 
 # Operations that move token ids about and leave each as it is.
@@ -50,11 +51,13 @@ class InputFacts:
 def rewriting() -> Iterator[None]:
     """While open, operations are written in forms that exist everywhere and become few nodes."""
     backend = keras.src.backend.tensorflow
+    encoding = keras.layers.CategoryEncoding.call
     with (
         _replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)),
         _replaced(backend.numpy, "signbit", _signbit),
         _replaced(keras.src.ops.nn, "_normalize", _normalize(keras.src.ops.nn._normalize)),
         _replaced(backend.nn, "_apply_masks", _masked(backend.nn._get_large_negative)),
+        _replaced(keras.layers.CategoryEncoding, "call", _encoding(encoding)),
     ):
         yield
 
@@ -124,6 +127,20 @@ def _input_behind(tensor: Any, through: tuple[str, ...]) -> str | None:
     while source.type in through:
         source = source.inputs[0].op
     return str(source.name) if source.type == "Placeholder" else None
+
+
+def _encoding(original: Callable[..., Any]) -> Callable[..., Any]:
+    def encoding(self: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        last = inputs.shape[-1] if inputs.shape.rank else 0
+        if self.output_mode == "one_hot" and last is None:
+            raise UnsupportedModelError(
+                f"layer '{self.name}': CategoryEncoding drops the axis of steps where there is one"
+                " step, so it takes no open number of steps; put keras.layers.Reshape((-1, 1))"
+                " before it, or call keras.ops.one_hot"
+            )
+        return original(self, inputs, *args, **options)
+
+    return encoding
 
 
 def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,8 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
+import rnn_deploy
+from rnn_deploy.conformance.own import CELLS
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import onnx as exporting
 from rnn_deploy.exporting.onnx_label import Label
@@ -102,6 +104,21 @@ def test_the_graph_holds_no_more_than_it_needs(stack, most):
     assert len(operators(found["sequence"][1])) <= most
     per_state = 2  # unsqueeze it on its way in, squeeze it on its way out
     assert len(operators(found["stream"][1])) <= most + per_state * len(found["stream"][0].states)
+
+
+@pytest.mark.parametrize("lowering", ["scan", "unrolled"])
+def test_the_same_cells_of_one_s_own_give_the_same_bytes(lowering, tmp_path):
+    """tf2onnx counts the names that it makes up on and on."""
+    x = keras.Input((3, 2), name="x")
+    steps = layers.RNN(CELLS["echo"](3), return_sequences=True, name="first")(x)
+    model = keras.Model(x, layers.RNN(CELLS["peephole"](4), name="second")(steps))
+    randomised(model)
+    found = []
+    for name in ("a", "b"):
+        options = {"to": "onnx", "lowering": lowering, "long": 0}
+        root = rnn_deploy.export(model, tmp_path / name, **options).root
+        found.append({path.name: path.read_bytes() for path in root.iterdir() if path.is_file()})
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("masked", [False, True])

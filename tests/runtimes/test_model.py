@@ -1,3 +1,5 @@
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -25,6 +27,20 @@ def test_predict_gives_what_keras_gave(small_bundle, runtime):
     for case in cases:
         y = model.predict(case.feeds["x"])
         np.testing.assert_allclose(y, case.truth["y"], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("runtime", [*RUNTIMES, "openvino-cpu"])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_a_copy_loads_runners_of_its_own(small_bundle, runtime, copied, x):
+    model = rnn_deploy.load(small_bundle, runtime, threads=1)
+    again = copied(model)
+    expected = model.predict(x)
+    model.close()
+    np.testing.assert_array_equal(again.predict(x), expected)
+    assert again.name == runtime
+    assert again.stream().step(x[:1, :1]).shape == (1, 1, 2)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -142,3 +142,13 @@ def test_attention_is_right_after_a_call_of_one_step(tmp_path):
         x = RNG.standard_normal((batch, time, 4)).astype("f")
         found, expected = ours.run({"x": x})["y"], theirs.run({"x": x})["y"]
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6, strict=True)
+
+
+def test_what_is_turned_around_keeps_its_length(tmp_path):
+    """A mask of its length is asked for where it is joined with what has none."""
+    x = keras.Input((None, 3), name="x")
+    steps = keras.layers.Masking()(x)
+    back = keras.layers.GRU(4, return_sequences=True, go_backwards=True)(steps)
+    model = keras.Model(x, keras.layers.GRU(2)(keras.layers.Concatenate()([x, back])))
+    bundle = rnn_deploy.export(randomised(model), tmp_path / "b", to="onnx", long=0)
+    assert rnn_deploy.verify(bundle, ["openvino-cpu"]).passed

@@ -13,6 +13,7 @@ from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.exporting.cases import reference_cases, references_of
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
+from rnn_deploy.exporting.reading import Reader
 from rnn_deploy.source.golden import (
     WIDE,
     References,
@@ -221,3 +222,11 @@ def test_a_long_reach_is_found_and_a_sensitive_recurrence_is_not_taken_for_one()
     assert "whole of 300 steps differs" in chunked(reach, rnn).reason
     chaotic = (keras.layers.Dense(40), keras.layers.SimpleRNN(64, return_sequences=True))
     assert chunked(*chaotic, scale=0.6).ok
+
+
+def test_lengths_of_their_own_are_said_to_be_the_reason():
+    a, b = keras.Input((None, 3), name="a"), keras.Input((None, 2), name="b")
+    model = keras.Model([a, b], [keras.layers.GRU(2)(a), keras.layers.GRU(3)(b)])
+    stream = Reader(model).read(ExportOptions(long=0), lambda _: None).plan.stream
+    assert not stream.entry.chunked.ok
+    assert "lengths of their own (a_time, b_time)" in stream.entry.chunked.reason

@@ -199,6 +199,25 @@ def test_inputs_the_model_does_not_take_are_refused_in_one_line():
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("within_steps", [False, True])
+def test_what_tensorflow_lacks_in_float64_is_said_by_its_layer(within_steps):
+    if within_steps:  # TensorFlow says so when it is traced, else when it runs
+        pool = layers.MaxPooling3D(2, name="pool")
+        x = keras.Input((None, 2, 2, 2, 3), name="x")
+        steps = layers.TimeDistributed(layers.Flatten())(layers.TimeDistributed(pool)(x))
+    else:
+        pool = layers.AveragePooling3D(2, name="pool")
+        x = keras.Input((4, 4, 2, 3), name="x")
+        steps = layers.Reshape((4, 3))(pool(x))
+    model = randomised(keras.Model(x, layers.GRU(4, name="rnn")(steps), name="mine"))
+    entry = plan_of(model, ExportOptions()).sequence.entry
+    refused = "model 'mine': layer 'pool' .*TensorFlow does not compute in float64"
+    feeds = {"x": np.zeros((1, *(dim or 2 for dim in x.shape[1:])), np.float32)}
+    with pytest.raises(UnsupportedModelError, match=refused):
+        Reference(model, entry, "float64").run(feeds)
+    assert Reference(model, entry).run(feeds)
+
+
 class Positions(layers.Layer):
     """Adds the number of each step, in a precision of its own."""
 

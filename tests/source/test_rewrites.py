@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.source.rewrites import InputFacts, noting, rewriting
 from rnn_deploy.source.signature import signature_of
 from rnn_deploy.source.tracing import trace_markers
@@ -98,3 +99,18 @@ def test_ids_that_are_computed_are_not():
     ids = keras.Input((None,), dtype="int32", name="ids")
     model = keras.Model(ids, layers.Embedding(9, 3)(ids + 1))
     assert trace_markers(model, signature_of(model)).facts == {}
+
+
+def test_an_encoding_of_an_open_number_of_steps_is_refused():
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    encoded = keras.layers.CategoryEncoding(5, output_mode="one_hot", name="enc")
+
+    def traced(x):
+        model = keras.Model(ids, keras.layers.SimpleRNN(2)(encoded(x)))
+        return trace_markers(model, signature_of(model))
+
+    refused = "layer 'enc': CategoryEncoding drops the axis of steps where .*Reshape"
+    with pytest.raises(UnsupportedModelError, match=refused):
+        traced(ids)
+    (layer,) = traced(keras.layers.Reshape((-1, 1))(ids)).layers
+    assert layer.width == 5
