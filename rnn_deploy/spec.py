@@ -105,6 +105,14 @@ class EntryPoint:
         return tuple(dict.fromkeys(dim for dim in dims if isinstance(dim, str)))
 
     @property
+    def timed(self) -> str:
+        """The input whose axis 1 says how many steps a call has: not always the first, which may
+        hold what does not change in time. The first where no number of steps is open."""
+        symbols = self.time_symbols[:1]
+        timed = [t.name for t in self.inputs if symbols and t.shape[1:2] == symbols]
+        return (timed or [self.inputs[0].name])[0]
+
+    @property
     def of_whole_batch(self) -> tuple[str, ...]:
         """The outputs whose first axis is not the batch, so that rows are no sequences' own."""
         batch = self.inputs[0].shape[:1]

@@ -52,8 +52,7 @@ class OrtRunner:
         self._tokens = any(tensor.below is not None for tensor in entry.inputs)
         self._inputs = [tensor.name for tensor in entry.all_inputs]
         self._outputs = [tensor.name for tensor in entry.all_outputs]
-        times = [i for i, t in enumerate(entry.inputs) if t.shape[1:2] == entry.time_symbols]
-        self._timed = times[0] if step is not None else None
+        self._timed = self._inputs.index(entry.timed) if step is not None else None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every output and final state by name."""
@@ -171,8 +170,7 @@ class OrtRuntime:
         one = step_beside(bundle, artifact) if self.provider == CPU else None
         if one is None or not options.step_form:
             return artifact.path
-        entry = bundle.manifest.entry(options.entry)
-        timed = next(t.name for t in entry.inputs if t.shape[1:2] == entry.time_symbols)
+        timed = bundle.manifest.entry(options.entry).timed
         return one.path if shapes[timed][1] == 1 else artifact.path
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:

@@ -37,18 +37,18 @@ class TunedRunner:
         self._rules, self._load = rules, load
         self._runners: dict[Rule, Runner] = {}
         self._by_shape: dict[tuple[int, ...], Runner] = {}
-        self._first = entry.inputs[0].name
+        self._timed = entry.timed
         self._at((1, 1))  # so that what does not load is known at once
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every output and final state by name."""
-        first = feeds.get(self._first)
-        shape = first.shape[:2] if isinstance(first, np.ndarray) else ()
+        timed = feeds.get(self._timed)
+        shape = timed.shape[:2] if isinstance(timed, np.ndarray) else ()
         return self._at(shape).run(feeds)
 
     def bound(self, shapes: Shapes) -> Bound | None:
         """Bound to memory of its own, where the rule's runner can be."""
-        runner = self._at(shapes[self._first][:2])
+        runner = self._at(shapes[self._timed][:2])
         return runner.bound(shapes) if isinstance(runner, Binds) else None
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class TunedRuntime:
         by the runtime that the plan has for them."""
         rules = self._rules(bundle.manifest.plan, options) if bundle.manifest.plan else ()
         if rules:
-            rule = _rule_for(rules, shapes[bundle.manifest.entry(options.entry).inputs[0].name])
+            rule = _rule_for(rules, shapes[bundle.manifest.entry(options.entry).timed])
             runtime, options = self.runtimes[rule.runtime], _as_told(rule, options)
         else:
             runtime = self._without_rule(bundle)
@@ -136,7 +136,7 @@ class TunedRuntime:
 
 
 def _rule_for(rules: tuple[Rule, ...], shape: tuple[int, ...]) -> Rule:
-    """The nearest rule for a first input of this shape."""
+    """The nearest rule where the input that tells the steps has this shape."""
     # What is empty or has no such axes is refused by whichever runner gets it.
     batch, time = (max(1, size) for size in (*shape, 1, 1)[:2])
     return nearest(rules, batch, time)

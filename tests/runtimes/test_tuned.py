@@ -14,6 +14,7 @@ from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.model import load
 from rnn_deploy.runtimes.registry import RUNTIMES, default_runtime, runtimes_for
 from rnn_deploy.runtimes.tuned import TunedRuntime
+from rnn_deploy.spec import TensorSpec
 
 
 def rule(entry, batch, time, runtime="ort-cpu", artifact=None, **how):
@@ -66,11 +67,22 @@ def test_without_a_rule_for_any_number_of_steps_the_plan_is_not_followed(planned
     np.testing.assert_allclose(load(planned(fixed, elsewhere)).predict(x), plain, atol=1e-6)
 
 
-def bundle_like(*rules):
-    from rnn_deploy.bundle import Bundle, Manifest, Source
-    from rnn_deploy.spec import EntryPoint, TensorSpec
+def test_the_steps_are_those_of_the_input_that_has_some():
+    static = TensorSpec("static", ("batch", 4), "float32")
+    here = {name: FakeRuntime(lambda e, f, n=name: {"by": n}, name) for name in ("a", "b")}
+    rules = rule("sequence", 1, 4, "a", only_time=True), rule("sequence", 1, 4, "b")
+    runner = TunedRuntime(here).load(bundle_like(*rules, beside=(static,)), RunOptions())
+    for time, name in ((4, "a"), (9, "b"), (1, "b")):
+        feeds = {"static": np.zeros((1, 4), np.float32), "x": np.zeros((1, time, 3), np.float32)}
+        assert runner.run(feeds)["by"] == name
 
-    entry = EntryPoint("sequence", (TensorSpec("x", ("batch", "time", 3), "float32"),), ())
+
+def bundle_like(*rules, beside=()):
+    from rnn_deploy.bundle import Bundle, Manifest, Source
+    from rnn_deploy.spec import EntryPoint
+
+    x = TensorSpec("x", ("batch", "time", 3), "float32")
+    entry = EntryPoint("sequence", (*beside, x), ())
     plan = Plan("a machine", 1, {}, rules)
     source = Source(".keras", "m", "0")
     return Bundle(None, Manifest(source, (entry,), (), "g.npz", (), {}, plan=plan), "0")
