@@ -92,7 +92,7 @@ def main(words: Sequence[str]) -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="scripts/bench grid")
     parser.add_argument("--full", action="store_true", help="the whole grid; about half an hour")
-    parser.add_argument("--seconds", type=float, default=0.25, help="for each contender and shape")
+    parser.add_argument("--seconds", type=float, default=0.22, help="for each contender and shape")
     asked = parser.parse_args(words)
     batches, times, units = FULL if asked.full else REDUCED
     shapes = [Shape(batch, time) for batch in batches for time in times]
