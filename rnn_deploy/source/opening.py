@@ -5,13 +5,16 @@ run code of its own (a Lambda layer does).
 """
 
 import hashlib
+import json
 import re
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import h5py
 
 from rnn_deploy.bundle.manifest import Source
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
@@ -88,10 +91,12 @@ def _kind_of(place: Path) -> str:
 
 def _load(place: Path, *, trust_source: bool) -> Any:
     try:
-        with _taking_keras_2():
+        with _taking_keras_2() if _is_of_keras_2(place) else nullcontext():
             return keras.saving.load_model(place, compile=False, safe_mode=not trust_source)
     except Exception as error:  # Keras raises many types here; each becomes one clear line
-        message, whole = one_line(error), str(error)
+        whole = str(error)
+        # Of what it could not read, Keras shows the whole first, and what it ran into at the end.
+        message = " ".join(whole.rpartition("Exception encountered: ")[2].split())[:300]
         if "safe_mode" in whole or "unsafe" in whole.lower():
             raise UnsupportedModelError(
                 f"{place}: holds code of its own (a Lambda layer), which is not run by default;"
@@ -110,11 +115,25 @@ def _load(place: Path, *, trust_source: bool) -> Any:
         ) from error
 
 
+def _is_of_keras_2(place: Path) -> bool:
+    """Whether a file says that a Keras before 3 wrote it; the oldest do not say."""
+    if _kind_of(place) == ".h5":
+        with h5py.File(place) as file:
+            version = file.attrs.get("keras_version", "")
+    else:
+        with zipfile.ZipFile(place) as archive:
+            version = json.loads(archive.read("metadata.json")).get("keras_version", "3")
+    version = version.decode() if isinstance(version, bytes) else str(version)
+    return version[:2] in ("", "0.", "1.", "2.")
+
+
 @contextmanager
 def _taking_keras_2() -> Iterator[None]:
     """While open, what Keras 2 wrote and 3 refuses is taken.
 
     That is `time_major` of recurrent layers, and layers within layers by their class's name alone.
+    Not for what Keras 3 wrote: there operations have the names of layers (Concatenate, Softmax,
+    Subtract), and a layer in place of one refuses its arguments, or heeds a mask it should not.
     """
 
     def tolerant(original: Any) -> Any:

@@ -62,11 +62,27 @@ def test_what_keras_2_wrote_of_recurrent_layers_is_taken(tmp_path, monkeypatch, 
         for layer in config["config"]["layers"][1:]:
             layer["config"] = as_keras_2(layer["config"], time_major)
         file.attrs["model_config"] = json.dumps(config)
+        file.attrs["keras_version"] = "2.15.0"
     if time_major:
         with pytest.raises(InputError, match=r"old\.h5: .*'time_major': True"):
             open_model(place)
     else:
         assert open_model(place).source.digest == weights_digest(model)
+
+
+def test_operations_stay_what_they_are_where_layers_have_their_names(tmp_path):
+    """As layers, Concatenate and Softmax would heed the mask, and Subtract take one list."""
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    x = keras.layers.Embedding(9, 4, mask_zero=True)(tokens)
+    h = keras.layers.GRU(4, return_sequences=True, name="h")(x)
+    joined = keras.ops.concatenate([h - x, x], axis=-1)
+    last = keras.layers.LSTM(3, name="last")(joined)
+    model = randomised(keras.Model(tokens, [last, keras.ops.softmax(h, axis=1)]))
+    model.save(tmp_path / "m.keras")
+    feeds = np.array([[1, 2, 0, 3, 0]], np.int32)
+    opened = open_model(tmp_path / "m.keras").model
+    for found, truth in zip(opened(feeds), model(feeds), strict=True):
+        np.testing.assert_array_equal(found, truth)
 
 
 def test_hdf5_that_is_called_keras_is_refused(small_keras, small_h5, tmp_path):
