@@ -24,7 +24,7 @@ from rnn_deploy.tuning.write import variant_path
 from rnn_deploy.verifying import verify
 
 Progress = Callable[[str], None]
-LOWERINGS = ("native", "scan", "unrolled")
+LOWERINGS = ("native", "scan")
 MOST_WRITTEN_OUT = 16  # steps of a shape at which they are written out for it alone
 AS_IT_IS = ""  # the bundle itself among the candidates
 USUAL = {SEQUENCE: (Shape(1, 10), Shape(1, 100), Shape(32, 100)), STREAM: (Shape(1, 1),)}
@@ -98,8 +98,9 @@ def _names(bundle: Bundle, places: Sequence[Place]) -> list[str]:
     shapes = [shape for entry, shape in places if entry == SEQUENCE]
     mixed = [f"auto-{shape}" for shape in shapes] if len(_lowerings(bundle, SEQUENCE)) > 1 else []
     times = dict.fromkeys(shape.time for shape in shapes if shape.time <= MOST_WRITTEN_OUT)
-    is_open = len(bundle.manifest.entry(SEQUENCE).time_symbols) == 1
-    return [*LOWERINGS, *mixed, *(f"unrolled-{time}" for time in times if is_open)]
+    lengths = len(bundle.manifest.entry(SEQUENCE).time_symbols)
+    written_out = [f"unrolled-{time}" for time in times] if lengths == 1 else []
+    return [*LOWERINGS, *mixed, *(written_out if lengths else ["unrolled"])]
 
 
 def _lowerings(bundle: Bundle, entry: str) -> list[tuple[str, str]]:

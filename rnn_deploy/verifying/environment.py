@@ -25,7 +25,8 @@ def environment(runtimes: Iterable[Runtime]) -> dict[str, str]:
         "rnn-deploy": installed_version("rnn-deploy") or "?",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
-    return facts | {runtime.name: runtime.version() or "?" for runtime in runtimes}
+    versions = {runtime.name: runtime.version() for runtime in runtimes}
+    return facts | {name: version for name, version in versions.items() if version is not None}
 
 
 def _processor() -> str:
