@@ -166,8 +166,24 @@ def backwards(model):
 
 
 def _mask(model):
-    """The tensor (batch, time) that says which steps count."""
-    return next(o for n in model.graph.node for o in n.output if o == "Greater__33:0")
+    """The tensor (batch, time) that says which steps count; Masking makes another for itself."""
+    found = [
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type == "Greater" and "Any_ReduceSum" in node.input[0]
+    ]
+    (mask,) = (name for name in found if name in _read_by_layers(model))
+    return mask
+
+
+def _read_by_layers(model):
+    """The tensors that nodes of the GRU or the LSTM read, whatever operator they are."""
+    return {
+        name
+        for node in model.graph.node
+        if node.name.startswith(("gru/", "lstm/"))
+        for name in node.input
+    }
 
 
 def mask_or(true_where):
