@@ -22,9 +22,9 @@ from typing import Any
 
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project, stacked
+from rnn_deploy.lowering.tflite_step import Rows, States, Walk, project, stacked, steps_to_a_turn
 from rnn_deploy.source.tensorflow import tf
-from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
+from rnn_deploy.spec import Recurrence, Support
 
 # Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
 # every step that is written out. Measured, see docs/lowerings.md.
@@ -79,12 +79,7 @@ def lower(
 
 def chunk_of(layer: Recurrence) -> int:
     """How many steps a turn takes; of a length that is known, so that few are taken in vain."""
-    size = layer.recurrent_kernel.nbytes if isinstance(layer, RecurrentLayer) else UNKNOWN
-    most = next((k for k, fitting in CHUNKS if size <= fitting), 1)
-    steps = layer.steps
-    if steps is None or steps <= most:
-        return steps or most
-    return min(range(most, most // 2, -1), key=lambda k: -(-steps // k) * k)
+    return steps_to_a_turn(layer, CHUNKS, UNKNOWN, lambda steps, k: -steps % k)
 
 
 @dataclass(frozen=True)

@@ -186,3 +186,23 @@ def _lstm(layer: RecurrentLayer) -> Callable[..., States]:
 
 
 _STEPS = {"simple_rnn": _simple_rnn, "gru": _gru, "lstm": _lstm}
+
+
+def steps_to_a_turn(
+    layer: Recurrence,
+    fitting: Sequence[tuple[int, int]],
+    unknown: int,
+    lost: Callable[[int, int], int],
+) -> int:
+    """How many steps of a layer a turn of a loop takes.
+
+    fitting: so many up to so many bytes of recurrent weights, the most steps first; unknown: the
+    bytes of a cell that is known by its step alone. Of a length that is known, so many that the
+    fewest steps are `lost(steps, k)`.
+    """
+    size = layer.recurrent_kernel.nbytes if isinstance(layer, RecurrentLayer) else unknown
+    most = next((k for k, largest in fitting if size <= largest), 1)
+    steps = layer.steps
+    if steps is None or steps <= most:
+        return steps or most
+    return min(range(most, most // 2, -1), key=lambda k: lost(steps, k))
