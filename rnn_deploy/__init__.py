@@ -16,7 +16,7 @@ from rnn_deploy.errors import RnnDeployError
 
 if TYPE_CHECKING:
     from rnn_deploy.bundle import Bundle
-    from rnn_deploy.runtimes.model import Model
+    from rnn_deploy.inference.model import Model
     from rnn_deploy.spec import Array
     from rnn_deploy.verifying import Report
 
@@ -64,8 +64,8 @@ def export(
     Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
     InputError for a bad source or an existing output.
     """
-    from rnn_deploy.exporting.bundle import export as export_bundle
     from rnn_deploy.exporting.options import ExportOptions
+    from rnn_deploy.exporting.pipeline import export as export_bundle
     from rnn_deploy.verifying.cost import appraise
 
     options = ExportOptions(
@@ -91,7 +91,7 @@ def load(
 
     Raises BundleError for a damaged bundle, RuntimeUnavailableError for a missing runtime.
     """
-    from rnn_deploy.runtimes.model import load as load_model
+    from rnn_deploy.inference.model import load as load_model
 
     return load_model(bundle, runtime, threads=threads, provider=provider)
 

@@ -14,9 +14,9 @@ from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import LIMIT
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
-from rnn_deploy.verifying.checks import CHECKS
-from rnn_deploy.verifying.tolerance import ALL, Asked
-from rnn_deploy.verifying.words import failure_of
+from rnn_deploy.verifying.judge.checks import CHECKS
+from rnn_deploy.verifying.judge.tolerance import ALL, Asked
+from rnn_deploy.verifying.report.words import failure_of
 
 Tolerances = float | Mapping[str, float] | None
 

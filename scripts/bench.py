@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 import rnn_deploy
-from rnn_deploy.bench.measure import LONG_TURNS, in_rounds, measure, ratio, timed
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.console import data, say, table, without_chatter
+from rnn_deploy.perf.bench.measure import LONG_TURNS, in_rounds, measure, ratio, timed
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
 
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def _model() -> "object":
-    from rnn_deploy.source.tensorflow import keras
+    from rnn_deploy.keras.tensorflow import keras
 
     letters = keras.Input((None, 4), name="letters")
     hidden = keras.layers.SimpleRNN(8, return_sequences=True, name="rnn")(letters)
@@ -75,7 +75,7 @@ def _model() -> "object":
 
 
 def _wide_model(cell: str) -> "object":
-    from rnn_deploy.source.tensorflow import keras
+    from rnn_deploy.keras.tensorflow import keras
 
     x = keras.Input((None, 64), name="x")
     return keras.Model(x, getattr(keras.layers, cell)(128, return_sequences=True, name="rnn")(x))

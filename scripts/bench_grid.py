@@ -28,20 +28,20 @@ import onnx
 import onnxruntime
 
 import rnn_deploy
-from rnn_deploy.bench.contender import Contender, of_bundle
-from rnn_deploy.bench.feeds import feeds_of
-from rnn_deploy.bench.measure import LONG_TURNS, Timed, Timing, Turns, in_rounds, ratio, timed
-from rnn_deploy.bench.process import Worker
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.cli.console import progress, say, without_chatter
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.optional import installed_version, require
-from rnn_deploy.peers.build import build
-from rnn_deploy.peers.model import model_of
+from rnn_deploy.perf.bench.contender import Contender, of_bundle
+from rnn_deploy.perf.bench.feeds import feeds_of
+from rnn_deploy.perf.bench.measure import LONG_TURNS, Timed, Timing, Turns, in_rounds, ratio, timed
+from rnn_deploy.perf.bench.process import Worker
+from rnn_deploy.perf.peers.build import build
+from rnn_deploy.perf.peers.model import model_of
 from rnn_deploy.runtimes.machine import cores, processor
 from rnn_deploy.runtimes.onnxruntime import SPLIT
-from rnn_deploy.shapes import Shape
+from rnn_deploy.spec.shapes import Shape
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- figures -->", "<!-- end -->"
@@ -117,7 +117,7 @@ def _write(points: Sequence[Point]) -> None:
 def _model_points(
     cell: str, units: int, shapes: Sequence[Shape], seconds: float, step: Callable[[str], None]
 ) -> Iterator[Point]:
-    from rnn_deploy.source.tensorflow import keras
+    from rnn_deploy.keras.tensorflow import keras
 
     width = min(64, units)
     x = keras.Input((None, width), name="x")

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 
 import rnn_deploy
-from rnn_deploy.bench.feeds import feeds_of
-from rnn_deploy.bench.measure import measure
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.console import progress, table, without_chatter
+from rnn_deploy.perf.bench.feeds import feeds_of
+from rnn_deploy.perf.bench.measure import measure
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
-from rnn_deploy.shapes import Shape
+from rnn_deploy.spec.shapes import Shape
 
 CELLS, UNITS = ("SimpleRNN", "GRU", "LSTM"), 64
 IN_TIME = [Shape(1, time) for time in (10, 100, 1000, 10_000)]
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def _row(cell: str, shapes: list[Shape], folder: Path, step: object) -> tuple[str, str, str]:
-    from rnn_deploy.source.tensorflow import keras
+    from rnn_deploy.keras.tensorflow import keras
 
     x = keras.Input((None, UNITS), name="x")
     layer = getattr(keras.layers, cell)(UNITS, return_sequences=True, name="rnn")

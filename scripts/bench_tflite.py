@@ -26,13 +26,13 @@ import numpy as np
 from tflite_limit import LIMITS, input_of, limit, turns_of
 
 from rnn_deploy.cli.console import data, progress, table, without_chatter
-from rnn_deploy.exporting import tflite
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
-from rnn_deploy.exporting.quantisation import DYNAMIC, FLOAT16, quantised
+from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.optional import require
-from rnn_deploy.source.tensorflow import keras, tf
 from rnn_deploy.spec import RecurrentLayer, Support
+from rnn_deploy.tflite import writer as tflite
+from rnn_deploy.tflite.quantise.quantise import DYNAMIC, FLOAT16, quantised
 
 Shape = tuple[int, ...]
 # (batch, steps, width, units)

@@ -25,11 +25,11 @@ from rnn_deploy.cli.build import load_module
 from rnn_deploy.cli.console import OK, data, say, table, verdict, without_chatter
 from rnn_deploy.cli.verify import number
 from rnn_deploy.errors import BundleError
-from rnn_deploy.runtimes.model import Model
+from rnn_deploy.inference.model import Model
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, Array
 from rnn_deploy.verifying import Report
-from rnn_deploy.verifying.report import json_from_report, worst_of_each
+from rnn_deploy.verifying.report.report import json_from_report, worst_of_each
 
 FOLDER = Path("build/demo")
 EXPERIMENTS = ("cell_one_step", "layer_one_step", "unfolded", "batched")
@@ -149,8 +149,8 @@ def _printed_numbers(
 
 def _original(sample: Sample, bundle: Bundle) -> Model:
     """The original Keras model under TensorFlow, behind the same interface."""
-    from rnn_deploy.source.opening import OpenedModel, open_model
-    from rnn_deploy.source.reference import Reference
+    from rnn_deploy.keras.opening import OpenedModel, open_model
+    from rnn_deploy.references.reference import Reference
 
     opened = open_model(sample.keras)
     assert isinstance(opened, OpenedModel)

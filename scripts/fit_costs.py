@@ -1,4 +1,4 @@
-"""Fit `rnn_deploy/lowering/costs.py`: what a layer costs on ONNX Runtime, by lowering and shape.
+"""Fit `rnn_deploy/onnx/costs.py`: what a layer costs on ONNX Runtime, by lowering and shape.
 
     python scripts/fit_costs.py [--from measured.json] [-o measured.json]
 
@@ -21,13 +21,13 @@ import onnx_ir as ir
 import onnxruntime
 from scipy.optimize import nnls
 
-from rnn_deploy.bench import measure
-from rnn_deploy.bench.feeds import varied
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.cli.console import data, say
-from rnn_deploy.layouts import GATES
-from rnn_deploy.lowering.costs import Size, features
-from rnn_deploy.lowering.onnx_call import lower_call
+from rnn_deploy.numerics.layouts import GATES
+from rnn_deploy.onnx.calls import lower_call
+from rnn_deploy.onnx.costs import Size, features
+from rnn_deploy.perf.bench import measure
+from rnn_deploy.perf.bench.feeds import varied
 from rnn_deploy.spec import RecurrentLayer
 
 KINDS = [

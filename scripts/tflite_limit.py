@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_deploy.source.tensorflow import tf
+from rnn_deploy.keras.tensorflow import tf
 
 Shape = tuple[int, ...]
 PRODUCTS, ARITHMETIC = "products", "arithmetic"

@@ -17,50 +17,29 @@ MODULES = {
     ): path
     for path in sorted(ROOT.rglob("*.py"))
 }
-# What each part may import besides itself: the picture in design.md and the README.
-VOCABULARY = {"errors", "optional", "spec", "chunks", "shapes", "cells", "layouts", "rounding",
-              "workers", "linearised", "jsonable"}  # fmt: skip
+# What each part may import besides itself: the picture in the README. The two wings, the Keras side
+# and the run side, meet in `bundle` alone.
+BELOW = {"errors", "optional", "spec", "numerics", "workers", "bundle"}
+KERAS_SIDE = {"keras", "references", "onnx", "tflite", "exporting"}
+RUN_SIDE = {"runtimes", "inference", "verifying"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
-    "spec": set(),
-    "jsonable": set(),
-    "chunks": {"errors", "spec"},
-    "shapes": {"errors", "spec"},
-    "cells": {"spec"},
-    "layouts": {"spec"},
-    "linearised": {"cells", "spec"},
-    "rounding": {"cells", "linearised", "spec"},
+    "spec": {"errors"},
+    "numerics": {"spec"},
     "workers": {"errors"},
     "bundle": {"errors", "spec"},
-    "source": {*VOCABULARY, "bundle"},
-    "lowering": {*VOCABULARY, "bundle", "source"},
-    "exporting": {*VOCABULARY, "bundle", "source", "lowering"},
-    "runtimes": {*VOCABULARY, "bundle"},
-    "verifying": {*VOCABULARY, "bundle", "runtimes"},
-    "bench": {*VOCABULARY, "bundle", "runtimes", "verifying"},
-    "peers": {*VOCABULARY, "bundle", "source", "lowering", "exporting", "bench"},
-    "tuning": {
-        *VOCABULARY,
-        "bundle",
-        "source",
-        "lowering",
-        "exporting",
-        "runtimes",
-        "verifying",
-        "bench",
-        "peers",
-    },
-    "conformance": {
-        *VOCABULARY,
-        "bundle",
-        "source",
-        "lowering",
-        "exporting",
-        "runtimes",
-        "verifying",
-    },
-    "testing": {*VOCABULARY, "bundle", "runtimes", "verifying"},
+    "keras": BELOW,
+    "references": {*BELOW, "keras"},
+    "onnx": {*BELOW, "keras", "references"},
+    "tflite": {*BELOW, "keras", "references", "exporting"},
+    "exporting": {*BELOW, *KERAS_SIDE},
+    "runtimes": BELOW,
+    "inference": {*BELOW, "runtimes"},
+    "verifying": {*BELOW, "runtimes", "inference"},
+    "perf": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
+    "conformance": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
+    "testing": {*BELOW, *RUN_SIDE},
     "pytest_plugin": {"testing"},
     "__init__": {"errors"},
     "__main__": {"cli"},
@@ -120,14 +99,13 @@ def test_only_the_front_imports_inside_functions(module):
         assert {name for name in late if name.split(".")[0] == "rnn_deploy"} == set()
 
 
-def test_keras_side_and_runtimes_never_meet():
-    keras_side = {"source", "lowering", "exporting"}
+def test_keras_side_and_run_side_never_meet():
     for module in MODULES:
         reached = {part_of(name) for name in own_imports(module)}
-        if part_of(module) in keras_side:
-            assert not reached & {"runtimes", "verifying", "bench", "cli"}, module
-        if part_of(module) in {"runtimes", "verifying", "bench", "bundle"}:
-            assert not reached & keras_side, module
+        if part_of(module) in KERAS_SIDE:
+            assert not reached & {*RUN_SIDE, "perf", "conformance", "cli"}, module
+        if part_of(module) in {*RUN_SIDE, "bundle"}:
+            assert not reached & KERAS_SIDE, module
 
 
 def cycle_in(graph):

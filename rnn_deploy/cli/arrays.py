@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.errors import InputError
-from rnn_deploy.jsonable import finite
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 NOT_FINITE = ("nan", "inf", "-inf")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 from rnn_deploy.bundle import Bundle, Case
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import STREAM
-from rnn_deploy.verifying.original import Feeds, LayerTruth, Original
+from rnn_deploy.verifying.diagnose.original import Feeds, LayerTruth, Original
 
 if TYPE_CHECKING:
-    from rnn_deploy.source.reference import Reference
+    from rnn_deploy.references.reference import Reference
 
 
 SEED = 1  # another than export's
@@ -74,8 +74,8 @@ def model_at_hand(
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
     from rnn_deploy.exporting.options import MICRO, ExportOptions
     from rnn_deploy.exporting.plan import plan_of, with_chunks
-    from rnn_deploy.lowering.targets import ORT
-    from rnn_deploy.source.intercept import keeping_states
+    from rnn_deploy.keras.intercept import keeping_states
+    from rnn_deploy.onnx.targets import ORT
 
     opened = _opened(bundle, model, trust_source)
     _refuse_int8(bundle)
@@ -121,7 +121,7 @@ def original_later(
 
 
 def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> Original:
-    from rnn_deploy.source.reference import Reference
+    from rnn_deploy.references.reference import Reference
 
     opened = _opened(bundle, model, trust_source)
     names = [entry.name for entry in bundle.manifest.entries]
@@ -131,8 +131,8 @@ def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> Original:
 
 
 def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> Original:
-    from rnn_deploy.source.intercept import keeping_states
-    from rnn_deploy.source.layer_outputs import LayerOutputs
+    from rnn_deploy.keras.intercept import keeping_states
+    from rnn_deploy.references.layer_outputs import LayerOutputs
 
     both = cache(lambda: (LayerOutputs(oracle), LayerOutputs(ours)))
 
@@ -160,7 +160,7 @@ def _refuse_int8(bundle: Bundle) -> None:
 
 
 def _opened(bundle: Bundle, model: Path, trust_source: bool) -> Any:
-    from rnn_deploy.source.opening import OpenedSavedModel, open_model
+    from rnn_deploy.keras.opening import OpenedSavedModel, open_model
 
     opened = open_model(model, trust_source=trust_source)
     if isinstance(opened, OpenedSavedModel):

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import click
 
-from rnn_deploy.bench.contender import Contender, of_bundle
-from rnn_deploy.bench.feeds import USUAL
-from rnn_deploy.bench.plot import check_place, draw
-from rnn_deploy.bench.side_by_side import Result, side_by_side
 from rnn_deploy.bundle import Bundle, Choice, open_bundle
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
+from rnn_deploy.perf.bench.contender import Contender, of_bundle
+from rnn_deploy.perf.bench.feeds import USUAL
+from rnn_deploy.perf.bench.plot import check_place, draw
+from rnn_deploy.perf.bench.side_by_side import Result, side_by_side
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
-from rnn_deploy.shapes import Shape, shape_from, shapes_for
 from rnn_deploy.spec import SEQUENCE
+from rnn_deploy.spec.shapes import Shape, shape_from, shapes_for
 
 COLUMNS = (
     *("contender", ">median us", ">95% us", ">of best", ">of limit", ">sequences/s"),
@@ -141,9 +141,9 @@ def _others(
         option = "--lowering" if asked.lowerings else "--against"
         raise InputError(f"{option} makes another export of the model; add --model M.keras")
     step("starting TensorFlow")
-    from rnn_deploy.peers.build import build, check_peers
-    from rnn_deploy.peers.candidates import candidates
-    from rnn_deploy.peers.model import model_of
+    from rnn_deploy.perf.peers.build import build, check_peers
+    from rnn_deploy.perf.peers.candidates import candidates
+    from rnn_deploy.perf.peers.model import model_of
 
     check_peers(asked.peers)
     model = model_of(bundle, asked.model, trust_source=asked.trust_source)

@@ -34,7 +34,7 @@ def command(file: str, output: Path, force: bool) -> None:
     refuse_existing(output, force=force)
     path, _, name = file.partition(":")
     builder = _builder(load_module(Path(path)), name or "build_model")
-    from rnn_deploy.source.tensorflow import keras
+    from rnn_deploy.keras.tensorflow import keras
 
     try:
         model = builder()

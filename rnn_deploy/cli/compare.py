@@ -7,18 +7,18 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import open_bundle
+from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.cli.arrays import read_arrays
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.cli.tolerances import atol_option, rtol_option, tolerances_from
 from rnn_deploy.errors import InputError, VerificationError
-from rnn_deploy.jsonable import finite
 from rnn_deploy.runtimes.artifact import open_artifact
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
-from rnn_deploy.verifying.compare import Comparison
+from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.judge.tolerance import Asked
 from rnn_deploy.verifying.pairing import Paired, compared
-from rnn_deploy.verifying.tolerance import Asked
-from rnn_deploy.verifying.words import number
+from rnn_deploy.verifying.report.words import number
 
 
 @click.command("compare")

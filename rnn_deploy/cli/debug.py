@@ -8,20 +8,20 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import Bundle, Case, cases_of, open_bundle
+from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.cli.at_hand import SEED, Named
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.errors import InputError, VerificationError
-from rnn_deploy.jsonable import finite
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying import Report, verify
-from rnn_deploy.verifying.by_layer import LayerCompared, Layers, by_layer
-from rnn_deploy.verifying.finding import told_once
-from rnn_deploy.verifying.inner import FORMATS
-from rnn_deploy.verifying.original import Original
-from rnn_deploy.verifying.words import number
+from rnn_deploy.verifying.diagnose.by_layer import LayerCompared, Layers, by_layer
+from rnn_deploy.verifying.diagnose.finding import told_once
+from rnn_deploy.verifying.diagnose.inner import FORMATS
+from rnn_deploy.verifying.diagnose.original import Original
+from rnn_deploy.verifying.report.words import number
 
 CHECKS = ("sequence", "states", "step", "teacher-forced", "masks", "running-bound")
 ByLayer = dict[str, dict[str, Layers]]  # by runtime, then by entry point

@@ -16,10 +16,10 @@ from rnn_deploy.cli.console import say
 from rnn_deploy.errors import InputError
 from rnn_deploy.optional import require
 from rnn_deploy.runtimes.isolation import LIMIT
-from rnn_deploy.verifying.evidence import Observation
-from rnn_deploy.verifying.profiles import Profiles
-from rnn_deploy.verifying.report import Report, json_from_report
-from rnn_deploy.verifying.results import ResultsWriter
+from rnn_deploy.verifying.report.evidence import Observation
+from rnn_deploy.verifying.report.profiles import Profiles
+from rnn_deploy.verifying.report.report import Report, json_from_report
+from rnn_deploy.verifying.report.results import ResultsWriter
 
 _OPTIONS = (
     click.option(
@@ -127,14 +127,14 @@ class Recording:
 
     def finish(self, report: Report) -> None:
         """Write everything asked for."""
-        from rnn_deploy.verifying.junit import junit_from_report
+        from rnn_deploy.verifying.report.junit import junit_from_report
 
         if self.writer is not None:
             self.writer.finish(report)
         self._write(self.outputs.json, json_from_report, report)
         self._write(self.outputs.junit, junit_from_report, report)
         if self.profiles is not None:
-            from rnn_deploy.verifying.html import html_from_report
+            from rnn_deploy.verifying.report.html import html_from_report
 
             self._write(self.outputs.html, html_from_report, report, self.profiles)
 

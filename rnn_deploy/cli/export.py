@@ -119,8 +119,8 @@ def command(
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
     with progress() as step:
         step("starting TensorFlow")
-        from rnn_deploy.exporting.bundle import export
         from rnn_deploy.exporting.options import FORMATS, ExportOptions
+        from rnn_deploy.exporting.pipeline import export
         from rnn_deploy.verifying.cost import appraise
 
         options = ExportOptions(

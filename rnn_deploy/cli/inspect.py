@@ -96,12 +96,13 @@ def _show_choices(choices: Sequence[tuple[str, str, Choice]]) -> None:
 def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
     with progress() as step:
         step("starting TensorFlow")
-        from rnn_deploy.exporting import saved_model, tflite
         from rnn_deploy.exporting.options import ExportOptions
         from rnn_deploy.exporting.plan import plan_of
-        from rnn_deploy.lowering.choice import Wishes, choices_of
-        from rnn_deploy.lowering.tflite_choice import TfliteWishes
-        from rnn_deploy.source.opening import OpenedSavedModel, open_model
+        from rnn_deploy.keras.opening import OpenedSavedModel, open_model
+        from rnn_deploy.onnx import saved_model
+        from rnn_deploy.onnx.choice import Wishes, choices_of
+        from rnn_deploy.tflite import writer as tflite
+        from rnn_deploy.tflite.choice import TfliteWishes
 
         step("reading the layers")
         opened = open_model(place, trust_source=trust_source)

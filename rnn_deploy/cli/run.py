@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from rnn_deploy import chunks
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.arrays import (
@@ -23,7 +22,7 @@ from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.feeds import checker, not_finite
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.runtimes.tuned import TUNED
-from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,12 @@ def _load(bundle: Bundle, request: Request, entry: str) -> Runner:
 def _results(runner: Runner, request: Request, feeds: dict[str, Array]) -> dict[str, Array]:
     # Imported where they are needed: `run` is started anew for each call.
     if request.batch_size is not None:
-        from rnn_deploy.runtimes.model import in_batches
+        from rnn_deploy.inference.model import in_batches
 
         return in_batches(runner, feeds, request.batch_size)
     if request.chunk is None:
         return runner.run(feeds)
-    from rnn_deploy.runtimes.stream import run_in_chunks
+    from rnn_deploy.inference.stream import run_in_chunks
 
     checker(runner.entry)(feeds)
     total = chunks.length_of(runner.entry, feeds)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.verifying.tolerance import ALL
+from rnn_deploy.verifying.judge.tolerance import ALL
 
 atol_option = click.option(
     "--atol",

@@ -18,7 +18,7 @@ from rnn_deploy.cli.plans import show_plan
 from rnn_deploy.errors import InputError
 
 if TYPE_CHECKING:
-    from rnn_deploy.tuning.tune import Tuned
+    from rnn_deploy.perf.tuning.tune import Tuned
 
 
 @click.command("tune")
@@ -57,11 +57,11 @@ def command(
     opened = open_bundle(bundle)
     with progress() as step, tempfile.TemporaryDirectory() as folder:
         step("starting TensorFlow")
-        from rnn_deploy.lowering.expected import asked_from
-        from rnn_deploy.peers.model import model_of
-        from rnn_deploy.shapes import shapes_for
-        from rnn_deploy.tuning.tune import USUAL, tune
-        from rnn_deploy.tuning.write import write
+        from rnn_deploy.onnx.expected import asked_from
+        from rnn_deploy.perf.peers.model import model_of
+        from rnn_deploy.perf.tuning.tune import USUAL, tune
+        from rnn_deploy.perf.tuning.write import write
+        from rnn_deploy.spec.shapes import shapes_for
 
         asked = asked_from(shape, "--shape")
         there = [entry.name for entry in opened.manifest.entries]

@@ -14,14 +14,14 @@ from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
-from rnn_deploy.verifying.blame import blames
-from rnn_deploy.verifying.checks import CHECKS, QUICK
-from rnn_deploy.verifying.compare import Comparison
-from rnn_deploy.verifying.finding import told_once
-from rnn_deploy.verifying.report import json_from_report, worst_of_each
-from rnn_deploy.verifying.results import judged_again, read_results
-from rnn_deploy.verifying.tolerance import Asked
-from rnn_deploy.verifying.words import environment_line, number, place_of, placement_lines
+from rnn_deploy.verifying.diagnose.blame import blames
+from rnn_deploy.verifying.diagnose.finding import told_once
+from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
+from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.judge.tolerance import Asked
+from rnn_deploy.verifying.report.report import json_from_report, worst_of_each
+from rnn_deploy.verifying.report.results import judged_again, read_results
+from rnn_deploy.verifying.report.words import environment_line, number, place_of, placement_lines
 
 
 @click.command("verify")

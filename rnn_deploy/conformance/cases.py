@@ -22,7 +22,7 @@ from rnn_deploy.conformance.layers import (
     stacked_cells,
 )
 from rnn_deploy.conformance.masks import masked
-from rnn_deploy.source.tensorflow import keras, tf
+from rnn_deploy.keras.tensorflow import keras, tf
 
 KINDS = ("SimpleRNN", "GRU", "LSTM")
 AS_ATTRIBUTE = (

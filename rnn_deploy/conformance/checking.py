@@ -21,15 +21,15 @@ from rnn_deploy.conformance.gaps import gap_of
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.base import Runtime, why_wrong
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.checks import BASIC
-from rnn_deploy.verifying.report import Report
+from rnn_deploy.verifying.judge.checks import BASIC
+from rnn_deploy.verifying.report.report import Report
 
 if TYPE_CHECKING:
     from rnn_deploy.conformance.cases import Case
     from rnn_deploy.exporting.reading import Reader
 
 FORMS = ("auto", "scan", "unrolled")
-NUMPY = "numpy"  # the cells of `rnn_deploy.cells`, layer by layer
+NUMPY = "numpy"  # the cells of `rnn_deploy.numerics.cells`, layer by layer
 PROMISED = 2e-6  # absolute error against the oracle, at up to 100 steps and 128 units
 SEED = 3  # of the random weights
 STEPS = 4  # of the sequence entry point, where steps are written out
@@ -80,9 +80,9 @@ class Maker:
 
 
 def _made(case: "Case", form: str, place: Path, reader: "Reader") -> Bundle:
-    from rnn_deploy.exporting.bundle import export
     from rnn_deploy.exporting.options import ExportOptions
-    from rnn_deploy.source.signature import signature_of
+    from rnn_deploy.exporting.pipeline import export
+    from rnn_deploy.keras.signature import signature_of
 
     to = case.formats if form == "auto" else ("onnx",)
     shapes = [tensor.shape for tensor in signature_of(reader.model).inputs]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnn_deploy.conformance.own import CELLS
-from rnn_deploy.source.tensorflow import keras
+from rnn_deploy.keras.tensorflow import keras
 
 Description = dict[str, Any]
 Chooser = Callable[[Sequence[Any]], Any]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rnn_deploy.source.tensorflow import keras
+from rnn_deploy.keras.tensorflow import keras
 
 Build = Callable[[], Any]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rnn_deploy.conformance.layers import Build, layer
-from rnn_deploy.source.tensorflow import keras
+from rnn_deploy.keras.tensorflow import keras
 
 
 def masked(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_deploy.conformance.layers import Build, layer
-from rnn_deploy.source.tensorflow import keras
+from rnn_deploy.keras.tensorflow import keras
 
 
 def encoder_decoder(kind: str, time: int | None = None) -> Build:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rnn_deploy.conformance.layers import Build
-from rnn_deploy.source.tensorflow import keras
+from rnn_deploy.keras.tensorflow import keras
 
 
 @keras.saving.register_keras_serializable("rnn_deploy")

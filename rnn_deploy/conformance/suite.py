@@ -84,8 +84,8 @@ def composed_outcomes(
     TFLite, the slowest to write, is written for one seed in twelve.
     """
     from rnn_deploy.conformance.composed import built
-    from rnn_deploy.exporting.bundle import export
     from rnn_deploy.exporting.options import FORMATS, ExportOptions
+    from rnn_deploy.exporting.pipeline import export
 
     to = FORMATS if seed % 12 == 0 else FORMATS[:1]
     options = ExportOptions(to, seed=seed, long=0, test_data=False)

@@ -19,4 +19,4 @@ saved_model    the fall-back for a SavedModel, whose layers can no longer be rea
 bundle         the whole: open, draft, write, renamed into place
 """
 
-from rnn_deploy.source import tensorflow as tensorflow  # or says which extra is missing
+from rnn_deploy.keras import tensorflow as tensorflow  # or says which extra is missing

@@ -6,21 +6,21 @@ from typing import Any
 
 from rnn_deploy.bundle import Case
 from rnn_deploy.bundle.proof import Proof
-from rnn_deploy.exporting.calibration import (
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.plan import Plan
+from rnn_deploy.keras.signature import call_flat
+from rnn_deploy.keras.tensorflow import keras
+from rnn_deploy.references.golden import References, check_untouched, make_cases
+from rnn_deploy.references.golden_special import special_cases
+from rnn_deploy.references.proving import proof_of
+from rnn_deploy.references.reference import Reference
+from rnn_deploy.spec import EntryPoint
+from rnn_deploy.tflite.quantise.calibration import (
     any_number_of,
     calibration_cases,
     checked,
     draws_from,
 )
-from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.plan import Plan
-from rnn_deploy.source.golden import References, check_untouched, make_cases
-from rnn_deploy.source.golden_special import special_cases
-from rnn_deploy.source.proving import proof_of
-from rnn_deploy.source.reference import Reference
-from rnn_deploy.source.signature import call_flat
-from rnn_deploy.source.tensorflow import keras
-from rnn_deploy.spec import EntryPoint
 
 LONG = 10_000
 LEAST_LONG = 1_000

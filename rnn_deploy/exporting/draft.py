@@ -14,24 +14,26 @@ from rnn_deploy.bundle import Case, Choice
 from rnn_deploy.bundle.manifest import Source
 from rnn_deploy.bundle.proof import Proof
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.exporting import onnx, saved_model, tflite
-from rnn_deploy.exporting.calibration import (
-    feeds_by_entry,
-)
 from rnn_deploy.exporting.cases import LONG, checked_samples, long_steps
-from rnn_deploy.exporting.micro import MicroFile, micro_files
-from rnn_deploy.exporting.onnx_label import Label
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import Plan
-from rnn_deploy.exporting.quantisation import NONE, Feeds, Quantised, quantised
 from rnn_deploy.exporting.reading import Progress, Read, Reader
-from rnn_deploy.lowering.choice import Wishes, choices_of, lowerings_of
-from rnn_deploy.lowering.expected import check_entries
-from rnn_deploy.lowering.tflite_choice import INPLACE, LOOP, TfliteWishes
-from rnn_deploy.source.golden import References, make_cases
-from rnn_deploy.source.opening import OpenedModel, OpenedSavedModel
-from rnn_deploy.source.rows import rows_match
+from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel
+from rnn_deploy.onnx import saved_model
+from rnn_deploy.onnx import writer as onnx
+from rnn_deploy.onnx.choice import Wishes, choices_of, lowerings_of
+from rnn_deploy.onnx.expected import check_entries
+from rnn_deploy.onnx.metadata import Label
+from rnn_deploy.references.golden import References, make_cases
+from rnn_deploy.references.rows import rows_match
 from rnn_deploy.spec import EntryPoint, RecurrentLayer
+from rnn_deploy.tflite import writer as tflite
+from rnn_deploy.tflite.choice import INPLACE, LOOP, TfliteWishes
+from rnn_deploy.tflite.micro.files import MicroFile, micro_files
+from rnn_deploy.tflite.quantise.calibration import (
+    feeds_by_entry,
+)
+from rnn_deploy.tflite.quantise.quantise import NONE, Feeds, Quantised, quantised
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.exporting.onnx_label import check_opset
-from rnn_deploy.exporting.quantisation import INT8, MODES, NONE
-from rnn_deploy.lowering.choice import AUTO, Wishes, wishes
-from rnn_deploy.lowering.expected import asked_from
-from rnn_deploy.lowering.onnx_graph import OPSET
-from rnn_deploy.lowering.targets import ORT
-from rnn_deploy.lowering.tflite_choice import TfliteWishes, tflite_wishes
+from rnn_deploy.onnx.choice import AUTO, Wishes, wishes
+from rnn_deploy.onnx.expected import asked_from
+from rnn_deploy.onnx.metadata import check_opset
+from rnn_deploy.onnx.targets import ORT
+from rnn_deploy.onnx.tf2onnx_graph import OPSET
 from rnn_deploy.spec import Array
+from rnn_deploy.tflite.choice import TfliteWishes, tflite_wishes
+from rnn_deploy.tflite.quantise.quantise import INT8, MODES, NONE
 
 FORMATS = ("onnx", "tflite")
 MICRO = "tflite-micro"  # a target with a format of its own

@@ -17,18 +17,18 @@ import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.options import MICRO, ExportOptions
-from rnn_deploy.source.intercept import holds_state
-from rnn_deploy.source.lengths import has_open_length, with_tied_lengths
-from rnn_deploy.source.reading import refusals_of, refuse
-from rnn_deploy.source.reference import states_of
-from rnn_deploy.source.signature import TIME, Signature, signature_of, taking_any_length, with_time
-from rnn_deploy.source.tensorflow import keras
-from rnn_deploy.source.tracing import (
+from rnn_deploy.keras.intercept import holds_state
+from rnn_deploy.keras.lengths import has_open_length, with_tied_lengths
+from rnn_deploy.keras.reading import refusals_of, refuse
+from rnn_deploy.keras.signature import TIME, Signature, signature_of, taking_any_length, with_time
+from rnn_deploy.keras.tensorflow import keras
+from rnn_deploy.keras.tracing import (
     Trace,
     output_specs,
     trace_markers,
     with_facts,
 )
+from rnn_deploy.references.reference import states_of
 from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, Support, TensorSpec, one_step
 
 

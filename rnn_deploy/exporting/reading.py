@@ -23,12 +23,12 @@ from rnn_deploy.exporting.cases import (
     references_of,
     special_of,
 )
-from rnn_deploy.exporting.micro import without_unchunked_stream
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import Plan, plan_of, with_chunks, with_rows
-from rnn_deploy.source.golden import References, chunks_match
-from rnn_deploy.source.rows import rows_match
+from rnn_deploy.references.golden import References, chunks_match
+from rnn_deploy.references.rows import rows_match
 from rnn_deploy.spec import EntryPoint
+from rnn_deploy.tflite.micro.files import without_unchunked_stream
 
 Progress = Callable[[str], None]
 

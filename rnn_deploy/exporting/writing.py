@@ -11,10 +11,10 @@ from rnn_deploy.bundle.manifest import MicroModel, Quantisation, json_from_manif
 from rnn_deploy.bundle.proof import PROOF, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.exporting.draft import Draft
-from rnn_deploy.exporting.micro_source import HEADER, SOURCE, array_name, header_of, source_of
-from rnn_deploy.exporting.onnx_test_data import place_models, write_test_data
 from rnn_deploy.exporting.options import MICRO
-from rnn_deploy.exporting.quantisation import Quantised
+from rnn_deploy.onnx.test_data import place_models, write_test_data
+from rnn_deploy.tflite.micro.source import HEADER, SOURCE, array_name, header_of, source_of
+from rnn_deploy.tflite.quantise.quantise import Quantised
 
 GOLDEN = "golden.npz"
 WEIGHTS = "weights.bin"

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnn_deploy import chunks
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions, Shapes, artifact_for
 from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
-from rnn_deploy.spec import STREAM, Array, EntryPoint
+from rnn_deploy.spec import STREAM, Array, EntryPoint, chunks
 
 
 class MicroRunner:

@@ -12,7 +12,7 @@ report      everything compared, as one value with a verdict
 run         cases x runtimes x checks
 """
 
-from rnn_deploy.verifying.report import Report
+from rnn_deploy.verifying.report.report import Report
 from rnn_deploy.verifying.run import verify
 
 __all__ = ["Report", "verify"]

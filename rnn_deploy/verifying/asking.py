@@ -9,11 +9,11 @@ from rnn_deploy.bundle.proof import Proof, Votes, proof_of
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.spec import STREAM, Array, EntryPoint
-from rnn_deploy.verifying.checks import CHECKS, RUNNING
-from rnn_deploy.verifying.evidence import Record, nothing
-from rnn_deploy.verifying.original import Original
-from rnn_deploy.verifying.quantised import fit_checks, noise_budgets
-from rnn_deploy.verifying.tolerance import Asked, Tolerance, tolerance_of
+from rnn_deploy.verifying.diagnose.original import Original
+from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING
+from rnn_deploy.verifying.judge.quantised import fit_checks, noise_budgets
+from rnn_deploy.verifying.judge.tolerance import Asked, Tolerance, tolerance_of
+from rnn_deploy.verifying.report.evidence import Record, nothing
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.spec import SEQUENCE, Array
-from rnn_deploy.verifying.checks import CHECKS, Subject, applies
-from rnn_deploy.verifying.compare import errors
-from rnn_deploy.verifying.quantised import FLOOR, UNFIT, below_floor, fit_checks
+from rnn_deploy.verifying.judge.checks import CHECKS, Subject, applies
+from rnn_deploy.verifying.judge.compare import errors
+from rnn_deploy.verifying.judge.quantised import FLOOR, UNFIT, below_floor, fit_checks
 
 # They compare one answer of the runtime with another.
 WITHOUT_TRUTH = ("hand-over", "reset", "batch")

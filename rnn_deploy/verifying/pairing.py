@@ -13,8 +13,8 @@ import numpy as np
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array, TensorSpec
-from rnn_deploy.verifying.compare import Comparison, compare
-from rnn_deploy.verifying.tolerance import Asked, budget
+from rnn_deploy.verifying.judge.compare import Comparison, compare
+from rnn_deploy.verifying.judge.tolerance import Asked, budget
 
 CHECK = "compare"
 

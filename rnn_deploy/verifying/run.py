@@ -20,16 +20,16 @@ from rnn_deploy.runtimes.isolation import LIMIT, IsolatedRuntime, staying
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying.asking import Verification, fitted, verification_of
-from rnn_deploy.verifying.checks import CHECKS
-from rnn_deploy.verifying.compare import Comparison
-from rnn_deploy.verifying.environment import environment
-from rnn_deploy.verifying.evidence import Observation, Record, nothing
-from rnn_deploy.verifying.finding import Finding
-from rnn_deploy.verifying.original import Original
-from rnn_deploy.verifying.quantised import note_on, quantisation_on
-from rnn_deploy.verifying.report import Fault, Placed, Report, Timing, Untold
-from rnn_deploy.verifying.soundness import notes_on
-from rnn_deploy.verifying.tolerance import Asked
+from rnn_deploy.verifying.diagnose.finding import Finding
+from rnn_deploy.verifying.diagnose.original import Original
+from rnn_deploy.verifying.judge.checks import CHECKS
+from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.judge.quantised import note_on, quantisation_on
+from rnn_deploy.verifying.judge.tolerance import Asked
+from rnn_deploy.verifying.report.environment import environment
+from rnn_deploy.verifying.report.evidence import Observation, Record, nothing
+from rnn_deploy.verifying.report.report import Fault, Placed, Report, Timing, Untold
+from rnn_deploy.verifying.report.soundness import notes_on
 from rnn_deploy.verifying.under_test import Result, UnderTest
 
 Progress = Callable[[str], None]

@@ -16,18 +16,18 @@ from rnn_deploy.errors import MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, Runtime
 from rnn_deploy.spec import SEQUENCE, STREAM, Array
 from rnn_deploy.verifying.asking import Verification
-from rnn_deploy.verifying.by_layer import Layers, by_layer
-from rnn_deploy.verifying.checks import CHECKS, HAND_OVER, Subject, applies
-from rnn_deploy.verifying.compare import Comparison, compare
-from rnn_deploy.verifying.evidence import Observation, place_in_time
-from rnn_deploy.verifying.explain import explained
-from rnn_deploy.verifying.failures import Failures
-from rnn_deploy.verifying.finding import Finding
-from rnn_deploy.verifying.known import why_known
-from rnn_deploy.verifying.localise import finding_of
-from rnn_deploy.verifying.placing import CHECK as PLACEMENT
-from rnn_deploy.verifying.placing import placed
-from rnn_deploy.verifying.report import Fault, Placed, Timing, Untold
+from rnn_deploy.verifying.diagnose.by_layer import Layers, by_layer
+from rnn_deploy.verifying.diagnose.explain import explained
+from rnn_deploy.verifying.diagnose.failures import Failures
+from rnn_deploy.verifying.diagnose.finding import Finding
+from rnn_deploy.verifying.diagnose.localise import finding_of
+from rnn_deploy.verifying.judge.checks import CHECKS, HAND_OVER, Subject, applies
+from rnn_deploy.verifying.judge.compare import Comparison, compare
+from rnn_deploy.verifying.judge.known import why_known
+from rnn_deploy.verifying.report.evidence import Observation, place_in_time
+from rnn_deploy.verifying.report.placing import CHECK as PLACEMENT
+from rnn_deploy.verifying.report.placing import placed
+from rnn_deploy.verifying.report.report import Fault, Placed, Timing, Untold
 from rnn_deploy.verifying.watched import Ran, Watched, steps_apart, watched
 
 Result = Comparison | Fault | Placed | Untold | Timing | Finding

@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from rnn_deploy.bench.side_by_side import Result
+from rnn_deploy.perf.bench.side_by_side import Result
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
-from rnn_deploy.shapes import Shape
+from rnn_deploy.spec.shapes import Shape
 from tests.conftest import small_model
 
 FIGURES = ("min_us", "median_us", "p95_us", "startup_ms", "first_ms", "peak_bytes", "per_second")

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from rnn_deploy.source.opening import open_model
+from rnn_deploy.keras.opening import open_model
 
 GOOD = """
 import keras

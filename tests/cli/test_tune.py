@@ -8,9 +8,9 @@ import pytest
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
-from rnn_deploy.runtimes.model import load
+from rnn_deploy.inference.model import load
+from rnn_deploy.perf.tuning import tune as module
 from rnn_deploy.spec import EntryPoint, TensorSpec
-from rnn_deploy.tuning import tune as module
 from rnn_deploy.verifying import verify
 from tests.conftest import randomised, small_model
 

@@ -139,7 +139,7 @@ def test_a_time_limit_is_a_positive_number(command, small_bundle, limit):
 def test_a_failed_verification_leaves_no_half_written_results(
     command, small_bundle, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("rnn_deploy.verifying.junit.junit_from_report", None)
+    monkeypatch.setattr("rnn_deploy.verifying.report.junit.junit_from_report", None)
     place = tmp_path / "r.npz"
     words = ["--runtime", "ort-cpu", "--check", "sequence", "--no-isolate"]
     ended = command("verify", small_bundle, *words, "--save", place, "--junit", tmp_path / "r.xml")

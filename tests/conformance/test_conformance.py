@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from rnn_deploy import cells
 from rnn_deploy.conformance.cases import CASES
 from rnn_deploy.conformance.checking import FORMS, Maker, judged
+from rnn_deploy.numerics import cells
 from rnn_deploy.spec import STEP
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.conformance.own import CELLS
-from rnn_deploy.exporting.bundle import export
 from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.exporting.reading import Reader
-from rnn_deploy.source.reference import Reference
+from rnn_deploy.references.reference import Reference
 from tests.conftest import randomised
 
 FORMS = (

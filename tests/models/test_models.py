@@ -34,8 +34,8 @@ def exported(tmp_path_factory):
 
 def _original(model, bundle):
     """The Keras model behind the runtimes' interface."""
-    from rnn_deploy.runtimes.model import Model
-    from rnn_deploy.source.reference import Reference
+    from rnn_deploy.inference.model import Model
+    from rnn_deploy.references.reference import Reference
 
     return Model("tensorflow", lambda entry: Reference(model, bundle.manifest.entry(entry)))
 

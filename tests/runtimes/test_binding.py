@@ -7,10 +7,10 @@ import pytest
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.errors import InputError
+from rnn_deploy.inference.stream import Stream
 from rnn_deploy.runtimes import binding
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
-from rnn_deploy.runtimes.stream import Stream
 from rnn_deploy.spec import STREAM
 
 

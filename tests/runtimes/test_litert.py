@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
+from rnn_deploy.inference.stream import run_in_chunks
 from rnn_deploy.runtimes import litert as module
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import RUNTIMES
-from rnn_deploy.runtimes.stream import run_in_chunks
 
 
 def _load(root, entry="sequence", runtime="litert", **options):

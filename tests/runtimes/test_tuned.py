@@ -9,9 +9,9 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.plan import Plan, Rule
 from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
+from rnn_deploy.inference.model import load
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.fake import FakeRuntime
-from rnn_deploy.runtimes.model import load
 from rnn_deploy.runtimes.registry import RUNTIMES, default_runtime, runtimes_for
 from rnn_deploy.runtimes.tuned import TunedRuntime
 from rnn_deploy.spec import TensorSpec

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.verifying.gated import Gated, gated_model
+from tests.support.gated import Gated, gated_model
 
 
 @pytest.fixture(scope="session")

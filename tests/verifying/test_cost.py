@@ -15,7 +15,7 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.verifying import cost as costing
 from rnn_deploy.verifying.cost import appraise, costs_of
-from rnn_deploy.verifying.quantised import FLOOR, MARGIN, fit_checks, noise_budgets
+from rnn_deploy.verifying.judge.quantised import FLOOR, MARGIN, fit_checks, noise_budgets
 from tests.conftest import small_model
 
 
@@ -47,8 +47,8 @@ def rewritten(bundle, **changes):
 
 def altered(bundle, factor):
     """The bundle with the scales of one int8 weight multiplied, its hash as it should be."""
-    from rnn_deploy.exporting.tflite_merge import unpacked
-    from rnn_deploy.exporting.tflite_packing import packed
+    from rnn_deploy.tflite.flatbuffer.merge import unpacked
+    from rnn_deploy.tflite.flatbuffer.packing import packed
 
     place = bundle.root / "model.tflite"
     model = unpacked(place.read_bytes())

@@ -10,8 +10,8 @@ from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.profiles import Profiles
-from rnn_deploy.verifying.results import ResultsWriter
+from rnn_deploy.verifying.report.profiles import Profiles
+from rnn_deploy.verifying.report.results import ResultsWriter
 
 ROWS, STEPS = 500, 100
 CHECKS = ("sequence", "states", "chunked", "hand-over", "reset")

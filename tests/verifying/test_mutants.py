@@ -14,10 +14,10 @@ from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import under_test, verify
-from rnn_deploy.verifying.blame import blames
-from rnn_deploy.verifying.checks import CHECKS, QUICK
+from rnn_deploy.verifying.diagnose.blame import blames
+from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
 from rnn_deploy.verifying.under_test import UnderTest
-from tests.verifying import mutants_onnx, mutants_tflite
+from tests.support import mutants_onnx, mutants_tflite
 
 ENTRIES = ("sequence", "stream", "step")
 # From zero states the largest output of any golden vector is 1.39.

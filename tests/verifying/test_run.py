@@ -16,7 +16,7 @@ from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.checks import BASIC
+from rnn_deploy.verifying.judge.checks import BASIC
 
 
 @pytest.fixture(scope="module")

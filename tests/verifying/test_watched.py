@@ -10,11 +10,11 @@ from rnn_deploy.bundle import read_cases
 from rnn_deploy.bundle.manifest import Cost, Quantisation
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.asking import fitted, verification_of
-from rnn_deploy.verifying.checks import CHECKS
-from rnn_deploy.verifying.compare import max_abs_error
-from rnn_deploy.verifying.evidence import nothing
-from rnn_deploy.verifying.junit import junit_from_report
-from rnn_deploy.verifying.tolerance import Asked
+from rnn_deploy.verifying.judge.checks import CHECKS
+from rnn_deploy.verifying.judge.compare import max_abs_error
+from rnn_deploy.verifying.judge.tolerance import Asked
+from rnn_deploy.verifying.report.evidence import nothing
+from rnn_deploy.verifying.report.junit import junit_from_report
 
 
 @dataclass(frozen=True)

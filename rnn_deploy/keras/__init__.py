@@ -1,0 +1,18 @@
+"""Keras side, first part: open a model, read its recurrent layers, trace the rest.
+
+tensorflow      the only module that imports TensorFlow and Keras, quietly
+opening         .keras, .h5, SavedModel or a live model, in safe mode
+signature       names, shapes and dtypes of a model's inputs and outputs
+lengths         which inputs share one number of steps
+subclassed      inputs of a model that declares none
+intercept       replace the recurrent layers' loops while a model is called
+reading         read a Keras layer as a RecurrentLayer, or return the reason why not
+step            trace one step of a custom cell
+per_step        layers that run anew inside each step of a TimeDistributed
+pure            refuse calls that draw random numbers or write variables
+data_dependent  refuse operators whose output shape depends on values
+rewrites        replace operations that a format computes wrongly
+tracing         the model's graph with a marker in place of each recurrent loop
+"""
+
+from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra

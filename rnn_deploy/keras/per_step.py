@@ -1,0 +1,59 @@
+"""TimeDistributed as one call over batch * time.
+
+With batch and time both open, Keras' own TimeDistributed maps over the batch's size in place of
+time when it is traced, and answers with a wrong shape. A layer that treats every step alike can
+take all of them at once: (batch, time, ...) as (batch * time, ...) and back, the mask likewise. A
+recurrent layer inside runs anew for each step, so its state is no state of the model.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from rnn_deploy.keras.tensorflow import keras, tf
+
+# These work on the last axis, whatever stands before it.
+ON_LAST_AXIS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Dropout)
+_WITHIN: ContextVar[bool] = ContextVar("within a TimeDistributed", default=False)
+
+
+def within_step() -> bool:
+    """Whether a TimeDistributed is being called, so that the batch holds its steps."""
+    return _WITHIN.get()
+
+
+@contextmanager
+def all_steps_at_once() -> Iterator[None]:
+    """While open, TimeDistributed calls its layer once for all steps."""
+    original = keras.layers.TimeDistributed.call
+    keras.layers.TimeDistributed.call = _call
+    try:
+        yield
+    finally:
+        keras.layers.TimeDistributed.call = original
+
+
+def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    layer = self.layer
+    options = {"training": False} if layer._call_has_training_arg else {}
+    if type(layer) in ON_LAST_AXIS:
+        return layer.call(inputs, **options)
+    if mask is not None and layer._call_has_mask_arg:
+        options["mask"] = _side_by_side(mask)
+    token = _WITHIN.set(True)
+    try:
+        outputs = layer.call(_side_by_side(inputs), **options)
+    finally:
+        _WITHIN.reset(token)
+    shape = tf.concat([tf.shape(inputs)[:2], tf.shape(outputs)[1:]], axis=0)
+    steps = tf.reshape(outputs, shape)
+    steps.set_shape([*inputs.shape[:2], *outputs.shape[1:]])
+    return steps
+
+
+def _side_by_side(steps: Any) -> Any:
+    """(batch, time, ...) as (batch * time, ...)."""
+    flat = tf.reshape(steps, tf.concat([[-1], tf.shape(steps)[2:]], axis=0))
+    flat.set_shape([None, *steps.shape[2:]])
+    return flat

@@ -1,0 +1,226 @@
+"""A Keras recurrent layer as a RecurrentLayer or TracedLayer, or why it cannot be exported exactly.
+
+Layers are read, never guessed back from a graph. A cell whose code is Keras' own, with an
+activation that is known, is read weight by weight; of any other cell the step is traced.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.intercept import Call, runs_its_own_loop
+from rnn_deploy.keras.step import state_shapes, traced_step
+from rnn_deploy.keras.tensorflow import keras, tf
+from rnn_deploy.numerics.cells import ACTIVATIONS
+from rnn_deploy.spec import RecurrentLayer, Stack, StateKey, TracedLayer, Weights, roles_of
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why one layer cannot be exported, and what to do about it."""
+
+    layer: str
+    reason: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"layer '{self.layer}': {self.reason}; {self.advice}"
+
+
+READ_CELLS = {
+    keras.layers.SimpleRNNCell: "simple_rnn",
+    keras.layers.GRUCell: "gru",
+    keras.layers.LSTMCell: "lstm",
+}
+_LOOKS_UP = (
+    *(keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization),
+    *(keras.layers.Hashing, keras.layers.HashedCrossing),
+)
+# The same functions under other names; what they compute is Keras' own to the last bit or nearly.
+# (keras.ops.gelu is not: it approximates unless told otherwise.)
+ALIASES: dict[Any, str] = {
+    getattr(module, name): name
+    for module in (keras.activations, keras.ops, tf.nn)
+    for name in ACTIVATIONS
+    if hasattr(module, name) and (module, name) != (keras.ops, "gelu")
+} | {
+    tf.tanh: "tanh",
+    tf.sigmoid: "sigmoid",
+    tf.identity: "linear",
+    tf.exp: "exponential",
+    keras.ops.exp: "exponential",
+}
+
+
+def refusals_of(model: Any) -> list[Refusal]:
+    """Everything about the model's layers that stands in the way, all of it at once."""
+    layers = [layer for layer in model._flatten_layers() if layer is not model]
+    cells = {id(c) for rnn in layers if isinstance(rnn, keras.layers.RNN) for c in cells_of(rnn)}
+    found = (_refusal_of(layer) for layer in layers if id(layer) not in cells)
+    return [refusal for refusal in found if refusal is not None]
+
+
+def refuse(model: Any, refusals: list[Refusal]) -> None:
+    """Raise UnsupportedModelError with every refusal, if there is one."""
+    if refusals:
+        raise UnsupportedModelError(
+            f"model '{model.name}' cannot be exported exactly: " + " | ".join(map(str, refusals))
+        )
+
+
+def precision_of(model: Any) -> str:
+    """What the model is computed in: float64 where a layer of it is, float32 otherwise."""
+    computed = {layer.compute_dtype for layer in model._flatten_layers()}
+    return "float64" if "float64" in computed else "float32"
+
+
+def read(call: Call) -> Stack:
+    """Read the layer of one call, a layer for each of its cells.
+
+    Over a list of cells only the first one runs backwards, and each but the last hands on its
+    whole sequence: the list is a stack of layers.
+    """
+    cells = cells_of(call.layer)
+    last = len(cells) - 1
+    layers: list[RecurrentLayer | TracedLayer] = []
+    width = tuple(call.sequences.shape[2:])
+    for index, cell in enumerate(cells):
+        facts = {
+            "name": call.name if last == 0 else f"{call.name}_cell{index}",
+            "go_backwards": bool(call.layer.go_backwards) and index == 0,
+            "return_sequences": bool(call.layer.return_sequences) or index < last,
+            "steps": call.sequences.shape[1],
+            "initial_state": call.initial_state is not None,
+            "masked": call.mask is not None,
+            "zero_output_for_mask": bool(call.layer.zero_output_for_mask) and index == last,
+            "within_step": call.within_step,
+        }
+        layers.append(_read_cell(cell, facts) if _is_known(cell) else _traced(cell, width, facts))
+        width = layers[-1].output_shape
+    return tuple(layers)
+
+
+def read_known(call: Call) -> tuple[RecurrentLayer, ...] | None:
+    """As `read`, but None where a cell would have to be traced."""
+    if not all(map(_is_known, cells_of(call.layer))):
+        return None
+    return tuple(layer for layer in read(call) if isinstance(layer, RecurrentLayer))
+
+
+def keys_of(call: Call) -> list[StateKey]:
+    """The states of one call, as the layers that `read` gives name them."""
+    cells = cells_of(call.layer)
+    names = [call.name if len(cells) == 1 else f"{call.name}_cell{i}" for i in range(len(cells))]
+    counts = [len(state_shapes(cell)) for cell in cells]
+    return [
+        (name, role) for name, count in zip(names, counts, strict=True) for role in roles_of(count)
+    ]
+
+
+def cells_of(layer: Any) -> list[Any]:
+    """The cells an RNN layer runs, first to last."""
+    stacked = type(layer.cell) is keras.layers.StackedRNNCells
+    return list(layer.cell.cells) if stacked else [layer.cell]
+
+
+def activation_name(activation: Any) -> str | None:
+    """Keras' name of an activation that is one of its own functions, or None for any other."""
+    if activation is None:
+        return "linear"
+    if isinstance(activation, keras.layers.Layer):
+        return _name_of_layer(activation)
+    try:
+        return ALIASES.get(activation)
+    except TypeError:  # what cannot be hashed is no function of Keras'
+        return None
+
+
+def _name_of_layer(layer: Any) -> str | None:
+    """The function that an activation layer is, where its parameters are the function's own."""
+    kind, facts = type(layer), layer.get_config()
+    if kind is keras.layers.Activation:
+        return activation_name(layer.activation)
+    if kind is keras.layers.LeakyReLU and np.float32(facts["negative_slope"]) == np.float32(0.2):
+        return "leaky_relu"
+    if kind is keras.layers.ELU and facts["alpha"] == 1:
+        return "elu"
+    if kind is keras.layers.ReLU and not facts["negative_slope"] and not facts["threshold"]:
+        return {None: "relu", 6: "relu6"}.get(facts["max_value"])
+    return None
+
+
+def _is_known(cell: Any) -> bool:
+    own = (getattr(cell, name, None) for name in ("activation", "recurrent_activation"))
+    return type(cell) in READ_CELLS and None not in map(activation_name, own)
+
+
+def _read_cell(cell: Any, facts: dict[str, Any]) -> RecurrentLayer:
+    return RecurrentLayer(
+        cell=READ_CELLS[type(cell)],
+        units=int(cell.units),
+        kernel=_value(cell.kernel, cell),
+        recurrent_kernel=_value(cell.recurrent_kernel, cell),
+        bias=_value(cell.bias, cell) if cell.use_bias else None,
+        activation=activation_name(cell.activation) or "",
+        recurrent_activation=activation_name(getattr(cell, "recurrent_activation", None)) or "",
+        reset_after=bool(getattr(cell, "reset_after", False)),
+        **facts,
+    )
+
+
+def _traced(cell: Any, width: tuple[int, ...], facts: dict[str, Any]) -> TracedLayer:
+    name = facts["name"]
+    if None in width:
+        raise UnsupportedModelError(
+            f"layer '{name}': runs a cell of its own over steps of an open size {width};"
+            " fix every axis after time"
+        )
+    step = traced_step(cell, name, width)
+    return TracedLayer(
+        cell=type(cell).__name__,
+        units=step.output_shape[-1] if step.output_shape else 1,
+        step=step.function,
+        width=width,
+        state_shapes=step.state_shapes,
+        output_shape=step.output_shape,
+        dtype=np.dtype(step.dtype),
+        output_is_state=step.output_is_state,
+        **facts,
+    )
+
+
+def _refusal_of(layer: Any) -> Refusal | None:
+    if isinstance(layer, keras.layers.RNN):
+        return _refusal_of_recurrent(layer)
+    if getattr(layer.dtype_policy, "quantization_mode", None) is not None:
+        return Refusal(
+            layer.name, f"is quantised ({layer.dtype_policy.name})", "export the model unquantised"
+        )
+    if isinstance(layer, _LOOKS_UP):
+        return Refusal(
+            layer.name,
+            f"looks up or hashes what it is given ({type(layer).__name__})",
+            "make a model that begins behind it, at its ids, and keep it beside that",
+        )
+    return None
+
+
+def _refusal_of_recurrent(layer: Any) -> Refusal | None:
+    if not layer.built:
+        return Refusal(layer.name, "has no weights yet", "call the model once before exporting")
+    if not all(np.isfinite(weight.numpy()).all() for weight in layer.weights):
+        return Refusal(layer.name, "has weights that are NaN or infinite", "train the model anew")
+    if runs_its_own_loop(layer) and layer.stateful:
+        return Refusal(
+            layer.name,
+            f"is stateful with a loop of its own ({type(layer).__name__}.inner_loop)",
+            "keep Keras' loop and write a cell of your own",
+        )
+    return None
+
+
+def _value(variable: Any, cell: Any) -> Weights:
+    with tf.init_scope():
+        return np.asarray(variable.numpy()).astype(cell.compute_dtype)

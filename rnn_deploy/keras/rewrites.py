@@ -1,0 +1,218 @@
+"""What some of a model's own operations are written as while it is traced.
+
+For both formats (`rewriting`):
+
+- a product of a sequence with a matrix stays one product (Keras writes it as a reshape, a product
+  and a reshape);
+- the sign of a zero is that of its reciprocal: Keras reads the bit itself to rank -0 before 0 in
+  argmax, which ONNX cannot. NaN counts as positive, whatever its bit;
+- a length is kept from zero before its root is taken and not after, since LiteRT's reciprocal root
+  of zero is NaN (seen with ai-edge-litert 2.3);
+- an attention that looks back only compares step numbers, where TFLite has no operator for the
+  slice with new axes that Keras cuts its triangle with.
+
+For ONNX (`noting`):
+
+- an Embedding is one Gather, which takes negative ids as Keras does;
+- a negative id is no class in one_hot, where ONNX counts from the end;
+- the bin of a value is the number of boundaries that it is not below: ONNX has no operator for it.
+
+For TFLite (`fitting_tflite`):
+
+- softplus and log_sigmoid take the exponential of what is not positive, since TFLite's own form,
+  log(1 + exp(x)), is infinite from 89 on;
+- infinite is what is larger than every number: LiteRT 2.3 finds nothing equal to infinity.
+
+Inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.tensorflow import keras, tf
+
+# Operations that move token ids about and leave each as it is.
+_MOVING = ("Reshape", "StridedSlice", "Slice", "Transpose", "ExpandDims", "Squeeze", "ReverseV2")
+_SAME = ("Cast", "Identity")
+
+
+@dataclass(frozen=True)
+class InputFacts:
+    """What an input's values mean: ids below a vocabulary's size, a value that masks a step."""
+
+    below: int | None = None
+    padding: float | None = None
+
+
+@contextmanager
+def rewriting() -> Iterator[None]:
+    """While open, operations are written in forms that exist everywhere and become few nodes."""
+    backend = keras.src.backend.tensorflow
+    encoding = keras.layers.CategoryEncoding.call
+    with (
+        _replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)),
+        _replaced(backend.numpy, "signbit", _signbit),
+        _replaced(keras.src.ops.nn, "_normalize", _normalize(keras.src.ops.nn._normalize)),
+        _replaced(backend.nn, "_apply_masks", _masked(backend.nn._get_large_negative)),
+        _replaced(keras.layers.CategoryEncoding, "call", _encoding(encoding)),
+    ):
+        yield
+
+
+@contextmanager
+def fitting_tflite() -> Iterator[None]:
+    """While open, operations that TFLite gets wrong far from zero are written in others."""
+    with (
+        _replaced(tf.math, "softplus", _softplus),
+        _replaced(tf.nn, "softplus", _softplus),
+        _replaced(tf.math, "log_sigmoid", lambda x, name=None: -_softplus(-x)),
+        _replaced(tf.math, "is_inf", lambda x, name=None: tf.abs(x) > x.dtype.max),
+    ):
+        yield
+
+
+@contextmanager
+def noting(facts: dict[str, InputFacts]) -> Iterator[None]:
+    """While open, what is found of an input is kept in `facts`, by its name in the graph."""
+    masking = keras.layers.Masking.call
+    with (
+        _replaced(keras.layers.Embedding, "call", _embedding(facts)),
+        _replaced(keras.layers.Masking, "call", _noting_padding(masking, facts)),
+        _replaced(keras.src.backend.tensorflow.numpy, "digitize", _digitize),
+        _replaced(tf, "one_hot", _one_hot(tf.one_hot)),
+    ):
+        yield
+
+
+def _embedding(facts: dict[str, InputFacts]) -> Callable[..., Any]:
+    def embedding(self: Any, inputs: Any) -> Any:
+        _note_ids(self, inputs, facts)
+        ids = inputs if inputs.dtype in (tf.int32, tf.int64) else tf.cast(inputs, tf.int32)
+        table = tf.convert_to_tensor(self.embeddings)
+        return tf.cast(tf.gather(table, ids), self.compute_dtype)
+
+    return embedding
+
+
+def _note_ids(layer: Any, inputs: Any, facts: dict[str, InputFacts]) -> None:
+    name = _input_behind(inputs, (*_SAME, *_MOVING))
+    if name is None:
+        return
+    known = facts.get(name, InputFacts())
+    below = min(int(layer.input_dim), known.below or layer.input_dim)
+    # A step of the input is one of the sequence only where ids come as they are.
+    masks = layer.mask_zero and _input_behind(inputs, _SAME) is not None
+    facts[name] = InputFacts(below, 0.0 if masks else known.padding)
+
+
+def _noting_padding(
+    masking: Callable[..., Any], facts: dict[str, InputFacts]
+) -> Callable[..., Any]:
+    def noting(self: Any, inputs: Any) -> Any:
+        name = _input_behind(inputs, _SAME)
+        if name is not None:
+            known = facts.get(name, InputFacts())
+            facts[name] = replace(known, padding=float(self.mask_value))
+        return masking(self, inputs)
+
+    return noting
+
+
+def _input_behind(tensor: Any, through: tuple[str, ...]) -> str | None:
+    """The name of the model's input that `tensor` is, seen through operations of these types."""
+    source = tensor.op
+    while source.type in through:
+        source = source.inputs[0].op
+    return str(source.name) if source.type == "Placeholder" else None
+
+
+def _encoding(original: Callable[..., Any]) -> Callable[..., Any]:
+    def encoding(self: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        last = inputs.shape[-1] if inputs.shape.rank else 0
+        if self.output_mode == "one_hot" and last is None:
+            raise UnsupportedModelError(
+                f"layer '{self.name}': CategoryEncoding drops the axis of steps where there is one"
+                " step, so it takes no open number of steps; put keras.layers.Reshape((-1, 1))"
+                " before it, or call keras.ops.one_hot"
+            )
+        return original(self, inputs, *args, **options)
+
+    return encoding
+
+
+def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:
+    def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
+        if axes == [[-1], [0]] and b.shape.rank == 2:
+            return tf.matmul(a, b, name=name)
+        return original(a, b, axes, name)
+
+    return tensordot
+
+
+def _signbit(x: Any) -> Any:
+    x = keras.ops.convert_to_tensor(x)
+    if not x.dtype.is_floating:
+        return tf.less(x, tf.zeros((), x.dtype))
+    zero = tf.zeros((), x.dtype)
+    return tf.logical_or(x < zero, tf.logical_and(tf.equal(x, zero), tf.math.reciprocal(x) < zero))
+
+
+def _softplus(features: Any, name: str | None = None) -> Any:
+    x = tf.convert_to_tensor(features)
+    return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x)))
+
+
+def _digitize(x: Any, bins: Any) -> Any:
+    """The bin of each value, as TensorFlow's Bucketize has it: NaN is in the last."""
+    x = keras.ops.convert_to_tensor(x)
+    x = x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
+    boundaries = tf.cast(tf.constant([float(edge) for edge in bins], tf.float32), x.dtype)
+    return tf.reduce_sum(tf.cast(tf.logical_not(x[..., None] < boundaries), tf.int32), axis=-1)
+
+
+def _one_hot(original: Callable[..., Any]) -> Callable[..., Any]:
+    def one_hot(indices: Any, depth: Any, *args: Any, **options: Any) -> Any:
+        indices = tf.convert_to_tensor(indices)
+        beyond = tf.cast(depth, indices.dtype)  # which has no place in either
+        return original(tf.where(indices < 0, beyond, indices), depth, *args, **options)
+
+    return one_hot
+
+
+def _normalize(original: Callable[..., Any]) -> Callable[..., Any]:
+    def normalize(x: Any, axis: Any = -1, order: int = 2, epsilon: float | None = None) -> Any:
+        if order != 2:
+            return original(x, axis, order, epsilon)
+        x = keras.ops.convert_to_tensor(x)
+        least = keras.config.epsilon() if epsilon is None else epsilon
+        squares = keras.ops.sum(keras.ops.square(x), axis=axis, keepdims=True)
+        return x * keras.ops.rsqrt(keras.ops.maximum(squares, least**2))
+
+    return normalize
+
+
+def _masked(least: Callable[[Any], Any]) -> Callable[..., Any]:
+    def masked(logits: Any, mask: Any, is_causal: bool) -> Any:
+        seen = mask
+        if is_causal:
+            queries, keys = tf.shape(logits)[2], tf.shape(logits)[3]
+            rows = tf.reshape(tf.range(queries), (1, 1, -1, 1))
+            back = tf.less_equal(tf.reshape(tf.range(keys), (1, 1, 1, -1)), rows)
+            seen = back if mask is None else tf.logical_and(mask, back)
+        return logits if seen is None else tf.where(seen, logits, least(logits.dtype))
+
+    return masked
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """While open, `owner` has another `name`."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)

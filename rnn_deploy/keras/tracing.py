@@ -1,0 +1,303 @@
+"""The model's TensorFlow graph with a marker where each recurrent layer's loop was.
+
+A marker is a stateless op that no pass touches, `PyFuncStateless` with the token
+"rnn_deploy:<index>": its inputs are the sequence and, where the model gives one, the initial
+state; its outputs are the layer's output and its final state. One marker stands for both halves of
+a Bidirectional. The weights of recurrent layers never enter the graph. While tracing, every layer
+computes in float32, or in float64 where one of them does, and some operations are rewritten
+(`rewrites`).
+"""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tensorflow.python.framework import convert_to_constants
+from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
+
+from rnn_deploy.errors import UnsupportedModelError, one_line
+from rnn_deploy.keras.data_dependent import refuse_data_dependent
+from rnn_deploy.keras.intercept import (
+    Both,
+    BothHandler,
+    Call,
+    Handler,
+    computing_in,
+    intercepting,
+)
+from rnn_deploy.keras.pure import refuse_impure
+from rnn_deploy.keras.reading import precision_of, read
+from rnn_deploy.keras.rewrites import InputFacts, fitting_tflite, noting, rewriting
+from rnn_deploy.keras.signature import Signature, call_flat
+from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.spec import Called, Dim, Pair, Recurrence, TensorSpec, layers_of
+
+MARKER = "rnn_deploy"
+# Sizes no model has by itself, by which a symbol is known again in an output's shape.
+_PROBES = (1009, 2003, 3001, 4001, 5003, 6007, 7001, 8009, 9001)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced model.
+
+    graph: a frozen ConcreteFunction, inputs and outputs in the signature's order.
+    calls: the recurrent calls that an output depends on, in order; a marker's token ends in its
+    key here. unused: the layers of the other calls.
+    facts: what was noted of inputs on their way: vocabulary and padding.
+    """
+
+    signature: Signature
+    graph: Any
+    calls: Mapping[int, Called]
+    unused: tuple[str, ...]
+    facts: Mapping[str, InputFacts]
+
+    @property
+    def layers(self) -> tuple[Recurrence, ...]:
+        """Every recurrent layer, those of a list of cells one by one."""
+        return tuple(layer for called in self.calls.values() for layer in layers_of(called))
+
+    @property
+    def output_shapes(self) -> list[list[int | None]]:
+        return [tensor.shape.as_list() for tensor in self.graph.outputs]
+
+
+def trace_markers(model: Any, signature: Signature) -> Trace:
+    """Trace `model` with markers in place of its recurrent loops."""
+    facts: dict[str, InputFacts] = {}
+    calls: list[Called] = []
+    with noting(facts):
+        traced = _traced_markers(model, signature, calls)
+    # TensorFlow changes names it cannot hold, so inputs are told by their place.
+    of_inputs = zip(signature.inputs, traced.inputs, strict=False)
+    facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
+    _refuse_outputs(model, signature, traced.outputs)
+    refuse_impure(f"model '{model.name}'", traced)
+    graph = convert_to_constants.convert_variables_to_constants_v2(traced)
+    for output, before in zip(graph.outputs, traced.outputs, strict=True):
+        output.set_shape(before.shape)  # freezing forgets what comes out of a loop
+    refuse_data_dependent(model, graph)
+    used = _markers_behind(graph)
+    unused = (called for index, called in enumerate(calls) if index not in used)
+    return Trace(
+        signature,
+        graph,
+        {index: called for index, called in enumerate(calls) if index in used},
+        tuple(layer.name for called in unused for layer in layers_of(called)),
+        facts,
+    )
+
+
+def with_facts(signature: Signature, trace: Trace) -> Signature:
+    """The signature with the vocabularies and paddings that the trace met."""
+    facts = ((t, trace.facts.get(t.name, InputFacts())) for t in signature.inputs)
+    inputs = tuple(replace(t, below=f.below, padding=f.padding) for t, f in facts)
+    return replace(signature, inputs=inputs)
+
+
+def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
+    """The outputs with their dimensions named.
+
+    The model is traced once more with a telling size for each symbol; an output dimension of
+    that size is that symbol, one derived otherwise gets a symbol of its own.
+    """
+    sizes = dict(zip(trace.signature.symbols, _PROBES, strict=False))
+    shapes = _probe(model, trace.signature, sizes) or trace.output_shapes
+    symbols = {size: symbol for symbol, size in sizes.items()}
+    named = []
+    for name, tensor, probed in zip(
+        trace.signature.output_names, trace.graph.outputs, shapes, strict=True
+    ):
+        dims = tuple(
+            open_dim if open_dim is not None else symbols.get(size or -1, f"{name}_axis{axis}")
+            for axis, (open_dim, size) in enumerate(zip(tensor.shape, probed, strict=True))
+        )
+        named.append(TensorSpec(name, dims, tensor.dtype.name))
+    return tuple(named)
+
+
+def takes_lengths(model: Any, signature: Signature) -> bool:
+    """Whether the model runs where each symbol of the signature has a size of its own."""
+    sizes = dict(zip(signature.symbols, _PROBES, strict=False))
+    return _probe(model, signature, sizes) is not None
+
+
+@dataclass(frozen=True)
+class FrozenGraph:
+    """A GraphDef without variables, and its inputs and outputs as symbolic tensors."""
+
+    graph: Any
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+def frozen(
+    model: Any, handler: Handler, function: Callable[..., Any], specs: list[tf.TensorSpec]
+) -> FrozenGraph:
+    """Trace `function` of `specs`, which calls `model`, and turn its variables into constants.
+
+    Loops stay loops. No function is made of the graph again, which takes longer than the rest.
+    """
+    with fitting_tflite():
+        traced = _traced(model, handler, function, specs)
+    data = convert_to_constants._FunctionConverterDataInEager(
+        traced, lower_control_flow=False, aggressive_inlining=False
+    )
+    graph, _ = convert_to_constants._replace_variables_by_constants(data)
+    return FrozenGraph(graph, traced.inputs[: len(specs)], traced.outputs)
+
+
+def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
+    """The tf.TensorSpec of a TensorSpec, symbols left open."""
+    shape = [dim if isinstance(dim, int) else None for dim in tensor.shape]
+    return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
+
+
+def _refuse_outputs(model: Any, signature: Signature, outputs: Sequence[Any]) -> None:
+    """UnsupportedModelError for outputs that the model does not say, or of no known rank."""
+    names = signature.output_names
+    if len(outputs) != len(names):
+        raise UnsupportedModelError(
+            f"model '{model.name}': its call gives {len(outputs)} outputs where the graph of layers"
+            f" that it was made with has {len(names)} ({', '.join(names)}); give it these, or let"
+            " it be subclassed without that graph"
+        )
+    for name, tensor in zip(names, outputs, strict=True):
+        if tensor.shape.rank is None:
+            raise UnsupportedModelError(
+                f"model '{model.name}': how many axes output '{name}' has is not known before it"
+                " runs; set its shape: keras.ops.reshape, or tf.ensure_shape"
+            )
+
+
+def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> Any:
+    def mark(call: Call) -> tuple[Any, list[Any]]:
+        stack = read(call)
+        calls.append(stack)
+        outputs, finals = _marker(len(calls) - 1, stack, call, [call], [stack[-1].output_shape])
+        return outputs[0], finals
+
+    def mark_both(both: Both) -> tuple[list[Any], list[Any]]:
+        halves = (both.forward, both.backward)
+        forward, backward = (read(call) for call in halves)
+        pair = Pair(both.layer.name, forward, backward, both.layer.merge_mode)
+        calls.append(pair)
+        return _marker(len(calls) - 1, pair, both.forward, halves, _merged_shapes(pair))
+
+    specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
+    function = lambda *tensors: call_flat(model, tensors)  # noqa: E731
+    return _traced(model, mark, function, specs, mark_both)
+
+
+def _marker(
+    index: int,
+    called: Called,
+    over: Call,
+    calls: Sequence[Call],
+    shapes: Sequence[tuple[int, ...]],
+) -> tuple[list[Any], list[Any]]:
+    """The marker of `calls`, over the sequence and the mask of one: outputs, final states."""
+    layers = layers_of(called)
+    _refuse_inner(over)
+    dtype = tf.as_dtype(layers[0].dtype)
+    batch, time = over.sequences.shape[0], over.sequences.shape[1]
+    states = [state for call in calls for state in call.initial_state or ()]
+    inputs = [tf.cast(tensor, dtype) for tensor in (over.sequences, *states)]
+    if over.mask is not None:  # its length is that of the sequence
+        over.sequences.shape[:2].assert_is_compatible_with(over.mask.shape)
+        inputs.append(tf.cast(over.mask, tf.bool))
+    steps = [time] if layers[-1].return_sequences else []
+    wanted = [
+        *([batch, *steps, *shape] for shape in shapes),
+        *([batch, *shape] for layer in layers for shape in layer.state_shapes),
+    ]
+    tensors = tf.raw_ops.PyFuncStateless(
+        input=inputs, token=f"{MARKER}:{index}", Tout=[dtype] * len(wanted)
+    )
+    shaped = [tf.ensure_shape(t, shape) for t, shape in zip(tensors, wanted, strict=True)]
+    return shaped[: len(shapes)], shaped[len(shapes) :]
+
+
+def _refuse_inner(call: Call) -> None:
+    """UnsupportedModelError for a call within a condition or loop, whose states none reaches."""
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if isinstance(graph, ControlFlowFuncGraph):
+            raise UnsupportedModelError(
+                f"layer '{call.name}': a recurrent layer inside a condition or loop is not exported"
+                " so far; call it outside, and choose among what it gives (keras.ops.where)"
+            )
+        graph = getattr(graph, "outer_graph", None)
+
+
+def _markers_behind(graph: Any) -> set[int]:
+    """The indices of the markers that an output depends on; within conditions and loops, all."""
+    seen: set[str] = set()
+    waiting = [tensor.op for tensor in graph.outputs]
+    tokens = [
+        node.attr["token"].s
+        for function in graph.graph.as_graph_def().library.function
+        for node in function.node_def
+        if node.op == "PyFuncStateless"
+    ]
+    while waiting:
+        op = waiting.pop()
+        if op.name in seen:
+            continue
+        seen.add(op.name)
+        waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+        if op.type == "PyFuncStateless":
+            tokens.append(op.get_attr("token"))
+    return {int(token.decode().removeprefix(f"{MARKER}:")) for token in tokens}
+
+
+def _merged_shapes(pair: Pair) -> list[tuple[int, ...]]:
+    forward, backward = pair.forward[-1].output_shape, pair.backward[-1].output_shape
+    if pair.merge is None:
+        return [forward, backward]
+    if pair.merge == "concat":
+        return [(*forward[:-1], forward[-1] + backward[-1])]
+    return [forward]
+
+
+def _traced(
+    model: Any,
+    handler: Handler,
+    function: Callable[..., Any],
+    specs: list[tf.TensorSpec],
+    both: BothHandler | None = None,
+) -> Any:
+    traced = tf.function(function, autograph=False)
+    with computing_in(model, precision_of(model)), intercepting(handler, both), rewriting():
+        try:
+            return traced.get_concrete_function(*specs)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise UnsupportedModelError(
+                f"model '{model.name}': {layer_behind(error, model)}cannot be traced with inputs"
+                f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {one_line(error)}"
+            ) from error
+
+
+def layer_behind(error: Exception, model: Any) -> str:
+    """The innermost layer that an error came out of, as the beginning of a sentence."""
+    layers = {id(layer): layer.name for layer in model._flatten_layers(include_self=False)}
+    frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+    found = [layers[id(owner)] for owner in frames if id(owner) in layers]
+    return f"layer '{found[-1]}' " if found else ""
+
+
+def _probe(
+    model: Any, signature: Signature, sizes: Mapping[str, int]
+) -> list[list[int | None]] | None:
+    def sized(dim: Dim) -> Dim:
+        return sizes[dim] if isinstance(dim, str) and dim in sizes else dim
+
+    inputs = (replace(t, shape=tuple(map(sized, t.shape))) for t in signature.inputs)
+    try:
+        traced = _traced_markers(model, replace(signature, inputs=tuple(inputs)), [])
+    except UnsupportedModelError:
+        return None
+    # Not frozen: TensorFlow would fold constants of the probing sizes, gigabytes of them.
+    return [tensor.shape.as_list() for tensor in traced.outputs]

@@ -1,0 +1,28 @@
+"""Write a traced model as ONNX. One file per lowering of a recurrent layer.
+
+writer         convert the trace, put lowerings in place of the markers, check
+choice         which lowering a layer gets, and why
+costs          the measured costs that the choice compares
+expected       the batch and step sizes that the choice optimises for
+targets        profiles: which operators each family of runtimes computes right
+native         the operators RNN, GRU, LSTM
+scan           one input product for all steps, then a Scan of small steps
+unrolled       every step written out, for a fixed length
+step           one step of each cell, used by scan and unrolled
+masks          masked steps for the native operators: move the counted steps to the front
+bidirectional  two directions in one operator
+activations    activations, as attributes of the operators and as nodes
+calls          lower one call of a recurrent layer
+float64        rewrite for models that compute in float64
+ops            write ONNX nodes
+tf2onnx_graph  the only module that calls tf2onnx
+cleanup        passes over the finished graph; names of nodes and values
+metadata       opset and metadata entries of the file
+test_data      golden vectors in the layout of ONNX test data
+saved_model    the fall-back for a SavedModel, whose layers cannot be read
+
+A lowering has `support(layer)` and `lower(ops, layer, x, states, mask)`. To add one, write its file
+and add a line to `choice.ONNX_LOWERINGS`.
+"""
+
+from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra

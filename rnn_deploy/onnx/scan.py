@@ -1,0 +1,121 @@
+"""A layer as one product for the inputs of all steps, then a Scan over small steps.
+
+Keras' go_backwards returns the outputs in the order processed, so the sequence is turned around
+before the loop. (Scan has an attribute for it, which not every runtime knows.)
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from rnn_deploy.onnx.ops import Lowered, Ops, flip
+from rnn_deploy.onnx.step import (
+    Step,
+    advance,
+    project,
+    projected_shape,
+    step_of,
+    support_nodes,
+    zero_states,
+    zeros,
+)
+from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
+
+
+def support(layer: Recurrence) -> Support:
+    """Whether a Scan can express the layer."""
+    nodes = support_nodes(layer)
+    if not nodes.ok:
+        return nodes
+    known = "takes any activation; one product for the inputs of all steps"
+    return Support(True, nodes.reason or known)
+
+
+def lower(
+    ops: Ops,
+    layer: Recurrence,
+    x: ir.Value,
+    states: Sequence[ir.Value] | None,
+    mask: ir.Value | None,
+) -> Lowered:
+    """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time)."""
+    if layer.go_backwards:
+        x, mask = flip(ops, x, axis=1), None if mask is None else flip(ops, mask, axis=1)
+    scanned = [_by_step(ops, layer, x)]
+    if mask is not None:
+        axis2 = ops.constant("axis2", np.array([2], np.int64))
+        scanned.append(ops("Unsqueeze", ops("Transpose", mask, perm=[1, 0]), axis2))
+    carried = [*(states or zero_states(ops, layer, x))]
+    if layer.carries_output:
+        carried.append(zeros(ops, layer, x, layer.output_shape))
+    *finals, outputs = ops.outputs(
+        "Scan",
+        len(carried) + 1,
+        *carried,
+        *scanned,
+        body=_body(layer, step_of(ops, layer)),
+        num_scan_inputs=len(scanned),
+    )
+    after = tuple(finals[: len(layer.roles)])
+    if layer.return_sequences:
+        return Lowered(time_first(ops, outputs, layer.output_shape), after)
+    if layer.carries_output:
+        return Lowered(finals[-1], after)
+    if layer.output_is_state:
+        return Lowered(after[0], after)
+    return Lowered(ops("Gather", outputs, ops.constant("last", np.array(-1, np.int64))), after)
+
+
+def _by_step(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
+    """The inputs' part of every step, time first; the narrower side is transposed."""
+    if isinstance(layer, RecurrentLayer) and (layer.width,) < projected_shape(layer):
+        return project(ops, layer, time_first(ops, x, (layer.width,)))
+    return time_first(ops, project(ops, layer, x), projected_shape(layer))
+
+
+def time_first(ops: Ops, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+    """The first two axes of x (batch, time, *shape) changed about, or back."""
+    return ops("Transpose", x, perm=[1, 0, *range(2, 2 + len(shape))])
+
+
+def _body(layer: Recurrence, step: Step) -> ir.Graph:
+    def value(name: str, shape: tuple[int, ...], kind: ir.DataType | None = None) -> ir.Value:
+        own = ir.DataType.from_numpy(layer.dtype) if kind is None else kind
+        return ir.Value(
+            name=f"{layer.name}/{name}", type=ir.TensorType(own), shape=ir.Shape([None, *shape])
+        )
+
+    states = [value(r, shape) for r, shape in zip(layer.roles, layer.state_shapes, strict=True)]
+    held = [value("held", layer.output_shape)] if layer.carries_output else []
+    x = value("x_t", projected_shape(layer))
+    mask = [value("mask_t", (1,), ir.DataType.BOOL)] if layer.masked else []
+    ops = Ops(f"{layer.name}/step", layer.dtype)
+    new = advance(ops, step, layer, x, states, *(mask or [None]), *(held or [None]))
+    outputs = _apart(ops, [*new.states, *([new.output] if held else []), new.output])
+    shapes = [*layer.state_shapes, *([layer.output_shape] if held else []), layer.output_shape]
+    for output, shape in zip(outputs, shapes, strict=True):
+        output.type = ir.TensorType(ir.DataType.from_numpy(layer.dtype))
+        output.shape = ir.Shape([None, *shape])
+    body = ir.Graph(
+        inputs=[*states, *held, x, *mask],
+        outputs=outputs,
+        nodes=ops.nodes,
+        initializers=ops.initializers,
+        name=f"{layer.name}_step",
+    )
+    body.sort()
+    return body
+
+
+def _apart(ops: Ops, values: Sequence[ir.Value]) -> list[ir.Value]:
+    """The values as outputs of a body, each a node's own.
+
+    ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs. A copy costs
+    a third of a small step, so there is one only where there must be.
+    """
+    apart: list[ir.Value] = []
+    for value in values:
+        own = value.producer() is not None and all(value is not other for other in apart)
+        apart.append(value if own else ops("Identity", value))
+    return apart

@@ -1,0 +1,289 @@
+"""One step of each cell in ONNX nodes, and the inputs' part of all steps as one product.
+
+The step of a known cell takes the inputs' part x W + b (batch, gates * units) as ready; what is
+left is the recurrent product and the gates. The step of any other cell is what tf2onnx makes of
+its trace. Shared by the lowerings that write steps out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import onnx_ir as ir
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from rnn_deploy.onnx import tf2onnx_graph as onnx_graph
+from rnn_deploy.onnx.activations import AS_NODES
+from rnn_deploy.onnx.ops import Ops
+from rnn_deploy.spec import Recurrence, RecurrentLayer, Support, TracedLayer, Weights
+
+States = tuple[ir.Value, ...]
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What one step gives."""
+
+    output: ir.Value
+    states: States
+
+
+class Step(Protocol):
+    """Writes one step: from the inputs' part and the states (batch, *shape)."""
+
+    def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped: ...
+
+    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+        """Writes the step from states that are zero."""
+        ...
+
+
+def support_nodes(layer: Recurrence) -> Support:
+    """Whether a step of the layer can be written as nodes."""
+    if isinstance(layer, TracedLayer):
+        return Support(True, f"the traced step of {layer.cell}")
+    assert isinstance(layer, RecurrentLayer)
+    for name in (layer.activation, layer.recurrent_activation):
+        if name not in AS_NODES:
+            return Support(False, f"no ONNX operators are known for '{name}'")
+    return Support(True)
+
+
+def project(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
+    """The inputs' part of every step, x W + b: (a, b, width) to (a, b, gates * units).
+
+    Of a step known only whole it is x itself.
+    """
+    if not isinstance(layer, RecurrentLayer):
+        return x
+    rows = ops("Reshape", x, ops.constant("rows", np.array([-1, layer.width], np.int64)))
+    columns = ops.constant("columns", np.array(projected_shape(layer), np.int64))
+    sizes = ops("Concat", ops("Shape", x, start=0, end=2), columns, axis=0)
+    return ops("Reshape", project_rows(ops, layer, rows), sizes)
+
+
+def project_rows(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
+    """The same of one step: (rows, width) to (rows, gates * units)."""
+    if not isinstance(layer, RecurrentLayer):
+        return x
+    kernel, _, bias = _arranged(layer)
+    biases = () if bias is None else (ops.constant("b", bias),)
+    return ops("Gemm", x, ops.constant("W", kernel), *biases)
+
+
+def projected_shape(layer: Recurrence) -> tuple[int, ...]:
+    """The shape of one step of `project`, without its batch."""
+    if isinstance(layer, TracedLayer):
+        return layer.width
+    assert isinstance(layer, RecurrentLayer)
+    return (int(layer.kernel.shape[1]),)
+
+
+def zeros(ops: Ops, layer: Recurrence, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+    """Zeros (batch, *shape) for the batch of x."""
+    batch = ops("Shape", x, start=0, end=1)
+    sizes = ops("Concat", batch, ops.constant("sizes", np.array(shape, np.int64)), axis=0)
+    return ops("ConstantOfShape", sizes, value=ir.tensor(np.zeros(1, layer.dtype)))
+
+
+def zero_states(ops: Ops, layer: Recurrence, x: ir.Value) -> States:
+    """The initial states where none are given."""
+    return tuple(zeros(ops, layer, x, shape) for shape in layer.state_shapes)
+
+
+def step_of(ops: Ops, layer: Recurrence) -> Step:
+    """The step of a layer; its weights are written once, by `ops`."""
+    if isinstance(layer, TracedLayer):
+        return TracedStep(ops, layer)
+    assert isinstance(layer, RecurrentLayer)
+    return KnownStep(ops, layer)
+
+
+class TracedStep:
+    """A step as tf2onnx writes it."""
+
+    def __init__(self, ops: Ops, layer: TracedLayer) -> None:
+        self._layer = layer
+        model, self._inputs = _converted(layer)
+        self._model = model.clone()
+        graph = self._model.graph
+        for name, value in list(graph.initializers.items()):
+            written = ops.constant(_last(name), value.const_value.numpy())
+            value.replace_all_uses_with(written, replace_graph_outputs=True)
+            del graph.initializers[name]
+
+    def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped:
+        graph = self._model.graph.clone(allow_outer_scope_values=True)
+        given = dict(zip(self._inputs, (x, *states), strict=True))
+        output, *after = ops.take_in(graph, [given[value.name] for value in graph.inputs])
+        return Stepped(output, tuple(after))
+
+    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+        """As from any state: what the step makes of it is not known."""
+        return self(ops, x, zero_states(ops, self._layer, x))
+
+
+class KnownStep:
+    """The recurrent part of a step; its weights are written once, by `ops`."""
+
+    def __init__(self, ops: Ops, layer: RecurrentLayer) -> None:
+        self._layer = layer
+        _, R, _ = _arranged(layer)
+        if layer.cell != "gru":
+            self._R = ops.constant("R", R)
+            return
+        # The candidate has a product of its own: the reset gate comes before or after it.
+        units = layer.units
+        self._R = ops.constant("R_zr", np.ascontiguousarray(R[:, : 2 * units]))
+        self._R_h = ops.constant("R_h", np.ascontiguousarray(R[:, 2 * units :]))
+        self._b_h: tuple[ir.Value, ...] = ()
+        if layer.reset_after and layer.bias is not None:
+            self._b_h = (ops.constant("b_h", layer.bias[1, 2 * units :]),)
+
+    def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped:
+        """x (batch, gates * units) and the states (batch, units) to the output, the next states."""
+        cells: dict[str, Callable[..., States]] = {
+            "simple_rnn": self._simple_rnn,
+            "gru": self._gru,
+            "lstm": self._lstm,
+        }
+        after = cells[self._layer.cell](ops, x, *states)
+        return Stepped(after[0], after)
+
+    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+        """The same without the products of states that are zero."""
+        cells: dict[str, Callable[..., States]] = {
+            "simple_rnn": self._simple_rnn_from_zero,
+            "gru": self._gru_from_zero,
+            "lstm": self._lstm_from_zero,
+        }
+        after = cells[self._layer.cell](ops, x)
+        return Stepped(after[0], after)
+
+    def _simple_rnn_from_zero(self, ops: Ops, x: ir.Value) -> States:
+        return (self._f(ops, x),)
+
+    def _gru_from_zero(self, ops: Ops, x: ir.Value) -> States:
+        units = self._layer.units
+        x_zr, x_h = _split(ops, x, 2 * units, units)
+        z, r = _split(ops, self._sigma(ops, x_zr), units, units)
+        if self._b_h:
+            x_h = ops("Add", x_h, ops("Mul", r, *self._b_h))
+        candidate = self._f(ops, x_h)
+        return (ops("Sub", candidate, ops("Mul", z, candidate)),)
+
+    def _lstm_from_zero(self, ops: Ops, x: ir.Value) -> States:
+        units = self._layer.units
+        gates, g = _split(ops, x, 3 * units, units)
+        i, _, o = _split(ops, self._sigma(ops, gates), units, units, units)
+        c = ops("Mul", i, self._f(ops, g))
+        return ops("Mul", o, self._f(ops, c)), c
+
+    def _simple_rnn(self, ops: Ops, x: ir.Value, h: ir.Value) -> States:
+        return (self._f(ops, ops("Gemm", h, self._R, x)),)
+
+    def _gru(self, ops: Ops, x: ir.Value, h: ir.Value) -> States:
+        units = self._layer.units
+        x_zr, x_h = _split(ops, x, 2 * units, units)
+        gates = self._sigma(ops, ops("Gemm", h, self._R, x_zr))
+        z, r = _split(ops, gates, units, units)
+        if self._layer.reset_after:
+            recurrent = ops("Mul", r, ops("Gemm", h, self._R_h, *self._b_h))
+            candidate = self._f(ops, ops("Add", x_h, recurrent))
+        else:
+            candidate = self._f(ops, ops("Gemm", ops("Mul", r, h), self._R_h, x_h))
+        # z h + (1 - z) candidate, with one product less
+        kept = ops("Mul", z, ops("Sub", h, candidate))
+        return (ops("Add", candidate, kept),)
+
+    def _lstm(self, ops: Ops, x: ir.Value, h: ir.Value, c: ir.Value) -> States:
+        units = self._layer.units
+        gates, g = _split(ops, ops("Gemm", h, self._R, x), 3 * units, units)
+        i, f, o = _split(ops, self._sigma(ops, gates), units, units, units)
+        c = ops("Add", ops("Mul", f, c), ops("Mul", i, self._f(ops, g)))
+        return ops("Mul", o, self._f(ops, c)), c
+
+    def _f(self, ops: Ops, x: ir.Value) -> ir.Value:
+        return AS_NODES[self._layer.activation](ops, x)
+
+    def _sigma(self, ops: Ops, x: ir.Value) -> ir.Value:
+        return AS_NODES[self._layer.recurrent_activation](ops, x)
+
+
+def _arranged(layer: RecurrentLayer) -> tuple[Weights, Weights, Weights | None]:
+    """Kernel, recurrent kernel and bias of the inputs' part, as the steps here want them.
+
+    LSTM: the gates that sigma takes side by side, i f o g. GRU: what the recurrent product adds to
+    z and r is added with the inputs' bias.
+    """
+    kernel, recurrent, bias, units = layer.kernel, layer.recurrent_kernel, layer.bias, layer.units
+    if layer.cell == "lstm":
+        order = np.arange(4 * units).reshape(4, units)[[0, 1, 3, 2]].ravel()
+        return kernel[:, order], recurrent[:, order], None if bias is None else bias[order]
+    if layer.cell == "gru" and bias is not None and bias.ndim == 2:
+        own = bias[0].copy()
+        own[: 2 * units] += bias[1, : 2 * units]
+        return kernel, recurrent, own
+    return kernel, recurrent, bias
+
+
+def advance(
+    ops: Ops,
+    step: Step,
+    layer: Recurrence,
+    x: ir.Value,
+    states: Sequence[ir.Value],
+    mask: ir.Value | None,
+    held: ir.Value | None,
+) -> Stepped:
+    """A step that a mask (batch, 1) may hold back: the output, and the next states.
+
+    held: the output before, where the layer carries it.
+    """
+    new = step(ops, x, states)
+    if mask is None:
+        return new
+    masks = _by_rank(ops, mask)
+    after = tuple(
+        ops("Where", masks(shape), a, b)
+        for a, b, shape in zip(new.states, states, layer.state_shapes, strict=True)
+    )
+    if held is None:
+        return Stepped(after[0], after)
+    before = ops.scalar("zero", 0.0) if layer.zero_output_for_mask else held
+    return Stepped(ops("Where", masks(layer.output_shape), new.output, before), after)
+
+
+def _by_rank(ops: Ops, mask: ir.Value) -> Callable[[tuple[int, ...]], ir.Value]:
+    """The mask (batch, 1) with as many axes as values (batch, *shape)."""
+
+    def shaped(shape: tuple[int, ...]) -> ir.Value:
+        if len(shape) == 1:
+            return mask
+        ones = [1] * len(shape)
+        return ops("Reshape", mask, ops.constant("axes", np.array([-1, *ones], np.int64)))
+
+    return shaped
+
+
+def _split(ops: Ops, x: ir.Value, *sizes: int) -> Sequence[ir.Value]:
+    split = ops.constant("split", np.array(sizes, np.int64))
+    return ops.outputs("Split", len(sizes), x, split, axis=-1)
+
+
+def _converted(layer: TracedLayer) -> tuple[ir.Model, list[str]]:
+    """The traced step as ONNX, and its inputs; the entry points of a trace share it."""
+    if layer.step not in _CONVERTED:
+        frozen = convert_variables_to_constants_v2(layer.step)
+        inputs = [tensor.name for tensor in frozen.inputs]
+        _CONVERTED[layer.step] = onnx_graph.convert(frozen, onnx_graph.OF_STEP), inputs
+    return _CONVERTED[layer.step]
+
+
+_CONVERTED: WeakKeyDictionary[Any, tuple[ir.Model, list[str]]] = WeakKeyDictionary()
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]

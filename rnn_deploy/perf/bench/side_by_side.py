@@ -1,0 +1,150 @@
+"""All contenders over all shapes, each in a process of its own, taking turns.
+
+For each shape every contender starts anew, so that start-up, first call and peak memory are those
+of a process that does this and nothing else. What the first contender answers is what the others'
+answers are compared with: a fast wrong answer is no win.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.errors import RnnDeployError
+from rnn_deploy.perf.bench.contender import Contender
+from rnn_deploy.perf.bench.feeds import feeds_of
+from rnn_deploy.perf.bench.limits import Limits, limits_of
+from rnn_deploy.perf.bench.measure import TURNS, Timed, Timing, Turns, in_rounds, timed
+from rnn_deploy.perf.bench.process import Worker
+from rnn_deploy.spec import Array, EntryPoint
+from rnn_deploy.spec.shapes import Shape
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender at one shape; `failure` says why there are no figures.
+
+    startup_ms: from no process to a loaded model. first_ms: the first call. peak_bytes: of the
+    whole process. difference: the largest from the first contender's outputs, None for that one.
+    of_limit: the part of its time that the recurrences would take at least, None if not known.
+    """
+
+    shape: Shape
+    contender: str
+    timing: Timing | None = None
+    startup_ms: float = 0.0
+    first_ms: float = 0.0
+    peak_bytes: int = 0
+    difference: float | None = None
+    failure: str | None = None
+    of_limit: float | None = None
+
+    @property
+    def per_second(self) -> float:
+        """Sequences per second."""
+        return 0.0 if self.timing is None else self.shape.batch / self.timing.median_us * 1e6
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A contender that has made its first call."""
+
+    worker: Worker
+    outputs: list[Array]
+    first_ns: int
+
+
+def side_by_side(
+    contenders: Sequence[Contender],
+    shapes: Sequence[Shape],
+    entry: EntryPoint,
+    *,
+    seconds: float,
+    turns: Turns = TURNS,
+    layers: Sequence[Choice] = (),
+    progress: Progress = lambda step: None,
+) -> list[Result]:
+    """Measure contenders for about `seconds` each and shape; results in the order given.
+
+    layers: the recurrent layers whose limits are measured beside them; none where left out.
+    """
+    results: list[Result] = []
+    for shape in shapes:
+        fitting = [c for c in contenders if c.fits(shape)]
+        limits = limits_of(layers, shape)
+        taken = partial(in_rounds, seconds=seconds, turns=turns)
+        results += _at(shape, fitting, entry, limits, taken, progress)
+    return results
+
+
+def _at(
+    shape: Shape, contenders: Sequence[Contender], entry: EntryPoint, limits: Limits | None,
+    taken: Callable[[Mapping[str, Timed]], dict[str, Timing]], progress: Progress,
+) -> list[Result]:  # fmt: skip
+    failures: dict[str, str] = {}
+    begun: dict[str, _Begun] = {}
+    with ExitStack() as stack:
+        feeds = feeds_of(entry, shape)
+        for contender in contenders:
+            progress(f"{shape}: starting {contender.name}")
+            try:
+                begun[contender.name] = _begin(contender, feeds, stack)
+            except RnnDeployError as error:
+                failures[contender.name] = str(error)
+        progress(f"{shape}: measuring {len(begun)} side by side")
+        calls: dict[str, Timed] = {
+            name: partial(_calls, name, b.worker, failures) for name, b in begun.items()
+        }
+        calls |= {name: timed(call) for name, call in limits.calls().items()} if limits else {}
+        timings = taken(calls)
+        peaks = {name: begun[name].worker.peak_bytes() for name in timings if name in begun}
+    first = next((name for name in timings if name in begun), None)
+    results = []
+    for name in (contender.name for contender in contenders):
+        if name in failures:
+            results.append(Result(shape, name, failure=failures[name]))
+            continue
+        own = begun[name]
+        apart = None if name == first else difference(begun[str(first)].outputs, own.outputs)
+        startup, called = own.worker.startup_ns / 1e6, own.first_ns / 1e6
+        share = None if limits is None else limits.share(timings, name)
+        figures = (timings[name], startup, called, peaks[name], apart, None, share)
+        results.append(Result(shape, name, *figures))
+    return results
+
+
+def _begin(contender: Contender, feeds: Mapping[str, Array], stack: ExitStack) -> _Begun:
+    worker = stack.enter_context(Worker(contender))
+    first_ns, outputs = worker.first(feeds)
+    return _Begun(worker, outputs, first_ns)
+
+
+def _calls(name: str, worker: Worker, failures: dict[str, str], count: int) -> list[int]:
+    if name in failures:
+        return []
+    try:
+        return worker.calls(count)
+    except RnnDeployError as error:
+        failures[name] = str(error)
+        return []
+
+
+def difference(expected: Sequence[Array], found: Sequence[Array]) -> float:
+    """The largest difference; infinite where shapes differ or NaN stand in other places."""
+    if [a.shape for a in expected] != [a.shape for a in found]:
+        return float("inf")
+    apart = [_apart(a.astype(np.float64), b.astype(np.float64))
+             for a, b in zip(expected, found, strict=True)]  # fmt: skip
+    return max(apart, default=0.0)
+
+
+def _apart(a: Array, b: Array) -> float:
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        return float("inf")
+    same = (a == b) | np.isnan(a)
+    return float(np.max(np.abs(np.where(same, 0, a) - np.where(same, 0, b)), initial=0.0))

@@ -1,0 +1,78 @@
+"""The Keras model a bundle was made from, as what each peer begins with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.keras.opening import OpenedModel, open_model
+from rnn_deploy.keras.signature import call_flat, signature_of
+from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.spec import SEQUENCE, TensorSpec
+from rnn_deploy.spec.shapes import Shape
+
+
+@dataclass(frozen=True)
+class PeerModel:
+    """A Keras model with the inputs of its bundle.
+
+    time: the number of steps that the bundle fixes and the model leaves open.
+    """
+
+    model: Any
+    inputs: tuple[TensorSpec, ...]
+    time: int | None = None
+
+    def function(self, shape: Shape | None = None) -> Any:
+        """A `tf.function` of the inputs in order, which returns the outputs in order.
+
+        shape: batch and time are fixed to it.
+        """
+
+        def run(*tensors: Any) -> Any:
+            return call_flat(self.model, tensors)
+
+        return tf.function(run, input_signature=self.signature(shape), autograph=False)
+
+    def signature(self, shape: Shape | None = None) -> list[Any]:
+        """What the function takes."""
+        return [
+            tf.TensorSpec(_sizes(tensor, shape), tensor.dtype, name=tensor.name)
+            for tensor in self.inputs
+        ]
+
+
+def model_of(bundle: Bundle, place: Path, *, trust_source: bool = False) -> PeerModel:
+    """Open `place`; InputError when it is not what the bundle was made from, or not all of it."""
+    opened = open_model(place, trust_source=trust_source)
+    if not isinstance(opened, OpenedModel):
+        raise UnsupportedModelError(
+            f"{place}: peers are made from a .keras or .h5 file, not from a SavedModel"
+        )
+    if opened.source.digest != bundle.manifest.source.digest:
+        raise InputError(
+            f"{place}: holds other weights than those {bundle.root} was made from"
+            f" ({bundle.manifest.source.name}); give that model, or export this one"
+        )
+    if bundle.manifest.state == "keep":
+        raise InputError(
+            f"{bundle.root} begins from the states that its model held (--state keep), and {place}"
+            " holds none, so what is made of it would give other answers; export without --state"
+        )
+    inputs = bundle.manifest.entry(SEQUENCE).inputs
+    own = signature_of(opened.model).inputs
+    fixed = [ours.shape[1] for ours, theirs in zip(inputs, own, strict=True)
+             if len(theirs.shape) > 1 and isinstance(theirs.shape[1], str)]  # fmt: skip
+    time = next((dim for dim in fixed if isinstance(dim, int)), None)
+    model = PeerModel(opened.model, inputs, time)
+    model.function().get_concrete_function()  # some peers want a model that has been called
+    return model
+
+
+def _sizes(tensor: TensorSpec, shape: Shape | None) -> list[int | None]:
+    fixed = (None, None) if shape is None else (shape.batch, shape.time)
+    return [
+        dim if isinstance(dim, int) else (fixed[axis] if axis < 2 else None)
+        for axis, dim in enumerate(tensor.shape)
+    ]

@@ -1,0 +1,258 @@
+"""Golden vectors from the reference, and what the oracle says about chunks.
+
+Every case is run by TensorFlow in float32 and in float64. Whether chunks give what the whole
+gives is measured in float64, where the difference between "the same" and "not" is ten orders of
+magnitude: a recurrence carries its state, a layer that looks along time does not.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnn_deploy.bundle import Case
+from rnn_deploy.errors import InputError, RnnDeployError
+from rnn_deploy.references.rows import MOST_ROWS, batch_of, same, why_coupled
+from rnn_deploy.references.samples import draw, is_drawable, ragged, unmasked
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support, TensorSpec, chunks
+
+# (batch, time): one sequence and several, one step and several; and more sequences than a vector
+# register has lanes
+SHAPES = ((1, 1), (1, 7), (3, 5), (17, 3), (2, 16))
+FIXED_SHAPES = ((1, 1), (3, 1), (7, 1))  # where time is not open
+STATE_SHAPES = ((1, 1), (3, 6))
+WIDE = 7  # rows or steps from which on every row is masked somewhere
+SAMPLES = "samples"
+LONG = 300  # steps
+Draw = Callable[[Sequence[TensorSpec], Mapping[str, int], np.random.Generator], dict[str, Array]]
+
+
+class Runs(Protocol):
+    """A reference: takes inputs and initial states by name, returns outputs and final states."""
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
+
+
+@dataclass(frozen=True)
+class References:
+    """The reference in float32, and the oracle in float64 where there is one."""
+
+    reference: Runs
+    oracle: Runs | None
+
+
+def make_cases(
+    references: References,
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    samples: Mapping[str, Array] | None,
+    seed: int,
+    *,
+    every_length: bool = True,
+    drawn: Draw | None = None,
+) -> list[Case]:
+    """Golden vectors for the entry points: seeded ones, and one of `samples` where given.
+
+    drawn: gives the seeded ones in place of `samples.draw`.
+
+    InputError when the model does not take them; without `every_length` only when it takes none
+    (a convolution before the recurrence needs more than one step).
+    """
+    rng = np.random.default_rng(seed)
+    cases: list[Case] = []
+    refusal: InputError | None = None
+    for name, feeds in _feeds(sequence, stream, samples, rng, drawn):
+        try:
+            cases.append(_case(references, name, feeds, sequence, stream, rng))
+        except InputError as error:
+            refusal = error
+            if every_length or name == SAMPLES:
+                raise
+    for entry in (sequence, stream):
+        if entry is not None and not any(entry.name in case.entries for case in cases):
+            raise refusal or InputError(
+                f"no golden vector fits the entry point '{entry.name}'; give --samples FILE.npz"
+            )
+    return cases
+
+
+def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Support:
+    """Whether, for every case, running it in its chunks gives what the whole gives."""
+    for tensor in stream.outputs:
+        if any(tensor.shape.count(symbol) > 1 for symbol in stream.time_symbols):
+            return Support(False, f"'{tensor.name}' holds a value for each pair of steps")
+    compared = 0
+    for case in cases:
+        if len(case.chunks) < 2:
+            continue
+        whole = case.oracle
+        try:
+            pieces = run_in_chunks(oracle, stream, case.feeds, case.chunks)
+        except InputError:
+            lengths = ", ".join(map(str, case.chunks))
+            return Support(False, f"the model does not run chunks of {lengths} steps")
+        for name, value in pieces.items():
+            if not same(value, whole[name]):
+                return Support(False, f"'{name}' of a whole differs from that of its chunks")
+        compared += 1
+    if not compared and len(stream.time_symbols) > 1:
+        lengths = ", ".join(stream.time_symbols)
+        return Support(False, f"its inputs have lengths of their own ({lengths}), cut by no chunk")
+    if not compared:
+        return Support(False, "no sequence of more than one step to try it on")
+    if _looks_far_back(oracle, stream):
+        return Support(False, f"a whole of {LONG} steps differs from its chunks")
+    return Support(True, f"measured in float64 on {compared} sequences and on one of {LONG} steps")
+
+
+def _looks_far_back(oracle: Runs, stream: EntryPoint) -> bool:
+    """Whether a long sequence differs from its chunks: a layer reaches further than the cases.
+
+    Where the recurrence itself is so sensitive that a state of 1e-12 in place of zero is seen at
+    the end, rounding is seen too, and nothing can be told.
+    """
+    if not all(map(is_drawable, stream.inputs)):
+        return False
+    sizes = sizes_of(stream, 2, LONG)
+    feeds = draw(stream.inputs, sizes, np.random.default_rng(LONG))
+    nudged = {
+        state.tensor.name: np.full(
+            [dim if isinstance(dim, int) else sizes[dim] for dim in state.tensor.shape], 1e-12
+        )
+        for state in stream.states
+    }
+    try:
+        whole = oracle.run(feeds)
+        pieces = run_in_chunks(oracle, stream, feeds, (LONG // 3, 1, LONG - LONG // 3 - 1))
+    except InputError:
+        return False  # the model takes no sequence so long
+    if all(same(value, whole[name]) for name, value in pieces.items()):
+        return False
+    sensitive = oracle.run(feeds | nudged)
+    return all(same(sensitive[name], value) for name, value in whole.items())
+
+
+def run_in_chunks(
+    runs: Runs, entry: EntryPoint, feeds: Mapping[str, Array], lengths: Sequence[int]
+) -> dict[str, Array]:
+    """Run `feeds` piece by piece, carrying the states; the outputs, and the final states."""
+    carried = {s.tensor.name: feeds[s.tensor.name] for s in entry.states if s.tensor.name in feeds}
+    pieces: list[dict[str, Array]] = []
+    for piece in chunks.cut(entry, feeds, lengths):
+        results = runs.run(piece | carried)
+        carried = {state.tensor.name: results[state.next_name] for state in entry.states}
+        pieces.append(results)
+    last = pieces[-1]
+    return chunks.joined(entry, pieces) | {s.next_name: last[s.next_name] for s in entry.states}
+
+
+def _feeds(
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    samples: Mapping[str, Array] | None,
+    rng: np.random.Generator,
+    drawn: Draw | None,
+) -> Iterator[tuple[str, dict[str, Array]]]:
+    if samples is not None:
+        yield SAMPLES, dict(samples)
+    drawable = drawn or samples is None or all(map(is_drawable, sequence.inputs))
+    if not drawable:
+        return
+    draws = drawn or _draw_masked
+    widest = stream or sequence
+    for batch, time in SHAPES if widest.time_symbols else FIXED_SHAPES:
+        yield f"n{batch}t{time}", draws(widest.inputs, sizes_of(widest, batch, time), rng)
+    if widest.inputs != sequence.inputs:
+        for batch in (1, WIDE):
+            yield f"n{batch}fixed", draws(sequence.inputs, sizes_of(sequence, batch, 7), rng)
+    for batch, time in STATE_SHAPES if stream else ():
+        sizes = sizes_of(widest, batch, time)
+        states = draws([state.tensor for state in widest.states], sizes, rng)
+        yield f"n{batch}t{time}state", draws(widest.inputs, sizes, rng) | states
+
+
+def _draw_masked(
+    tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Drawn values; of a wide or long batch no row goes without a mask, and none is all masked."""
+    if max(sizes.values(), default=0) < WIDE:
+        return draw(tensors, sizes, rng)
+    return ragged(tensors, unmasked(tensors, sizes, rng))
+
+
+def _case(
+    references: References,
+    name: str,
+    feeds: dict[str, Array],
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    rng: np.random.Generator,
+) -> Case:
+    entries = fitting(sequence, stream, feeds)
+    if not entries:
+        raise InputError(f"golden case '{name}': its shapes fit no entry point")
+    oracle: dict[str, Array] = {}
+    alone = False
+    if references.oracle is not None:
+        oracle = references.oracle.run(feeds)
+        few = 1 < batch_of(feeds) <= MOST_ROWS
+        alone = few and why_coupled(references.oracle.run, feeds, oracle) is None
+    lengths: tuple[int, ...] = ()
+    if stream is not None and STREAM in entries and len(stream.time_symbols) == 1:
+        lengths = _random_lengths(chunks.length_of(stream, feeds), rng)
+    reference = references.reference.run(feeds)
+    return Case(name, entries, lengths, feeds, reference, oracle, rows_alone=alone)
+
+
+def fitting(
+    sequence: EntryPoint, stream: EntryPoint | None, feeds: Mapping[str, Array]
+) -> tuple[str, ...]:
+    """The entry points that `feeds` can be given to."""
+    return tuple(
+        entry.name
+        for entry in (sequence, stream)
+        if entry is not None and _fits(entry, feeds, stateless=entry.name == SEQUENCE)
+    )
+
+
+def check_untouched(model: Any, reference: Runs, case: Case, entry: EntryPoint, call: Any) -> None:
+    """Raise if the model, called as its user calls it, says anything else than the reference."""
+    tensors = [case.feeds[tensor.name] for tensor in entry.inputs]
+    for tensor, value in zip(entry.outputs, call(model, tensors), strict=True):
+        plain, observed = np.asarray(value), case.reference[tensor.name]
+        if plain.shape != observed.shape or not np.allclose(
+            plain, observed, 1e-4, 1e-5, equal_nan=True
+        ):
+            raise RnnDeployError(
+                f"output '{tensor.name}' of the model changed while its states were observed: if"
+                " the model gives the same at every call, and the same in a tf.function, this is a"
+                " defect of rnn-deploy, please report it with the model"
+            )
+
+
+def _fits(entry: EntryPoint, feeds: Mapping[str, Array], *, stateless: bool) -> bool:
+    names = {tensor.name for tensor in (entry.inputs if stateless else entry.all_inputs)}
+    if not names >= set(feeds):
+        return False
+    if not all(tensor.admits(feeds[tensor.name].shape) for tensor in entry.inputs):
+        return False
+    pairs = {p for t in entry.inputs for p in zip(t.shape, feeds[t.name].shape, strict=True)}
+    symbols = [dim for dim, _ in pairs if isinstance(dim, str)]
+    return len(symbols) == len(set(symbols))
+
+
+def _random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """`total` as a sum of two to four lengths, or itself where it is 1."""
+    if total == 1:
+        return (1,)
+    count = int(rng.integers(1, min(4, total)))
+    cuts = np.sort(rng.choice(np.arange(1, total), size=count, replace=False))
+    return tuple(int(n) for n in np.diff([0, *cuts, total]))
+
+
+def sizes_of(entry: EntryPoint, batch: int, time: int) -> dict[str, int]:
+    """A size for each symbol of an entry point."""
+    symbols = {dim for tensor in entry.all_inputs for dim in tensor.shape if isinstance(dim, str)}
+    times = {symbol: time + i for i, symbol in enumerate(entry.time_symbols)}
+    return {symbol: times.get(symbol, batch if symbol == "batch" else 3) for symbol in symbols}

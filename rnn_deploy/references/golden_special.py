@@ -1,0 +1,230 @@
+"""Golden vectors that are for one check alone.
+
+teacher-forced   every step of a sequence side by side in the batch, each from the oracle's own
+                 state before it: an error has no step to grow in
+masks            a row for each way to mask: none, right, left, holes, everything, every second, one
+extremes         zeros, saturating inputs, denormals, infinities, NaN; large initial states
+long             one sequence of very many steps, drawn from a seed, seen at a few of them
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_deploy.bundle import Case
+from rnn_deploy.bundle.drawn import Drawn
+from rnn_deploy.errors import InputError
+from rnn_deploy.references.golden import References, fitting, sizes_of
+from rnn_deploy.references.samples import draw, is_drawable, says_mask, unmasked
+from rnn_deploy.spec import Array, EntryPoint, TensorSpec, chunks
+
+FORCED, MASKS, EXTREMES, LONG = "teacher-forced", "masks", "extremes", "long"
+PROBES = (0, 1, 3, 9, 31, 99, 315, 999, 3161)  # and the last one
+Values = Callable[[Array], Array]
+
+
+def special_cases(
+    references: References,
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    plain: list[Case],
+    seed: int,
+    long: int,
+) -> Iterator[Case]:
+    """The cases of every special check that the model takes.
+
+    stream: with what is known of its chunks. plain: the cases for all checks, whose longest is
+    taken apart into steps. long: so many steps, none if 0.
+    """
+    if stream is not None and stream.chunked.ok:
+        yield from _forced(references, stream, plain)
+    widest = stream or sequence
+    if not all(map(is_drawable, widest.inputs)):
+        return
+    wanted = [(MASKS, MASKS, _masked(widest, _unmasked(widest, seed, 7, 12)))]
+    usual = _unmasked(widest, seed, 3, 7)
+    wanted += [(EXTREMES, name, feeds) for name, feeds in _extremes(widest, usual)]
+    if stream is not None:
+        wanted += [(EXTREMES, name, feeds) for name, feeds in _large_states(stream, seed)]
+    for check, name, feeds in wanted:
+        if feeds is not None:
+            yield from _taken(references, check, name, feeds, sequence, stream)
+    if long and len(widest.time_symbols) == 1:
+        yield from _long(references, sequence, stream, seed, long)
+
+
+def _taken(
+    references: References,
+    check: str,
+    name: str,
+    feeds: dict[str, Array],
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+) -> Iterator[Case]:
+    """The case, if the model runs on it and its two precisions agree on what is finite."""
+    entries = fitting(sequence, stream, feeds)
+    try:
+        case = _case(references, name, entries, feeds, check)
+    except InputError:
+        return
+    agree = (
+        np.array_equal(np.isfinite(case.reference[n]), np.isfinite(value))
+        for n, value in case.oracle.items()
+    )
+    if entries and all(agree):
+        yield case
+
+
+def _forced(references: References, stream: EntryPoint, plain: list[Case]) -> Iterator[Case]:
+    fitting_ones = [case for case in plain if stream.name in case.entries and case.chunks]
+    open_batch = all(isinstance(tensor.shape[0], str) for tensor in stream.all_inputs)
+    if references.oracle is None or not fitting_ones or not open_batch:
+        return
+    whole = max(fitting_ones, key=lambda case: chunks.length_of(stream, case.feeds))
+    steps = chunks.length_of(stream, whole.feeds)
+    carried = {
+        s.tensor.name: whole.feeds[s.tensor.name]
+        for s in stream.states
+        if s.tensor.name in whole.feeds
+    }
+    befores: list[Mapping[str, Array]] = []
+    for piece in chunks.cut(stream, whole.feeds, [1] * steps):
+        batch = next(iter(piece.values())).shape[0]
+        zero = {s.tensor.name: np.zeros((batch, *_fixed(s.tensor))) for s in stream.states}
+        befores.append(piece | zero | carried)
+        results = references.oracle.run(piece | carried)
+        carried = {state.tensor.name: results[state.next_name] for state in stream.states}
+    feeds = {
+        tensor.name: np.concatenate([b[tensor.name] for b in befores]).astype(tensor.dtype)
+        for tensor in stream.all_inputs
+    }
+    name = f"{whole.name}-steps"
+    yield replace(_case(references, name, (stream.name,), feeds, FORCED), steps=steps)
+
+
+def _unmasked(entry: EntryPoint, seed: int, rows: int, time: int) -> dict[str, Array]:
+    rng = np.random.default_rng([seed, 1])
+    return unmasked(entry.inputs, sizes_of(entry, rows, time), rng)
+
+
+def _masked(entry: EntryPoint, usual: dict[str, Array]) -> dict[str, Array] | None:
+    """Rows masked in seven ways; None where no input says what is masked."""
+    if not any(map(says_mask, entry.inputs)):
+        return None
+    feeds = {name: value.copy() for name, value in usual.items()}
+    for tensor in filter(says_mask, entry.inputs):
+        value = feeds[tensor.name]
+        steps = np.arange(value.shape[1])
+        half = value.shape[1] // 2
+        ways = (
+            *(steps < 0, steps > half, steps < half, steps % 3 == 1, steps >= 0),
+            *(steps % 2 == 0, steps == half),
+        )
+        for row, masked in enumerate(ways[: value.shape[0]]):
+            value[row, masked] = False if tensor.padding is None else tensor.padding
+    return feeds
+
+
+def _extremes(
+    entry: EntryPoint, usual: dict[str, Array]
+) -> Iterator[tuple[str, dict[str, Array] | None]]:
+    floats = [t.name for t in entry.inputs if np.dtype(t.dtype).kind == "f"]
+    tokens = [t for t in entry.inputs if t.below is not None]
+
+    def with_floats(change: Values) -> dict[str, Array] | None:
+        return usual | {name: change(usual[name]) for name in floats} if floats else None
+
+    numbers = (*floats, *(tensor.name for tensor in tokens))
+    yield "zeros", usual | {name: np.zeros_like(usual[name]) for name in numbers}
+    largest = {t.name: np.full_like(usual[t.name], (t.below or 1) - 1) for t in tokens}
+    yield "largest", usual | largest if tokens else None
+    yield "saturating", with_floats(lambda x: _held(_times(x, 1e3)))
+    if all(tensor.padding != 0 for tensor in entry.inputs):  # else it is one by the machine's mode
+        yield "denormal", with_floats(lambda x: _times(x, 1e-40))
+    yield "infinite", with_floats(lambda x: _at_one_place(x, np.inf))
+    yield "nan", with_floats(lambda x: _at_one_place(x, np.nan))
+
+
+def _large_states(stream: EntryPoint, seed: int) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Initial states far outside what tanh gives, before some steps and before one.
+
+    In a row each: all of them, those that are outputs (h), the others (c).
+    """
+    for time in (4, 1) if stream.time_symbols else (1,):
+        rng = np.random.default_rng([seed, 2, time])
+        sizes = sizes_of(stream, 3, time)
+        feeds = _unmasked(stream, seed, 3, time)
+        for state in stream.states:
+            if is_drawable(state.tensor):
+                (value,) = draw([state.tensor], sizes, rng).values()
+                rows = [row for row in (0, 1 if state.role == "h" else 2) if row < len(value)]
+                large = rng.uniform(8, 16, value[rows].shape)
+                value[rows] = np.copysign(large, value[rows])
+                feeds[state.tensor.name] = value
+        yield "large-states" if time > 1 else "large-states-step", feeds
+
+
+def _times(x: Array, factor: float) -> Array:
+    return (x.astype(np.float64) * factor).astype(x.dtype)
+
+
+def _held(x: Array) -> Array:
+    """The first step again and again, in every row but the first: what adds up over steps does."""
+    held = x.copy()
+    if x.ndim > 2:
+        held[min(1, len(x) - 1) :] = x[min(1, len(x) - 1) :, :1]
+    return held
+
+
+def _at_one_place(x: Array, value: float) -> Array:
+    """`value` at one step of the first row, and with its other sign in the last row."""
+    spoiled = x.copy()
+    middle = tuple(size // 2 for size in x.shape[1:])
+    spoiled[(0, *middle)], spoiled[(-1, *middle)] = value, -value
+    return spoiled
+
+
+def _long(
+    references: References,
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    seed: int,
+    steps: int,
+) -> Iterator[Case]:
+    entry = stream or sequence
+    sizes = sizes_of(entry, 1, steps)
+    drawn = {
+        tensor.name: Drawn(
+            (seed + 1) * 100 + index,
+            tuple(dim if isinstance(dim, int) else sizes[dim] for dim in tensor.shape),
+            tensor.dtype,
+            tensor.below,
+        )
+        for index, tensor in enumerate(entry.inputs)
+    }
+    feeds = {name: inputs.values() for name, inputs in drawn.items()}
+    try:
+        entries = fitting(sequence, stream, feeds)
+        case = _case(references, f"n1t{steps}", entries, feeds, LONG)
+    except InputError:
+        return
+    probes = (*(step for step in PROBES if step < steps - 1), steps - 1)
+    yield replace(
+        case,
+        drawn=drawn,
+        probes=probes,
+        reference=chunks.at_steps(entry, case.reference, probes),
+        oracle=chunks.at_steps(entry, case.oracle, probes),
+    )
+
+
+def _case(
+    references: References, name: str, entries: tuple[str, ...], feeds: dict[str, Array], check: str
+) -> Case:
+    oracle = references.oracle.run(feeds) if references.oracle else {}
+    return Case(name, entries, (), feeds, references.reference.run(feeds), oracle, check)
+
+
+def _fixed(tensor: TensorSpec) -> tuple[int, ...]:
+    return tuple(dim for dim in tensor.shape[1:] if isinstance(dim, int))

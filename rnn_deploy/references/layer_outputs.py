@@ -1,0 +1,65 @@
+"""What every layer of the original model gives, for a comparison layer by layer.
+
+`keras.layers.Layer.__call__` is where every layer's call arrives. While the model is traced, each
+call's floating-point outputs are noted under the layer's name, made unique where it is met again.
+A layer called inside a loop is left out: its values exist step by step only.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rnn_deploy.keras.intercept import unused
+from rnn_deploy.keras.tensorflow import keras, tf
+from rnn_deploy.references.reference import Reference
+from rnn_deploy.spec import Array
+
+Noted = list[tuple[str, Any]]
+
+
+class LayerOutputs:
+    """A reference that says what every layer gave; a model's own inputs are no layers."""
+
+    def __init__(self, reference: Reference) -> None:
+        self._reference = reference
+        self._names: list[str] = []
+        self._function = reference.traced(self._call)
+
+    def run(self, feeds: Mapping[str, Array]) -> list[tuple[str, Array]]:
+        """Each layer's name and its output, in the order of the calls."""
+        values = self._reference.results(self._function, feeds)
+        return [(name, value.numpy()) for name, value in zip(self._names, values, strict=True)]
+
+    def _call(self, *tensors: Any) -> list[Any]:
+        noted: Noted = []
+        with _noting(noted, self._reference.model):
+            self._reference.call(*tensors)
+        self._names = [name for name, _ in noted]
+        return [tensor for _, tensor in noted]
+
+
+@contextmanager
+def _noting(noted: Noted, model: Any) -> Iterator[None]:
+    original = keras.layers.Layer.__call__
+    graph = tf.compat.v1.get_default_graph()
+    used: set[str] = set()
+
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        outputs = original(self, *args, **options)
+        tensors = keras.tree.flatten(outputs)
+        if self is model or not tensors or isinstance(self, keras.layers.InputLayer):
+            return outputs
+        if hasattr(self, "state_size") and not isinstance(self, keras.layers.RNN):
+            return outputs  # a cell, called for one step
+        first = tensors[0]
+        if isinstance(first, tf.Tensor) and first.graph is graph and first.dtype.is_floating:
+            name = unused(self.name, used)
+            used.add(name)
+            noted.append((name, first))
+        return outputs
+
+    keras.layers.Layer.__call__ = call
+    try:
+        yield
+    finally:
+        keras.layers.Layer.__call__ = original

@@ -1,0 +1,221 @@
+"""The original model's outputs and recurrent states: the reference (float32), the oracle (float64).
+
+Keras' own loops do the work. What is added is that each recurrent call starts from a state that
+is given and says which state it ended in; a layer whose initial state the model itself gives
+keeps it.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
+from rnn_deploy.keras.intercept import Call, computing_in, intercepting, unused
+from rnn_deploy.keras.reading import keys_of, read, read_known
+from rnn_deploy.keras.signature import call_flat
+from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.keras.tracing import layer_behind, tensorflow_spec
+from rnn_deploy.numerics.cells import LayerRun
+from rnn_deploy.references.probing import Tensors, layer_run, seen_of
+from rnn_deploy.spec import (
+    Array,
+    EntryPoint,
+    Recurrence,
+    RecurrentLayer,
+    StateKey,
+    StateSpec,
+    TensorSpec,
+)
+
+# Shown of a recurrent call: the call, its initial states or None for zero, its output, its states.
+Watch = Callable[[Call, list[Any] | None, Any, list[Any]], None]
+FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
+
+
+class Reference:
+    """The original model under TensorFlow, states given and taken, in one precision.
+
+    A runner of an entry point like any other: `run(feeds)` takes inputs and initial states by
+    name (states may be left out: zero) and returns outputs and final states by name, these in the
+    precision of the reference.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        entry: EntryPoint,
+        dtype: str = "float32",
+    ) -> None:
+        self.entry = entry
+        self.dtype = dtype
+        self.model = model
+        self._layers: list[tuple[RecurrentLayer, ...]] = []  # of the calls that are seen
+        self._function = tf.function(self._seen, autograph=False, input_signature=self._specs())
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs and final states for the inputs and initial states in `feeds`."""
+        results, _ = self.results(self._function, feeds)
+        names = (tensor.name for tensor in self.entry.all_outputs)
+        return {name: value.numpy() for name, value in zip(names, results, strict=True)}
+
+    def layer_runs(self, feeds: Mapping[str, Array]) -> list[LayerRun]:
+        """What went into and came out of every recurrent call whose cells are Keras' own."""
+        _, seen = self.results(self._function, feeds)
+        return [layer_run(layers, t) for layers, t in zip(self._layers, seen, strict=True)]
+
+    def results(self, function: Any, feeds: Mapping[str, Array]) -> Any:
+        """What a traced function of the entry point's inputs and states gives for `feeds`."""
+        batch = next(iter(feeds.values())).shape[0]
+        tensors = [tf.constant(feeds[tensor.name]) for tensor in self.entry.inputs]
+        for state in self.entry.states:
+            given = feeds.get(state.tensor.name)
+            zero = tf.zeros([batch, *state.tensor.shape[1:]], FLOAT_OF[self.dtype])
+            tensors.append(zero if given is None else tf.constant(given, FLOAT_OF[self.dtype]))
+        try:
+            return function(*tensors)
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            where = layer_behind(error, self.model)
+            if self.dtype == "float64" and _lacks_float64(error):
+                raise UnsupportedModelError(
+                    f"model '{self.model.name}': {where or _layer_of_node(error, self.model)}has an"
+                    " operation that TensorFlow does not compute in float64, by which exports are"
+                    " judged (3D pooling is one); write it with others, such as a reshape and a"
+                    f" maximum or a mean ({one_line(error)})"
+                ) from error
+            if self.dtype == "float64" and _mixes_precisions(error, where):
+                raise UnsupportedModelError(
+                    f"model '{self.model.name}': {where}cannot be computed in float64, by which"
+                    " exports are judged; let it cast to its self.compute_dtype, not to float32"
+                    f" ({one_line(error)})"
+                ) from error
+            raise tensorflow_refused(error) from error
+
+    def close(self) -> None:
+        """Nothing to release: the model is its owner's."""
+
+    def traced(self, call: Callable[..., Any]) -> Any:
+        """A function of the entry point's inputs and states, traced."""
+        function = tf.function(call, autograph=False, input_signature=self._specs())
+        return function.get_concrete_function()
+
+    def call(self, *tensors: Any, watch: Watch | None = None) -> list[Any]:
+        """Outputs and final states as tensors, for inputs and initial states in order."""
+        states, count = self.entry.states, len(self.entry.inputs)
+        inputs, initial = tensors[:count], tensors[count:]
+        given = dict(zip((state.key for state in states), initial, strict=True))
+        finals: dict[StateKey, Any] = {}
+
+        def observe(call: Call) -> tuple[Any, list[Any]]:
+            keys = keys_of(call)
+            free = [given[key] for key in keys if key in given]
+            before = call.initial_state or free or None
+            output, after = call.proceed(before)
+            if free and call.mask is not None:
+                output = _continued(call, output, free)
+            finals.update(zip(keys, after, strict=True))
+            if watch is not None:
+                watch(call, before, output, after)
+            return output, after
+
+        with computing_in(self.model, self.dtype), intercepting(observe):
+            outputs = call_flat(self.model, inputs)
+        return [*outputs, *(finals[state.key] for state in states)]
+
+    def _seen(self, *tensors: Any) -> tuple[list[Any], list[Tensors]]:
+        """Outputs and final states, and what is seen of the recurrent calls on the way."""
+        graph = tf.compat.v1.get_default_graph()
+        layers: list[tuple[RecurrentLayer, ...]] = []
+        seen: list[Tensors] = []
+
+        def watch(call: Call, before: list[Any] | None, output: Any, after: list[Any]) -> None:
+            known = read_known(call)
+            if known is not None and output.graph is graph:  # not inside a condition or loop
+                layers.append(known)
+                seen.append(seen_of(call, before, output, after))
+
+        results = self.call(*tensors, watch=watch)
+        self._layers = layers
+        return results, seen
+
+    def _specs(self) -> list[tf.TensorSpec]:
+        states = (tensorflow_spec(state.tensor) for state in self.entry.states)
+        return [
+            *(tensorflow_spec(tensor) for tensor in self.entry.inputs),
+            *(tf.TensorSpec(s.shape, FLOAT_OF[self.dtype], name=s.name) for s in states),
+        ]
+
+
+def _mixes_precisions(error: Exception, where: str) -> bool:
+    """Whether a layer, or an operation of one, was given float32 beside float64."""
+    said = str(error)
+    in_layer = bool(where) and "float32" in said and "float64" in said
+    return in_layer or "elements double but list elements float" in said
+
+
+def _lacks_float64(error: Exception) -> bool:
+    """Whether TensorFlow has no form of an operation for float64."""
+    said = str(error)
+    if "No OpKernel was registered" in said:
+        return "T=DT_DOUBLE" in said
+    return "has DataType float64 not in list of allowed values" in said
+
+
+def _layer_of_node(error: Exception, model: Any) -> str:
+    """The layer in whose scope the node stands that an error names, as the beginning of a sentence.
+
+    TensorFlow numbers a scope that is entered again.
+    """
+    node = re.search(r"{{node ([^}]*)}}", str(error))
+    scopes = node[1].split("/") if node else []
+    names = {layer.name for layer in model._flatten_layers(include_self=False)}
+    found = [n for s in reversed(scopes) for n in (s, re.sub(r"_\d+$", "", s)) if n in names]
+    return f"layer '{found[0]}' " if found else ""
+
+
+def tensorflow_refused(error: Exception) -> InputError:
+    """The error for inputs that the original model itself does not take."""
+    return InputError(f"TensorFlow cannot run the model on these inputs: {one_line(error)}")
+
+
+def states_of(
+    layers: Sequence[Recurrence], batch: int | str, taken: Iterable[str]
+) -> tuple[StateSpec, ...]:
+    """The states of the stream entry point: every layer whose initial state is free.
+
+    taken: the names of the model's own inputs and outputs, which keep theirs.
+    """
+    used = set(taken)
+    states = []
+    for layer in filter(lambda layer: layer.free, layers):
+        for role, shape in zip(layer.roles, layer.state_shapes, strict=True):
+            names = (f"{layer.name}_{role}_in", f"{layer.name}_{role}_out")
+            enters, leaves = (unused(name, used) for name in names)
+            used |= {enters, leaves}
+            tensor = TensorSpec(enters, (batch, *shape), layer.dtype.name)
+            states.append(StateSpec(tensor, leaves, layer.name, role))
+    return tuple(states)
+
+
+def _continued(call: Call, output: Any, states: list[Any]) -> Any:
+    """The output of a stream: before the first step that counts, it repeats what came before.
+
+    Keras begins with zero there, not knowing the output before; in a stream it is the state h of
+    the last cell, if its output is that state at all.
+    """
+    layer, last = call.layer, read(call)[-1]
+    if layer.zero_output_for_mask or not last.output_is_state:
+        return output
+    before = states[-len(last.roles)]
+    mask = tf.cast(call.mask, tf.int32)
+    if not layer.return_sequences:
+        return tf.where(_over(tf.reduce_any(call.mask, axis=1), output), output, before)
+    in_order = tf.reverse(mask, [1]) if layer.go_backwards else mask
+    seen = tf.cumsum(in_order, axis=1) > 0
+    return tf.where(_over(seen, output), output, before[:, None])
+
+
+def _over(mask: Any, values: Any) -> Any:
+    """A mask of the first axes of `values`, with axes of one for the others."""
+    for _ in range(values.shape.rank - mask.shape.rank):
+        mask = mask[..., None]
+    return mask

@@ -1,0 +1,146 @@
+"""Put TFLite's fused recurrent operators where `lowering.tflite_fused` left its markers.
+
+The operators keep their state in a tensor of their own, over which they write. Here each state is
+copied into that tensor first, at every invocation, and read from it afterwards, so that nothing
+stays from one invocation to the next and no input is changed.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.spec import Array, RecurrentLayer
+from rnn_deploy.tflite.flatbuffer.editor import Editor
+from rnn_deploy.tflite.flatbuffer.merge import unpacked
+from rnn_deploy.tflite.flatbuffer.packing import packed
+from rnn_deploy.tflite.fused import MARKER
+
+_BUILTIN = schema.BuiltinOperator
+_KIND = schema.ActivationFunctionType
+_ACTIVATIONS = {
+    "linear": _KIND.NONE, "relu": _KIND.RELU, "relu6": _KIND.RELU6, "tanh": _KIND.TANH
+}  # fmt: skip
+_ABSENT = -1  # in place of an optional input
+
+
+def fuse(content: bytes, layers: Mapping[str, RecurrentLayer]) -> bytes:
+    """The file with an operator for every marker; layers by name.
+
+    Raises UnsupportedModelError for operators that are neither builtins nor markers.
+    """
+    model = unpacked(content)
+    for graph in list(model.subgraphs):
+        editor = Editor(model, graph)
+        markers = [o for o in graph.operators if editor.custom(o) == "PyFuncStateless"]
+        marked = {int(index) for marker in markers for index in marker.outputs}
+        # What tells the shape of a marker's output: it becomes the output itself.
+        shaping = [
+            o
+            for o in graph.operators
+            if editor.custom(o) == "EnsureShape" and int(o.inputs[0]) in marked
+        ]
+        shaped = {int(o.inputs[0]): int(o.outputs[0]) for o in shaping}
+        for marker in markers:
+            outputs = [shaped.get(int(index), int(index)) for index in marker.outputs]
+            _call(editor, marker, layers[_layer_of(marker)], outputs)
+        graph.operators = [o for o in graph.operators if o not in shaping]
+    _refuse_foreign(model)
+    return packed(model)
+
+
+def _call(editor: Editor, marker: Any, layer: RecurrentLayer, outputs: list[int]) -> None:
+    """Make of the marker a call of the layer's own subgraph.
+
+    A state's memory is laid out when its subgraph is prepared, at the size that it has then. In
+    the main graph that may come before sizes are known, and the operator would write beyond it;
+    a subgraph is prepared when its inputs are. TFLite has no plain call; both branches of an IF do.
+    """
+    index = len(editor.model.subgraphs)
+    editor.model.subgraphs.append(_subgraph(editor.model, layer))
+    options = schema.IfOptionsT()
+    options.thenSubgraphIndex = options.elseSubgraphIndex = index
+    inputs = [editor.constant(np.ones((), np.bool_)), *map(int, marker.inputs)]
+    for output, shape in zip(outputs, _shapes(layer), strict=True):
+        editor.shape(output, shape)
+    call = editor.operator(_BUILTIN.IF, inputs, outputs, schema.BuiltinOptions.IfOptions, options)
+    vars(marker).update(vars(call))
+
+
+def _shapes(layer: RecurrentLayer) -> list[list[int]]:
+    """Of the outputs: every step's, and an LSTM's c."""
+    return [[-1, -1, layer.units], *[[-1, layer.units]] * (len(layer.roles) - 1)]
+
+
+def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
+    """x and the states: the states copied, then the operator; its output, and an LSTM's c."""
+    graph = schema.SubGraphT()
+    graph.name, graph.tensors = b"", []
+    editor = Editor(model, graph)
+    x = editor.tensor([-1, -1, layer.width])
+    states = [editor.tensor([-1, layer.units]) for _ in layer.roles]
+    kept = [editor.tensor([-1, layer.units]) for _ in layer.roles]
+    y = editor.tensor([-1, -1, layer.units])
+    copies = [_copy(editor, a, b) for a, b in zip(states, kept, strict=True)]
+    write = _lstm if layer.cell == "lstm" else _simple_rnn
+    graph.operators = [*copies, write(editor, layer, x, kept, y)]
+    graph.inputs, graph.outputs = (np.array(i, np.int32) for i in ([x, *states], [y, *kept[1:]]))
+    return graph
+
+
+def _copy(editor: Editor, source: int, to: int) -> Any:
+    """The tensor `to`, which an operator may write over, begins as `source`."""
+    editor.graph.tensors[to].isVariable = True
+    once = editor.constant(np.ones(2, np.int32))
+    kind = schema.BuiltinOptions.TileOptions
+    return editor.operator(_BUILTIN.TILE, [source, once], [to], kind, schema.TileOptionsT())
+
+
+def _simple_rnn(editor: Editor, layer: RecurrentLayer, x: int, h: list[int], y: int) -> Any:
+    options = schema.SequenceRNNOptionsT()
+    options.timeMajor, options.fusedActivationFunction = False, _ACTIVATIONS[layer.activation]
+    weights = [layer.kernel.T, layer.recurrent_kernel.T, _bias(layer)]
+    inputs = [x, *map(editor.constant, weights), *h]
+    kind = schema.BuiltinOptions.SequenceRNNOptions
+    return editor.operator(_BUILTIN.UNIDIRECTIONAL_SEQUENCE_RNN, inputs, [y], kind, options)
+
+
+def _lstm(editor: Editor, layer: RecurrentLayer, x: int, states: list[int], y: int) -> Any:
+    """Gates are i, f, g, o in both; no peepholes, projection, clipping or normalisation."""
+    options = schema.UnidirectionalSequenceLSTMOptionsT()
+    options.timeMajor, options.fusedActivationFunction = False, _ACTIVATIONS[layer.activation]
+    kernels, recurrent, biases = (
+        [editor.constant(np.ascontiguousarray(part.T)) for part in np.split(whole, 4, -1)]
+        for whole in (layer.kernel, layer.recurrent_kernel, _bias(layer))
+    )
+    inputs = [
+        *(x, *kernels, *recurrent, *[_ABSENT] * 3, *biases),
+        *([_ABSENT] * 2 + states + [_ABSENT] * 4),
+    ]
+    kind = schema.BuiltinOptions.UnidirectionalSequenceLSTMOptions
+    return editor.operator(_BUILTIN.UNIDIRECTIONAL_SEQUENCE_LSTM, inputs, [y], kind, options)
+
+
+def _bias(layer: RecurrentLayer) -> Array:
+    gates = layer.recurrent_kernel.shape[1]
+    return np.zeros(gates, np.float32) if layer.bias is None else layer.bias
+
+
+def _layer_of(marker: Any) -> str:
+    found = re.search(MARKER.encode() + b":([^\0]+)\0", bytes(marker.customOptions))
+    assert found is not None
+    return found[1].decode()
+
+
+def _refuse_foreign(model: Any) -> None:
+    used = {o.opcodeIndex for graph in model.subgraphs for o in graph.operators}
+    codes = [model.operatorCodes[index].customCode for index in used]
+    foreign = sorted(code.decode() for code in codes if code)
+    if foreign:
+        raise UnsupportedModelError(
+            f"TFLite's builtin operators cannot express {', '.join(foreign)}; export with --to"
+            " onnx only"
+        )

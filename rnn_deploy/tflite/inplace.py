@@ -1,0 +1,183 @@
+"""A layer for TFLite as a loop whose outputs are written where they stay.
+
+The loop carries the outputs of the whole sequence and writes some rows of them at every turn. As
+the converter leaves it, TFLite copies all of them at every turn, twice; `exporting.tflite_inplace`
+names the tensors in the file so that it copies none.
+
+A sequence is gone through by one or two loops, one after the other:
+
+    singles, chunks    where weights are small: a step a turn, for the steps that make no whole
+                       chunk; then a few steps a turn, written out
+    products, rows     where they are large, a step a turn: over inputs' products that were made
+                       ahead, all of few sequences, of many the first; then each at its turn
+
+Batch is first throughout, so nothing is transposed. A backwards layer reads its rows from the end.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
+from rnn_deploy.tflite.loop import zero_of
+from rnn_deploy.tflite.step import Rows, States, Walk, project, stacked, steps_to_a_turn
+
+# Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
+# every step that is written out. Measured, see docs/tflite.md.
+CHUNKS = ((8, 1 << 16), (4, 1 << 17))
+UNKNOWN = 1 << 17  # of a cell that is known by its step alone
+# So many sequences at most are few: more than a few, and weights that are read at every step cost
+# less than to hold all products.
+FEW = 8
+
+
+def support(layer: Recurrence) -> Support:
+    """Every layer can be such a loop."""
+    length = "batch and time open" if layer.steps is None else f"{layer.steps} steps"
+    k = chunk_of(layer)
+    turn = f"{k} step{'s' if k > 1 else ''} to a turn of a WHILE"
+    return Support(True, f"{length}, {turn}, outputs written in place")
+
+
+def lower(
+    layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
+) -> tuple[Any, States]:
+    """As `tflite_loop.lower`."""
+    length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+    loop, parts = _Loop(Walk(layer), mask, length), list(_parts(layer, x, length))
+    place = _Place(_room(layer, x, length, parts), loop.walk.start(tf.shape(x)[0], states))
+    for part in parts:
+        place = loop.over(part, place)
+    output = loop.walk.last(place.carried) if place.outputs is None else place.outputs
+    return output, loop.walk.finals(place.carried)
+
+
+def chunk_of(layer: Recurrence) -> int:
+    """How many steps a turn takes; of a length that is known, so that few are left over."""
+    return steps_to_a_turn(layer, CHUNKS, UNKNOWN, lambda steps, k: steps % k)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The steps from `start` to `end`, `k` to a turn.
+
+    inputs (batch, time, ...): the layer's, or their products, if `made`; in the order of the
+    steps, if `sorted`. within: they stand where the outputs go.
+    """
+
+    start: Any
+    end: Any
+    k: int
+    inputs: Any
+    made: bool = True
+    sorted: bool = False
+    within: bool = False
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The outputs so far, if they are kept, and what is carried on."""
+
+    outputs: Any | None
+    carried: States
+
+    @property
+    def flat(self) -> list[Any]:
+        return [*([] if self.outputs is None else [self.outputs]), *self.carried]
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """Loops over parts of a layer's steps; mask (batch, time) or None."""
+
+    walk: Walk
+    mask: Any | None
+    length: Any
+
+    def over(self, part: _Part, begin: _Place) -> _Place:
+        """The place after the part's steps."""
+        k, layer = part.k, self.walk.layer
+        # Rows that are written fit into the outputs, also of fewer steps than a turn takes.
+        cut = k > 1 and not isinstance(self.length, int)
+        written = tf.range(tf.minimum(k, self.length)) if cut else None
+        flat = [tf.convert_to_tensor(part.start), *begin.flat]
+        shapes = [tensor.shape for tensor in flat]
+
+        def turn(start: Any, *flat: Any) -> list[Any]:
+            place = _split(layer, flat)
+            steps = start + tf.range(k) if k > 1 else tf.reshape(start, [1])
+            outputs, after = self.walk.over(self._rows(part, steps, place), k, place.carried)
+            buffer = place.outputs
+            if buffer is not None:
+                new = stacked(outputs)
+                new = new if written is None else tf.gather(new, written, axis=1)
+                at = tf.stack([0, start, *[0] * (new.shape.rank - 2)])
+                buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, new, at)
+            end = [start + k, *_Place(buffer, after[-1]).flat]
+            for tensor, shape in zip(end, shapes, strict=True):
+                tensor.set_shape(shape)  # a traced step does not know a batch that is fixed
+            return end
+
+        _, *rest = tf.while_loop(lambda start, *_: start < part.end, turn, flat, shapes)
+        return _split(layer, rest)
+
+    def _rows(self, part: _Part, steps: Any, place: _Place) -> Rows:
+        layer = self.walk.layer
+        ordered = self.length - 1 - steps if layer.go_backwards else steps
+        inputs = place.outputs if part.within else part.inputs
+        rows = tf.gather(inputs, steps if part.sorted else ordered, axis=1)
+        mask = None if self.mask is None else tf.gather(self.mask, ordered, axis=1)
+        return Rows(rows if part.made else project(layer, rows), mask)
+
+
+def _parts(layer: Recurrence, x: Any, length: Any) -> Iterator[_Part]:
+    k, batch = chunk_of(layer), x.shape[0]
+    if k > 1 or _in_products(layer) or batch == 1 or not _is_narrow(layer):
+        inputs, within = project(layer, x), _in_products(layer)
+        rest = 0 if k == 1 else length % k
+        if not isinstance(rest, int) or rest > 0:
+            yield _Part(0, rest, 1, inputs, within=within)
+        yield _Part(rest, length, k, inputs, within=within)
+        return
+    first = 0
+    if batch is None:
+        first = tf.where(tf.shape(x)[0] <= FEW, length, 1)
+        steps = tf.range(first)
+        ahead = tf.gather(x, length - 1 - steps if layer.go_backwards else steps, axis=1)
+        yield _Part(0, first, 1, project(layer, ahead), sorted=True)
+    yield _Part(first, length, 1, x, made=False)
+
+
+def _room(layer: Recurrence, x: Any, length: Any, parts: Sequence[_Part]) -> Any | None:
+    """Where the outputs go."""
+    if not layer.return_sequences:
+        return None
+    if parts[-1].within:
+        return parts[-1].inputs
+    return tf.fill([tf.shape(x)[0], length, *layer.output_shape], zero_of(x))
+
+
+def _split(layer: Recurrence, flat: Sequence[Any]) -> _Place:
+    kept = layer.return_sequences
+    return _Place(flat[0] if kept else None, list(flat[1:] if kept else flat))
+
+
+def _is_narrow(layer: Recurrence) -> bool:
+    """Whether the inputs' weights are small beside the recurrent ones."""
+    return (
+        isinstance(layer, RecurrentLayer)
+        and 2 * layer.kernel.nbytes <= layer.recurrent_kernel.nbytes
+    )
+
+
+def _in_products(layer: Recurrence) -> bool:
+    """Whether an output can stand where the product of its step's input stood, which it needs."""
+    return (
+        layer.cell == "simple_rnn"
+        and isinstance(layer, RecurrentLayer)
+        and layer.return_sequences
+        and not layer.go_backwards
+    )

@@ -1,0 +1,227 @@
+"""A layer for TFLite as a loop: a WHILE of blocks, in it a WHILE of chunks.
+
+    blocks   one product for the inputs of all their steps, then an inner WHILE of chunks
+    chunks   a few steps a turn, written out
+
+At every turn TFLite copies what a WHILE carries, and twice: so a turn takes several steps, and a
+block gathers its outputs in a small buffer before they go to the large one. The block that moves
+the fewest bytes grows with the square root of the length, so it is worked out at run time where
+the length is open.
+
+The first block is the short one. Its last chunk may run past its end; the states of the step that
+is its last are looked up, and what was written past it is written again by the next block. Where
+there is none, rows past the end are the last one again and again, and their outputs are dropped.
+
+Batch is first throughout, so nothing is transposed. A backwards layer reads its rows from the end.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.spec import Recurrence, Support
+from rnn_deploy.tflite.step import Rows, States, Walk, project, stacked, steps_to_a_turn
+
+# Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
+# every step that is written out. Measured, see docs/lowerings.md.
+CHUNKS = ((10, 1 << 18), (5, 4 << 20), (2, 8 << 20))
+LONGEST_CHUNK = CHUNKS[0][0]
+UNKNOWN = 1 << 20  # of a cell that is known by its step alone
+# A turn of blocks costs as much as copying so many bytes there and back.
+TURN = 40_000
+
+
+def support(layer: Recurrence) -> Support:
+    """Every layer can be a loop."""
+    length = "batch and time open" if layer.steps is None else f"{layer.steps} steps"
+    return Support(True, f"{length}, {chunk_of(layer)} steps to a turn of a WHILE")
+
+
+def lower(
+    layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
+) -> tuple[Any, States]:
+    """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time).
+
+    Returns the output and the final states.
+    """
+    loop = _Loop(Walk(layer), chunk_of(layer))
+    batch, length = tf.shape(x)[0], tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+    count, size = _blocks(layer, length, loop.k)
+    most = tf.minimum(size, length) if _open(length) else min(size, length)
+
+    zero = zero_of(x)
+
+    def room(steps: Any) -> Any | None:
+        rows = [batch, steps, *layer.output_shape]
+        return tf.fill(rows, zero) if layer.return_sequences else None
+
+    # Made out of the loop, in which no shape may depend on a value.
+    small, ahead, written = room(size), tf.range(size), tf.range(most)
+
+    def block(start: Any, place: _Place) -> _Place:
+        """`size` steps from step `start` on; those before step 0 are left out."""
+        begin, steps = (0, most) if isinstance(start, int) else _within(start, size)
+        rows = _taken(layer, Rows(x, mask), begin + ahead, length)
+        rows = Rows(project(layer, rows.projected), rows.mask)
+        end = loop.over(rows, steps, _Place(small, loop.begin(place.carried)))
+        outputs = None if end.buffer is None else _first(end.buffer, written, most)
+        return place.after(begin, outputs, loop.finals(end, steps))
+
+    begin = _Place(room(length), loop.walk.start(batch, states))
+    end = _repeated(block, length - count * size, size, length, begin)
+    output = loop.walk.last(end.carried) if end.buffer is None else end.buffer
+    return output, loop.walk.finals(end.carried)
+
+
+def chunk_of(layer: Recurrence) -> int:
+    """How many steps a turn takes; of a length that is known, so that few are taken in vain."""
+    return steps_to_a_turn(layer, CHUNKS, UNKNOWN, lambda steps, k: -steps % k)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The outputs so far, if they are kept, and what is carried on."""
+
+    buffer: Any | None
+    carried: States
+
+    def after(self, start: Any, outputs: Any | None, carried: States) -> "_Place":
+        """The place when the outputs from step `start` on are there, too."""
+        if self.buffer is None or outputs is None:
+            return _Place(None, carried)
+        if self.buffer.shape[1] == outputs.shape[1] is not None:
+            return _Place(outputs, carried)
+        at = tf.stack([0, start, *[0] * (outputs.shape.rank - 2)])
+        return _Place(gen_xla_ops.xla_dynamic_update_slice(self.buffer, outputs, at), carried)
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """Chunks of `k` steps.
+
+    From one to the next, what is carried is kept for each step of a chunk, (batch, k, ...), since
+    the last chunk may be short; except where none is, or the outputs tell it: then (batch, ...).
+    """
+
+    walk: Walk
+    k: int
+
+    def begin(self, carried: States) -> States:
+        """What is kept before the first chunk."""
+        return [
+            one if self._last_only(i) else stacked([one] * self.k) for i, one in enumerate(carried)
+        ]
+
+    def over(self, rows: Rows, count: Any, place: _Place) -> _Place:
+        """The place after the first `count` of the rows."""
+
+        def chunk(start: Any, place: _Place) -> _Place:
+            before = [
+                kept if self._last_only(i) else tf.gather(kept, self.k - 1, axis=1)
+                for i, kept in enumerate(place.carried)
+            ]
+            here = _gathered(rows, start + tf.range(self.k))
+            outputs, after = self.walk.over(here, self.k, before)
+            kept = [
+                each[-1] if self._last_only(i) else stacked(list(each))
+                for i, each in enumerate(zip(*after, strict=True))
+            ]
+            return place.after(start, stacked(outputs), kept)
+
+        return _repeated(chunk, 0, self.k, count, place)
+
+    def finals(self, place: _Place, length: Any) -> States:
+        """What is carried after `length` steps."""
+        at = (length - 1) % self.k
+        carried = [
+            kept if self._last_only(i) else tf.gather(kept, at, axis=1)
+            for i, kept in enumerate(place.carried)
+        ]
+        if self._told_by_outputs:
+            carried[0] = tf.gather(place.buffer, length - 1, axis=1)
+        return carried
+
+    def _last_only(self, i: int) -> bool:
+        steps = self.walk.layer.steps
+        return (steps is not None and not steps % self.k) or (i == 0 and self._told_by_outputs)
+
+    @property
+    def _told_by_outputs(self) -> bool:
+        """Whether the first state is every step's output."""
+        layer = self.walk.layer
+        return layer.return_sequences and layer.output_is_state and not layer.carries_output
+
+
+def _repeated(
+    turn: Callable[[Any, _Place], _Place], start: Any, size: Any, length: Any, begin: _Place
+) -> _Place:
+    """`turn` at `start`, `start` + `size`, ... below `length`; it keeps every shape."""
+    if not _open(start, size, length) and start + size >= length:
+        return turn(0, begin)
+    outputs = [] if begin.buffer is None else [begin.buffer]
+    flat = [tf.convert_to_tensor(start), *outputs, *begin.carried]
+    shapes = [tensor.shape for tensor in flat]
+
+    def body(start: Any, *rest: Any) -> list[Any]:
+        place = _Place(rest[0], list(rest[1:])) if outputs else _Place(None, list(rest))
+        end = turn(start, place)
+        after = [start + size, *([end.buffer] if outputs else []), *end.carried]
+        for tensor, shape in zip(after, shapes, strict=True):
+            tensor.set_shape(shape)  # a traced step does not know a batch that is fixed
+        return after
+
+    _, *rest = tf.while_loop(lambda start, *_: start < length, body, flat, shapes)
+    return _Place(rest[0], rest[1:]) if outputs else _Place(None, rest)
+
+
+def _open(*sizes: Any) -> bool:
+    """Whether one of the sizes is known at run time only."""
+    return not all(isinstance(size, int) for size in sizes)
+
+
+def _within(start: Any, size: Any) -> tuple[Any, Any]:
+    """Where a block begins, and its steps: what is before step 0 is left out."""
+    return tf.maximum(start, 0), tf.minimum(size, start + size)
+
+
+def zero_of(x: Any) -> Any:
+    """Zero; where all sizes are fixed the converter must not know, or it writes buffers out."""
+    if x.shape[0] is None:
+        return tf.constant(0.0)
+    first = tf.reshape(tf.slice(x, [0] * x.shape.rank, [1] * x.shape.rank), [])
+    return tf.cast(first < first, tf.float32)
+
+
+def _taken(layer: Recurrence, rows: Rows, steps: Any, length: Any) -> Rows:
+    """The rows of these steps; past the end, the last one again and again."""
+    steps = tf.minimum(steps, length - 1)
+    return _gathered(rows, length - 1 - steps if layer.go_backwards else steps)
+
+
+def _gathered(rows: Rows, steps: Any) -> Rows:
+    tensors = (rows.projected, rows.mask)
+    return Rows(*(None if t is None else tf.gather(t, steps, axis=1) for t in tensors))
+
+
+def _blocks(layer: Recurrence, length: Any, k: int) -> tuple[Any, Any]:
+    """The number of blocks, and their steps, whole chunks: so that the fewest bytes are moved.
+
+    Of n steps, chunks of k in blocks of b move n/k * b rows, blocks n/b * (n + what a turn costs).
+    """
+    more = TURN / (4 * math.prod(layer.output_shape))
+    chunks = (length + (k - 1)) // k
+    if isinstance(length, int):
+        most = math.ceil(math.sqrt((length + more) / k))
+    else:
+        most = tf.cast(tf.math.ceil(tf.sqrt((tf.cast(length, tf.float32) + more) / k)), tf.int32)
+    count = (chunks + most - 1) // most
+    return count, (chunks + count - 1) // count * k
+
+
+def _first(buffer: Any, steps: Any, count: Any) -> Any:
+    """Its first `count` rows, `steps`."""
+    return buffer if buffer.shape[1] == count else tf.gather(buffer, steps, axis=1)

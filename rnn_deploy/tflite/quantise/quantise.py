@@ -1,0 +1,207 @@
+"""A TFLite file with weights, or weights and activations, in fewer bits.
+
+    float32 file --prepared--> worker process (ai-edge-quantizer) --restored--> quantised file
+
+It works on the finished file, so every lowering is quantised alike and both signatures are there
+as before: names, and float32 inputs, outputs and states. What a quantiser silently leaves as it
+was is found: the recurrent weights it changed are counted, and none is an error.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.spec import Array
+from rnn_deploy.tflite.flatbuffer.alias import written_apart, written_in_place
+from rnn_deploy.tflite.flatbuffer.merge import share_buffers, share_codes, unpacked
+from rnn_deploy.tflite.flatbuffer.packing import packed
+from rnn_deploy.tflite.isolated import run_isolated
+from rnn_deploy.tflite.quantise.recurrent_weights import (
+    kept_as,
+    left_float,
+    operator_names,
+    recurrent_weights,
+    weight_bytes,
+)
+from rnn_deploy.tflite.quantise.tables import quantise_tables
+
+NONE = "none"
+FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
+MODES = (NONE, FLOAT16, DYNAMIC, INT8)
+TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8"}  # how an Embedding's is kept
+WORKER = Path(__file__).with_name("quantisation_worker.py")
+FLOAT32, INT8_TYPE = 0, 9  # schema.TensorType
+# Feeds by signature: what to run each entry point on to learn the ranges of its tensors.
+Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A quantised file.
+
+    recurrent: how many of the `recurrent_all` different recurrent weights are quantised.
+    weight_bytes, float_bytes: of all weights, now and before. notes: what stayed float32, and why.
+    """
+
+    content: bytes
+    mode: str
+    recurrent: int
+    recurrent_all: int
+    weight_bytes: int
+    float_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+def quantised(
+    content: bytes, mode: str, feeds: Feeds, *, kernels: Sequence[Array], model: str
+) -> Quantised:
+    """Quantise the float32 file `content`.
+
+    feeds: for "int8", what to calibrate on. kernels: the layers' recurrent kernels, by which they
+    are known in the file. model: its name. Raises UnsupportedModelError when the quantiser fails,
+    crashes, or changes no recurrent weight.
+    """
+    plain = written_apart(content)
+    before = unpacked(plain)
+    recurrent = recurrent_weights(before, kernels)
+    after = unpacked(_worked(_prepared(plain), mode, feeds, model))
+    _restore(after, before)
+    _mend_reads(after)
+    quantise_tables(after, TABLES[mode])
+    share_buffers(after)
+    share_codes(after)
+    changed = sum(kept_as(after, place) != "FLOAT32" for place in recurrent)
+    if not changed:
+        raise UnsupportedModelError(
+            f"model '{model}': --quantize {mode} changed none of {len(recurrent)} recurrent"
+            " weights, so nothing would be gained where it counts; leave --quantize out, or"
+            " --tflite-lowering fused, whose operators the quantiser does not know"
+        )
+    made = packed(after)
+    return Quantised(
+        made if plain is content else written_in_place(made),
+        mode,
+        changed,
+        len(recurrent),
+        weight_bytes(after),
+        weight_bytes(before),
+        _notes(after, mode),
+    )
+
+
+def _notes(model: Any, mode: str) -> tuple[str, ...]:
+    left = left_float(model)
+    if not left:
+        return ()
+    size = sum(bytes_ for *_, bytes_ in left)
+    said = ", ".join(f"{shape} of {operator}" for operator, shape, _ in left)
+    return (
+        f"{size:,} B of weights stay float32 under --quantize {mode}, whose quantiser leaves these"
+        f" operators as they are: {said}",
+    )
+
+
+def _prepared(content: bytes) -> bytes:
+    """Every tensor with a name and a buffer of its own.
+
+    The quantiser tells tensors by name; and one bias for two signatures would be quantised twice,
+    with two scales, in one place.
+    """
+    model = unpacked(content)
+    shared, model.buffers = model.buffers, model.buffers[:1]
+    for g, graph in enumerate(model.subgraphs):
+        for t, tensor in enumerate(graph.tensors):
+            tensor.name = _name(g, t)
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    for owner in (*tensors, *(model.metadata or ())):
+        if owner.buffer:
+            model.buffers.append(shared[owner.buffer])
+            owner.buffer = len(model.buffers) - 1
+    return packed(model)
+
+
+def _worked(content: bytes, mode: str, feeds: Feeds, model: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="rnn-deploy-") as place:
+        folder = Path(place)
+        (folder / "model.tflite").write_bytes(content)
+        if mode == INT8:
+            np.savez(folder / "feeds.npz", **_flat(feeds))  # type: ignore[arg-type]
+        what = f"model '{model}': quantising to {mode}"
+        run_isolated(WORKER, mode, str(folder), what=what)
+        return (folder / "quantised.tflite").read_bytes()
+
+
+def _flat(feeds: Feeds) -> dict[str, Array]:
+    return {
+        f"{signature}/{number}/{name}": value
+        for signature, several in feeds.items()
+        for number, given in enumerate(several)
+        for name, value in given.items()
+    }
+
+
+def _mend_reads(model: Any) -> None:
+    """Let what gives int8 read int8.
+
+    Where a graph's output is also read by an operator that only moves numbers (a RESHAPE), the
+    quantiser has that read the output's float32 form, four bytes for one: it would write past its
+    end.
+    """
+    for graph in model.subgraphs:
+        names = operator_names(model, graph)
+        named = list(zip(graph.operators, names, strict=True))
+        int8_of = {
+            int(op.outputs[0]): int(op.inputs[0]) for op, name in named if name == "DEQUANTIZE"
+        }
+        for operator, name in named:
+            gives = {graph.tensors[t].type for t in operator.outputs}
+            if gives == {INT8_TYPE} and name != "QUANTIZE":
+                operator.inputs = [int8_of.get(int(t), int(t)) for t in operator.inputs]
+
+
+def _restore(after: Any, before: Any) -> None:
+    """Give names back, and outputs to the float32 tensors they were.
+
+    Where a graph's output is also read by a quantised operator, the quantiser gives out the int8
+    tensor in its place.
+    """
+    for g, (graph, old) in enumerate(zip(after.subgraphs, before.subgraphs, strict=True)):
+        places = {tensor.name: t for t, tensor in enumerate(graph.tensors)}
+        for t, tensor in enumerate(old.tensors):
+            graph.tensors[places[_name(g, t)]].name = tensor.name
+        graph.outputs = list(graph.outputs)
+        for k, t in enumerate(old.outputs):
+            if old.tensors[t].type == FLOAT32:
+                graph.outputs[k] = _float32_of(after, graph, places[_name(g, int(t))])
+    for definition, old in zip(after.signatureDefs, before.signatureDefs, strict=True):
+        graph = after.subgraphs[definition.subgraphIndex]
+        _name_alike(graph, graph.inputs, definition.inputs, old.inputs)
+        _name_alike(graph, graph.outputs, definition.outputs, old.outputs)
+
+
+def _float32_of(model: Any, graph: Any, tensor: int) -> int:
+    """The tensor itself where it stayed float32, else the one it is turned back into."""
+    if graph.tensors[tensor].type == FLOAT32:
+        return tensor
+    return next(
+        int(operator.outputs[0])
+        for operator, name in zip(graph.operators, operator_names(model, graph), strict=True)
+        if name == "DEQUANTIZE" and operator.inputs[0] == tensor
+    )
+
+
+def _name_alike(
+    graph: Any, indices: Sequence[int], maps: Sequence[Any], old: Sequence[Any]
+) -> None:
+    for index, entry, before in zip(indices, maps, old, strict=True):
+        entry.name, entry.tensorIndex = before.name, int(index)
+        graph.tensors[index].name = before.name
+
+
+def _name(graph: int, tensor: int) -> bytes:
+    return f"t{graph}_{tensor}".encode()

@@ -1,0 +1,208 @@
+"""One step of each cell in TensorFlow operations, and what a mask does to it, for TFLite.
+
+    project    the input's part of every step at once: (batch, time, *width) -> (batch, time, ...)
+    Walk       what a layer carries from step to step, and its step over a few rows
+
+Only operations that the converter turns into builtins. The step of a cell that is not Keras' own
+is called as it was traced.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnn_deploy.keras.tensorflow import keras, tf
+from rnn_deploy.spec import Recurrence, RecurrentLayer, TracedLayer
+
+States = list[Any]
+# Of x and the states: the output, and the next states.
+Step = Callable[..., tuple[Any, States]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some steps of a layer's input: projected (batch, steps, ...), mask (batch, steps) or None."""
+
+    projected: Any
+    mask: Any | None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A layer's steps over rows.
+
+    What is carried are the states and, where it is no state and must be kept, the output.
+    """
+
+    layer: Recurrence
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of what is carried, without the batch."""
+        kept = [self.layer.output_shape] if self._keeps_output else []
+        return [*self.layer.state_shapes, *kept]
+
+    def start(self, batch: Any, states: Sequence[Any] | None) -> States:
+        """What is carried at first: the states given or zero, and an output of zero."""
+        zeros = [tf.zeros([batch, *shape]) for shape in self.shapes]
+        return [*(states or zeros[: len(self.layer.roles)]), *zeros[len(self.layer.roles) :]]
+
+    def finals(self, carried: States) -> States:
+        """The states in what is carried."""
+        return carried[: len(self.layer.roles)]
+
+    def last(self, carried: States) -> Any:
+        """The last step's output."""
+        return carried[-1] if self._keeps_output else carried[0]
+
+    def over(self, rows: Rows, count: int, carried: States) -> tuple[list[Any], list[States]]:
+        """Take `count` steps, written out: the output and what is carried after each of them."""
+        step = _step_of(self.layer)  # its weights are constants of this loop's body, not captured
+        outputs, after = [], []
+        masks = [None] * count if rows.mask is None else _unstacked(rows.mask, count)
+        for x, mask in zip(_unstacked(rows.projected, count), masks, strict=True):
+            output, carried = self._advance(step, x, mask, carried)
+            outputs.append(output)
+            after.append(carried)
+        return outputs, after
+
+    @property
+    def _keeps_output(self) -> bool:
+        last = not self.layer.return_sequences and not self.layer.output_is_state
+        return self.layer.carries_output or last
+
+    def _advance(self, step: Step, x: Any, mask: Any | None, carried: States) -> tuple[Any, States]:
+        layer, states = self.layer, self.finals(carried)
+        output, new = step(x, *states)
+        if mask is None:
+            return output, [*new, *([output] if self._keeps_output else [])]
+        after = [_where(mask, a, b) for a, b in zip(new, states, strict=True)]
+        if not layer.carries_output:
+            return after[0], after
+        before = tf.zeros_like(output) if layer.zero_output_for_mask else carried[-1]
+        output = _where(mask, output, before)
+        return output, [*after, output]
+
+
+def project(layer: Recurrence, x: Any) -> Any:
+    """One product for the inputs of all steps; x itself for a traced cell."""
+    if not isinstance(layer, RecurrentLayer):
+        return x
+    product = tf.matmul(x, tf.constant(layer.kernel))
+    return product if layer.bias is None else product + tf.constant(np.atleast_2d(layer.bias)[0])
+
+
+def _unstacked(rows: Any, count: int) -> list[Any]:
+    """(batch, count, ...) as `count` of (batch, ...); of a single one, a mere change of shape."""
+    if count > 1:
+        return list(tf.unstack(rows, num=count, axis=1))
+    return [tf.reshape(rows, [-1, *rows.shape[2:]])]
+
+
+def stacked(outputs: list[Any]) -> Any:
+    """Each (batch, ...) as (batch, count, ...)."""
+    if len(outputs) > 1:
+        return tf.stack(outputs, axis=1)
+    return tf.reshape(outputs[0], [-1, 1, *outputs[0].shape[1:]])
+
+
+def _where(mask: Any, new: Any, old: Any) -> Any:
+    """By the mask (batch,), for values of any rank."""
+    return tf.where(tf.reshape(mask, [-1, *[1] * (new.shape.rank - 1)]), new, old)
+
+
+def _activations(layer: RecurrentLayer) -> tuple[Any, Any]:
+    f, sigma = layer.activation, layer.recurrent_activation
+    return keras.activations.get(f), keras.activations.get(sigma)
+
+
+def _step_of(layer: Recurrence) -> Step:
+    if isinstance(layer, TracedLayer):
+
+        def traced(x: Any, *states: Any) -> tuple[Any, States]:
+            output, *after = layer.step(x, *states)
+            return output, after
+
+        return traced
+    assert isinstance(layer, RecurrentLayer)
+    step = _STEPS[layer.cell](layer)
+
+    def known(x: Any, *states: Any) -> tuple[Any, States]:
+        after = step(x, *states)
+        return after[0], after
+
+    return known
+
+
+def _simple_rnn(layer: RecurrentLayer) -> Callable[..., States]:
+    f, _ = _activations(layer)
+    R = tf.constant(layer.recurrent_kernel)
+
+    def step(x: Any, h: Any) -> States:
+        return [f(x + tf.matmul(h, R))]
+
+    return step
+
+
+def _gru(layer: RecurrentLayer) -> Callable[..., States]:
+    f, sigma = _activations(layer)
+    units = layer.units
+    R = layer.recurrent_kernel
+    bias = None if layer.bias is None or not layer.reset_after else tf.constant(layer.bias[1])
+    whole, gates, candidate = (
+        tf.constant(part) for part in (R, R[:, : 2 * units], R[:, 2 * units :])
+    )
+
+    def after(x: Any, h: Any) -> States:
+        x_z, x_r, x_h = tf.split(x, 3, axis=-1)
+        product = tf.matmul(h, whole)
+        r_z, r_r, r_h = tf.split(product if bias is None else product + bias, 3, axis=-1)
+        z, r = sigma(x_z + r_z), sigma(x_r + r_r)
+        new = f(x_h + r * r_h)
+        return [new + z * (h - new)]
+
+    def before(x: Any, h: Any) -> States:
+        x_z, x_r, x_h = tf.split(x, 3, axis=-1)
+        r_z, r_r = tf.split(tf.matmul(h, gates), 2, axis=-1)
+        z, r = sigma(x_z + r_z), sigma(x_r + r_r)
+        new = f(x_h + tf.matmul(r * h, candidate))
+        return [new + z * (h - new)]
+
+    return after if layer.reset_after else before
+
+
+def _lstm(layer: RecurrentLayer) -> Callable[..., States]:
+    f, sigma = _activations(layer)
+    R = tf.constant(layer.recurrent_kernel)
+
+    def step(x: Any, h: Any, c: Any) -> States:
+        i, forget, g, o = tf.split(x + tf.matmul(h, R), 4, axis=-1)
+        c = sigma(forget) * c + sigma(i) * f(g)
+        return [sigma(o) * f(c), c]
+
+    return step
+
+
+_STEPS = {"simple_rnn": _simple_rnn, "gru": _gru, "lstm": _lstm}
+
+
+def steps_to_a_turn(
+    layer: Recurrence,
+    fitting: Sequence[tuple[int, int]],
+    unknown: int,
+    lost: Callable[[int, int], int],
+) -> int:
+    """How many steps of a layer a turn of a loop takes.
+
+    fitting: so many up to so many bytes of recurrent weights, the most steps first; unknown: the
+    bytes of a cell that is known by its step alone. Of a length that is known, so many that the
+    fewest steps are `lost(steps, k)`.
+    """
+    size = layer.recurrent_kernel.nbytes if isinstance(layer, RecurrentLayer) else unknown
+    most = next((k for k, largest in fitting if size <= largest), 1)
+    steps = layer.steps
+    if steps is None or steps <= most:
+        return steps or most
+    return min(range(most, most // 2, -1), key=lambda k: lost(steps, k))

@@ -1,0 +1,178 @@
+"""TFLite: trace with our own loops in place of Keras', convert, give the signature its names.
+
+Builtin operators only; what would need TensorFlow's own (Flex) is refused. The converter keeps
+the order of inputs and outputs and loses their names, so signatures are written afterwards.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from tensorflow.lite.python.convert import ConverterError, convert_graphdef
+
+from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.errors import UnsupportedModelError, one_line
+from rnn_deploy.exporting.plan import Plan
+from rnn_deploy.keras.intercept import Call, Handler
+from rnn_deploy.keras.reading import precision_of, read
+from rnn_deploy.keras.signature import call_flat, taking_any_length
+from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.keras.tracing import FrozenGraph, frozen, tensorflow_spec
+from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
+from rnn_deploy.tflite.choice import (
+    FUSED,
+    INPLACE,
+    LOOP,
+    TFLITE_LOWERINGS,
+    TfliteWishes,
+    choices_of,
+)
+from rnn_deploy.tflite.flatbuffer.alias import written_in_place
+from rnn_deploy.tflite.flatbuffer.fuse import fuse
+from rnn_deploy.tflite.flatbuffer.merge import merged
+
+
+@dataclass(frozen=True)
+class Part:
+    """One entry point to convert, and how its layers are lowered.
+
+    undeclared: it has a number of steps that the model does not say it takes.
+    """
+
+    entry: EntryPoint
+    choices: tuple[Choice, ...]
+    undeclared: bool = False
+
+
+def parts_of(
+    plan: Plan, wished: TfliteWishes, *, plain: bool = False, loop: str = INPLACE
+) -> tuple[Part, ...]:
+    """The entry points of a plan, and the stream at one step, which needs no loop.
+
+    plain: a quantiser or a microcontroller, which know fewer operators, come next. loop: which of
+    the loops `auto` takes.
+    """
+    parts = []
+    for traced in plan.traced:
+        alone = not plain and traced.entry.inputs[0].shape[0] == 1
+        layers, name = traced.trace.layers, traced.entry.name
+        choices = choices_of(layers, wished, name, alone=alone, loop=loop)
+        parts.append(Part(traced.entry, choices))
+    step = _step_of(plan)
+    return tuple(parts) if step is None else (*parts, step)
+
+
+def convert(model: Any, parts: Sequence[Part]) -> bytes:
+    """One TFLite file with a signature for each part, sharing their weights."""
+    if precision_of(model) == "float64":
+        raise UnsupportedModelError(
+            f"model '{model.name}': computes in float64, which TFLite's operators do not;"
+            " export with --to onnx only"
+        )
+    return merged([(_convert_part(model, part), part.entry) for part in parts])
+
+
+def _step_of(plan: Plan) -> Part | None:
+    if plan.step is None:
+        return None
+    layers, name = plan.step.trace.layers, plan.step.entry.name
+    choices = choices_of(layers, TfliteWishes(), name)
+    return Part(plan.step.entry, choices, plan.step.undeclared)
+
+
+def _convert_part(model: Any, part: Part) -> bytes:
+    entry = part.entry
+    given: dict[StateKey, Any] = {}
+    finals: dict[StateKey, Any] = {}
+    fused: dict[str, RecurrentLayer] = {}
+
+    def function(*tensors: Any) -> list[Any]:
+        inputs, initial = tensors[: len(entry.inputs)], tensors[len(entry.inputs) :]
+        given.update(zip((state.key for state in entry.states), initial, strict=True))
+        outputs = call_flat(model, inputs)
+        # Outputs that are one tensor would be merged into one; an identity keeps each its own.
+        return [tf.identity(t) for t in (*outputs, *(finals[s.key] for s in entry.states))]
+
+    lowerings = {choice.layer: choice.lowering for choice in part.choices}
+    handler = _lowered_by(lowerings, given, finals, fused)
+    specs = [tensorflow_spec(tensor) for tensor in entry.all_inputs]
+    with taking_any_length(model) if part.undeclared else nullcontext():
+        graph = frozen(model, handler, function, specs)
+    content = _converted(model, graph, allow_custom_ops=bool(fused))
+    content = fuse(content, fused) if fused else content
+    return written_in_place(content) if INPLACE in lowerings.values() else content
+
+
+def _lowered_by(
+    lowerings: Mapping[str, str],
+    given: Mapping[StateKey, Any],
+    finals: dict[StateKey, Any],
+    fused: dict[str, RecurrentLayer],
+) -> Handler:
+    """What answers for recurrent layers: their lowerings, from the states given.
+
+    finals: takes the states they end in. fused: takes the layers that leave a marker.
+    """
+
+    def handler(call: Call) -> tuple[Any, list[Any]]:
+        stack = read(call)
+        keys = state_keys(stack)
+        own = [tf.cast(state, tf.float32) for state in call.initial_state or ()]
+        initial = dict(zip(keys, own, strict=True)) if own else given
+        mask = None if call.mask is None else tf.cast(call.mask, tf.bool)
+        output, after = tf.cast(call.sequences, tf.float32), []
+        for layer in stack:
+            states = [initial[key] for key in state_keys((layer,)) if key in initial] or None
+            chosen = lowerings.get(layer.name, LOOP)  # of one that nothing depends on, whatever
+            if chosen == FUSED and isinstance(layer, RecurrentLayer):
+                fused[layer.name] = layer
+            output, layer_after = TFLITE_LOWERINGS[chosen].lower(layer, output, states, mask)
+            steps = [layer.steps] if layer.return_sequences else []
+            output.set_shape([call.sequences.shape[0], *steps, *layer.output_shape])
+            after += layer_after
+            if mask is not None and layer.go_backwards:
+                mask = tf.reverse(mask, [1])  # what comes next runs over the steps in this order
+        finals.update(zip(keys, after, strict=True))
+        return output, after
+
+    return handler
+
+
+def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> bytes:
+    """A frozen graph as TFLite, by the converter that TFLiteConverter calls in the end.
+
+    (It would freeze the graph once more, and read and write the file for metadata we drop.)
+    """
+    try:
+        content = convert_graphdef(
+            graph.graph,
+            graph.inputs,
+            graph.outputs,
+            target_ops={tf.lite.OpsSet.TFLITE_BUILTINS},
+            allow_custom_ops=allow_custom_ops,
+        )
+    except ConverterError as error:
+        raise UnsupportedModelError(
+            f"model '{model.name}': {_reason(model, error)}; export with --to onnx only"
+        ) from error
+    return bytes(content)
+
+
+def _reason(model: Any, error: ConverterError) -> str:
+    """What the converter could not convert, and where, from its pages of messages."""
+    said = str(error)
+    found = re.search(r'fused\["(\w+):", "([^"@]+)', said)
+    if found is None:
+        return f"TFLite's builtin operators cannot express it ({one_line(error)})"
+    operator, place = found.groups()
+    names = {layer.name for layer in model._flatten_layers() if layer is not model}
+    # Of a cell that was traced by itself, the layer's loop is told further on.
+    loop = re.search(r'at fused\["While:", "([^"]+)', said)
+    parts = [re.sub(r"_\d+$", "", p) for p in f"{loop[1] if loop else ''}/{place}".split("/")]
+    layer = next((part for part in parts if part in names), None)
+    where = f"layer '{layer}'" if layer else f"at {place}"
+    if "static" in said:
+        return f"{where}: TFLite's form of {operator} needs static shapes, and batch is open"
+    return f"{where}: TFLite has no builtin operator for {operator}"

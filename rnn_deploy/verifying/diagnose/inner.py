@@ -1,0 +1,59 @@
+"""A bundle whose entry point tells what every layer gives, as further outputs.
+
+    Bundle --inner_onnx, inner_tflite--> Bundle in a temporary folder, the names by layer
+
+It loads on any runtime that loads the original one, in a process of its own or not.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle.store import record_of
+from rnn_deploy.errors import InputError
+from rnn_deploy.spec import TensorSpec
+from rnn_deploy.verifying.diagnose import inner_onnx, inner_tflite
+
+Inner = dict[str, list[str]]
+Altering = Callable[[Path, str, Iterable[str]], tuple[bytes, Inner]]
+FORMATS: dict[str, Altering] = {
+    "onnx": inner_onnx.with_inner_values,
+    "tflite": inner_tflite.with_inner_values,
+}
+
+
+@contextmanager
+def telling_inner_values(
+    bundle: Bundle, format: str, entry: str, layers: Iterable[str]
+) -> Iterator[tuple[Bundle, Inner]]:
+    """While open, the bundle with one entry point of one format that tells more.
+
+    layers: the layers asked for, by name. InputError where the bundle has no such artifact, or it
+    is of a format that cannot be opened up.
+    """
+    artifact = bundle.manifest.artifact(format, entry)
+    if artifact is None or format not in FORMATS:
+        raise InputError(
+            f"{bundle.root}: holds no {format} artifact of '{entry}' whose layers could be seen;"
+            f" those of {' and '.join(FORMATS)} can"
+        )
+    if artifact.weights is not None:
+        bundle.checked(artifact.weights)
+    place = bundle.checked(artifact.path)
+    content, inner = FORMATS[format](place, entry, layers)
+    point = bundle.manifest.entry(entry)
+    known = {tensor.name for tensor in point.all_outputs}
+    names = dict.fromkeys(name for of_layer in inner.values() for name in of_layer)
+    extra = tuple(TensorSpec(name, (), "float32") for name in names if name not in known)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / artifact.path).write_bytes(content)
+        manifest = replace(
+            bundle.manifest,
+            entries=(replace(point, outputs=(*point.outputs, *extra)),),
+            artifacts=(replace(artifact, weights=None),),
+            files=(record_of(Path(folder), artifact.path),),
+        )
+        yield Bundle(Path(folder), manifest, bundle.digest), inner

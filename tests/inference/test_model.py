@@ -1,0 +1,229 @@
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import rnn_deploy
+from rnn_deploy.bundle import read_cases
+from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
+from rnn_deploy.inference.model import Model
+from rnn_deploy.runtimes import registry
+from rnn_deploy.runtimes.fake import FakeRunner, FakeRuntime
+from rnn_deploy.spec import EntryPoint, Support, TensorSpec
+
+RUNTIMES = ["ort-cpu", "litert"]
+A, B, P, Q = (TensorSpec(name, ("batch", 2), "float32") for name in "abpq")
+ALONE = Support(True, "tried")
+SEVERAL = EntryPoint("sequence", (A, B), (P, Q), rows=ALONE)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_predict_gives_what_keras_gave(small_bundle, runtime):
+    model = rnn_deploy.load(small_bundle, runtime)
+    cases = [c for c in read_cases(small_bundle / "golden.npz") if "sequence" in c.entries]
+    assert cases
+    for case in cases:
+        y = model.predict(case.feeds["x"])
+        np.testing.assert_allclose(y, case.truth["y"], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("runtime", [*RUNTIMES, "openvino-cpu"])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_a_copy_loads_runners_of_its_own(small_bundle, runtime, copied, x):
+    model = rnn_deploy.load(small_bundle, runtime, threads=1)
+    again = copied(model)
+    expected = model.predict(x)
+    model.close()
+    np.testing.assert_array_equal(again.predict(x), expected)
+    assert again.name == runtime
+    assert again.stream().step(x[:1, :1]).shape == (1, 1, 2)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_steps_of_a_stream_give_what_keras_gave(small_bundle, runtime):
+    model = rnn_deploy.load(small_bundle, runtime)
+    case = next(c for c in read_cases(small_bundle / "golden.npz") if c.name == "n3t5")
+    stream = model.stream(batch=3)
+    steps = [stream.step(case.feeds["x"][:, t : t + 1]) for t in range(5)]
+    np.testing.assert_allclose(np.concatenate(steps, 1), case.truth["y"], rtol=0, atol=2e-6)
+    for name, value in stream.finals().items():
+        np.testing.assert_allclose(value, case.truth[name], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 99])
+def test_batches_do_not_change_the_answer(small_bundle, runtime, batch_size):
+    x = np.random.default_rng(2).standard_normal((5, 4, 3)).astype("f")
+    model = rnn_deploy.load(small_bundle, runtime)
+    y = model.predict(x, batch_size=batch_size)
+    np.testing.assert_allclose(y, model.predict(x), rtol=0, atol=1e-6, strict=True)
+
+
+def test_batches_are_no_larger_than_asked():
+    seen = []
+    entry = EntryPoint("sequence", (A,), (P,), rows=ALONE)
+
+    def answer(entry, feeds):
+        seen.append(len(feeds["a"]))
+        return {"p": feeds["a"]}
+
+    a = np.random.default_rng(0).standard_normal((5, 2)).astype("f")
+    model = Model("m", lambda name: FakeRunner(entry, answer))
+    np.testing.assert_array_equal(model.predict(a, batch_size=2), a)
+    assert seen == [2, 2, 1]
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2])
+@pytest.mark.parametrize(
+    ("feeds", "message"),
+    [
+        (np.zeros((0, 4, 3), "f"), "axis 0 is empty"),
+        (np.zeros((2, 0, 3), "f"), "axis 1 is empty"),
+        (np.zeros((4, 3), "f"), "2 dimensions"),
+        (np.float32(1), "0 dimensions"),
+        (np.zeros((2, 4, 3)), "found float64"),
+        (np.ma.zeros((2, 4, 3), "f"), "'x' is a masked array"),
+        ({}, "missing 'x'"),
+        ({"z": np.zeros((2, 4, 3), "f")}, "unknown 'z', missing 'x'"),
+    ],
+)
+def test_bad_inputs_are_refused_in_batches_or_not(small_bundle, feeds, message, batch_size):
+    with pytest.raises(InputError, match=message):
+        rnn_deploy.load(small_bundle, "ort-cpu").predict(feeds, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_of_none_is_refused(small_bundle, x, batch_size):
+    with pytest.raises(InputError, match=f"a batch size of {batch_size}; give at least 1"):
+        rnn_deploy.load(small_bundle).predict(x, batch_size=batch_size)
+
+
+def test_a_fixed_batch_is_not_cut():
+    entry = EntryPoint("sequence", (TensorSpec("x", (2, 3), "float32"),), ())
+    model = Model("m", lambda name: FakeRunner(entry, lambda entry, feeds: {}))
+    with pytest.raises(InputError, match="'x' has a fixed batch, so it cannot be run in batches"):
+        model.predict(np.zeros((2, 3), "f"), batch_size=1)
+
+
+def test_outputs_without_rows_of_sequences_are_not_joined():
+    x = TensorSpec("x", ("batch", "time"), "float32")
+    entry = EntryPoint("sequence", (x,), (TensorSpec("y", ("time", "batch"), "float32"),))
+    model = Model("m", lambda name: FakeRunner(entry, lambda entry, feeds: {"y": feeds["x"].T}))
+    assert model.predict(np.zeros((2, 3), "f")).shape == (3, 2)
+    with pytest.raises(InputError, match="'y' has no row for each sequence, so it cannot be"):
+        model.predict(np.zeros((2, 3), "f"), batch_size=1)
+
+
+@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino-cpu", "litert"])
+def test_one_model_answers_many_threads(small_bundle, runtime):
+    model = rnn_deploy.load(small_bundle, runtime)
+    given = np.random.default_rng(0).standard_normal((4, 2, 50, 3)).astype("f")
+    alone = [model.predict(x) for x in given]
+
+    def answers(x):
+        return [model.predict(x) for _ in range(20)]
+
+    with ThreadPoolExecutor(4) as threads:
+        for expected, found in zip(alone, threads.map(answers, given), strict=True):
+            for y in found:
+                np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6, strict=True)
+
+
+def _several():
+    def answer(entry, feeds):
+        return {"p": feeds["a"] - feeds["b"], "q": feeds["b"]}
+
+    return Model("m", lambda name: FakeRunner(SEVERAL, answer))
+
+
+def test_several_inputs_and_outputs_go_by_name():
+    a, b = np.random.default_rng(0).standard_normal((2, 3, 2)).astype("f")
+    results = _several().predict({"b": b, "a": a})
+    assert list(results) == ["p", "q"]
+    np.testing.assert_array_equal(results["p"], a - b)
+
+
+def test_one_array_for_several_inputs_is_refused():
+    with pytest.raises(InputError, match="several inputs; give a dict with a, b"):
+        _several().predict(np.zeros((1, 2), "f"))
+
+
+def test_inputs_of_different_batches_are_refused_in_batches_too():
+    feeds = {"a": np.zeros((3, 2), "f"), "b": np.zeros((5, 2), "f")}
+    with pytest.raises(InputError, match="'batch' is 3 in the inputs before it"):
+        _several().predict(feeds, batch_size=3)
+
+
+def test_the_first_runtime_here_is_the_default(small_bundle, monkeypatch):
+    assert rnn_deploy.load(small_bundle).name == "ort-cpu"
+    without = {n: r for n, r in registry.RUNTIMES.items() if n != "ort-cpu"}
+    monkeypatch.setattr(registry, "RUNTIMES", without)
+    assert rnn_deploy.load(small_bundle).name == "litert"
+
+
+def test_no_runtime_at_all_is_refused_with_every_reason(small_bundle, monkeypatch):
+    class Gone(FakeRuntime):
+        def why_unavailable(self):
+            return f"{self.name} went away"
+
+    gone = {name: Gone(dict, name) for name in ("one", "two")}
+    monkeypatch.setattr(registry, "RUNTIMES", gone)
+    with pytest.raises(
+        RuntimeUnavailableError, match=r"no runtime here can run it \(one: one went.*two: two went"
+    ):
+        rnn_deploy.load(small_bundle)
+
+
+def test_an_unknown_runtime_is_refused_with_those_there_are(small_bundle):
+    with pytest.raises(
+        InputError, match="no runtime 'onnx'; there are ort-cpu, ort-cuda, litert, openvino-cpu"
+    ):
+        rnn_deploy.load(small_bundle, "onnx")
+
+
+@pytest.mark.parametrize(("runtime", "path"), [("ort-cpu", "sequence.onnx"), ("litert", "model.t")])
+def test_an_altered_artifact_is_said_at_load(small_bundle, runtime, path):
+    for place in small_bundle.glob(f"{path}*"):
+        place.write_bytes(place.read_bytes() + b"\0")
+    with pytest.raises(BundleError, match="it was cut or altered"):
+        rnn_deploy.load(small_bundle, runtime)
+
+
+def test_a_folder_that_is_no_bundle_is_said_at_load(tmp_path):
+    with pytest.raises(BundleError, match=r"not a bundle, it has no manifest\.json"):
+        rnn_deploy.load(tmp_path)
+
+
+def test_runners_are_loaded_once_and_released(small_bundle, x):
+    model = rnn_deploy.load(small_bundle, "ort-cpu")
+    assert model.runner() is model.runner("sequence")
+    first = model.runner()
+    expected = model.predict(x)
+    model.close()
+    assert model.runner() is not first
+    np.testing.assert_array_equal(model.predict(x), expected)
+
+
+def test_verify_from_python_takes_names_and_passes(small_bundle):
+    report = rnn_deploy.verify(small_bundle, ["ort-cpu"])
+    assert report.passed
+    assert {c.runtime for c in report.comparisons} == {"ort-cpu"}
+    with pytest.raises(InputError, match="no runtime 'zzz'"):
+        rnn_deploy.verify(small_bundle, ["zzz"])
+
+
+@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino-cpu", "litert"])
+def test_what_was_closed_says_so(small_bundle, x, runtime):
+    model = rnn_deploy.load(small_bundle, runtime)
+    runner, stream = model.runner(), model.stream(2)
+    for _ in range(3):
+        runner.run({"x": x})
+    stream.step(x)
+    model.close()
+    for call in (lambda: runner.run({"x": x}), lambda: stream.step(x)):
+        with pytest.raises(InputError, match="was closed; load the bundle again"):
+            call()

@@ -1,0 +1,222 @@
+"""What is opened as a model, and what is refused, with one line that says why."""
+
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model, weights_digest
+from tests.conftest import randomised, small_model
+
+
+@pytest.fixture(scope="module")
+def small_h5(tmp_path_factory, small_keras):
+    """The small model as HDF5: its path. (Keras would warn that the format is old.)"""
+    place = tmp_path_factory.mktemp("h5") / "small.h5"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.src.saving.saving_api.logging, "warning", lambda *args: None)
+        small_model().save(place)
+    return place
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_keras_file_is_opened(small_keras, as_text):
+    opened = open_model(str(small_keras) if as_text else small_keras)
+    assert isinstance(opened, OpenedModel)
+    assert (opened.source.kind, opened.source.name) == (".keras", "small.keras")
+
+
+def test_every_form_of_a_model_has_one_digest(small_keras, small_h5):
+    live = small_model()
+    digests = {open_model(source).source.digest for source in (live, small_keras, small_h5)}
+    assert digests == {weights_digest(live)}
+    assert open_model(small_h5).source.kind == ".h5"
+
+
+def as_keras_2(config, time_major):
+    """A layer's config as Keras 2 had it, layers within it too."""
+    if isinstance(config, list):
+        return [as_keras_2(part, time_major) for part in config]
+    if not isinstance(config, dict):
+        return config
+    new = {name: as_keras_2(part, time_major) for name, part in config.items()}
+    if "class_name" in new:
+        new = {name: new[name] for name in new if name not in ("module", "registered_name")}
+    return new | {"time_major": time_major} if "return_sequences" in new else new
+
+
+@pytest.mark.parametrize("time_major", [False, True])
+def test_what_keras_2_wrote_of_recurrent_layers_is_taken(tmp_path, monkeypatch, time_major):
+    x = keras.Input((None, 3), name="x")
+    both = keras.layers.Bidirectional(keras.layers.GRU(2, return_sequences=True), name="both")
+    model = randomised(keras.Model(x, keras.layers.LSTM(3, name="l")(both(x))))
+    monkeypatch.setattr(keras.src.saving.saving_api.logging, "warning", lambda *args: None)
+    place = tmp_path / "old.h5"
+    model.save(place)
+    with h5py.File(place, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        for layer in config["config"]["layers"][1:]:
+            layer["config"] = as_keras_2(layer["config"], time_major)
+        file.attrs["model_config"] = json.dumps(config)
+        file.attrs["keras_version"] = "2.15.0"
+    if time_major:
+        with pytest.raises(InputError, match=r"old\.h5: .*'time_major': True"):
+            open_model(place)
+    else:
+        assert open_model(place).source.digest == weights_digest(model)
+
+
+def test_operations_stay_what_they_are_where_layers_have_their_names(tmp_path):
+    """As layers, Concatenate and Softmax would heed the mask, and Subtract take one list."""
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    x = keras.layers.Embedding(9, 4, mask_zero=True)(tokens)
+    h = keras.layers.GRU(4, return_sequences=True, name="h")(x)
+    joined = keras.ops.concatenate([h - x, x], axis=-1)
+    last = keras.layers.LSTM(3, name="last")(joined)
+    model = randomised(keras.Model(tokens, [last, keras.ops.softmax(h, axis=1)]))
+    model.save(tmp_path / "m.keras")
+    feeds = np.array([[1, 2, 0, 3, 0]], np.int32)
+    opened = open_model(tmp_path / "m.keras").model
+    for found, truth in zip(opened(feeds), model(feeds), strict=True):
+        np.testing.assert_array_equal(found, truth)
+
+
+def test_hdf5_that_is_called_keras_is_refused(small_keras, small_h5, tmp_path):
+    renamed = tmp_path / "model.keras"
+    renamed.write_bytes(small_h5.read_bytes())
+    with pytest.raises(InputError, match=r"model\.keras: Keras cannot load it"):
+        open_model(renamed)
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_the_digest_tells_every_weight(index):
+    model = small_model()
+    before, weights = weights_digest(model), model.get_weights()
+    weights[index].reshape(-1)[-1] += 1e-6
+    model.set_weights(weights)
+    assert weights_digest(model) != before
+
+
+def truncated_archive(small_keras, small_h5, place):
+    content = small_keras.read_bytes()
+    place.write_bytes(content[: len(content) // 2])
+
+
+def altered_archive(small_keras, small_h5, place):
+    content = bytearray(small_keras.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    place.write_bytes(content)
+
+
+def truncated_hdf5(small_keras, small_h5, place):
+    content = small_h5.read_bytes()
+    place.write_bytes(content[: len(content) // 2])
+
+
+def hdf5_of_something_else(small_keras, small_h5, place):
+    with h5py.File(place, "w") as file:
+        file["temperature"] = np.arange(3)
+
+
+def text_file(small_keras, small_h5, place):
+    place.write_text("import keras\n")
+
+
+def empty_file(small_keras, small_h5, place):
+    place.touch()
+
+
+def other_zip(small_keras, small_h5, place):
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+
+
+def zip_with_wrong_config(small_keras, small_h5, place):
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("config.json", "{]")
+        archive.writestr("metadata.json", "{}")
+
+
+def empty_folder(small_keras, small_h5, place):
+    place.mkdir()
+
+
+def folder_with_a_wrong_graph(small_keras, small_h5, place):
+    place.mkdir()
+    (place / "saved_model.pb").write_bytes(b"\x00\x01 no graph")
+
+
+def nothing(small_keras, small_h5, place):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (nothing, "no such file; give a .keras or .h5 file"),
+        (text_file, "is not a Keras model .neither a .keras archive nor HDF5., or it was cut"),
+        (empty_file, "is not a Keras model"),
+        (other_zip, "is not a Keras model"),
+        (truncated_archive, "is not a Keras model .*or it was cut"),
+        (altered_archive, "Keras cannot load it .*save it again"),
+        (truncated_hdf5, "Keras cannot load it .*save it again"),
+        (hdf5_of_something_else, "Keras cannot load it .*save it again"),
+        (zip_with_wrong_config, "Keras cannot load it .*save it again"),
+        (empty_folder, "a folder without saved_model.pb is not a SavedModel"),
+        (folder_with_a_wrong_graph, "TensorFlow cannot load it"),
+    ],
+)
+def test_what_is_no_model_is_refused_in_one_line(make, message, small_keras, small_h5, tmp_path):
+    place = tmp_path / ("folder" if "folder" in make.__name__ else "model.keras")
+    if make in (truncated_hdf5, hdf5_of_something_else):
+        place = tmp_path / "model.h5"
+    make(small_keras, small_h5, place)
+    with pytest.raises(InputError, match=message) as raised:
+        open_model(place)
+    assert str(place) in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert "\x1b" not in str(raised.value)
+
+
+@pytest.mark.parametrize("source", [3, None, b"model.keras", [1]])
+def test_what_is_neither_model_nor_path_is_refused(source):
+    with pytest.raises(InputError, match="expected a Keras model or the path of one, found"):
+        open_model(source)
+
+
+def test_code_in_a_file_runs_only_when_trusted(tmp_path):
+    x = keras.Input((None, 3), name="x")
+    doubled = keras.layers.Lambda(lambda t: t * 2, name="double")(x)
+    model = randomised(keras.Model(x, keras.layers.SimpleRNN(4, name="rnn")(doubled)))
+    place = tmp_path / "lambda.keras"
+    model.save(place)
+    with pytest.raises(UnsupportedModelError, match=r"a Lambda layer.*--trust-source"):
+        open_model(place)
+    assert open_model(place, trust_source=True).model.get_layer("double") is not None
+
+
+def test_a_class_keras_does_not_have_is_refused(tmp_path):
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    x = keras.Input((None, 3), name="x")
+    place = tmp_path / "own.keras"
+    keras.Model(x, keras.layers.SimpleRNN(4)(Own()(x))).save(place)
+    with pytest.raises(UnsupportedModelError, match=r"needs a class that Keras does not have.*Own"):
+        open_model(place)
+
+
+def test_a_saved_model_is_opened_as_its_function(tmp_path):
+    place = tmp_path / "saved"
+    small_model().export(place, verbose=False)
+    opened = open_model(place)
+    assert isinstance(opened, OpenedSavedModel)
+    assert opened.source.kind == "SavedModel"
+    (result,) = opened.function(x=np.zeros((2, 3, 3), np.float32)).values()
+    assert result.shape == (2, 3, 2)

@@ -1,0 +1,47 @@
+"""A report with its observations, made by hand: two runtimes, one of them wrong in one unit."""
+
+import numpy as np
+
+from rnn_deploy.runtimes.registry import Skipped
+from rnn_deploy.verifying.judge.compare import compare
+from rnn_deploy.verifying.report.evidence import Observation
+from rnn_deploy.verifying.report.report import Fault, Placed, Report
+
+RNG = np.random.default_rng(7)
+BUDGET = 1e-5
+WRONG_STEP, WRONG_UNIT = 4, 2
+
+
+def observation(runtime, check, name, value, truth, axis, steps, case="n2t6"):
+    compared = compare(
+        value, truth, runtime=runtime, check=check, case=case, name=name,
+        kind="output" if axis else "state", budget=BUDGET, reference_error=2e-7,
+    )  # fmt: skip
+    reference = (truth + 2e-7).astype(np.float32)
+    return Observation(compared, value, truth, reference, None, axis, steps)
+
+
+def observations():
+    """Of two runtimes and two tensors; `litert` errs by 1e-3 at one step in one unit."""
+    y, h = RNG.standard_normal((2, 6, 3)), RNG.standard_normal((2, 5))
+    for runtime in ("ort-cpu", "litert"):
+        value = (y + 1e-7).astype(np.float32)
+        value[1, WRONG_STEP, WRONG_UNIT] += 1e-3 * (runtime == "litert")
+        yield observation(runtime, "states", "y", value, y, 1, tuple(range(6)))
+        yield observation(runtime, "states", "h_out", (h + 1e-7).astype(np.float32), h, None, (5,))
+
+
+def report_of(seen, faults=(), name="<model> & co", digest="ab" * 32):
+    return Report(
+        reference="TensorFlow",
+        bundle=f"some/{name}",
+        digest=digest,
+        environment={"machine": "abacus", "date": "2026-01-01 00:00:00 UTC", "ort-cpu": "1.0"},
+        comparisons=tuple(o.comparison for o in seen),
+        faults=tuple(faults),
+        skipped=(Skipped("ort-cuda", "no <CUDA> here"),),
+        placed=(Placed("ort-cpu", "stream", "rnn/RNN", "RNN", "CPU", "CPU"),),
+    )
+
+
+ABORTED = Fault("litert", "chunked", "n3t5", "ended with SIGABRT while running")

@@ -1,0 +1,247 @@
+"""For microcontrollers: run in TFLite-Micro's own interpreter, as C++, and what is refused."""
+
+import dataclasses
+import re
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import rnn_deploy
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.bundle.store import MANIFEST, record_of
+from rnn_deploy.errors import BundleError, InputError, UnsupportedModelError
+from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.tflite.flatbuffer.merge import unpacked
+from rnn_deploy.tflite.flatbuffer.packing import packed
+from rnn_deploy.tflite.micro import files as micro
+from rnn_deploy.tflite.micro.source import resolver_call
+from tests.conftest import randomised
+
+layers = keras.layers
+
+
+def _model():
+    x = keras.Input((None, 4), name="x")
+    y = layers.GRU(6, return_sequences=True, name="first")(x)
+    y = layers.Dense(3, activation="softmax", name="y")(layers.LSTM(5, name="second")(y))
+    return randomised(keras.Model(x, y, name="mine"), 5, 0.4)
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory):
+    place = tmp_path_factory.mktemp("micro") / "b"
+    return rnn_deploy.export(_model(), place, target="tflite-micro", time=5, long=30).root
+
+
+@pytest.fixture
+def bundle(_made, tmp_path):
+    return open_bundle(shutil.copytree(_made, tmp_path / "b"))
+
+
+def test_outputs_and_states_are_the_original_s_in_the_real_interpreter(bundle):
+    report = rnn_deploy.verify(bundle)
+    assert report.passed
+    assert {c.runtime for c in report.comparisons} == {"tflite-micro"}
+    kinds = {(c.check, c.name) for c in report.comparisons}
+    states = {"first_h_out", "second_h_out", "second_c_out"}
+    assert {
+        ("sequence", "y"),
+        *((check, s) for check in ("states", "step") for s in states),
+    } <= kinds
+    assert max(c.max_abs for c in report.comparisons if c.check != "extremes") < 2e-6
+
+
+@pytest.mark.parametrize(
+    ("cell", "units", "steps", "loops"),
+    [("SimpleRNN", 64, 203, 2), ("GRU", 5, 71, 1), ("LSTM", 5, 71, 1)],
+)
+def test_a_long_sequence_is_a_loop_there(tmp_path, cell, units, steps, loops):
+    x = keras.Input((None, 3), name="x")
+    y = getattr(layers, cell)(units, return_sequences=True, name="rnn")(x)
+    model = randomised(keras.Model(x, y, name="mine"), 7, 0.1)
+    bundle = rnn_deploy.export(model, tmp_path / "b", target="tflite-micro", time=steps, long=0)
+    sequence = unpacked((bundle.root / "sequence.tflite").read_bytes())
+    assert len(sequence.subgraphs) == 1 + 2 * loops  # a condition and a body of each
+    assert "WHILE" in bundle.manifest.micro[0].operators
+    report = rnn_deploy.verify(bundle)
+    assert report.passed
+    assert {c.name for c in report.comparisons} >= {"rnn", "rnn_h_out"}
+
+
+@pytest.mark.parametrize("cell", ["SimpleRNN", "LSTM"])
+def test_what_is_written_in_place_is_right_where_all_is_copied(tmp_path, cell):
+    x = keras.Input((None, 3), name="x")
+    y = getattr(layers, cell)(6, return_sequences=True, name="rnn")(x)
+    model = randomised(keras.Model(x, y, name="mine"), 7, 0.3)
+    bundle = rnn_deploy.export(
+        model, tmp_path / "b", target="tflite-micro", time=21, long=0, tflite_lowering="inplace"
+    )
+    sequence = unpacked((bundle.root / "sequence.tflite").read_bytes())
+    assert any(len(set(o.outputs)) < len(o.outputs) for o in sequence.subgraphs[0].operators)
+    assert rnn_deploy.verify(bundle).passed
+
+
+def test_it_runs_and_streams_like_any_other(bundle):
+    model = rnn_deploy.load(bundle)
+    assert model.name == "tflite-micro"
+    x = np.random.default_rng(0).standard_normal((1, 5, 4)).astype(np.float32)
+    stream = model.stream()
+    for t in range(5):
+        y = stream.step(x[:, t : t + 1])
+    np.testing.assert_allclose(y, model.predict(x), rtol=0, atol=1e-6)
+    with pytest.raises(InputError, match=r"input 'x' takes float32\(1, 5, 4\), found \(2, 5, 4\)"):
+        model.predict(np.concatenate([x, x]))
+    with pytest.raises(InputError, match="tflite-micro has neither threads nor"):
+        rnn_deploy.load(bundle, threads=2)
+
+
+def test_a_weight_that_is_one_percent_off_is_found(bundle):
+    place = bundle.root / "stream.tflite"
+    model = unpacked(place.read_bytes())
+    (tensor,) = (t for t in model.subgraphs[0].tensors if list(t.shape) == [20, 5])
+    buffer = model.buffers[tensor.buffer]
+    values = np.frombuffer(bytes(buffer.data), np.float32)
+    buffer.data = np.frombuffer((1.01 * values).astype(np.float32).tobytes(), np.uint8)
+    place.write_bytes(packed(model))
+    with pytest.raises(BundleError, match=r"stream\.tflite: "):
+        rnn_deploy.verify(bundle)
+    files = [record_of(bundle.root, record.path) for record in bundle.manifest.files]
+    manifest = dataclasses.replace(bundle.manifest, files=tuple(files))
+    (bundle.root / MANIFEST).write_text(json_from_manifest(manifest))
+    report = rnn_deploy.verify(open_bundle(bundle.root))
+    assert {c.name for c in report.comparisons if not c.passed} >= {"second_h_out", "second_c_out"}
+    assert all(c.passed for c in report.comparisons if c.check == "sequence")
+
+
+def test_the_arena_is_the_smallest_that_is_enough(bundle):
+    code = (
+        "import runpy, sys; fits = runpy.run_path(sys.argv[1])['fits']\n"
+        "content = open(sys.argv[2], 'rb').read()\n"
+        "print(*(fits(content, int(size)) for size in sys.argv[3:]))"
+    )
+    for model in bundle.manifest.micro:
+        place = bundle.root / f"{model.entry}.tflite"
+        sizes = (model.arena, model.arena - 16, model.arena + 4096)
+        words = [sys.executable, "-P", "-c", code, str(micro.WORKER), str(place), *map(str, sizes)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["True", "False", "True"]
+
+
+def test_the_arrays_are_the_files(bundle):
+    source = (bundle.root / "model_data.cc").read_text()
+    for model in bundle.manifest.micro:
+        content = (bundle.root / f"{model.entry}.tflite").read_bytes()
+        begin = rf"alignas\(16\) const unsigned char {model.array}\[\] = "
+        body = re.search(begin + r"{(.*?)};", source, re.DOTALL)
+        assert bytes(int(word, 16) for word in re.findall(r"0x..", body.group(1))) == content
+        assert f"{model.array}_len = {len(content)};" in source
+        assert unpacked(content).subgraphs[0].name.decode() in (model.entry, "step")
+    assert {r.path for r in bundle.manifest.files} >= {"model_data.cc", "model_data.h"}
+
+
+def test_the_source_compiles_and_registers_the_operators(bundle, tmp_path):
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler on this machine")
+    operators = sorted({o for model in bundle.manifest.micro for o in model.operators})
+    calls = [resolver_call(operator) for operator in operators]
+    (tmp_path / "main.cc").write_text(
+        '#include "model_data.h"\n#include "model_data.h"\n#include <cstdio>\n#include <cstdint>\n'
+        "struct Resolver { int count = 0;\n"
+        + "".join(f"  void {call}() {{ ++count; }}\n" for call in calls)
+        + "};\nint main() { Resolver r; AddOperators(r);\n"
+        '  std::printf("%d %d %zu %d %zu\\n", r.count, kOperatorCount, g_stream_model_len,\n'
+        "    int(reinterpret_cast<std::uintptr_t>(g_stream_model) % 16), kStreamArenaSize); }\n"
+    )
+    words = [compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I", str(bundle.root)]
+    words += [
+        str(tmp_path / "main.cc"),
+        str(bundle.root / "model_data.cc"),
+        "-o",
+        tmp_path / "main",
+    ]
+    subprocess.run(words, check=True, capture_output=True)
+    said = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
+    (stream,) = (model for model in bundle.manifest.micro if model.entry == "stream")
+    size = (bundle.root / "stream.tflite").stat().st_size
+    assert list(map(int, said.split())) == [len(calls), len(calls), size, 0, stream.arena]
+
+
+def test_names_of_operators_are_the_resolver_s():
+    wanted = {
+        "ADD": "AddAdd",
+        "BATCH_MATMUL": "AddBatchMatMul",
+        "CONV_2D": "AddConv2D",
+        "DYNAMIC_UPDATE_SLICE": "AddDynamicUpdateSlice",
+        "FULLY_CONNECTED": "AddFullyConnected",
+        "SELECT_V2": "AddSelectV2",
+        "UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM",
+    }
+    assert {name: resolver_call(name) for name in wanted} == wanted
+
+
+def test_an_operator_that_it_lacks_is_refused_with_its_layer(tmp_path):
+    x = keras.Input((None, 3), name="x")
+    y = layers.SimpleRNN(3, name="rnn")(x)
+    model = keras.Model(x, layers.Dense(2, activation="gelu", name="bent")(y), name="mine")
+    said = r"layer 'bent': TFLite-Micro has no operator GELU; change the layer, or export without"
+    with pytest.raises(UnsupportedModelError, match=said):
+        rnn_deploy.export(model, tmp_path / "b", target="tflite-micro", time=2, long=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interpreter_that_crashes_is_one_line(tmp_path, monkeypatch):
+    place = tmp_path / "worker.py"
+    place.write_text("import os, signal; os.kill(os.getpid(), signal.SIGABRT)")
+    monkeypatch.setattr(micro, "WORKER", place)
+    said = r"model 'mine': its entry point 'sequence' in TFLite-Micro's .* crashed \(SIGABRT\)"
+    x = keras.Input((2, 3), name="x")
+    model = keras.Model(x, layers.SimpleRNN(3, name="rnn")(x), name="mine")
+    with pytest.raises(UnsupportedModelError, match=said):
+        rnn_deploy.export(model, tmp_path / "b", target="tflite-micro", long=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"to": ("onnx",)}, "--target tflite-micro is a format of its own; leave --to out"),
+        ({"lowering": "scan"}, "--lowering, --opset and --expect are of ONNX"),
+        ({"opset": 18}, "--lowering, --opset and --expect are of ONNX"),
+        ({"quantize": "float16"}, "TFLite-Micro computes in float32 or in int8 alone"),
+        ({"quantize": "dynamic-int8"}, "use --quantize int8 with --calibration DATA.npz, or none"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        ExportOptions(target="tflite-micro", **options)
+
+
+def test_open_lengths_are_refused(tmp_path):
+    x = keras.Input((None, 3), name="x")
+    model = keras.Model(x, layers.SimpleRNN(3, name="rnn")(x))
+    with pytest.raises(InputError, match=r"needs fixed shapes, and input 'x .* add --time N"):
+        rnn_deploy.export(model, tmp_path / "b", target="tflite-micro")
+
+
+def test_int8_is_within_its_budgets_there(tmp_path):
+    data = {"x": np.random.default_rng(2).standard_normal((6, 5, 4)).astype(np.float32)}
+    bundle = rnn_deploy.export(
+        _model(),
+        tmp_path / "b",
+        target="tflite-micro",
+        time=5,
+        quantize="int8",
+        calibration=data,
+        long=0,
+    )
+    quantisation = bundle.manifest.quantisation
+    assert (quantisation.format, quantisation.mode) == ("tflite-micro", "int8")
+    assert quantisation.recurrent == quantisation.recurrent_all >= 4
+    assert min(cost.snr_db for cost in quantisation.costs) > 20
+    assert {"QUANTIZE", "DEQUANTIZE"} <= set(bundle.manifest.micro[0].operators)
+    assert rnn_deploy.verify(bundle).passed

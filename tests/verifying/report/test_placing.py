@@ -1,0 +1,96 @@
+"""Where recurrent nodes ran is read from a profile; one elsewhere fails the verification."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.errors import InputError, MisplacedError
+from rnn_deploy.runtimes.fake import FakeRuntime
+from rnn_deploy.runtimes.placement import Placement
+from rnn_deploy.runtimes.registry import runtime_named
+from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.report.words import placement_lines
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+def anything(entry, feeds):
+    batch, steps = feeds["x"].shape[:2]
+    shapes = {"y": (batch, steps, 2), "first_h_out": (batch, 5), "second_h_out": (batch, 4)}
+    return {t.name: np.zeros(shapes[t.name], np.float32) for t in entry.all_outputs}
+
+
+@dataclass(frozen=True)
+class OnCuda(FakeRuntime):
+    """Says that its second RNN ran on the CPU."""
+
+    name: str = "fake-cuda"
+    provider: str = CUDA
+
+    def placements(self, bundle, options):
+        if options.entry == "sequence":
+            raise InputError("no profile")
+        return [
+            Placement("first/RNN", "RNN", CUDA),
+            Placement("second/RNN", "RNN", CPU),
+            Placement("shape", "Gather", CPU),
+        ]
+
+
+@dataclass(frozen=True)
+class Refuses(FakeRuntime):
+    name: str = "refuses"
+
+    def load(self, bundle, options):
+        raise MisplacedError("placed recurrent nodes elsewhere: RNN 'rnn' on CPU")
+
+
+def test_a_recurrent_node_elsewhere_fails_and_is_named(small_bundle):
+    report = verify(open_bundle(small_bundle), runtimes=[OnCuda(anything)], checks=["states"])
+    assert not report.passed
+    assert [(n.node, n.provider, n.asked, n.passed) for n in report.placed] == [
+        ("first/RNN", CUDA, CUDA, True), ("second/RNN", CPU, CUDA, False),
+    ]  # fmt: skip
+    said = {(f.check, f.case): f.message for f in report.faults}
+    assert said == {
+        ("placement", "sequence"): "no profile",
+        ("placement", "stream"): f"RNN 'second/RNN' on {CPU}, not {CUDA}",
+    }
+    assert placement_lines(report) == [
+        f"recurrent nodes of fake-cuda, as it tells itself: 1 on {CUDA}, 1 on {CPU}"
+    ]
+
+
+def test_a_runtime_that_refuses_for_it_is_a_failed_check_and_the_rest_goes_on(small_bundle):
+    runtimes = [Refuses(anything), runtime_named("ort-cpu")]
+    report = verify(open_bundle(small_bundle), runtimes=runtimes)
+    assert not report.passed
+    (fault,) = report.faults
+    assert (fault.runtime, fault.check) == ("refuses", "placement")
+    assert "RNN 'rnn' on CPU" in fault.message
+    assert {c.runtime for c in report.comparisons} == {"ort-cpu"}
+
+
+@pytest.mark.parametrize("limit", [None, 60])
+def test_onnx_runtime_s_own_profile_shows_every_recurrent_node(small_bundle, limit):
+    runtimes = [runtime_named("ort-cpu"), runtime_named("litert")]
+    report = verify(open_bundle(small_bundle), runtimes=runtimes, checks=["states"], limit=limit)
+    assert report.passed
+    assert {(n.runtime, n.entry, n.op_type, n.provider) for n in report.placed} == {
+        ("ort-cpu", entry, "RNN", CPU) for entry in ("sequence", "stream")
+    }
+    assert len(report.placed) == 4
+    assert [untold.runtime for untold in report.untold] == ["litert"]
+    assert placement_lines(report)[-1] == "where nodes ran is not told by litert"
+
+
+def test_openvino_tells_it_by_the_graph_it_made(small_bundle):
+    runtimes = [runtime_named("openvino-cpu")]
+    report = verify(open_bundle(small_bundle), runtimes=runtimes, checks=["states"])
+    assert report.passed
+    assert report.untold == ()
+    assert [(n.entry, n.op_type, n.provider, n.asked) for n in report.placed] == [
+        (entry, "RNNSeq", "CPU", "CPU") for entry in ("sequence", "sequence", "stream", "stream")
+    ]

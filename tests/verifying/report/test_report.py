@@ -1,0 +1,96 @@
+"""The verdict, and the report as JSON."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rnn_deploy.runtimes.registry import Skipped
+from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.report.report import Fault, Report, json_from_report, worst_of_each
+
+GOOD = Comparison(
+    "ort-cpu", "states", "n1t1", "y", "output", 1e-7, 2.0, 1e-6, 1e-7, (0, 1), 0.25, 0.5
+)
+BAD = replace(GOOD, max_abs=1e-3)
+VAGUE = replace(GOOD, name="z", decisive=False)
+EMPTY = replace(GOOD, name="e", finite=False)
+BROKEN = replace(GOOD, max_abs=np.inf, max_ulp=np.inf, found=np.nan, worst_index=())
+FAULT = Fault("litert", "chunked", "n3t5", "refused")
+
+
+def report_of(*comparisons, faults=(), skipped=()):
+    return Report("ref", "b", "0f", {"python": "3"}, comparisons, faults, skipped)
+
+
+@pytest.mark.parametrize(
+    ("report", "passed", "verdict"),
+    [
+        (report_of(GOOD, GOOD), True, "passed: 2 comparisons, all within their budgets"),
+        (report_of(), False, "FAILED: nothing was checked"),
+        (report_of(skipped=(Skipped("x", "y"),)), False, "FAILED: nothing was checked"),
+        (report_of(GOOD, BAD), False, "FAILED: 1 of 2 comparisons outside their budgets, 0 checks"),
+        (report_of(BROKEN), False, "FAILED: 1 of 1 comparisons outside"),
+        (report_of(GOOD, faults=(FAULT,)), False, "FAILED: 0 of 1 .* 1 checks broke off"),
+        (report_of(faults=(FAULT,)), False, "FAILED: 0 of 0 .* 1 checks broke off"),
+        (report_of(replace(GOOD, max_abs=np.nan)), False, "FAILED: 1 of 1"),
+        (report_of(GOOD, VAGUE), False, "FAILED: no comparison of z tells right from wrong"),
+        (report_of(GOOD, VAGUE, replace(VAGUE, decisive=True)), True, "passed: 3 comparisons"),
+        (report_of(GOOD, EMPTY), False, "FAILED: the model gives no number in e"),
+    ],
+    ids=["good", "nothing", "all skipped", "bad", "infinite", "fault too", "only fault", "nan",
+         "one vague throughout", "one vague somewhere", "one empty throughout"],
+)  # fmt: skip
+def test_the_verdict(report, passed, verdict):
+    assert report.passed is passed
+    assert re.match(verdict, report.verdict)
+
+
+def test_the_worst_of_each_is_the_one_nearest_to_its_budget():
+    close = replace(GOOD, case="close", max_abs=9e-7)
+    larger_but_wider = replace(GOOD, case="wide", max_abs=1e-3, budget=1.0)
+    found = worst_of_each([GOOD, close, larger_but_wider])
+    assert [comparison.case for comparison in found] == ["close"]
+
+
+def test_a_failure_is_never_hidden_by_one_that_passed():
+    zero_budget = replace(GOOD, case="exact", max_abs=1e-9, budget=0.0)
+    for failure in (BAD, BROKEN, zero_budget, replace(GOOD, max_abs=np.nan)):
+        for order in ([GOOD, failure], [failure, GOOD]):
+            (worst,) = worst_of_each(order)
+            assert not worst.passed
+
+
+def test_each_runtime_check_and_tensor_has_its_own_worst():
+    others = [replace(GOOD, **{field: "other"}) for field in ("runtime", "check", "name")]
+    assert len(worst_of_each([GOOD, *others, GOOD])) == 4
+    assert worst_of_each([]) == []
+
+
+def test_json_holds_everything_and_is_strict():
+    report = report_of(GOOD, BROKEN, faults=(FAULT,), skipped=(Skipped("ort-cuda", "no CUDA"),))
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    data = json.loads(json_from_report(report), parse_constant=refuse)
+    assert (data["passed"], data["verdict"]) == (False, report.verdict)
+    first, second = data["comparisons"]
+    assert (first["passed"], second["passed"]) == (True, False)
+    assert (second["max_abs"], second["max_ulp"], second["found"]) == ("inf", "inf", "nan")
+    assert [float(second[key]) for key in ("max_abs", "max_ulp")] == [np.inf, np.inf]
+    rebuilt = Comparison(
+        **{
+            key: float(value) if key in ("max_abs", "max_ulp", "found") else value
+            for key, value in first.items()
+            if key != "passed"
+        }
+    )
+    as_tuples = {"worst_index": tuple(rebuilt.worst_index), "files": tuple(rebuilt.files)}
+    assert replace(rebuilt, **as_tuples) == GOOD
+    assert data["faults"] == [
+        {"runtime": "litert", "check": "chunked", "case": "n3t5", "message": "refused", "files": []}
+    ]
+    assert data["skipped"] == [{"runtime": "ort-cuda", "reason": "no CUDA"}]
