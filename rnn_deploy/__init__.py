@@ -66,7 +66,7 @@ def export(
     """
     from rnn_deploy.exporting.options import ExportOptions
     from rnn_deploy.exporting.pipeline import export as export_bundle
-    from rnn_deploy.verifying.cost import appraise
+    from rnn_deploy.verifying.quantisation_error import appraise
 
     options = ExportOptions(
         to=_several(to), lowering=lowering, time=time, samples=samples, seed=seed,

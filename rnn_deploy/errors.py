@@ -1,14 +1,27 @@
-"""Every error a person can meet, each with the exit code the command line gives for it.
+"""Every error that a user can meet: its class, its stable code, its exit code.
 
-A message says what was asked, what was found and what to do next, in one line. Code raises
-the narrowest class; only the command line prints.
+A message says what went wrong, what was expected and what to do next, in one line. Code raises
+the narrowest class; only the command line prints. docs/errors.md lists every code.
 """
 
 
 class RnnDeployError(Exception):
-    """Base of every error raised on purpose; `exit_code` is the command line's."""
+    """Base of every error that is raised on purpose.
+
+    code: stable, such as "E-STATE-OTHER-BUNDLE"; programs and tests match it, not the sentence.
+    message: the sentence without the code, to quote inside another message. exit_code: what the
+    command line exits with.
+    """
 
     exit_code = 2
+
+    def __init__(self, code: str, message: str | None = None) -> None:
+        # Until every error has its code, a single argument is the message.
+        self.code, self.message = ("", code) if message is None else (code, message)
+        super().__init__(*((code,) if message is None else (code, message)))
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.code}]" if self.code else self.message
 
 
 class VerificationError(RnnDeployError):
@@ -52,5 +65,6 @@ class UnsupportedModelError(RnnDeployError):
 
 
 def one_line(error: BaseException) -> str:
-    """A foreign error's message as one line of bearable length, to stand inside ours."""
-    return " ".join(str(error).split())[:300]
+    """Return the message of any error as one line of at most 300 characters, to quote in ours."""
+    message = error.message if isinstance(error, RnnDeployError) else str(error)
+    return " ".join(message.split())[:300]

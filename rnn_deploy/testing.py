@@ -15,7 +15,7 @@ from rnn_deploy.runtimes.isolation import LIMIT
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.judge.checks import CHECKS
-from rnn_deploy.verifying.judge.tolerance import ALL, Asked
+from rnn_deploy.verifying.judge.tolerance import ALL, UserTolerance
 from rnn_deploy.verifying.report.words import failure_of
 
 Tolerances = float | Mapping[str, float] | None
@@ -52,7 +52,7 @@ def assert_same(
         runtimes=chosen,
         checks=tuple(CHECKS) if checks is None else checks,
         options=RunOptions(threads=threads),
-        asked=Asked(_by_name(atol), _by_name(rtol)),
+        asked=UserTolerance(_by_name(atol), _by_name(rtol)),
         limit=time_limit,
     )
     if not report.passed:

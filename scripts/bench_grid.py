@@ -35,8 +35,16 @@ from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.optional import installed_version, require
 from rnn_deploy.perf.bench.contender import Contender, of_bundle
 from rnn_deploy.perf.bench.feeds import feeds_of
-from rnn_deploy.perf.bench.measure import LONG_TURNS, Timed, Timing, Turns, in_rounds, ratio, timed
-from rnn_deploy.perf.bench.process import Worker
+from rnn_deploy.perf.bench.measure import (
+    LONG_TURNS,
+    CallLatency,
+    Timed,
+    TurnTaking,
+    in_rounds,
+    ratio,
+    timed,
+)
+from rnn_deploy.perf.bench.process import ContenderProcess
 from rnn_deploy.perf.peers.build import build
 from rnn_deploy.perf.peers.model import model_of
 from rnn_deploy.runtimes.machine import cores, processor
@@ -65,7 +73,7 @@ class Point:
     width: int
     units: int
     shape: Shape
-    timings: Mapping[str, Timing]
+    timings: Mapping[str, CallLatency]
 
     def ours(self) -> str:
         """The fastest of our forms, as `rnn-deploy tune` would take."""
@@ -131,7 +139,7 @@ def _model_points(
         workers = {}
         for contender in contenders:
             step(f"{cell} {units}: starting {contender.name}")
-            workers[contender.name] = stack.enter_context(Worker(contender))
+            workers[contender.name] = stack.enter_context(ContenderProcess(contender))
         for shape in shapes:
             if 2 * shape.batch * shape.time * GATES[cell] * units * (units + width) > MOST_FLOP:
                 continue
@@ -158,7 +166,7 @@ def _model_points(
 def _near(calls: Mapping[str, Timed]) -> dict[str, Timed]:
     """Without those of our own that are far from the best of them."""
     ours = {name: call for name, call in calls.items() if name not in PEERS}
-    seen = in_rounds(ours, seconds=0.03, turns=Turns(3))
+    seen = in_rounds(ours, seconds=0.03, turns=TurnTaking(3))
     best = min(timing.median_us for timing in seen.values())
     far = {n for n, timing in seen.items() if n != AUTO and timing.median_us > FAR * best}
     return {name: call for name, call in calls.items() if name not in far}

@@ -25,7 +25,7 @@ from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.cli.console import data, say
 from rnn_deploy.numerics.layouts import GATES
 from rnn_deploy.onnx.calls import lower_call
-from rnn_deploy.onnx.costs import Size, features
+from rnn_deploy.onnx.costs import CallSize, features
 from rnn_deploy.perf.bench import measure
 from rnn_deploy.perf.bench.feeds import varied
 from rnn_deploy.spec import RecurrentLayer
@@ -126,8 +126,8 @@ def _session(layer: RecurrentLayer, lowering: str) -> Any:
     return onnxruntime.InferenceSession(content, options)
 
 
-def _size(row: dict[str, Any]) -> Size:
-    return Size(GATES[row["cell"]], row["units"], row["width"], row["batch"], row["time"])
+def _size(row: dict[str, Any]) -> CallSize:
+    return CallSize(GATES[row["cell"]], row["units"], row["width"], row["batch"], row["time"])
 
 
 def _report(kind: tuple[str, str, int], rows: list[dict[str, Any]]) -> None:

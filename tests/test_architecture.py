@@ -132,6 +132,15 @@ def test_no_import_comes_back_to_where_it_began():
     assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == "b"
 
 
+def test_every_class_name_is_used_once():
+    classes = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                classes.setdefault(node.name, []).append(module)
+    assert {name: places for name, places in classes.items() if len(places) > 1} == {}
+
+
 def too_long(path, lines=500, function=60):
     """What in a file is longer than it may be."""
     text = path.read_text(encoding="utf-8")

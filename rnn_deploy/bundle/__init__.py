@@ -8,18 +8,18 @@ The only contract between the Keras side and the runtimes.
     golden     seeded inputs with the reference's and the oracle's outputs and states
 """
 
-from rnn_deploy.bundle.golden import Case, cases_of, read_cases, write_cases
-from rnn_deploy.bundle.manifest import Artifact, Choice, FileRecord, Manifest, Source
+from rnn_deploy.bundle.golden import GoldenCase, cases_of, read_cases, write_cases
+from rnn_deploy.bundle.manifest import Artifact, FileRecord, LoweringChoice, Manifest, ModelSource
 from rnn_deploy.bundle.store import Bundle, open_bundle, writing_bundle
 
 __all__ = [
     "Artifact",
     "Bundle",
-    "Case",
-    "Choice",
     "FileRecord",
+    "GoldenCase",
+    "LoweringChoice",
     "Manifest",
-    "Source",
+    "ModelSource",
     "cases_of",
     "open_bundle",
     "read_cases",

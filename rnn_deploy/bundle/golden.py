@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn_deploy.bundle.drawn import Drawn
+from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.bundle.store import Bundle
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import Array, EntryPoint
@@ -31,7 +31,7 @@ PARTS = ("feeds", "reference", "oracle")
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class GoldenCase:
     """One golden vector.
 
     entries: the entry points it can be fed to. chunks: lengths along time whose sum is the
@@ -50,7 +50,7 @@ class Case:
     oracle: Mapping[str, Array]
     check: str = ""
     rows_alone: bool = False
-    drawn: Mapping[str, Drawn] = field(default_factory=dict)
+    drawn: Mapping[str, SeededInput] = field(default_factory=dict)
     probes: tuple[int, ...] = ()
     steps: int = 0
 
@@ -60,7 +60,7 @@ class Case:
         return self.oracle or self.reference
 
 
-def write_cases(place: Path, cases: Iterable[Case], source: str | None = None) -> None:
+def write_cases(place: Path, cases: Iterable[GoldenCase], source: str | None = None) -> None:
     """Write golden vectors; the same cases give the same bytes.
 
     source: the digest of the weights they were made with, as in the manifest.
@@ -77,7 +77,7 @@ def write_cases(place: Path, cases: Iterable[Case], source: str | None = None) -
     np.savez(place, **arrays)  # type: ignore[arg-type]
 
 
-def read_cases(place: Path, *, special: bool = False) -> Iterator[Case]:
+def read_cases(place: Path, *, special: bool = False) -> Iterator[GoldenCase]:
     """Read golden vectors one case at a time; BundleError when the file is damaged.
 
     special: those that are for one check alone, too.
@@ -93,7 +93,7 @@ def read_cases(place: Path, *, special: bool = False) -> Iterator[Case]:
         raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
 
 
-def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[Case]:
+def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[GoldenCase]:
     """The golden vectors of a bundle, once the file is found to belong to its model."""
     place = bundle.checked(bundle.manifest.golden)
     made_with, source = _source(place), bundle.manifest.source
@@ -107,7 +107,7 @@ def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[Case]:
     return (_whole(place, case, entries) for case in read_cases(place, special=special))
 
 
-def _whole(place: Path, case: Case, entries: Mapping[str, EntryPoint]) -> Case:
+def _whole(place: Path, case: GoldenCase, entries: Mapping[str, EntryPoint]) -> GoldenCase:
     """The case, if it holds every input and answer of the entry points that it is for."""
     lacking = [f"entry point {name}" for name in case.entries if name not in entries]
     for entry in (entries[name] for name in case.entries if name in entries):
@@ -139,9 +139,9 @@ def _by_case(keys: Iterable[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def _case(name: str, keys: Iterable[str], file: "np.lib.npyio.NpzFile") -> Case:
+def _case(name: str, keys: Iterable[str], file: "np.lib.npyio.NpzFile") -> GoldenCase:
     parts: dict[str, dict[str, Array]] = {part: {} for part in PARTS}
-    drawn: dict[str, Drawn] = {}
+    drawn: dict[str, SeededInput] = {}
     for key in keys:
         part, _, tensor = key.removeprefix(f"{name}/").partition("/")
         if part in parts:
@@ -154,7 +154,7 @@ def _case(name: str, keys: Iterable[str], file: "np.lib.npyio.NpzFile") -> Case:
         return file[f"{name}/{key}"] if f"{name}/{key}" in file.files else None
 
     check, alone, probes, steps = map(fact, ("check", "rows_alone", "probes", "steps"))
-    return Case(
+    return GoldenCase(
         name,
         tuple(str(entry) for entry in file[f"{name}/entries"]),
         tuple(int(length) for length in file[f"{name}/chunks"]),
@@ -167,7 +167,7 @@ def _case(name: str, keys: Iterable[str], file: "np.lib.npyio.NpzFile") -> Case:
     )
 
 
-def _facts(case: Case) -> dict[str, Array]:
+def _facts(case: GoldenCase) -> dict[str, Array]:
     facts: dict[str, Array] = {
         "entries": np.array(case.entries, dtype=np.str_),
         "chunks": np.array(case.chunks, dtype=np.int64),
@@ -183,11 +183,11 @@ def _facts(case: Case) -> dict[str, Array]:
     return facts
 
 
-def _array_from_drawn(drawn: Drawn) -> Array:
+def _array_from_drawn(drawn: SeededInput) -> Array:
     facts = (drawn.seed, drawn.dtype, drawn.below or 0, *drawn.shape)
     return np.array([str(fact) for fact in facts], dtype=np.str_)
 
 
-def _drawn_from_array(array: Array) -> Drawn:
+def _drawn_from_array(array: Array) -> SeededInput:
     seed, dtype, below, *shape = (str(fact) for fact in array)
-    return Drawn(int(seed), tuple(map(int, shape)), dtype, int(below) or None)
+    return SeededInput(int(seed), tuple(map(int, shape)), dtype, int(below) or None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_deploy.bundle.decoding import decoded
-from rnn_deploy.bundle.plan import Plan
+from rnn_deploy.bundle.plan import TunedPlan
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import EntryPoint
 
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Choice:
+class LoweringChoice:
     """How one recurrent layer was lowered in one artifact, and why.
 
     not_on: runtimes that are known to get this form wrong.
@@ -48,12 +48,12 @@ class Artifact:
     path: str
     format: str
     entry: str
-    choices: tuple[Choice, ...]
+    choices: tuple[LoweringChoice, ...]
     weights: str | None = None
 
 
 @dataclass(frozen=True)
-class Cost:
+class QuantisationError:
     """What quantisation did to one output or state, against the oracle, on export.
 
     kind: "output" or "state". snr_db: signal-to-noise ratio, None where nothing changed. max_abs:
@@ -84,7 +84,7 @@ class Quantisation:
     weight_bytes: int
     float_bytes: int
     measured_on: str = ""
-    costs: tuple[Cost, ...] = ()
+    costs: tuple[QuantisationError, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class MicroModel:
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """What the bundle was made from. digest: SHA-256 of the weights, by name, shape and value."""
 
     kind: str
@@ -120,7 +120,7 @@ class Manifest:
     other bundles.
     """
 
-    source: Source
+    source: ModelSource
     entries: tuple[EntryPoint, ...]
     artifacts: tuple[Artifact, ...]
     golden: str
@@ -128,7 +128,7 @@ class Manifest:
     tools: dict[str, str]
     notes: tuple[str, ...] = ()
     state: str = "input"
-    plan: Plan | None = None
+    plan: TunedPlan | None = None
     quantisation: Quantisation | None = None
     micro: tuple[MicroModel, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -10,7 +10,7 @@ from math import log
 
 
 @dataclass(frozen=True)
-class Rule:
+class PlanRule:
     """What was fastest for an entry point at batch x time.
 
     artifact: its path. threads, session: how the runtime is told to load it. median_us: of one
@@ -31,15 +31,15 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TunedPlan:
     """Rules, and where they were measured: the processor, its cores, the runtimes' versions."""
 
     machine: str
     cores: int
     versions: Mapping[str, str]
-    rules: tuple[Rule, ...]
+    rules: tuple[PlanRule, ...]
 
-    def rules_of(self, entry: str) -> tuple[Rule, ...]:
+    def rules_of(self, entry: str) -> tuple[PlanRule, ...]:
         """The rules of an entry point."""
         return tuple(rule for rule in self.rules if rule.entry == entry)
 
@@ -55,7 +55,7 @@ class Plan:
         return found
 
 
-def nearest(rules: tuple[Rule, ...], batch: int, time: int) -> Rule:
+def nearest(rules: tuple[PlanRule, ...], batch: int, time: int) -> PlanRule:
     """The rule whose batch and time are nearest, as ratios; the first of those that are equal.
 
     Beside each rule of one time alone there is another, which takes any.

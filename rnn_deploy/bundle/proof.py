@@ -28,7 +28,7 @@ NEAR = 2.0**-10  # of float32 to float64: beyond half of float32's digits it is 
 
 
 @dataclass(frozen=True)
-class Votes:
+class ReferenceDistances:
     """How far three computations of one recurrent layer are from each other.
 
     tensorflow, cells: the distances of TensorFlow's float32, and of the recurrences in NumPy, to
@@ -42,9 +42,9 @@ class Votes:
     scale: float
     growth: float
 
-    def widened(self, other: "Votes") -> "Votes":
+    def widened(self, other: "ReferenceDistances") -> "ReferenceDistances":
         """The larger distances of two; the growth of the first."""
-        return Votes(
+        return ReferenceDistances(
             self.layer,
             max(self.tensorflow, other.tensorflow),
             max(self.cells, other.cells),
@@ -66,7 +66,7 @@ class Votes:
 
 
 @dataclass(frozen=True, eq=False)
-class Running:
+class RunningStates:
     """One state of one sequence, step by step: (time, 1, units) each; bound None if not known."""
 
     true: Array
@@ -78,9 +78,9 @@ class Running:
 class Proof:
     """What is known of the references. feeds: the sequence of `running`, by state's name."""
 
-    votes: tuple[Votes, ...] = ()
+    votes: tuple[ReferenceDistances, ...] = ()
     feeds: Mapping[str, Array] = field(default_factory=dict)
-    running: Mapping[str, Running] = field(default_factory=dict)
+    running: Mapping[str, RunningStates] = field(default_factory=dict)
 
 
 def write_proof(place: Path, proof: Proof) -> None:
@@ -114,7 +114,7 @@ def read_proof(place: Path) -> Proof:
 
 def _proof(arrays: Mapping[str, Array]) -> Proof:
     votes = tuple(
-        Votes(name, *(float(number) for number in arrays[f"{name}/votes"]))
+        ReferenceDistances(name, *(float(number) for number in arrays[f"{name}/votes"]))
         for name in _with_part("votes", arrays)
     )
     feeds = {
@@ -123,7 +123,7 @@ def _proof(arrays: Mapping[str, Array]) -> Proof:
         if key.startswith("feeds/")
     }
     running = {
-        name: Running(
+        name: RunningStates(
             arrays[f"{name}/true"], arrays[f"{name}/reference"], arrays.get(f"{name}/bound")
         )
         for name in _with_part("true", arrays)

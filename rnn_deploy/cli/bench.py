@@ -11,14 +11,14 @@ from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import Bundle, Choice, open_bundle
+from rnn_deploy.bundle import Bundle, LoweringChoice, open_bundle
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.perf.bench.contender import Contender, of_bundle
 from rnn_deploy.perf.bench.feeds import USUAL
 from rnn_deploy.perf.bench.plot import check_place, draw
-from rnn_deploy.perf.bench.side_by_side import Result, side_by_side
+from rnn_deploy.perf.bench.side_by_side import BenchResult, side_by_side
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
 from rnn_deploy.spec import SEQUENCE
@@ -32,7 +32,7 @@ Said = tuple[str, str]  # what was left out, and why
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchRequest:
     """What beside the bundle is to be measured."""
 
     model: Path | None
@@ -92,7 +92,7 @@ def command(
     entry = opened.manifest.entry(SEQUENCE)
     shapes = shapes_for(entry, asked_shapes, USUAL)
     runtimes, skipped = _runtimes(opened, runtime)
-    asked = Asked(model, lowering, against, trust_source)
+    asked = BenchRequest(model, lowering, against, trust_source)
     with ExitStack() as stack:
         step = stack.enter_context(progress())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -112,7 +112,7 @@ def command(
     _show(opened, results, left_out, as_json)
 
 
-def _layers(bundle: Bundle) -> tuple[Choice, ...]:
+def _layers(bundle: Bundle) -> tuple[LoweringChoice, ...]:
     """The recurrent layers, from whichever artifact tells them."""
     of_entry = (a for a in bundle.manifest.artifacts if a.entry == SEQUENCE)
     return next((artifact.choices for artifact in of_entry), ())
@@ -131,7 +131,7 @@ def _runtimes(bundle: Bundle, names: Sequence[str]) -> tuple[list[Runtime], list
 
 
 def _others(
-    asked: Asked, bundle: Bundle, runtimes: Sequence[Runtime], shapes: Sequence[Shape],
+    asked: BenchRequest, bundle: Bundle, runtimes: Sequence[Runtime], shapes: Sequence[Shape],
     threads: int | None, folder: Path, step: Callable[[str], None],
 ) -> tuple[list[Contender], list[Said]]:  # fmt: skip
     """The contenders that are made from the Keras model."""
@@ -159,7 +159,7 @@ def _others(
 
 
 def _show(
-    bundle: Bundle, results: Sequence[Result], left_out: Sequence[Said], as_json: bool
+    bundle: Bundle, results: Sequence[BenchResult], left_out: Sequence[Said], as_json: bool
 ) -> None:
     if as_json:
         said = {
@@ -183,14 +183,14 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
-def _facts(result: Result) -> dict[str, object]:
+def _facts(result: BenchResult) -> dict[str, object]:
     facts = dataclasses.asdict(result)
     timing = facts.pop("timing") or {}
     timing.pop("by_round", None)
     return {**facts, **timing, "shape": str(result.shape), "per_second": result.per_second}
 
 
-def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+def _rows(results: Sequence[BenchResult]) -> list[tuple[str, ...]]:
     """The results at one shape."""
     rows: list[tuple[str, ...]] = []
     least = min((r.timing.median_us for r in results if r.timing is not None), default=1.0)

@@ -16,8 +16,8 @@ from rnn_deploy.runtimes.artifact import open_artifact
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.verifying.judge.compare import Comparison
-from rnn_deploy.verifying.judge.tolerance import Asked
-from rnn_deploy.verifying.pairing import Paired, compared
+from rnn_deploy.verifying.judge.tolerance import UserTolerance
+from rnn_deploy.verifying.pairing import PairComparison, compared
 from rnn_deploy.verifying.report.words import number
 
 
@@ -44,7 +44,7 @@ def command(
 
     Outputs are paired by name, or by order where names differ. Exit code 1 when they are apart.
     """
-    asked = Asked(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
+    asked = UserTolerance(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
     with progress() as step:
         step("loading")
         truth = _opened(first, entry, first_runtime)
@@ -73,7 +73,7 @@ def _opened(place: Path, entry: str, runtime: str | None) -> Runner:
     return chosen.load(bundle, RunOptions(entry=entry))
 
 
-def _show(paired: Paired) -> None:
+def _show(paired: PairComparison) -> None:
     columns = ("output", ">largest error", ">budget", "where", ">found", ">expected", "verdict")
     table(f"{paired.second} beside {paired.first}", columns, [_row(c) for c in paired.comparisons])
     for note in paired.notes:
@@ -86,7 +86,7 @@ def _row(c: Comparison) -> tuple[str, ...]:
             f"{c.found:.7g}", f"{c.expected:.7g}", verdict(c.passed))  # fmt: skip
 
 
-def _json(paired: Paired) -> str:
+def _json(paired: PairComparison) -> str:
     facts = dataclasses.asdict(paired) | {"passed": paired.passed, "verdict": paired.verdict}
     for comparison, entry in zip(paired.comparisons, facts["comparisons"], strict=True):
         entry["passed"] = comparison.passed

@@ -11,13 +11,13 @@ import click
 
 from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.conformance import suite
-from rnn_deploy.conformance.checking import FORMS, Outcome
+from rnn_deploy.conformance.checking import FORMS, CaseOutcome
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, VerificationError
 from rnn_deploy.runtimes.base import Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES, runtime_named
 
-Found = list[tuple[str, Outcome]]
+Found = list[tuple[str, CaseOutcome]]
 
 
 @click.command("conformance")
@@ -49,7 +49,7 @@ def command(
 
         data(support_table())
         return
-    chosen = suite.Selection(case, form or FORMS)
+    chosen = suite.SuiteSelection(case, form or FORMS)
     if count is not None:
         if saved is not None or save is not None or form or case != "*":
             raise InputError("--random makes models of its own; give --runtime and --seed alone")
@@ -101,7 +101,7 @@ def _runtimes(names: Sequence[str]) -> list[Runtime]:
     return chosen
 
 
-def _kind(outcome: Outcome) -> str:
+def _kind(outcome: CaseOutcome) -> str:
     if not outcome.as_expected:
         return "wrong"
     return "gap" if outcome.gap else "ok"

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import Bundle, Case, cases_of, open_bundle
+from rnn_deploy.bundle import Bundle, GoldenCase, cases_of, open_bundle
 from rnn_deploy.bundle.json_values import finite
-from rnn_deploy.cli.at_hand import SEED, Named
 from rnn_deploy.cli.console import data, progress, say, table, verdict
+from rnn_deploy.cli.reference_model import SEED, ModelOption
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying import Report, verify
-from rnn_deploy.verifying.diagnose.by_layer import LayerCompared, Layers, by_layer
+from rnn_deploy.verifying.diagnose.by_layer import LayerComparison, LayerReport, by_layer
 from rnn_deploy.verifying.diagnose.finding import told_once
 from rnn_deploy.verifying.diagnose.inner import FORMATS
-from rnn_deploy.verifying.diagnose.original import Original
+from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.report.words import number
 
 CHECKS = ("sequence", "states", "step", "teacher-forced", "masks", "running-bound")
-ByLayer = dict[str, dict[str, Layers]]  # by runtime, then by entry point
+ByLayer = dict[str, dict[str, LayerReport]]  # by runtime, then by entry point
 
 
 @click.command("debug")
@@ -55,7 +55,7 @@ def command(
     With --model MODEL every layer's output is compared (of ONNX this needs onnx), and the fault is
     named where it is one of the usual ones. Exit code 1 when anything differs.
     """
-    at_hand = Named(against, model, seed, trust_source)
+    at_hand = ModelOption(against, model, seed, trust_source)
     if wanted is not None and not (model or against):
         raise InputError("--case chooses what layers are compared on, which needs --model MODEL")
     opened = open_bundle(bundle)
@@ -84,8 +84,8 @@ def command(
 def _layers(
     bundle: Bundle,
     runtimes: Sequence[Runtime],
-    original: Original,
-    cases: Sequence[Case],
+    original: OriginalModel,
+    cases: Sequence[GoldenCase],
     wanted: str | None,
     step: Callable[[str], None],
 ) -> ByLayer:
@@ -106,7 +106,9 @@ def _layers(
     return found
 
 
-def _single_steps(bundle: Bundle, cases: Sequence[Case], entry: str) -> list[Mapping[str, Array]]:
+def _single_steps(
+    bundle: Bundle, cases: Sequence[GoldenCase], entry: str
+) -> list[Mapping[str, Array]]:
     """Inputs of single steps side by side, without states where the entry point takes none."""
     names = {tensor.name for tensor in bundle.manifest.entry(entry).all_inputs}
     return [
@@ -116,7 +118,7 @@ def _single_steps(bundle: Bundle, cases: Sequence[Case], entry: str) -> list[Map
     ]
 
 
-def _case(cases: Sequence[Case], wanted: str | None) -> Case:
+def _case(cases: Sequence[GoldenCase], wanted: str | None) -> GoldenCase:
     """The case of that name; else the longest plain one, and one that is masked before it."""
     names = [case.name for case in cases]
     if wanted is not None and wanted not in names:
@@ -147,7 +149,7 @@ def _show(bundle: Path, layers: ByLayer, report: Report) -> None:
     data(report.verdict)
 
 
-def _row(each: LayerCompared) -> tuple[str, ...]:
+def _row(each: LayerComparison) -> tuple[str, ...]:
     c = each.comparison
     if c is None:
         return each.layer, "", "", "", "no value of the graph is its output", ""
@@ -171,11 +173,11 @@ def _json(layers: ByLayer, report: Report) -> str:
     return json.dumps(finite(whole), indent=1, allow_nan=False)
 
 
-def _each(layers: ByLayer) -> list[Layers]:
+def _each(layers: ByLayer) -> list[LayerReport]:
     return [of_entry for entries in layers.values() for of_entry in entries.values()]
 
 
-def _facts(each: LayerCompared) -> dict[str, object]:
+def _facts(each: LayerComparison) -> dict[str, object]:
     c = each.comparison
     facts = None if c is None else asdict(c)
     return {"layer": each.layer, "passed": None if c is None else c.passed, "comparison": facts}

@@ -7,7 +7,12 @@ from shlex import quote
 import click
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.manifest import Cost, MicroModel, Quantisation, json_from_manifest
+from rnn_deploy.bundle.manifest import (
+    MicroModel,
+    Quantisation,
+    QuantisationError,
+    json_from_manifest,
+)
 from rnn_deploy.cli.arrays import read_npz
 from rnn_deploy.cli.console import data, progress, say
 from rnn_deploy.errors import InputError
@@ -121,7 +126,7 @@ def command(
         step("starting TensorFlow")
         from rnn_deploy.exporting.options import FORMATS, ExportOptions
         from rnn_deploy.exporting.pipeline import export
-        from rnn_deploy.verifying.cost import appraise
+        from rnn_deploy.verifying.quantisation_error import appraise
 
         options = ExportOptions(
             to=to or FORMATS,
@@ -181,7 +186,7 @@ def micro_lines(models: Sequence[MicroModel]) -> list[str]:
     ]
 
 
-def said_of(cost: Cost) -> str:
+def said_of(cost: QuantisationError) -> str:
     """A cost in words."""
     ratio = "unchanged" if cost.snr_db is None else f"{cost.snr_db:.1f} dB signal to noise"
     largest = f", largest error {cost.max_abs:.1e}" if cost.snr_db is not None else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rnn_deploy.bundle import Choice, open_bundle
+from rnn_deploy.bundle import LoweringChoice, open_bundle
 from rnn_deploy.bundle.manifest import Manifest, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.cli.console import data, progress, say, table
@@ -83,7 +83,7 @@ def _show_entries(title: str, entries: Sequence[EntryPoint]) -> None:
     table(title, ("entry point", "is", "tensor"), rows)
 
 
-def _show_choices(choices: Sequence[tuple[str, str, Choice]]) -> None:
+def _show_choices(choices: Sequence[tuple[str, str, LoweringChoice]]) -> None:
     rows = [
         (form, entry, c.layer, c.cell, str(c.units), c.lowering, c.reason)
         for form, entry, c in choices
@@ -100,9 +100,9 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         from rnn_deploy.exporting.plan import plan_of
         from rnn_deploy.keras.opening import OpenedSavedModel, open_model
         from rnn_deploy.onnx import saved_model
-        from rnn_deploy.onnx.choice import Wishes, choices_of
+        from rnn_deploy.onnx.choice import OnnxLoweringRequest, choices_of
         from rnn_deploy.tflite import writer as tflite
-        from rnn_deploy.tflite.choice import TfliteWishes
+        from rnn_deploy.tflite.choice import TfliteLoweringRequest
 
         step("reading the layers")
         opened = open_model(place, trust_source=trust_source)
@@ -114,11 +114,11 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         choices = [
             ("onnx", t.entry.name, choice)
             for t in plan.traced
-            for choice in choices_of(t.trace.calls.values(), Wishes(), t.entry)
+            for choice in choices_of(t.trace.calls.values(), OnnxLoweringRequest(), t.entry)
         ]
         choices += [
             ("tflite", part.entry.name, choice)
-            for part in tflite.parts_of(plan, TfliteWishes())
+            for part in tflite.parts_of(plan, TfliteLoweringRequest())
             for choice in part.choices
         ]
         return _facts(opened.source.kind, [t.entry for t in plan.traced], choices, plan.notes)
@@ -127,7 +127,7 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
 def _facts(
     kind: str,
     entries: Sequence[EntryPoint],
-    choices: Sequence[tuple[str, str, Choice]],
+    choices: Sequence[tuple[str, str, LoweringChoice]],
     notes: Sequence[str],
 ) -> dict[str, Any]:
     from dataclasses import asdict

@@ -1,6 +1,6 @@
 """What the commands say of a bundle's plan."""
 
-from rnn_deploy.bundle.plan import Plan, Rule
+from rnn_deploy.bundle.plan import PlanRule, TunedPlan
 from rnn_deploy.cli.console import say, table
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.runtimes.tuned import misfits
@@ -11,7 +11,7 @@ COLUMNS = (
 )
 
 
-def show_plan(root: str, plan: Plan) -> None:
+def show_plan(root: str, plan: TunedPlan) -> None:
     """The rules of a plan, and what no longer fits."""
     rows = []
     for rule in plan.rules:
@@ -25,12 +25,12 @@ def show_plan(root: str, plan: Plan) -> None:
     tell_misfits(root, plan)
 
 
-def _shape(rule: Rule) -> str:
+def _shape(rule: PlanRule) -> str:
     alone = " alone" if rule.only_time else ""
     return f"{rule.batch}x{rule.time}{alone}"
 
 
-def tell_misfits(root: str, plan: Plan | None) -> None:
+def tell_misfits(root: str, plan: TunedPlan | None) -> None:
     """Say that a plan was made elsewhere: its answers hold, its speed may not."""
     found = misfits(plan, RUNTIMES) if plan is not None else []
     if found:

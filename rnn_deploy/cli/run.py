@@ -26,7 +26,7 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What `run` was asked for."""
 
     bundle: Path
@@ -77,10 +77,10 @@ class Request:
 @click.option("--force", is_flag=True, help="Replace existing output files.")
 def command(**options: object) -> None:
     """Run inputs through BUNDLE on a runtime."""
-    run(Request(**options))  # type: ignore[arg-type]
+    run(RunRequest(**options))  # type: ignore[arg-type]
 
 
-def run(request: Request) -> None:
+def run(request: RunRequest) -> None:
     """Do what `request` asks."""
     if request.batch_size is not None and request.carries_state:
         raise InputError("--batch-size does not go with --chunk, --state-in or --state-out")
@@ -109,7 +109,7 @@ def run(request: Request) -> None:
         data("\n".join(json_lines(outputs)))
 
 
-def _write(request: Request, outputs: dict[str, Array], state: dict[str, Array]) -> None:
+def _write(request: RunRequest, outputs: dict[str, Array], state: dict[str, Array]) -> None:
     """Write outputs and state where asked: both, or neither."""
     with ExitStack() as drafts:
         if request.output is not None:
@@ -123,7 +123,7 @@ def _write(request: Request, outputs: dict[str, Array], state: dict[str, Array])
             say(f"wrote {place}: {', '.join(f'{n} {v.shape}' for n, v in arrays.items())}")
 
 
-def _load(bundle: Bundle, request: Request, entry: str) -> Runner:
+def _load(bundle: Bundle, request: RunRequest, entry: str) -> Runner:
     runtime = runtime_named(request.runtime) if request.runtime else default_runtime(bundle)
     options = RunOptions(entry, request.threads, _provider_options(request.option))
     if runtime.name == TUNED:
@@ -133,7 +133,7 @@ def _load(bundle: Bundle, request: Request, entry: str) -> Runner:
     return runtime.load(bundle, options)
 
 
-def _results(runner: Runner, request: Request, feeds: dict[str, Array]) -> dict[str, Array]:
+def _results(runner: Runner, request: RunRequest, feeds: dict[str, Array]) -> dict[str, Array]:
     # Imported where they are needed: `run` is started anew for each call.
     if request.batch_size is not None:
         from rnn_deploy.inference.model import in_batches

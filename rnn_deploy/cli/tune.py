@@ -18,7 +18,7 @@ from rnn_deploy.cli.plans import show_plan
 from rnn_deploy.errors import InputError
 
 if TYPE_CHECKING:
-    from rnn_deploy.perf.tuning.tune import Tuned
+    from rnn_deploy.perf.tuning.tune import TuningResult
 
 
 @click.command("tune")
@@ -84,7 +84,7 @@ def command(
     say(f"wrote {written.root}; next: rnn-deploy verify {quote(str(written.root))}")
 
 
-def _say_left_out(tuned: "Tuned") -> None:
+def _say_left_out(tuned: "TuningResult") -> None:
     for left in tuned.left_out:
         say(f"not tried: {left.name}: {left.reason}")
     failed: Sequence[str] = [

@@ -6,19 +6,19 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.cli.at_hand import SEED, Named
 from rnn_deploy.cli.console import data, progress, say, table, verdict
-from rnn_deploy.cli.evidence import Outputs, evidence_options, limit_of
+from rnn_deploy.cli.reference_model import SEED, ModelOption
+from rnn_deploy.cli.report_files import ReportFiles, evidence_options, limit_of
 from rnn_deploy.cli.tolerances import atol_option, rtol_option, tolerances_from
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
-from rnn_deploy.verifying.diagnose.blame import blames
+from rnn_deploy.verifying.diagnose.file_verdicts import blames
 from rnn_deploy.verifying.diagnose.finding import told_once
 from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
 from rnn_deploy.verifying.judge.compare import Comparison
-from rnn_deploy.verifying.judge.tolerance import Asked
+from rnn_deploy.verifying.judge.tolerance import UserTolerance
 from rnn_deploy.verifying.report.report import json_from_report, worst_of_each
 from rnn_deploy.verifying.report.results import judged_again, read_results
 from rnn_deploy.verifying.report.words import environment_line, number, place_of, placement_lines
@@ -67,9 +67,9 @@ def command(
     """
     if quick and check:
         raise InputError("--quick chooses the checks itself; leave it or --check out")
-    at_hand = Named(against, model, seed, trust_source)
-    asked = Asked(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
-    outputs = Outputs(output, junit, html, save, force)
+    at_hand = ModelOption(against, model, seed, trust_source)
+    asked = UserTolerance(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
+    outputs = ReportFiles(output, junit, html, save, force)
     outputs.refuse()
     if stored is not None:
         running = {"--runtime": runtime, "--check": check, "--quick": quick, "--save": save}

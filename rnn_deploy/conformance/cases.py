@@ -39,7 +39,7 @@ BOTH = ("onnx", "tflite")
 
 
 @dataclass(frozen=True)
-class Case:
+class ConformanceCase:
     """A model to export.
 
     native: whether auto takes ONNX's own operators, None where for some layers or for one entry
@@ -99,169 +99,179 @@ OBJECTS = (
 )
 
 
-def _layers() -> Iterator[Case]:
+def _layers() -> Iterator[ConformanceCase]:
     for kind in KINDS:
         for name, options in OPTIONS:
             chunked = not options.get("go_backwards", False)
-            yield Case(f"{kind}-{name}", single(kind=kind, **options), chunked=chunked, scale=0.2)
+            yield ConformanceCase(
+                f"{kind}-{name}", single(kind=kind, **options), chunked=chunked, scale=0.2
+            )
     for name, kind, options in GATED:
-        yield Case(name, single(kind=kind, return_sequences=True, return_state=True, **options))
-    yield Case("unroll", single(shape=(4, 3), unroll=True, return_sequences=True))
+        yield ConformanceCase(
+            name, single(kind=kind, return_sequences=True, return_state=True, **options)
+        )
+    yield ConformanceCase("unroll", single(shape=(4, 3), unroll=True, return_sequences=True))
     for kind, scale in (("SimpleRNN", 0.07), ("GRU", 0.1), ("LSTM", 0.1)):
         wide = single(shape=(100, 8), units=128, kind=kind, return_sequences=True)
         native = None if kind == "SimpleRNN" else True  # Scan is faster, but for a stream
-        yield Case(f"{kind}-100-steps-128-units", wide, native=native, scale=scale)
+        yield ConformanceCase(f"{kind}-100-steps-128-units", wide, native=native, scale=scale)
     wide = single(shape=(None, 40), units=70, return_sequences=True)
-    yield Case("wide", wide, native=None, scale=0.1)
-    yield Case("stacked", stacked)
+    yield ConformanceCase("wide", wide, native=None, scale=0.1)
+    yield ConformanceCase("stacked", stacked)
     for kind in KINDS:
-        yield Case(f"stateful-{kind}", models.stateful(kind))
+        yield ConformanceCase(f"stateful-{kind}", models.stateful(kind))
 
 
-def _activations() -> Iterator[Case]:
+def _activations() -> Iterator[ConformanceCase]:
     for names, native in ((AS_ATTRIBUTE, True), (AS_NODES, False), (TRACED, False)):
         for name in names:
             scale = 0.1 if name in GROWING else 0.3
             build = single(activation=name, return_sequences=True)
-            yield Case(f"activation-{name}", build, native=native, scale=scale)
+            yield ConformanceCase(f"activation-{name}", build, native=native, scale=scale)
     for name, make, native in OBJECTS:
-        yield Case(f"activation-{name}", activated(make), native=native)
+        yield ConformanceCase(f"activation-{name}", activated(make), native=native)
     gates = single(kind="GRU", recurrent_activation="silu")
-    yield Case("GRU-silu-gates", gates, native=False, scale=0.05)
+    yield ConformanceCase("GRU-silu-gates", gates, native=False, scale=0.05)
     softmax = single(kind="GRU", recurrent_activation="softmax", return_sequences=True)
-    yield Case("GRU-softmax-gates", softmax, native=False)
+    yield ConformanceCase("GRU-softmax-gates", softmax, native=False)
     leaky = activated(lambda: keras.layers.LeakyReLU(negative_slope=0.1), "LSTM")
-    yield Case("LSTM-LeakyReLU-0.1", leaky, native=False)
+    yield ConformanceCase("LSTM-LeakyReLU-0.1", leaky, native=False)
     for name in ("gelu", "celu", "sparsemax", "soft_shrink", "hard_silu", "squareplus"):
-        yield Case(f"head-{name}", models.headed(name))
+        yield ConformanceCase(f"head-{name}", models.headed(name))
 
 
-def _cells() -> Iterator[Case]:
-    yield Case("list-of-cells", list_of_cells(return_sequences=True, return_state=True))
-    yield Case("list-of-cells-last", list_of_cells())
-    yield Case("list-of-cells-backwards", list_of_cells(go_backwards=True), chunked=False)
-    yield Case("stacked-cells", stacked_cells)
-    yield Case("mixed-cells", own.mixed_cells(return_sequences=True), native=None)
-    yield Case("mixed-cells-last", own.mixed_cells(return_state=True), native=None)
+def _cells() -> Iterator[ConformanceCase]:
+    yield ConformanceCase("list-of-cells", list_of_cells(return_sequences=True, return_state=True))
+    yield ConformanceCase("list-of-cells-last", list_of_cells())
+    yield ConformanceCase(
+        "list-of-cells-backwards", list_of_cells(go_backwards=True), chunked=False
+    )
+    yield ConformanceCase("stacked-cells", stacked_cells)
+    yield ConformanceCase("mixed-cells", own.mixed_cells(return_sequences=True), native=None)
+    yield ConformanceCase("mixed-cells-last", own.mixed_cells(return_state=True), native=None)
 
 
-def _own() -> Iterator[Case]:
+def _own() -> Iterator[ConformanceCase]:
     for cell in ("echo", "peephole"):
         steps = {"return_sequences": True, "return_state": True}
-        yield Case(f"{cell}", own.own(cell, **steps), native=False)
-        yield Case(f"{cell}-last", own.own(cell), native=False)
+        yield ConformanceCase(f"{cell}", own.own(cell, **steps), native=False)
+        yield ConformanceCase(f"{cell}-last", own.own(cell), native=False)
         backwards = own.own(cell, go_backwards=True, return_sequences=True)
-        yield Case(f"{cell}-backwards", backwards, native=False, chunked=False)
+        yield ConformanceCase(f"{cell}-backwards", backwards, native=False, chunked=False)
         both = own.own(cell, both=True, return_sequences=True)
-        yield Case(f"{cell}-both", both, native=False, chunked=False)
+        yield ConformanceCase(f"{cell}-both", both, native=False, chunked=False)
         # At a masked step the output before is repeated; a stream of echoes does not know it.
         repeats = cell == "peephole"
         for name in ("steps", "last"):
             build = own.own(cell, masked=True, return_sequences=name == "steps")
-            yield Case(f"{cell}-masked-{name}", build, native=False, chunked=repeats)
+            yield ConformanceCase(f"{cell}-masked-{name}", build, native=False, chunked=repeats)
         zero = own.own(cell, masked=True, zero_output_for_mask=True, return_sequences=True)
-        yield Case(f"{cell}-masked-zero", zero, native=False)
-    yield Case("learned-start", own.own("learned", return_sequences=True), False, chunked=False)
+        yield ConformanceCase(f"{cell}-masked-zero", zero, native=False)
+    yield ConformanceCase(
+        "learned-start", own.own("learned", return_sequences=True), False, chunked=False
+    )
 
 
-def _conv() -> Iterator[Case]:
+def _conv() -> Iterator[ConformanceCase]:
     for rank in (1, 2, 3):
         build = conv_lstm(rank, return_sequences=True, return_state=True)
-        yield Case(f"ConvLSTM{rank}D", build, native=False, scale=0.2)
+        yield ConformanceCase(f"ConvLSTM{rank}D", build, native=False, scale=0.2)
     same = conv_lstm(2, padding="same", go_backwards=True)
-    yield Case("ConvLSTM2D-same-backwards", same, native=False, chunked=False, scale=0.2)
-    yield Case("ConvLSTM1D-masked", masks.masked_conv, native=False, scale=0.2)
+    yield ConformanceCase("ConvLSTM2D-same-backwards", same, native=False, chunked=False, scale=0.2)
+    yield ConformanceCase("ConvLSTM1D-masked", masks.masked_conv, native=False, scale=0.2)
 
 
-def _masks() -> Iterator[Case]:
+def _masks() -> Iterator[ConformanceCase]:
     for kind in KINDS:
         for name, options in MASKED:
             chunked = not options.get("go_backwards", False)
-            yield Case(f"masked-{kind}-{name}", masked(kind=kind, **options), chunked=chunked)
+            yield ConformanceCase(
+                f"masked-{kind}-{name}", masked(kind=kind, **options), chunked=chunked
+            )
     unroll = masked(time=5, kind="GRU", unroll=True, go_backwards=True, return_sequences=True)
-    yield Case("masked-unroll-backwards", unroll, chunked=False)
+    yield ConformanceCase("masked-unroll-backwards", unroll, chunked=False)
     tokens = masked(embedding=True, kind="LSTM", return_sequences=True)
-    yield Case("masked-tokens", tokens)
-    yield Case("masked-stacked", masked(stages=3, kind="LSTM"))
+    yield ConformanceCase("masked-tokens", tokens)
+    yield ConformanceCase("masked-stacked", masked(stages=3, kind="LSTM"))
     for mode in ("concat", "sum", None):
         both = masks.masked_bidirectional(mode)
-        yield Case(f"masked-bidirectional-{mode}", both, chunked=False)
-    yield Case("masked-cells", masks.masked_cells(return_sequences=True))
+        yield ConformanceCase(f"masked-bidirectional-{mode}", both, chunked=False)
+    yield ConformanceCase("masked-cells", masks.masked_cells(return_sequences=True))
     for name, options in (("", {"return_sequences": True}), ("-last", {})):
         back = masks.masked_cells(go_backwards=True, **options)
-        yield Case(f"masked-cells-backwards{name}", back, chunked=False)
+        yield ConformanceCase(f"masked-cells-backwards{name}", back, chunked=False)
         decoder = masks.masked_decoder(**options)
-        yield Case(f"masked-initial-state{name}", decoder, chunked=False)
-    yield Case("masked-cells-zero", masks.masked_cells(zero_output_for_mask=True))
-    yield Case("mask-as-input", masks.mask_as_input)
+        yield ConformanceCase(f"masked-initial-state{name}", decoder, chunked=False)
+    yield ConformanceCase("masked-cells-zero", masks.masked_cells(zero_output_for_mask=True))
+    yield ConformanceCase("mask-as-input", masks.mask_as_input)
 
 
-def _both() -> Iterator[Case]:
+def _both() -> Iterator[ConformanceCase]:
     modes = ("concat", "sum", "mul", "ave", None)
     for mode in modes:
-        yield Case(f"bidirectional-{mode}", bidirectional(mode), chunked=False)
+        yield ConformanceCase(f"bidirectional-{mode}", bidirectional(mode), chunked=False)
         last = bidirectional(mode, "LSTM", sequences=False)
-        yield Case(f"bidirectional-last-{mode}", last, chunked=False)
+        yield ConformanceCase(f"bidirectional-last-{mode}", last, chunked=False)
     for kind in ("GRU", "LSTM"):
         build = bidirectional("concat", kind, return_state=True)
-        yield Case(f"bidirectional-{kind}", build, chunked=False)
+        yield ConformanceCase(f"bidirectional-{kind}", build, chunked=False)
     odd = bidirectional("sum", "LSTM", activation="gelu")
-    yield Case("bidirectional-gelu", odd, native=False, chunked=False)
-    yield Case("bidirectional-unlike", bidirectional_unlike, chunked=False)
-    yield Case("bidirectional-cells", bidirectional_cells, chunked=False)
+    yield ConformanceCase("bidirectional-gelu", odd, native=False, chunked=False)
+    yield ConformanceCase("bidirectional-unlike", bidirectional_unlike, chunked=False)
+    yield ConformanceCase("bidirectional-cells", bidirectional_cells, chunked=False)
 
 
-def _steps() -> Iterator[Case]:
+def _steps() -> Iterator[ConformanceCase]:
     for kind in ("dense", "norm", "model", "conv"):
-        yield Case(f"time-distributed-{kind}", models.time_distributed(kind))
+        yield ConformanceCase(f"time-distributed-{kind}", models.time_distributed(kind))
     for kind in ("layer", "both", "model"):
-        yield Case(f"time-distributed-recurrent-{kind}", models.recurrent_steps(kind))
-    yield Case("time-distributed-masked", masks.masked_within_steps)
+        yield ConformanceCase(f"time-distributed-recurrent-{kind}", models.recurrent_steps(kind))
+    yield ConformanceCase("time-distributed-masked", masks.masked_within_steps)
 
 
-def _around() -> Iterator[Case]:
-    yield Case("sequential", models.sequential)
+def _around() -> Iterator[ConformanceCase]:
+    yield ConformanceCase("sequential", models.sequential)
     for kind in KINDS:
         build = models.encoder_decoder(kind)
-        yield Case(f"encoder-decoder-{kind}", build, chunked=False)
+        yield ConformanceCase(f"encoder-decoder-{kind}", build, chunked=False)
         fixed = models.encoder_decoder(kind, 5)
-        yield Case(f"encoder-decoder-fixed-{kind}", fixed, chunked=False)
-        yield Case(f"sharing-steps-{kind}", models.sharing_steps(kind), chunked=False)
-    yield Case("state-as-input", models.state_as_input, chunked=False)
-    yield Case("shared-twice", models.shared_twice, chunked=False)
-    yield Case("nested", models.nested)
-    yield Case("tokens", models.tokens)
-    yield Case("around", models.around)
-    yield Case("dictionaries", models.dictionaries)
-    yield Case("subclassed", own.subclassed, chunked=False)
-    yield Case("from-keras-file", models.through_file(".keras"))
-    yield Case("from-h5-file", models.through_file(".h5"))
-    yield Case("fixed-lengths", models.several_lengths(8, 11), chunked=False)
-    yield Case("fixed-equal-lengths", models.several_lengths(8, 8))
-    yield Case("fixed-beside-open", models.several_lengths(None, 11), chunked=False)
-    yield Case("looking-back", models.looking_back, chunked=False)
-    yield Case("pooled", models.pooled, chunked=False)
+        yield ConformanceCase(f"encoder-decoder-fixed-{kind}", fixed, chunked=False)
+        yield ConformanceCase(f"sharing-steps-{kind}", models.sharing_steps(kind), chunked=False)
+    yield ConformanceCase("state-as-input", models.state_as_input, chunked=False)
+    yield ConformanceCase("shared-twice", models.shared_twice, chunked=False)
+    yield ConformanceCase("nested", models.nested)
+    yield ConformanceCase("tokens", models.tokens)
+    yield ConformanceCase("around", models.around)
+    yield ConformanceCase("dictionaries", models.dictionaries)
+    yield ConformanceCase("subclassed", own.subclassed, chunked=False)
+    yield ConformanceCase("from-keras-file", models.through_file(".keras"))
+    yield ConformanceCase("from-h5-file", models.through_file(".h5"))
+    yield ConformanceCase("fixed-lengths", models.several_lengths(8, 11), chunked=False)
+    yield ConformanceCase("fixed-equal-lengths", models.several_lengths(8, 8))
+    yield ConformanceCase("fixed-beside-open", models.several_lengths(None, 11), chunked=False)
+    yield ConformanceCase("looking-back", models.looking_back, chunked=False)
+    yield ConformanceCase("pooled", models.pooled, chunked=False)
     for kind in ("heads", "heads-looking-back", "additive"):
-        yield Case(f"attention-{kind}", models.attended(kind), chunked=False)
-    yield Case("attention-scores", models.scores, chunked=False)
-    yield Case("chosen", models.chosen)
-    yield Case("shifted-tokens", models.shifted_tokens, chunked=False)
-    yield Case("partly-used", models.partly_used)
+        yield ConformanceCase(f"attention-{kind}", models.attended(kind), chunked=False)
+    yield ConformanceCase("attention-scores", models.scores, chunked=False)
+    yield ConformanceCase("chosen", models.chosen)
+    yield ConformanceCase("shifted-tokens", models.shifted_tokens, chunked=False)
+    yield ConformanceCase("partly-used", models.partly_used)
 
 
-def _precisions() -> Iterator[Case]:
+def _precisions() -> Iterator[ConformanceCase]:
     for policy in ("mixed_float16", "mixed_bfloat16"):
-        yield Case(policy, models.in_policy(policy))
+        yield ConformanceCase(policy, models.in_policy(policy))
     onnx: tuple[str, ...] = ("onnx",)
-    yield Case("float64", models.in_policy("float64"), native=False, formats=onnx)
+    yield ConformanceCase("float64", models.in_policy("float64"), native=False, formats=onnx)
     echo = own.own("echo", return_sequences=True, dtype="float64")
-    yield Case("float64-own-cell", echo, native=False, formats=onnx)
+    yield ConformanceCase("float64-own-cell", echo, native=False, formats=onnx)
     for name in ("selu", "softplus", "hard_sigmoid", "softsign", "soft_shrink"):
         build = single(kind="GRU", activation=name, return_sequences=True, dtype="float64")
-        yield Case(f"float64-{name}", build, native=False, scale=0.2, formats=onnx)
+        yield ConformanceCase(f"float64-{name}", build, native=False, scale=0.2, formats=onnx)
 
 
-THEMES: dict[str, tuple[Case, ...]] = {
+THEMES: dict[str, tuple[ConformanceCase, ...]] = {
     "SimpleRNN, GRU, LSTM and their options": tuple(_layers()),
     "activations": tuple(_activations()),
     "cells and lists of cells": tuple(_cells()),

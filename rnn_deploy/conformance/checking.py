@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.proof import AGREE, Votes, proof_of
+from rnn_deploy.bundle.proof import AGREE, ReferenceDistances, proof_of
 from rnn_deploy.conformance.gaps import gap_of
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.base import Runtime, why_wrong
@@ -25,8 +25,8 @@ from rnn_deploy.verifying.judge.checks import BASIC
 from rnn_deploy.verifying.report.report import Report
 
 if TYPE_CHECKING:
-    from rnn_deploy.conformance.cases import Case
-    from rnn_deploy.exporting.reading import Reader
+    from rnn_deploy.conformance.cases import ConformanceCase
+    from rnn_deploy.exporting.reading import ModelReader
 
 FORMS = ("auto", "scan", "unrolled")
 NUMPY = "numpy"  # the cells of `rnn_deploy.numerics.cells`, layer by layer
@@ -36,7 +36,7 @@ STEPS = 4  # of the sequence entry point, where steps are written out
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """What became of one case in one form on one runtime.
 
     fault: what is wrong, empty if nothing; gap: why that is known. worst: the largest absolute
@@ -64,22 +64,22 @@ class Outcome:
         return self.fault or "ok"
 
 
-class Maker:
+class CaseExporter:
     """Exports cases; one whose forms come one after the other is built and read but once."""
 
     def __init__(self) -> None:
-        self._last: tuple[str, Reader] | None = None
+        self._last: tuple[str, ModelReader] | None = None
 
-    def made(self, case: "Case", form: str, place: Path) -> Bundle:
+    def made(self, case: "ConformanceCase", form: str, place: Path) -> Bundle:
         """Export a case; TFLite with `auto` alone, since the other forms are ONNX's."""
-        from rnn_deploy.exporting.reading import Reader
+        from rnn_deploy.exporting.reading import ModelReader
 
         if self._last is None or self._last[0] != case.name:
-            self._last = case.name, Reader(with_random_weights(case.build(), SEED, case.scale))
+            self._last = case.name, ModelReader(with_random_weights(case.build(), SEED, case.scale))
         return _made(case, form, place, self._last[1])
 
 
-def _made(case: "Case", form: str, place: Path, reader: "Reader") -> Bundle:
+def _made(case: "ConformanceCase", form: str, place: Path, reader: "ModelReader") -> Bundle:
     from rnn_deploy.exporting.options import ExportOptions
     from rnn_deploy.exporting.pipeline import export
     from rnn_deploy.keras.signature import signature_of
@@ -102,7 +102,7 @@ def judged(
     form: str,
     runtimes: Iterable[Runtime],
     promised: float = PROMISED,
-) -> list[Outcome]:
+) -> list[CaseOutcome]:
     """Verify a bundle on every runtime that has an artifact in it; the cells in NumPy vote too."""
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
     outcomes = [_on(bundle, case, form, r, promised) for r in runtimes if r.format in formats]
@@ -120,7 +120,7 @@ def with_random_weights(model: Any, seed: int, scale: float) -> Any:
     return model
 
 
-def _on(bundle: Bundle, case: str, form: str, runtime: Runtime, promised: float) -> Outcome:
+def _on(bundle: Bundle, case: str, form: str, runtime: Runtime, promised: float) -> CaseOutcome:
     gap = gap_of(case, form, runtime.name)
     worst, compared = 0.0, 0
     fault = why_wrong(bundle, runtime) or ""
@@ -134,14 +134,14 @@ def _on(bundle: Bundle, case: str, form: str, runtime: Runtime, promised: float)
             compared = len(report.comparisons)
             fault = _fault_of(bundle, report, worst, promised)
     reason = "" if gap is None else gap.reason
-    return Outcome(case, form, runtime.name, fault, reason, worst, compared)
+    return CaseOutcome(case, form, runtime.name, fault, reason, worst, compared)
 
 
-def _by_cells(votes: Sequence[Votes], case: str, form: str) -> Outcome:
+def _by_cells(votes: Sequence[ReferenceDistances], case: str, form: str) -> CaseOutcome:
     """What the recurrences in NumPy make of layers with Keras' own cells: outputs, states."""
     apart = [vote for vote in votes if not vote.cells <= AGREE * vote.scale]
     fault = ", ".join(f"layer '{v.layer}': NumPy to oracle {v.cells:.1e}" for v in apart)
-    return Outcome(case, form, NUMPY, fault, "", max(v.cells for v in votes), len(votes))
+    return CaseOutcome(case, form, NUMPY, fault, "", max(v.cells for v in votes), len(votes))
 
 
 def _fault_of(bundle: Bundle, report: Report, worst: float, promised: float) -> str:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True)
-class Gap:
+class KnownGap:
     """Cases (a pattern) that a runtime does not get right in a form (a pattern), and why."""
 
     case: str
@@ -21,25 +21,25 @@ _THREE = "its recurrent operators know no activations but tanh, sigmoid and relu
 _LENGTHS = "it lets sequence_lens be where shapes are open, which LSTM's c under a mask needs"
 
 # OpenVINO gets all of these right as they are exported with --target openvino.
-GAPS: tuple[Gap, ...] = (
+GAPS: tuple[KnownGap, ...] = (
     *(
-        Gap(f"activation-{name}", "auto", "openvino-cpu", _THREE)
+        KnownGap(f"activation-{name}", "auto", "openvino-cpu", _THREE)
         for name in ("linear", "hard_sigmoid", "softsign", "softplus", "elu", "leaky_relu", "celu")
     ),
-    Gap("activation-LeakyReLU-0.2", "auto", "openvino-cpu", _THREE),
-    Gap("GRU-hard-gates", "auto", "openvino-cpu", _THREE),
-    Gap("LSTM-hard-gates", "auto", "openvino-cpu", _THREE),
-    Gap("LSTM-leaky", "auto", "openvino-cpu", _THREE),
-    Gap("masked-LSTM-*", "auto", "openvino-cpu", _LENGTHS),
-    Gap("masked-tokens", "auto", "openvino-cpu", _LENGTHS),
-    Gap("masked-stacked", "auto", "openvino-cpu", _LENGTHS),
-    Gap("masked-bidirectional-*", "auto", "openvino-cpu", _LENGTHS),
-    Gap("masked-cells*", "auto", "openvino-cpu", _LENGTHS),
-    Gap("float64*", "*", "openvino-cpu", "it computes float64 in float32"),
+    KnownGap("activation-LeakyReLU-0.2", "auto", "openvino-cpu", _THREE),
+    KnownGap("GRU-hard-gates", "auto", "openvino-cpu", _THREE),
+    KnownGap("LSTM-hard-gates", "auto", "openvino-cpu", _THREE),
+    KnownGap("LSTM-leaky", "auto", "openvino-cpu", _THREE),
+    KnownGap("masked-LSTM-*", "auto", "openvino-cpu", _LENGTHS),
+    KnownGap("masked-tokens", "auto", "openvino-cpu", _LENGTHS),
+    KnownGap("masked-stacked", "auto", "openvino-cpu", _LENGTHS),
+    KnownGap("masked-bidirectional-*", "auto", "openvino-cpu", _LENGTHS),
+    KnownGap("masked-cells*", "auto", "openvino-cpu", _LENGTHS),
+    KnownGap("float64*", "*", "openvino-cpu", "it computes float64 in float32"),
 )
 
 
-def gap_of(case: str, form: str, runtime: str) -> Gap | None:
+def gap_of(case: str, form: str, runtime: str) -> KnownGap | None:
     """The gap that a combination falls into, if one."""
     for gap in GAPS:
         if gap.runtime == runtime and fnmatchcase(case, gap.case) and fnmatchcase(form, gap.form):

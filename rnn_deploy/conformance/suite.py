@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.conformance.checking import Maker, Outcome, judged, with_random_weights
+from rnn_deploy.conformance.checking import CaseExporter, CaseOutcome, judged, with_random_weights
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runtime, why_wrong
 
 if TYPE_CHECKING:
-    from rnn_deploy.conformance.cases import Case
+    from rnn_deploy.conformance.cases import ConformanceCase
 
 INDEX = "suite.json"
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Member:
+class SuiteBundle:
     """One bundle of a saved suite."""
 
     theme: str
@@ -40,7 +40,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Selection:
+class SuiteSelection:
     """Which of the suite: cases by a pattern, and forms."""
 
     case: str = "*"
@@ -51,10 +51,10 @@ class Selection:
 
 
 def run(
-    chosen: Selection, runtimes: Sequence[Runtime], progress: Progress
-) -> Iterator[tuple[str, Outcome]]:
+    chosen: SuiteSelection, runtimes: Sequence[Runtime], progress: Progress
+) -> Iterator[tuple[str, CaseOutcome]]:
     """Make each bundle in a temporary folder and judge it: theme, outcome."""
-    maker = Maker()
+    maker = CaseExporter()
     for member in _members(chosen):
         progress(f"{member.case}, {member.form}")
         with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def run(
 
 def run_random(
     count: int, seed: int, runtimes: Sequence[Runtime], progress: Progress
-) -> Iterator[tuple[str, Outcome]]:
+) -> Iterator[tuple[str, CaseOutcome]]:
     """Compose `count` models at random, from `seed` on, and judge each: description, outcome."""
     from rnn_deploy.conformance.composed import described
 
@@ -78,7 +78,7 @@ def run_random(
 
 def composed_outcomes(
     what: dict[str, Any], seed: int, runtimes: Sequence[Runtime]
-) -> list[Outcome]:
+) -> list[CaseOutcome]:
     """A described model, exported and judged by the verification's own budgets.
 
     TFLite, the slowest to write, is written for one seed in twelve.
@@ -97,11 +97,11 @@ def composed_outcomes(
         return judged(bundle, f"random-{seed}", "auto", fitting, promised=math.inf)
 
 
-def save(chosen: Selection, place: Path, progress: Progress) -> int:
+def save(chosen: SuiteSelection, place: Path, progress: Progress) -> int:
     """Write the bundles to the new folder `place`; how many."""
     if place.exists():
         raise InputError(f"{place}: is there already; give a new folder")
-    members, maker = _members(chosen), Maker()
+    members, maker = _members(chosen), CaseExporter()
     for member in members:
         progress(f"{member.case}, {member.form}")
         maker.made(_case(member.case), member.form, place / member.bundle)
@@ -111,8 +111,8 @@ def save(chosen: Selection, place: Path, progress: Progress) -> int:
 
 
 def run_saved(
-    place: Path, chosen: Selection, runtimes: Sequence[Runtime], progress: Progress
-) -> Iterator[tuple[str, Outcome]]:
+    place: Path, chosen: SuiteSelection, runtimes: Sequence[Runtime], progress: Progress
+) -> Iterator[tuple[str, CaseOutcome]]:
     """Judge the bundles that `save` wrote: theme, outcome."""
     for member in _saved(place):
         if chosen.takes(member.case, member.form):
@@ -122,11 +122,11 @@ def run_saved(
                 yield member.theme, outcome
 
 
-def _members(chosen: Selection) -> list[Member]:
+def _members(chosen: SuiteSelection) -> list[SuiteBundle]:
     from rnn_deploy.conformance.cases import THEMES
 
     return [
-        Member(theme, case.name, form, f"{case.name}.{form}")
+        SuiteBundle(theme, case.name, form, f"{case.name}.{form}")
         for theme, cases in THEMES.items()
         for case in cases
         for form in chosen.forms
@@ -134,16 +134,16 @@ def _members(chosen: Selection) -> list[Member]:
     ]
 
 
-def _case(name: str) -> "Case":
+def _case(name: str) -> "ConformanceCase":
     from rnn_deploy.conformance.cases import CASES
 
     return next(case for case in CASES if case.name == name)
 
 
-def _saved(place: Path) -> list[Member]:
+def _saved(place: Path) -> list[SuiteBundle]:
     try:
         found = json.loads((place / INDEX).read_text(encoding="utf-8"))
-        members = [Member(**member) for member in found]
+        members = [SuiteBundle(**member) for member in found]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{place}: holds no saved suite ({error}); write one with"

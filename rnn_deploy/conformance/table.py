@@ -5,7 +5,7 @@ It says what the suite says: every case works but for the gaps, which are strict
 
 from collections.abc import Sequence
 
-from rnn_deploy.conformance.cases import THEMES, Case
+from rnn_deploy.conformance.cases import THEMES, ConformanceCase
 from rnn_deploy.conformance.gaps import gap_of
 
 # A column, the form the models are exported in, and the runtime.
@@ -26,7 +26,7 @@ def support_table() -> str:
     return "\n".join(lines)
 
 
-def _cell(cases: Sequence[Case], form: str, runtime: str) -> str:
+def _cell(cases: Sequence[ConformanceCase], form: str, runtime: str) -> str:
     format = "tflite" if runtime == "litert" else "onnx"
     there = [case for case in cases if format in case.formats]
     right = [case for case in there if gap_of(case.name, form, runtime) is None]

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.bundle.proof import Proof
 from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.plan import Plan
+from rnn_deploy.exporting.plan import ExportPlan
 from rnn_deploy.keras.signature import call_flat
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.references.golden import References, check_untouched, make_cases
@@ -28,15 +28,18 @@ LEAST_LONG = 1_000
 READ = 2_000_000_000
 
 
-def references_of(model: Any, plan: Plan) -> References:
+def references_of(model: Any, plan: ExportPlan) -> References:
     """The references of a planned model's widest entry point; each is traced when it first runs."""
     entry = (plan.stream or plan.sequence).entry
     return References(*(Reference(model, entry, dtype) for dtype in ("float32", "float64")))
 
 
 def reference_cases(
-    references: References, plan: Plan, options: ExportOptions, calibration: Sequence[Case] = ()
-) -> list[Case]:
+    references: References,
+    plan: ExportPlan,
+    options: ExportOptions,
+    calibration: Sequence[GoldenCase] = (),
+) -> list[GoldenCase]:
     """Golden cases of a planned model.
 
     calibration: real inputs, from whose rows the cases are drawn where there are any.
@@ -54,7 +57,9 @@ def reference_cases(
     )
 
 
-def calibration_of(references: References, plan: Plan, options: ExportOptions) -> list[Case]:
+def calibration_of(
+    references: References, plan: ExportPlan, options: ExportOptions
+) -> list[GoldenCase]:
     if options.calibration is None:
         return []
     entry = any_number_of(plan.sequence.entry)
@@ -63,7 +68,7 @@ def calibration_of(references: References, plan: Plan, options: ExportOptions) -
     return calibration_cases(data, references, entries)
 
 
-def long_steps(plan: Plan, options: ExportOptions) -> int:
+def long_steps(plan: ExportPlan, options: ExportOptions) -> int:
     """Steps of the longest golden vector: of a large model fewer, since each reads its weights."""
     if options.long is not None:
         return options.long
@@ -74,15 +79,15 @@ def long_steps(plan: Plan, options: ExportOptions) -> int:
 
 
 def special_of(
-    plan: Plan, references: References, plain: list[Case], options: ExportOptions
-) -> list[Case]:
+    plan: ExportPlan, references: References, plain: list[GoldenCase], options: ExportOptions
+) -> list[GoldenCase]:
     """The golden cases that are for one check alone."""
     stream = plan.stream.entry if plan.stream else None
     entries = (plan.sequence.entry, stream)
     return list(special_cases(references, *entries, plain, options.seed, long_steps(plan, options)))
 
 
-def proof_of_plan(plan: Plan, references: References, cases: list[Case]) -> Proof:
+def proof_of_plan(plan: ExportPlan, references: References, cases: list[GoldenCase]) -> Proof:
     """What the references say of each other."""
     ours, oracle = references.reference, references.oracle
     if not isinstance(ours, Reference) or not isinstance(oracle, Reference):
@@ -90,7 +95,9 @@ def proof_of_plan(plan: Plan, references: References, cases: list[Case]) -> Proo
     return proof_of(ours, oracle, (plan.stream or plan.sequence).entry, cases)
 
 
-def check_untouched_by(plan: Plan, references: References, cases: Sequence[Case]) -> None:
+def check_untouched_by(
+    plan: ExportPlan, references: References, cases: Sequence[GoldenCase]
+) -> None:
     entry = plan.sequence.entry
     plain = [case for case in cases if entry.name in case.entries]
     layers = list(plan.model._flatten_layers())

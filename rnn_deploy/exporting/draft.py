@@ -10,60 +10,63 @@ from typing import Any
 
 import onnx_ir as ir
 
-from rnn_deploy.bundle import Case, Choice
-from rnn_deploy.bundle.manifest import Source
+from rnn_deploy.bundle import GoldenCase, LoweringChoice
+from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.bundle.proof import Proof
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.cases import LONG, checked_samples, long_steps
 from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.plan import Plan
-from rnn_deploy.exporting.reading import Progress, Read, Reader
+from rnn_deploy.exporting.plan import ExportPlan
+from rnn_deploy.exporting.reading import ModelReader, Progress, ReadModel
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel
 from rnn_deploy.onnx import saved_model
 from rnn_deploy.onnx import writer as onnx
-from rnn_deploy.onnx.choice import Wishes, choices_of, lowerings_of
+from rnn_deploy.onnx.choice import OnnxLoweringRequest, choices_of, lowerings_of
 from rnn_deploy.onnx.expected import check_entries
-from rnn_deploy.onnx.metadata import Label
+from rnn_deploy.onnx.metadata import ModelMetadata
 from rnn_deploy.references.golden import References, make_cases
 from rnn_deploy.references.rows import rows_match
 from rnn_deploy.spec import EntryPoint, RecurrentLayer
 from rnn_deploy.tflite import writer as tflite
-from rnn_deploy.tflite.choice import INPLACE, LOOP, TfliteWishes
+from rnn_deploy.tflite.choice import INPLACE, LOOP, TfliteLoweringRequest
 from rnn_deploy.tflite.micro.files import MicroFile, micro_files
 from rnn_deploy.tflite.quantise.calibration import (
     feeds_by_entry,
 )
-from rnn_deploy.tflite.quantise.quantise import NONE, Feeds, Quantised, quantised
+from rnn_deploy.tflite.quantise.quantise import NONE, Feeds, QuantisedFile, quantised
 
 
 @dataclass(frozen=True)
 class Draft:
     """What will be written: entry points, cases, and the ONNX and TFLite models."""
 
-    source: Source
+    source: ModelSource
     entries: tuple[EntryPoint, ...]
-    cases: Sequence[Case]
-    onnx_models: Mapping[str, tuple[ir.Model, tuple[Choice, ...]]]
-    tflite_model: tuple[bytes, Sequence[tflite.Part]] | None
+    cases: Sequence[GoldenCase]
+    onnx_models: Mapping[str, tuple[ir.Model, tuple[LoweringChoice, ...]]]
+    tflite_model: tuple[bytes, Sequence[tflite.TfliteEntry]] | None
     notes: tuple[str, ...]
     state: str = "input"
-    quantised: Quantised | None = None
+    quantised: QuantisedFile | None = None
     micro: tuple[MicroFile, ...] = ()
-    calibration: Sequence[Case] = ()
+    calibration: Sequence[GoldenCase] = ()
     proof: Proof = field(default_factory=Proof)
 
 
 def draft_of_model(
-    opened: OpenedModel, options: ExportOptions, progress: Progress, reader: Reader | None = None
+    opened: OpenedModel,
+    options: ExportOptions,
+    progress: Progress,
+    reader: ModelReader | None = None,
 ) -> Draft:
     """reader: of the same model, where it is exported in other forms too."""
-    read = (reader or Reader(opened.model)).read(options, progress)
+    read = (reader or ModelReader(opened.model)).read(options, progress)
     plan, cases, references, calibration = read.plan, read.cases, read.references, read.calibration
     entries = tuple(traced.entry for traced in plan.traced)
     notes = (*plan.notes, *_notes_on(long_steps(plan, options), options))
     draft = Draft(opened.source, entries, cases, {}, None, notes, options.state, proof=read.proof)
 
-    def quantise(content: bytes, *entries: EntryPoint) -> Quantised:
+    def quantise(content: bytes, *entries: EntryPoint) -> QuantisedFile:
         progress(f"quantising to {options.quantize}")
         feeds = feeds_by_entry(calibration, entries, references)
         return _quantised(content, options.quantize, feeds, plan)
@@ -97,15 +100,15 @@ def _notes_on(steps: int, options: ExportOptions) -> Iterator[str]:
         )
 
 
-def _quantised(content: bytes, mode: str, feeds: Feeds, plan: Plan) -> Quantised:
+def _quantised(content: bytes, mode: str, feeds: Feeds, plan: ExportPlan) -> QuantisedFile:
     layers = plan.sequence.trace.layers
     kernels = [layer.recurrent_kernel for layer in layers if isinstance(layer, RecurrentLayer)]
     return quantised(content, mode, feeds, kernels=kernels, model=plan.model.name)
 
 
 def _onnx_models(
-    read: Read, options: ExportOptions, label: Label
-) -> Iterator[tuple[str, tuple[ir.Model, tuple[Choice, ...]]]]:
+    read: ReadModel, options: ExportOptions, label: ModelMetadata
+) -> Iterator[tuple[str, tuple[ir.Model, tuple[LoweringChoice, ...]]]]:
     plan, converted = read.plan, read.converted
     check_entries(options.wishes.expect, [traced.entry.name for traced in plan.traced])
     for traced in plan.traced:
@@ -129,7 +132,7 @@ def draft_of_saved_model(
     opened: OpenedSavedModel, options: ExportOptions, progress: Progress
 ) -> Draft:
     asked = (options.wishes, options.tflite_wishes, options.time, options.state, options.quantize)
-    if asked != (Wishes(), TfliteWishes(), None, "input", NONE):
+    if asked != (OnnxLoweringRequest(), TfliteLoweringRequest(), None, "input", NONE):
         raise UnsupportedModelError(
             "a SavedModel's layers can no longer be read, so --lowering, --tflite-lowering,"
             " --target, --expect, --time, --state and --quantize do not apply; export the .keras"
@@ -154,8 +157,8 @@ def draft_of_saved_model(
     return Draft(opened.source, (entry,), cases, {entry.name: (model, ())}, None, notes)
 
 
-def _label(source: Source, options: ExportOptions, model: Any = None) -> Label:
+def _label(source: ModelSource, options: ExportOptions, model: Any = None) -> ModelMetadata:
     said = f"{source.name} ({source.kind}), {source.digest}"
     layers = [] if model is None else [layer.name for layer in model._flatten_layers()]
     inner = frozenset(name for name in layers if model is None or name != model.name)
-    return Label(version("rnn-deploy"), options.opset, said, inner)
+    return ModelMetadata(version("rnn-deploy"), options.opset, said, inner)

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.onnx.choice import AUTO, Wishes, wishes
+from rnn_deploy.onnx.choice import AUTO, OnnxLoweringRequest, wishes
 from rnn_deploy.onnx.expected import asked_from
 from rnn_deploy.onnx.metadata import check_opset
 from rnn_deploy.onnx.targets import ORT
 from rnn_deploy.onnx.tf2onnx_graph import OPSET
 from rnn_deploy.spec import Array
-from rnn_deploy.tflite.choice import TfliteWishes, tflite_wishes
+from rnn_deploy.tflite.choice import TfliteLoweringRequest, tflite_wishes
 from rnn_deploy.tflite.quantise.quantise import INT8, MODES, NONE
 
 FORMATS = ("onnx", "tflite")
@@ -68,7 +68,7 @@ class ExportOptions:
         ):
             if given and "onnx" not in self.to:
                 raise InputError(f"{option} is of ONNX, which is not exported here; leave it out")
-        if self.tflite_wishes != TfliteWishes() and "tflite" not in self.to:
+        if self.tflite_wishes != TfliteLoweringRequest() and "tflite" not in self.to:
             raise InputError("--tflite-lowering: TFLite is not exported here; leave it out")
         self._check_quantisation()
         if self.state not in STATES:
@@ -108,7 +108,7 @@ class ExportOptions:
             )
 
     @property
-    def wishes(self) -> Wishes:
+    def wishes(self) -> OnnxLoweringRequest:
         """How layers are to be lowered in ONNX."""
         target = ORT if self.micro else self.target
         return wishes(self.lowering, target, asked_from(self.expect))
@@ -119,6 +119,6 @@ class ExportOptions:
         return self.target == MICRO
 
     @property
-    def tflite_wishes(self) -> TfliteWishes:
+    def tflite_wishes(self) -> TfliteLoweringRequest:
         """How layers are to be lowered in TFLite."""
         return tflite_wishes(self.tflite_lowering)

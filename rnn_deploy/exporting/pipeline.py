@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rnn_deploy.bundle import Bundle, Case, open_bundle
-from rnn_deploy.bundle.manifest import Cost
+from rnn_deploy.bundle import Bundle, GoldenCase, open_bundle
+from rnn_deploy.bundle.manifest import QuantisationError
 from rnn_deploy.bundle.store import refuse_folder, writing_bundle
 from rnn_deploy.exporting.draft import draft_of_model, draft_of_saved_model
 from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.reading import Progress, Reader
+from rnn_deploy.exporting.reading import ModelReader, Progress
 from rnn_deploy.exporting.writing import write, write_manifest
 from rnn_deploy.keras.intercept import keeping_states
 from rnn_deploy.keras.opening import OpenedSavedModel, open_model
@@ -22,7 +22,9 @@ from rnn_deploy.tflite.quantise.quantise import NONE
 
 # Measures a quantised bundle on cases that have their truth: the costs, and what to warn of.
 # Given from above, since the Keras side knows no runtime.
-Appraise = Callable[[Bundle, Sequence[Case]], tuple[tuple[Cost, ...], tuple[str, ...]]]
+Appraise = Callable[
+    [Bundle, Sequence[GoldenCase]], tuple[tuple[QuantisationError, ...], tuple[str, ...]]
+]
 
 
 def export(
@@ -33,7 +35,7 @@ def export(
     force: bool = False,
     progress: Progress = lambda step: None,
     appraise: Appraise | None = None,
-    reader: Reader | None = None,
+    reader: ModelReader | None = None,
 ) -> Bundle:
     """Export a Keras model (live, .keras, .h5, or a SavedModel folder) to a bundle at `output`.
 

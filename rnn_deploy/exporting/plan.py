@@ -33,7 +33,7 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, Support, TensorSp
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedEntry:
     """One entry point and the trace it is assembled from.
 
     undeclared: it has a number of steps that the model does not say it takes.
@@ -45,24 +45,24 @@ class Traced:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """A model read and traced.
 
     notes: what a user must know. opened: the stream's time is open where the model fixes it.
     """
 
     model: Any
-    sequence: Traced
-    stream: Traced | None
+    sequence: TracedEntry
+    stream: TracedEntry | None
     notes: tuple[str, ...]
     opened: bool
 
     @property
-    def traced(self) -> tuple[Traced, ...]:
+    def traced(self) -> tuple[TracedEntry, ...]:
         return (self.sequence,) if self.stream is None else (self.sequence, self.stream)
 
     @cached_property
-    def step(self) -> Traced | None:
+    def step(self) -> TracedEntry | None:
         """The stream at one step; None where the model cannot be called so."""
         stream = self.stream
         if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
@@ -75,11 +75,11 @@ class Plan:
                     trace = trace_markers(self.model, signature)
             except UnsupportedModelError:
                 continue  # it takes no other number of steps than its own, or an open one
-            return Traced(trace, entry, undeclared)
+            return TracedEntry(trace, entry, undeclared)
         return None
 
 
-def plan_of(model: Any, options: ExportOptions) -> Plan:
+def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     """Read and trace a Keras model; UnsupportedModelError lists every refusal."""
     refuse(model, refusals_of(model))
     if options.state == "keep" and not any(map(holds_state, model._flatten_layers())):
@@ -94,7 +94,7 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
     _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
     trace = replace(trace, signature=signature)
-    own = Traced(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
+    own = TracedEntry(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
     sequence = own if options.time is None else _fixed(model, own, options.time)
     if options.micro:
         _refuse_open(sequence.entry)
@@ -102,7 +102,7 @@ def plan_of(model: Any, options: ExportOptions) -> Plan:
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
     notes = (*notes, *unused, *_notes(model, options.state))
-    return Plan(model, sequence, stream, notes, opened)
+    return ExportPlan(model, sequence, stream, notes, opened)
 
 
 def _with_batch_of_one(signature: Signature) -> Signature:
@@ -122,14 +122,14 @@ def _refuse_open(sequence: EntryPoint) -> None:
             )
 
 
-def _fixed(model: Any, own: Traced, time: int) -> Traced:
+def _fixed(model: Any, own: TracedEntry, time: int) -> TracedEntry:
     """The sequence entry point with its open lengths fixed."""
     signature = own.trace.signature
     if not any(map(has_open_length, signature.inputs)):
         raise InputError(f"--time {time}: the model's inputs have no open number of steps to fix")
     signature = with_time(signature, lambda t: time if has_open_length(t) else t.shape[1])
     trace = trace_markers(model, signature)
-    return Traced(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
+    return TracedEntry(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
 
 
 def _refuse_equal_names(trace: Trace) -> None:
@@ -142,7 +142,7 @@ def _refuse_equal_names(trace: Trace) -> None:
         )
 
 
-def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...]]:
+def _stream(model: Any, sequence: TracedEntry) -> tuple[TracedEntry | None, tuple[str, ...]]:
     trace = sequence.trace
     if not trace.layers:
         return None, ("no stream entry point: the model has no recurrent layer",)
@@ -164,7 +164,7 @@ def _stream(model: Any, sequence: Traced) -> tuple[Traced | None, tuple[str, ...
         trace.layers, inputs[0].shape[0], taken=[tensor.name for tensor in (*inputs, *outputs)]
     )
     entry = EntryPoint(STREAM, inputs, outputs, states)
-    return Traced(trace, entry), ()
+    return TracedEntry(trace, entry), ()
 
 
 def _symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
@@ -235,7 +235,7 @@ def _note_of_stateful(layer: Any) -> str:
     return said
 
 
-def with_chunks(plan: Plan, chunked: Support) -> Plan:
+def with_chunks(plan: ExportPlan, chunked: Support) -> ExportPlan:
     """The plan, its stream entry point saying whether chunks give what the whole gives."""
     if plan.stream is None:
         return plan
@@ -243,10 +243,10 @@ def with_chunks(plan: Plan, chunked: Support) -> Plan:
     return replace(plan, stream=replace(plan.stream, entry=entry))
 
 
-def with_rows(plan: Plan, rows_of: Callable[[EntryPoint], Support]) -> Plan:
+def with_rows(plan: ExportPlan, rows_of: Callable[[EntryPoint], Support]) -> ExportPlan:
     """The plan, each entry point saying whether its rows stand alone."""
 
-    def known(traced: Traced) -> Traced:
+    def known(traced: TracedEntry) -> TracedEntry:
         return replace(traced, entry=replace(traced.entry, rows=rows_of(traced.entry)))
 
     stream = None if plan.stream is None else known(plan.stream)

@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.bundle.proof import Proof
 from rnn_deploy.errors import InputError
 from rnn_deploy.exporting.cases import (
@@ -24,7 +24,7 @@ from rnn_deploy.exporting.cases import (
     special_of,
 )
 from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.plan import Plan, plan_of, with_chunks, with_rows
+from rnn_deploy.exporting.plan import ExportPlan, plan_of, with_chunks, with_rows
 from rnn_deploy.references.golden import References, chunks_match
 from rnn_deploy.references.rows import rows_match
 from rnn_deploy.spec import EntryPoint
@@ -34,29 +34,29 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadModel:
     """What is known of a model before a format is written.
 
     converted: its traces as ONNX with markers, by `id`, filled by who writes ONNX.
     """
 
-    plan: Plan
-    cases: Sequence[Case]
+    plan: ExportPlan
+    cases: Sequence[GoldenCase]
     references: References
     proof: Proof
-    calibration: Sequence[Case]
+    calibration: Sequence[GoldenCase]
     converted: dict[int, ir.Model] = field(default_factory=dict)
 
 
-class Reader:
+class ModelReader:
     """Reads one model, for one export or for several, between which it must not change."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._read: dict[tuple[object, ...], Read] = {}
+        self._read: dict[tuple[object, ...], ReadModel] = {}
         self._references: dict[tuple[EntryPoint, str], References] = {}
 
-    def read(self, options: ExportOptions, progress: Progress) -> Read:
+    def read(self, options: ExportOptions, progress: Progress) -> ReadModel:
         """The model as `options` want it; formats and lowerings make no difference."""
         if options.samples is not None or options.calibration is not None:
             return self._anew(options, progress)
@@ -65,7 +65,7 @@ class Reader:
             self._read[asked] = self._anew(options, progress)
         return self._read[asked]
 
-    def _anew(self, options: ExportOptions, progress: Progress) -> Read:
+    def _anew(self, options: ExportOptions, progress: Progress) -> ReadModel:
         progress("reading the layers")
         plan = plan_of(self.model, options)
         progress("taking golden vectors from TensorFlow")
@@ -80,11 +80,11 @@ class Reader:
         progress("holding the references against each other")
         proof = proof_of_plan(plan, references, cases)
         cases += special_of(plan, references, cases, options)
-        return Read(plan, cases, references, proof, calibration)
+        return ReadModel(plan, cases, references, proof, calibration)
 
     def _runnable(
-        self, plan: Plan, options: ExportOptions, calibration: Sequence[Case]
-    ) -> tuple[Plan, list[Case], References]:
+        self, plan: ExportPlan, options: ExportOptions, calibration: Sequence[GoldenCase]
+    ) -> tuple[ExportPlan, list[GoldenCase], References]:
         """The plan with its cases; without a stream whose lengths the model cannot run."""
         references = self._references_of(plan, options)
         try:
@@ -97,7 +97,7 @@ class Reader:
         references = self._references_of(plan, options)
         return plan, reference_cases(references, plan, options, calibration), references
 
-    def _references_of(self, plan: Plan, options: ExportOptions) -> References:
+    def _references_of(self, plan: ExportPlan, options: ExportOptions) -> References:
         """The references of the widest entry point, traced once for it."""
         asked = ((plan.stream or plan.sequence).entry, options.state)
         if asked not in self._references:

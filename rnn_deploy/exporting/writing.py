@@ -14,7 +14,7 @@ from rnn_deploy.exporting.draft import Draft
 from rnn_deploy.exporting.options import MICRO
 from rnn_deploy.onnx.test_data import place_models, write_test_data
 from rnn_deploy.tflite.micro.source import HEADER, SOURCE, array_name, header_of, source_of
-from rnn_deploy.tflite.quantise.quantise import Quantised
+from rnn_deploy.tflite.quantise.quantise import QuantisedFile
 
 GOLDEN = "golden.npz"
 WEIGHTS = "weights.bin"
@@ -73,7 +73,7 @@ def _write_micro(draft: Draft, root: Path) -> list[Artifact]:
     return [Artifact(file.path, MICRO, file.entry, file.choices) for file in draft.micro]
 
 
-def _quantised(draft: Draft) -> list[Quantised]:
+def _quantised(draft: Draft) -> list[QuantisedFile]:
     files = [file.quantised for file in draft.micro if file.quantised is not None]
     return files if draft.quantised is None else [draft.quantised]
 

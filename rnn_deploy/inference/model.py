@@ -24,7 +24,7 @@ from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.spec import SEQUENCE, STREAM, Array
 
 
-class LoadsRunners(Protocol):
+class RunnerLoader(Protocol):
     """Gives a runner for an entry point's name."""
 
     def __call__(self, entry: str) -> Runner: ...
@@ -37,7 +37,7 @@ class Model:
     one output comes back as an array, several as a dict.
     """
 
-    def __init__(self, name: str, load: LoadsRunners) -> None:
+    def __init__(self, name: str, load: RunnerLoader) -> None:
         self.name = name
         self._load = load
         self._runners: dict[str, Runner] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.plain import Feeds, Results, named, plain
-from rnn_deploy.runtimes.base import Binds, Bound, Runner
+from rnn_deploy.runtimes.base import BindableRunner, BoundRunner, Runner
 from rnn_deploy.runtimes.feeds import checker, zero_states
 from rnn_deploy.spec import Array, chunks
 
@@ -54,7 +54,7 @@ class Stream:
         self._inputs = [tensor.name for tensor in runner.entry.inputs]
         self._plain = len(self._inputs) == len(self._outputs) == 1
         self._state: dict[str, Array] = {}
-        self._bound: Bound | None = None  # it holds the state while it is there
+        self._bound: BoundRunner | None = None  # it holds the state while it is there
         self._before: Shapes = {}
         self.reset()
 
@@ -114,7 +114,7 @@ class Stream:
 
     def _bind(self, shapes: Shapes) -> None:
         """Bind the runner once two chunks of the same shapes have come one after the other."""
-        if shapes == self._before and isinstance(self._runner, Binds):
+        if shapes == self._before and isinstance(self._runner, BindableRunner):
             states = {name: value.shape for name, value in self._state.items()}
             self._bound = self._runner.bound({**shapes, **states})
             if self._bound is not None:

@@ -28,7 +28,7 @@ _KEEPING: ContextVar[bool] = ContextVar("calls start from the states held", defa
 
 
 @dataclass(frozen=True)
-class Call:
+class LayerCall:
     """One call of a recurrent layer inside the model.
 
     name: the layer's, made unique by a suffix when met again. initial_state: a list of tensors
@@ -68,16 +68,16 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Both:
+class BidirectionalCall:
     """One call of a Bidirectional layer, its halves called alike."""
 
     layer: Any
-    forward: Call
-    backward: Call
+    forward: LayerCall
+    backward: LayerCall
 
 
-Handler = Callable[[Call], tuple[Any, list[Any]]]
-BothHandler = Callable[[Both], tuple[list[Any], list[Any]]]
+Handler = Callable[[LayerCall], tuple[Any, list[Any]]]
+BothHandler = Callable[[BidirectionalCall], tuple[list[Any], list[Any]]]
 
 
 def holds_state(layer: Any) -> bool:
@@ -110,7 +110,7 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
     original = keras.layers.RNN.call
     names: set[str] = set()
 
-    def call_of(layer: Any, sequences: Any, initial_state: Any, mask: Any) -> Call:
+    def call_of(layer: Any, sequences: Any, initial_state: Any, mask: Any) -> LayerCall:
         given = None if initial_state is None else list(keras.tree.flatten(initial_state))
         if given is None and holds_state(layer) and _KEEPING.get():
             given = [tf.convert_to_tensor(state) for state in keras.tree.flatten(layer.states)]
@@ -119,7 +119,7 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
             given = list(keras.tree.flatten(layer.get_initial_state(batch_size=batch)))
         name = unused(layer.name, names)
         names.add(name)
-        return Call(name, layer, sequences, given, mask, within_step(), original)
+        return LayerCall(name, layer, sequences, given, mask, within_step(), original)
 
     def call(
         self: Any,
@@ -148,7 +148,7 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
             given = list(keras.tree.flatten(initial_state))
             states = [given[: len(given) // 2], given[len(given) // 2 :]]
         calls = (call_of(h, sequences, s, mask) for h, s in zip(halves, states, strict=True))
-        outputs, finals = both(Both(self, *calls))
+        outputs, finals = both(BidirectionalCall(self, *calls))
         if self.return_state:
             return (*outputs, *finals)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)

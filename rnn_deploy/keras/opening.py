@@ -16,7 +16,7 @@ from typing import Any
 
 import h5py
 
-from rnn_deploy.bundle.manifest import Source
+from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
 from rnn_deploy.keras.tensorflow import keras, tf
 
@@ -28,7 +28,7 @@ class OpenedModel:
     """A Keras model whose layers can be read."""
 
     model: Any
-    source: Source
+    source: ModelSource
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class OpenedSavedModel:
     """A SavedModel's serving function: its layers can no longer be read."""
 
     function: Any
-    source: Source
+    source: ModelSource
     keep: Any  # the loaded object owns the variables the function reads
 
 
@@ -47,7 +47,7 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
     Keras does not have here.
     """
     if isinstance(source, keras.Model):
-        return OpenedModel(source, Source("live model", source.name, weights_digest(source)))
+        return OpenedModel(source, ModelSource("live model", source.name, weights_digest(source)))
     if not isinstance(source, str | Path):
         raise InputError(
             f"expected a Keras model or the path of one, found {type(source).__name__}"
@@ -61,7 +61,7 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
         return _open_saved_model(place)
     kind = _kind_of(place)
     model = _load(place, trust_source=trust_source)
-    return OpenedModel(model, Source(kind, place.name, weights_digest(model)))
+    return OpenedModel(model, ModelSource(kind, place.name, weights_digest(model)))
 
 
 def weights_digest(model: Any) -> str:
@@ -172,5 +172,5 @@ def _open_saved_model(place: Path) -> OpenedSavedModel:
             f"{place}: has no signature 'serving_default' or 'serve', only {sorted(signatures)}"
         )
     digest = hashlib.sha256(graph.read_bytes()).hexdigest()
-    source = Source("SavedModel", place.name, digest)
+    source = ModelSource("SavedModel", place.name, digest)
     return OpenedSavedModel(signatures[names[0]], source, loaded)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.keras.intercept import Call, runs_its_own_loop
+from rnn_deploy.keras.intercept import LayerCall, runs_its_own_loop
 from rnn_deploy.keras.step import state_shapes, traced_step
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.numerics.cells import ACTIVATIONS
@@ -76,7 +76,7 @@ def precision_of(model: Any) -> str:
     return "float64" if "float64" in computed else "float32"
 
 
-def read(call: Call) -> Stack:
+def read(call: LayerCall) -> Stack:
     """Read the layer of one call, a layer for each of its cells.
 
     Over a list of cells only the first one runs backwards, and each but the last hands on its
@@ -102,14 +102,14 @@ def read(call: Call) -> Stack:
     return tuple(layers)
 
 
-def read_known(call: Call) -> tuple[RecurrentLayer, ...] | None:
+def read_known(call: LayerCall) -> tuple[RecurrentLayer, ...] | None:
     """As `read`, but None where a cell would have to be traced."""
     if not all(map(_is_known, cells_of(call.layer))):
         return None
     return tuple(layer for layer in read(call) if isinstance(layer, RecurrentLayer))
 
 
-def keys_of(call: Call) -> list[StateKey]:
+def keys_of(call: LayerCall) -> list[StateKey]:
     """The states of one call, as the layers that `read` gives name them."""
     cells = cells_of(call.layer)
     names = [call.name if len(cells) == 1 else f"{call.name}_cell{i}" for i in range(len(cells))]

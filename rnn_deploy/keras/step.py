@@ -12,7 +12,7 @@ from rnn_deploy.keras.tensorflow import keras, tf
 
 
 @dataclass(frozen=True)
-class TracedStep:
+class TracedCellStep:
     """A traced step, and the shapes it was found to have, each without its batch.
 
     function: a ConcreteFunction of x and the states. output_is_state: the output and the first of
@@ -26,7 +26,7 @@ class TracedStep:
     output_is_state: bool
 
 
-def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedStep:
+def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedCellStep:
     """Trace a step of `cell` over inputs (batch, *width), in what is now the compute dtype.
 
     UnsupportedModelError, naming `layer`, when that cannot be done.
@@ -59,7 +59,7 @@ def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedStep:
             f"layer '{layer}': the states {list(shapes)} become {found[1:]} by one step of"
             f" {type(cell).__name__}; states must keep their shapes"
         )
-    return TracedStep(function, found[0], shapes, dtype, same[-1])
+    return TracedCellStep(function, found[0], shapes, dtype, same[-1])
 
 
 def state_shapes(cell: Any) -> tuple[tuple[int, ...], ...]:

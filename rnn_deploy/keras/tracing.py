@@ -19,10 +19,10 @@ from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGra
 from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.keras.data_dependent import refuse_data_dependent
 from rnn_deploy.keras.intercept import (
-    Both,
+    BidirectionalCall,
     BothHandler,
-    Call,
     Handler,
+    LayerCall,
     computing_in,
     intercepting,
 )
@@ -31,7 +31,7 @@ from rnn_deploy.keras.reading import precision_of, read
 from rnn_deploy.keras.rewrites import InputFacts, fitting_tflite, noting, rewriting
 from rnn_deploy.keras.signature import Signature, call_flat
 from rnn_deploy.keras.tensorflow import tf
-from rnn_deploy.spec import Called, Dim, Pair, Recurrence, TensorSpec, layers_of
+from rnn_deploy.spec import BidirectionalLayers, Called, Dim, Recurrence, TensorSpec, layers_of
 
 MARKER = "rnn_deploy"
 # Sizes no model has by itself, by which a symbol is known again in an output's shape.
@@ -173,16 +173,16 @@ def _refuse_outputs(model: Any, signature: Signature, outputs: Sequence[Any]) ->
 
 
 def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> Any:
-    def mark(call: Call) -> tuple[Any, list[Any]]:
+    def mark(call: LayerCall) -> tuple[Any, list[Any]]:
         stack = read(call)
         calls.append(stack)
         outputs, finals = _marker(len(calls) - 1, stack, call, [call], [stack[-1].output_shape])
         return outputs[0], finals
 
-    def mark_both(both: Both) -> tuple[list[Any], list[Any]]:
+    def mark_both(both: BidirectionalCall) -> tuple[list[Any], list[Any]]:
         halves = (both.forward, both.backward)
         forward, backward = (read(call) for call in halves)
-        pair = Pair(both.layer.name, forward, backward, both.layer.merge_mode)
+        pair = BidirectionalLayers(both.layer.name, forward, backward, both.layer.merge_mode)
         calls.append(pair)
         return _marker(len(calls) - 1, pair, both.forward, halves, _merged_shapes(pair))
 
@@ -194,8 +194,8 @@ def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> An
 def _marker(
     index: int,
     called: Called,
-    over: Call,
-    calls: Sequence[Call],
+    over: LayerCall,
+    calls: Sequence[LayerCall],
     shapes: Sequence[tuple[int, ...]],
 ) -> tuple[list[Any], list[Any]]:
     """The marker of `calls`, over the sequence and the mask of one: outputs, final states."""
@@ -220,7 +220,7 @@ def _marker(
     return shaped[: len(shapes)], shaped[len(shapes) :]
 
 
-def _refuse_inner(call: Call) -> None:
+def _refuse_inner(call: LayerCall) -> None:
     """UnsupportedModelError for a call within a condition or loop, whose states none reaches."""
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:
@@ -253,7 +253,7 @@ def _markers_behind(graph: Any) -> set[int]:
     return {int(token.decode().removeprefix(f"{MARKER}:")) for token in tokens}
 
 
-def _merged_shapes(pair: Pair) -> list[tuple[int, ...]]:
+def _merged_shapes(pair: BidirectionalLayers) -> list[tuple[int, ...]]:
     forward, backward = pair.forward[-1].output_shape, pair.backward[-1].output_shape
     if pair.merge is None:
         return [forward, backward]

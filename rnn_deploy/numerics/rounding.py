@@ -73,9 +73,9 @@ def running_bound(
     its own rounding: one number, or (time, width).
     """
     state, ready = np.concatenate(before), Linearised(layer)
-    own = _OwnErrors(ready)
+    own = _StepErrors(ready)
     errors = np.broadcast_to(input_error, x.shape)
-    follow = _Written if len(state) <= MOST_WRITTEN else _ByNorms
+    follow = _JacobianBound if len(state) <= MOST_WRITTEN else _NormBound
     followed, bounds = follow(len(state)), []
     for t in range(len(x))[:: -1 if layer.go_backwards else 1]:
         if mask is None or mask[t]:
@@ -87,7 +87,7 @@ def running_bound(
     return RunningBound(tuple(np.split(np.array(bounds), sizes, axis=1)), followed.growth)
 
 
-class _Written:
+class _JacobianBound:
     """Every error on its own, through Jacobians that are written out."""
 
     def __init__(self, size: int) -> None:
@@ -108,7 +108,7 @@ class _Written:
         return float(np.linalg.norm(self._whole, 2)) ** (1 / steps)
 
 
-class _ByNorms:
+class _NormBound:
     """All errors together, through norms."""
 
     def __init__(self, size: int) -> None:
@@ -163,7 +163,7 @@ def _reset_norm(step: LinearStep, start: Float) -> float:
     return float(np.abs(r).max() + np.linalg.norm(step.kernels[1] * by_sum))
 
 
-class _OwnErrors:
+class _StepErrors:
     """What one step of a layer may be off by itself, in each state."""
 
     def __init__(self, layer: Linearised) -> None:

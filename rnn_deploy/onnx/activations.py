@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from rnn_deploy.onnx.ops import Ops
+from rnn_deploy.onnx.ops import NodeWriter
 
 
 @dataclass(frozen=True)
@@ -35,31 +35,31 @@ AS_ATTRIBUTE = {
 }
 
 
-Nodes = Callable[[Ops, ir.Value], ir.Value]
+Nodes = Callable[[NodeWriter, ir.Value], ir.Value]
 
 
 def _clipped(low: float, high: float) -> Nodes:
     return lambda ops, x: ops("Clip", x, ops.scalar("low", low), ops.scalar("high", high))
 
 
-def _scaled(ops: Ops, x: ir.Value, factor: float) -> ir.Value:
+def _scaled(ops: NodeWriter, x: ir.Value, factor: float) -> ir.Value:
     return ops("Mul", x, ops.scalar("factor", factor))
 
 
-def _hard_sigmoid(ops: Ops, x: ir.Value) -> ir.Value:
+def _hard_sigmoid(ops: NodeWriter, x: ir.Value) -> ir.Value:
     return ops("HardSigmoid", x, alpha=1.0 / 6.0, beta=0.5)
 
 
-def _mish(ops: Ops, x: ir.Value) -> ir.Value:
+def _mish(ops: NodeWriter, x: ir.Value) -> ir.Value:
     return ops("Mul", x, ops("Tanh", ops("Softplus", x)))
 
 
-def _gelu(ops: Ops, x: ir.Value) -> ir.Value:
+def _gelu(ops: NodeWriter, x: ir.Value) -> ir.Value:
     erf = ops("Erf", _scaled(ops, x, 0.5**0.5))
     return ops("Mul", _scaled(ops, x, 0.5), ops("Add", erf, ops.scalar("one", 1.0)))
 
 
-def _squareplus(ops: Ops, x: ir.Value) -> ir.Value:
+def _squareplus(ops: NodeWriter, x: ir.Value) -> ir.Value:
     root = ops("Sqrt", ops("Add", ops("Mul", x, x), ops.scalar("four", 4.0)))
     return _scaled(ops, ops("Add", x, root), 0.5)
 

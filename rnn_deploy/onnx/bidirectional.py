@@ -11,13 +11,13 @@ import onnx_ir as ir
 
 from rnn_deploy.numerics.layouts import onnx_weights
 from rnn_deploy.onnx.native import OPERATORS, attributes
-from rnn_deploy.onnx.ops import Ops
-from rnn_deploy.spec import Pair, RecurrentLayer
+from rnn_deploy.onnx.ops import NodeWriter
+from rnn_deploy.spec import BidirectionalLayers, RecurrentLayer
 
 States = Sequence[ir.Value]
 
 
-def fits(pair: Pair, lowerings: Mapping[str, str]) -> bool:
+def fits(pair: BidirectionalLayers, lowerings: Mapping[str, str]) -> bool:
     """Whether one operator can be both halves: one cell each, native, alike but for weights."""
     halves = (*pair.forward, *pair.backward)
     if len(halves) != 2:
@@ -32,7 +32,7 @@ def fits(pair: Pair, lowerings: Mapping[str, str]) -> bool:
 
 
 def lower(
-    ops: Ops, pair: Pair, x: ir.Value, states: Sequence[States | None]
+    ops: NodeWriter, pair: BidirectionalLayers, x: ir.Value, states: Sequence[States | None]
 ) -> tuple[tuple[ir.Value, ...], tuple[ir.Value, ...]]:
     """x (batch, time, width), each half's states or None for zero: outputs, final states."""
     forward, backward = pair.forward[0], pair.backward[0]
@@ -68,7 +68,7 @@ def lower(
 
 
 def merge(
-    ops: Ops, mode: str | None, forward: ir.Value, backward: ir.Value
+    ops: NodeWriter, mode: str | None, forward: ir.Value, backward: ir.Value
 ) -> tuple[ir.Value, ...]:
     """The two outputs as Keras' merge_mode has them."""
     if mode is None:
@@ -81,7 +81,7 @@ def merge(
     return (both if mode == "sum" else ops("Mul", both, ops.scalar("half", 0.5)),)
 
 
-def _merged_steps(ops: Ops, mode: str | None, outputs: ir.Value) -> tuple[ir.Value, ...]:
+def _merged_steps(ops: NodeWriter, mode: str | None, outputs: ir.Value) -> tuple[ir.Value, ...]:
     if mode == "concat":
         by_step = ops("Transpose", outputs, perm=[2, 0, 1, 3])  # (batch, time, 2, units)
         side_by_side = ops.constant("side_by_side", np.array([0, 0, -1], np.int64))
@@ -97,7 +97,7 @@ def _merged_steps(ops: Ops, mode: str | None, outputs: ir.Value) -> tuple[ir.Val
 
 
 def _merged_last(
-    ops: Ops, mode: str | None, final: ir.Value, halves: tuple[ir.Value, ir.Value]
+    ops: NodeWriter, mode: str | None, final: ir.Value, halves: tuple[ir.Value, ir.Value]
 ) -> tuple[ir.Value, ...]:
     if mode == "concat":
         side_by_side = ops.constant("side_by_side", np.array([0, -1], np.int64))
@@ -108,7 +108,7 @@ def _merged_last(
     return merge(ops, mode, *halves)
 
 
-def _averaged(ops: Ops, mode: str, total: ir.Value) -> ir.Value:
+def _averaged(ops: NodeWriter, mode: str, total: ir.Value) -> ir.Value:
     return total if mode == "sum" else ops("Mul", total, ops.scalar("half", 0.5))
 
 
@@ -116,7 +116,7 @@ def _given(states: Sequence[States | None]) -> list[States]:
     return [half for half in states if half is not None]
 
 
-def _both(ops: Ops, halves: States, axis0: ir.Value) -> ir.Value:
+def _both(ops: NodeWriter, halves: States, axis0: ir.Value) -> ir.Value:
     """The halves' states (batch, units) as one (2, batch, units)."""
     return ops("Concat", *(ops("Unsqueeze", half, axis0) for half in halves), axis=0)
 

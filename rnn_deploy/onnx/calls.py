@@ -13,8 +13,8 @@ import onnx_ir as ir
 
 from rnn_deploy.onnx import bidirectional as onnx_bidirectional
 from rnn_deploy.onnx.choice import ONNX_LOWERINGS
-from rnn_deploy.onnx.ops import DType, Ops, flip
-from rnn_deploy.spec import Called, Pair, Stack, StateKey, layers_of, state_keys
+from rnn_deploy.onnx.ops import DType, NodeWriter, flip
+from rnn_deploy.spec import BidirectionalLayers, Called, Stack, StateKey, layers_of, state_keys
 
 States = Sequence[ir.Value]
 
@@ -25,7 +25,7 @@ class LoweredCall:
 
     outputs: tuple[ir.Value, ...]
     finals: dict[StateKey, ir.Value]
-    written: tuple[Ops, ...]
+    written: tuple[NodeWriter, ...]
 
 
 def lower_call(
@@ -46,20 +46,20 @@ def lower_call(
         else:
             free = [given[key] for key in state_keys((layer,)) if key in given]
             initial[layer.name] = free or None
-    call = _Call(lowerings, initial)
-    if isinstance(called, Pair):
+    call = _CallWriter(lowerings, initial)
+    if isinstance(called, BidirectionalLayers):
         outputs = call.pair(called, x, mask)
     else:
         outputs = (call.stack(called, x, mask),)
     return LoweredCall(outputs, call.finals, tuple(call.written))
 
 
-class _Call:
+class _CallWriter:
     """Writes layers one after the other and keeps what they ended in."""
 
     def __init__(self, lowerings: Mapping[str, str], initial: Mapping[str, States | None]) -> None:
         self.finals: dict[StateKey, ir.Value] = {}
-        self.written: list[Ops] = []
+        self.written: list[NodeWriter] = []
         self._lowerings, self._initial = lowerings, initial
 
     def stack(self, stack: Stack, x: ir.Value, mask: ir.Value | None) -> ir.Value:
@@ -73,7 +73,9 @@ class _Call:
                 mask = flip(ops, mask, axis=1)  # what comes next runs over the steps in this order
         return x
 
-    def pair(self, pair: Pair, x: ir.Value, mask: ir.Value | None) -> tuple[ir.Value, ...]:
+    def pair(
+        self, pair: BidirectionalLayers, x: ir.Value, mask: ir.Value | None
+    ) -> tuple[ir.Value, ...]:
         if onnx_bidirectional.fits(pair, self._lowerings):
             return self._fused(pair, x)
         forward = self.stack(pair.forward, x, mask)
@@ -83,7 +85,7 @@ class _Call:
             backward = flip(ops, backward, axis=1)
         return onnx_bidirectional.merge(ops, pair.merge, forward, backward)
 
-    def _fused(self, pair: Pair, x: ir.Value) -> tuple[ir.Value, ...]:
+    def _fused(self, pair: BidirectionalLayers, x: ir.Value) -> tuple[ir.Value, ...]:
         ops = self._ops(pair.name, pair.forward[0].dtype)
         halves = (*pair.forward, *pair.backward)
         states = [self._initial[layer.name] for layer in halves]
@@ -91,8 +93,8 @@ class _Call:
         self._keep(halves, finals)
         return outputs
 
-    def _ops(self, name: str, dtype: DType) -> Ops:
-        self.written.append(Ops(name, dtype))
+    def _ops(self, name: str, dtype: DType) -> NodeWriter:
+        self.written.append(NodeWriter(name, dtype))
         return self.written[-1]
 
     def _keep(self, stack: Stack, states: States) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.onnx import bidirectional as onnx_bidirectional
 from rnn_deploy.onnx import native as onnx_native
@@ -17,7 +17,16 @@ from rnn_deploy.onnx import unrolled as onnx_unrolled
 from rnn_deploy.onnx.costs import gain
 from rnn_deploy.onnx.expected import OPTION, Asked, expected_of
 from rnn_deploy.onnx.targets import ORT, check_target, runtimes_wrong_with, wrong_on
-from rnn_deploy.spec import STEP, STREAM, Called, EntryPoint, Pair, Recurrence, Support, layers_of
+from rnn_deploy.spec import (
+    STEP,
+    STREAM,
+    BidirectionalLayers,
+    Called,
+    EntryPoint,
+    Recurrence,
+    Support,
+    layers_of,
+)
 from rnn_deploy.spec.shapes import Shape
 
 AUTO = "auto"
@@ -33,7 +42,7 @@ WORTH_IT = 1.15
 
 
 @dataclass(frozen=True)
-class Wishes:
+class OnnxLoweringRequest:
     """What the user asks for: a target, a lowering, and lowerings of single layers by name.
 
     expect: the shapes that entry points are expected to be called with, which decide `auto`.
@@ -60,15 +69,19 @@ class Wishes:
         return self.by_layer.get(layer.name, self.lowering)
 
 
-def wishes(lowering: str | Mapping[str, str], target: str, expect: Asked | None = None) -> Wishes:
+def wishes(
+    lowering: str | Mapping[str, str], target: str, expect: Asked | None = None
+) -> OnnxLoweringRequest:
     """Wishes from an option: one lowering, or one by layer ("*": of all others)."""
     if isinstance(lowering, str):
-        return Wishes(lowering, {}, target, expect or {})
+        return OnnxLoweringRequest(lowering, {}, target, expect or {})
     by_layer = {name: value for name, value in lowering.items() if name != OTHERS}
-    return Wishes(lowering.get(OTHERS, AUTO), by_layer, target, expect or {})
+    return OnnxLoweringRequest(lowering.get(OTHERS, AUTO), by_layer, target, expect or {})
 
 
-def choices_of(calls: Collection[Called], wished: Wishes, entry: EntryPoint) -> tuple[Choice, ...]:
+def choices_of(
+    calls: Collection[Called], wished: OnnxLoweringRequest, entry: EntryPoint
+) -> tuple[LoweringChoice, ...]:
     """The ONNX lowering of every layer of an entry point.
 
     Raises InputError for a layer that there is not and for a shape expected that the entry point
@@ -84,7 +97,9 @@ def choices_of(calls: Collection[Called], wished: Wishes, entry: EntryPoint) -> 
     return tuple(choice for choices in chosen for choice in choices)
 
 
-def choose(layer: Recurrence, wished: Wishes, entry: str, expected: Sequence[Shape] = ()) -> Choice:
+def choose(
+    layer: Recurrence, wished: OnnxLoweringRequest, entry: str, expected: Sequence[Shape] = ()
+) -> LoweringChoice:
     """The ONNX lowering of `layer` in the entry point `entry`, called with the shapes expected.
 
     Raises UnsupportedModelError when the requested one cannot express it. The stream entry
@@ -106,7 +121,7 @@ def choose(layer: Recurrence, wished: Wishes, entry: str, expected: Sequence[Sha
     return _choice(layer, requested, f"asked for; {support.reason}")
 
 
-def lowerings_of(choices: Collection[Choice]) -> dict[str, str]:
+def lowerings_of(choices: Collection[LoweringChoice]) -> dict[str, str]:
     """The lowering of each layer by name."""
     return {choice.layer: choice.lowering for choice in choices}
 
@@ -117,17 +132,19 @@ def _written_out(layer: Recurrence, target: str) -> bool:
 
 
 def _choices_of_call(
-    called: Called, wished: Wishes, entry: str, expected: Sequence[Shape]
-) -> list[Choice]:
+    called: Called, wished: OnnxLoweringRequest, entry: str, expected: Sequence[Shape]
+) -> list[LoweringChoice]:
     choices = [choose(layer, wished, entry, expected) for layer in layers_of(called)]
     lowerings = lowerings_of(choices)
-    if isinstance(called, Pair) and onnx_bidirectional.fits(called, lowerings):
+    if isinstance(called, BidirectionalLayers) and onnx_bidirectional.fits(called, lowerings):
         reason = "; both directions in one operator"
         return [replace(choice, reason=choice.reason + reason) for choice in choices]
     return choices
 
 
-def _automatic(layer: Recurrence, target: str, why: str, expected: Sequence[Shape]) -> Choice:
+def _automatic(
+    layer: Recurrence, target: str, why: str, expected: Sequence[Shape]
+) -> LoweringChoice:
     refused: list[str] = []
     able: dict[str, str] = {}
     for name in ONNX_LOWERINGS:
@@ -161,6 +178,6 @@ def _support(layer: Recurrence, lowering: str, target: str) -> Support:
     return support if wrong is None else Support(False, f"{wrong} (target {target})")
 
 
-def _choice(layer: Recurrence, lowering: str, reason: str) -> Choice:
+def _choice(layer: Recurrence, lowering: str, reason: str) -> LoweringChoice:
     not_on = runtimes_wrong_with(lowering, layer)
-    return Choice(layer.name, layer.cell, layer.units, lowering, reason, not_on)
+    return LoweringChoice(layer.name, layer.cell, layer.units, lowering, reason, not_on)

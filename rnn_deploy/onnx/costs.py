@@ -21,7 +21,7 @@ Kind = tuple[str, str, bool, str]  # cell, activation, masked, lowering
 
 
 @dataclass(frozen=True)
-class Size:
+class CallSize:
     """What decides the cost of a call: gates and units of the cell, inputs, batch, steps."""
 
     gates: int
@@ -31,7 +31,7 @@ class Size:
     time: int
 
 
-def features(lowering: str, size: Size) -> tuple[float, ...]:
+def features(lowering: str, size: CallSize) -> tuple[float, ...]:
     """What the time of a call goes into.
 
     The call; each step; activations (thousands); recurrent products in millions of weights: of a
@@ -71,7 +71,7 @@ def microseconds(layer: RecurrentLayer, lowering: str, shape: Shape) -> float | 
         return None
     # Within a TimeDistributed every step of every sequence is a sequence of its own.
     batch = shape.batch * (shape.time if layer.within_step else 1)
-    size = Size(GATES[layer.cell], layer.units, layer.width, batch, layer.steps or shape.time)
+    size = CallSize(GATES[layer.cell], layer.units, layer.width, batch, layer.steps or shape.time)
     return sum(c * f for c, f in zip(coefficients, features(lowering, size), strict=True))
 
 

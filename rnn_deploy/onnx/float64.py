@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.onnx.ops import Ops
+from rnn_deploy.onnx.ops import NodeWriter
 
 DOUBLE = np.dtype(np.float64)
-Written = Callable[[Ops, ir.Node], ir.Value]
+Written = Callable[[NodeWriter, ir.Node], ir.Value]
 
 
 def write_for_double(model: ir.Model) -> None:
@@ -26,7 +26,7 @@ def write_for_double(model: ir.Model) -> None:
                 f"{node.name}: ONNX Runtime has no float64 form of {node.op_type};"
                 " export a float32 copy of the model"
             )
-        ops = Ops(node.name or node.op_type, DOUBLE)
+        ops = NodeWriter(node.name or node.op_type, DOUBLE)
         value = FORMS[node.op_type](ops, node)
         graph = node.graph
         graph.insert_before(node, ops.nodes)
@@ -37,17 +37,17 @@ def write_for_double(model: ir.Model) -> None:
         graph.remove(node, safe=True)
 
 
-def _elu(ops: Ops, node: ir.Node) -> ir.Value:
+def _elu(ops: NodeWriter, node: ir.Node) -> ir.Value:
     return _exponential_below(ops, node, alpha=_number(node, "alpha", 1.0), gamma=1.0)
 
 
-def _selu(ops: Ops, node: ir.Node) -> ir.Value:
+def _selu(ops: NodeWriter, node: ir.Node) -> ir.Value:
     # As TensorFlow has them; the attributes are float32.
     alpha, gamma = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
     return _exponential_below(ops, node, alpha, gamma)
 
 
-def _exponential_below(ops: Ops, node: ir.Node, alpha: float, gamma: float) -> ir.Value:
+def _exponential_below(ops: NodeWriter, node: ir.Node, alpha: float, gamma: float) -> ir.Value:
     """gamma x above zero, gamma alpha (exp(x) - 1) below."""
     x, zero = node.inputs[0], ops.scalar("zero", 0.0)
     exp = ops("Exp", ops("Min", x, zero))
@@ -55,26 +55,26 @@ def _exponential_below(ops: Ops, node: ir.Node, alpha: float, gamma: float) -> i
     return ops("Mul", ops("Add", ops("Max", x, zero), below), ops.scalar("gamma", gamma))
 
 
-def _hard_sigmoid(ops: Ops, node: ir.Node) -> ir.Value:
+def _hard_sigmoid(ops: NodeWriter, node: ir.Node) -> ir.Value:
     # Keras' own slope; the attribute is float32.
     scaled = ops("Div", node.inputs[0], ops.scalar("six", 6.0))
     line = ops("Add", scaled, ops.scalar("half", 0.5))
     return ops("Clip", line, ops.scalar("low", 0.0), ops.scalar("high", 1.0))
 
 
-def _softsign(ops: Ops, node: ir.Node) -> ir.Value:
+def _softsign(ops: NodeWriter, node: ir.Node) -> ir.Value:
     x = node.inputs[0]
     return ops("Div", x, ops("Add", ops("Abs", x), ops.scalar("one", 1.0)))
 
 
-def _softplus(ops: Ops, node: ir.Node) -> ir.Value:
+def _softplus(ops: NodeWriter, node: ir.Node) -> ir.Value:
     x = node.inputs[0]
     exp = ops("Exp", ops("Neg", ops("Abs", x)))
     log = ops("Log", ops("Add", exp, ops.scalar("one", 1.0)))
     return ops("Add", ops("Max", x, ops.scalar("zero", 0.0)), log)
 
 
-def _shrink(ops: Ops, node: ir.Node) -> ir.Value:
+def _shrink(ops: NodeWriter, node: ir.Node) -> ir.Value:
     x, edge, bias = node.inputs[0], _number(node, "lambd", 0.5), _number(node, "bias", 0.0)
     outside = ops("Greater", ops("Abs", x), ops.scalar("edge", edge))
     moved = ops("Sub", x, ops("Mul", ops("Sign", x), ops.scalar("bias", bias)))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.onnx.ops import Lowered, Ops, flip
+from rnn_deploy.onnx.ops import LoweredLayer, NodeWriter, flip
 from rnn_deploy.spec import Recurrence
 
 # Runs the operator over (time, batch, width) for `lengths` (batch,) steps each, or for all: every
@@ -27,7 +27,7 @@ Run = Callable[[ir.Value, ir.Value | None], tuple[ir.Value, Sequence[ir.Value]]]
 
 
 @dataclass(frozen=True)
-class _Places:
+class _CountedSteps:
     """By step (batch, time), as int64: `processed` is r, `source` is from; count (batch, 1): n."""
 
     count: ir.Value
@@ -36,13 +36,13 @@ class _Places:
 
 
 def lower_masked(
-    ops: Ops,
+    ops: NodeWriter,
     layer: Recurrence,
     x: ir.Value,
     states: Sequence[ir.Value] | None,
     mask: ir.Value,
     run: Run,
-) -> Lowered:
+) -> LoweredLayer:
     """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time)."""
     places = _places(ops, layer, mask)
     compact = ops("GatherND", x, _index(ops, places.source), batch_dims=1)
@@ -62,16 +62,16 @@ def lower_masked(
         after = tuple(ops("Where", any_counts, a, b) for a, b in zip(last, states, strict=True))
     if layer.return_sequences:
         before = states[0] if states and layer.free else None
-        return Lowered(_looked_up(ops, layer, outputs, before, mask, places), after)
+        return LoweredLayer(_looked_up(ops, layer, outputs, before, mask, places), after)
     if layer.zero_output_for_mask:
         first, end = (0, 1) if layer.go_backwards else (-1, 2**62)
         bounds = (ops.constant(n, np.array([v], np.int64)) for n, v in (("a", first), ("b", end)))
         counts = ops("Slice", mask, *bounds, axis1)  # (batch, 1): the last step processed
-        return Lowered(ops("Where", counts, last[0], ops.scalar("zero", 0.0)), after)
-    return Lowered(last[0] if layer.initial_state else after[0], after)
+        return LoweredLayer(ops("Where", counts, last[0], ops.scalar("zero", 0.0)), after)
+    return LoweredLayer(last[0] if layer.initial_state else after[0], after)
 
 
-def _places(ops: Ops, layer: Recurrence, mask: ir.Value) -> _Places:
+def _places(ops: NodeWriter, layer: Recurrence, mask: ir.Value) -> _CountedSteps:
     axis, one = ops.constant("time", np.array(1, np.int64)), _int(ops, "one", 1)
     counts = ops("Cast", mask, to=ir.DataType.INT64)
     others = ops("Sub", one, counts)
@@ -84,16 +84,16 @@ def _places(ops: Ops, layer: Recurrence, mask: ir.Value) -> _Places:
     behind = ops("Sub", ops("Add", count, skipped), one)
     target = ops("Where", mask, ops("Sub", processed, one), behind)
     steps = ops("Sub", ops("Add", seen, skipped), one)  # 0, 1, 2, ...
-    return _Places(count, processed, ops("ScatterElements", counts, target, steps, axis=1))
+    return _CountedSteps(count, processed, ops("ScatterElements", counts, target, steps, axis=1))
 
 
 def _looked_up(
-    ops: Ops,
+    ops: NodeWriter,
     layer: Recurrence,
     outputs: ir.Value,
     before: ir.Value | None,
     mask: ir.Value,
-    places: _Places,
+    places: _CountedSteps,
 ) -> ir.Value:
     """Every step's output from those of the steps that count, both (batch, time, units)."""
     none, one = _int(ops, "none", 0), _int(ops, "one", 1)
@@ -108,9 +108,9 @@ def _looked_up(
     return flip(ops, sequence, axis=1) if layer.go_backwards else sequence
 
 
-def _index(ops: Ops, places: ir.Value) -> ir.Value:
+def _index(ops: NodeWriter, places: ir.Value) -> ir.Value:
     return ops("Unsqueeze", places, ops.constant("axis2", np.array([2], np.int64)))
 
 
-def _int(ops: Ops, name: str, value: int) -> ir.Value:
+def _int(ops: NodeWriter, name: str, value: int) -> ir.Value:
     return ops.constant(name, np.array(value, np.int64))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 from onnx import version_converter
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
 from rnn_deploy.onnx.tf2onnx_graph import OPSET
 from rnn_deploy.spec import EntryPoint
@@ -16,7 +16,7 @@ IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10}
 
 
 @dataclass(frozen=True)
-class Label:
+class ModelMetadata:
     """What is written on a model. layers: the Keras layers' names, by which nodes are named."""
 
     producer: str
@@ -49,7 +49,7 @@ def in_opset(model: ir.Model, opset: int) -> ir.Model:
 
 
 def write_label(
-    model: ir.Model, label: Label, entry: EntryPoint, choices: Sequence[Choice]
+    model: ir.Model, label: ModelMetadata, entry: EntryPoint, choices: Sequence[LoweringChoice]
 ) -> None:
     """Write maker, source, layers and states into the model's metadata."""
     model.producer_name, model.producer_version = "rnn_deploy", label.producer

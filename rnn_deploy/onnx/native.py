@@ -20,7 +20,7 @@ import onnx_ir as ir
 from rnn_deploy.numerics.layouts import onnx_weights
 from rnn_deploy.onnx.activations import AS_ATTRIBUTE
 from rnn_deploy.onnx.masks import lower_masked
-from rnn_deploy.onnx.ops import Lowered, Ops, flip
+from rnn_deploy.onnx.ops import LoweredLayer, NodeWriter, flip
 from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
 OPERATORS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
@@ -40,12 +40,12 @@ def support(layer: Recurrence) -> Support:
 
 
 def lower(
-    ops: Ops,
+    ops: NodeWriter,
     layer: RecurrentLayer,
     x: ir.Value,
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
-) -> Lowered:
+) -> LoweredLayer:
     """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time)."""
     if mask is not None:
 
@@ -57,12 +57,12 @@ def lower(
     direction = "reverse" if layer.go_backwards else "forward"
     sequence, after = _operator(ops, layer, steps, states, None, direction)
     if not layer.return_sequences:
-        return Lowered(after[0], after)
-    return Lowered(flip(ops, sequence, axis=1) if layer.go_backwards else sequence, after)
+        return LoweredLayer(after[0], after)
+    return LoweredLayer(flip(ops, sequence, axis=1) if layer.go_backwards else sequence, after)
 
 
 def _operator(
-    ops: Ops,
+    ops: NodeWriter,
     layer: RecurrentLayer,
     steps: ir.Value,
     states: Sequence[ir.Value] | None,

@@ -15,14 +15,14 @@ SINGLE = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredLayer:
     """A lowered layer: what the Keras layer returns first, and its final states (batch, units)."""
 
     output: ir.Value
     states: tuple[ir.Value, ...]
 
 
-class Ops:
+class NodeWriter:
     """Writes nodes whose names and values begin with `prefix`; numbers are of `dtype`."""
 
     def __init__(self, prefix: str, dtype: DType = SINGLE) -> None:
@@ -85,7 +85,7 @@ class Ops:
         return f"{self._prefix}/{name}" + (f"_{count}" if count else "")
 
 
-def flip(ops: Ops, x: ir.Value, axis: int) -> ir.Value:
+def flip(ops: NodeWriter, x: ir.Value, axis: int) -> ir.Value:
     """x backwards along an axis. (Of an end of -(2**62) OpenVINO makes a length below zero.)"""
     start, end, axes, step = (
         ops.constant(name, np.array([value], np.int64))

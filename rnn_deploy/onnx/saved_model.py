@@ -17,7 +17,7 @@ from rnn_deploy.keras.signature import BATCH, Signature, dims_of
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.keras.tracing import Trace
 from rnn_deploy.onnx import writer as onnx
-from rnn_deploy.onnx.metadata import Label
+from rnn_deploy.onnx.metadata import ModelMetadata
 from rnn_deploy.references.reference import tensorflow_refused
 from rnn_deploy.references.samples import draw
 from rnn_deploy.spec import SEQUENCE, Array, Dim, EntryPoint, TensorSpec
@@ -97,7 +97,7 @@ def _drawn(inputs: Sequence[TensorSpec], probe: int) -> dict[str, Array]:
     return draw(inputs, sizes, np.random.default_rng(probe))
 
 
-def convert(opened: OpenedSavedModel, entry: EntryPoint, label: Label) -> ir.Model:
+def convert(opened: OpenedSavedModel, entry: EntryPoint, label: ModelMetadata) -> ir.Model:
     """The serving function as ONNX, as tf2onnx writes it."""
     graph = convert_variables_to_constants_v2(opened.function, lower_control_flow=False)
     signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.onnx.ops import Lowered, Ops, flip
+from rnn_deploy.onnx.ops import LoweredLayer, NodeWriter, flip
 from rnn_deploy.onnx.step import (
-    Step,
+    StepWriter,
     advance,
     project,
     projected_shape,
@@ -33,12 +33,12 @@ def support(layer: Recurrence) -> Support:
 
 
 def lower(
-    ops: Ops,
+    ops: NodeWriter,
     layer: Recurrence,
     x: ir.Value,
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
-) -> Lowered:
+) -> LoweredLayer:
     """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time)."""
     if layer.go_backwards:
         x, mask = flip(ops, x, axis=1), None if mask is None else flip(ops, mask, axis=1)
@@ -59,27 +59,27 @@ def lower(
     )
     after = tuple(finals[: len(layer.roles)])
     if layer.return_sequences:
-        return Lowered(time_first(ops, outputs, layer.output_shape), after)
+        return LoweredLayer(time_first(ops, outputs, layer.output_shape), after)
     if layer.carries_output:
-        return Lowered(finals[-1], after)
+        return LoweredLayer(finals[-1], after)
     if layer.output_is_state:
-        return Lowered(after[0], after)
-    return Lowered(ops("Gather", outputs, ops.constant("last", np.array(-1, np.int64))), after)
+        return LoweredLayer(after[0], after)
+    return LoweredLayer(ops("Gather", outputs, ops.constant("last", np.array(-1, np.int64))), after)
 
 
-def _by_step(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
+def _by_step(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
     """The inputs' part of every step, time first; the narrower side is transposed."""
     if isinstance(layer, RecurrentLayer) and (layer.width,) < projected_shape(layer):
         return project(ops, layer, time_first(ops, x, (layer.width,)))
     return time_first(ops, project(ops, layer, x), projected_shape(layer))
 
 
-def time_first(ops: Ops, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+def time_first(ops: NodeWriter, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
     """The first two axes of x (batch, time, *shape) changed about, or back."""
     return ops("Transpose", x, perm=[1, 0, *range(2, 2 + len(shape))])
 
 
-def _body(layer: Recurrence, step: Step) -> ir.Graph:
+def _body(layer: Recurrence, step: StepWriter) -> ir.Graph:
     def value(name: str, shape: tuple[int, ...], kind: ir.DataType | None = None) -> ir.Value:
         own = ir.DataType.from_numpy(layer.dtype) if kind is None else kind
         return ir.Value(
@@ -90,7 +90,7 @@ def _body(layer: Recurrence, step: Step) -> ir.Graph:
     held = [value("held", layer.output_shape)] if layer.carries_output else []
     x = value("x_t", projected_shape(layer))
     mask = [value("mask_t", (1,), ir.DataType.BOOL)] if layer.masked else []
-    ops = Ops(f"{layer.name}/step", layer.dtype)
+    ops = NodeWriter(f"{layer.name}/step", layer.dtype)
     new = advance(ops, step, layer, x, states, *(mask or [None]), *(held or [None]))
     outputs = _apart(ops, [*new.states, *([new.output] if held else []), new.output])
     shapes = [*layer.state_shapes, *([layer.output_shape] if held else []), layer.output_shape]
@@ -108,7 +108,7 @@ def _body(layer: Recurrence, step: Step) -> ir.Graph:
     return body
 
 
-def _apart(ops: Ops, values: Sequence[ir.Value]) -> list[ir.Value]:
+def _apart(ops: NodeWriter, values: Sequence[ir.Value]) -> list[ir.Value]:
     """The values as outputs of a body, each a node's own.
 
     ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs. A copy costs

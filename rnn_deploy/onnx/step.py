@@ -16,26 +16,26 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from rnn_deploy.onnx import tf2onnx_graph as onnx_graph
 from rnn_deploy.onnx.activations import AS_NODES
-from rnn_deploy.onnx.ops import Ops
+from rnn_deploy.onnx.ops import NodeWriter
 from rnn_deploy.spec import Recurrence, RecurrentLayer, Support, TracedLayer, Weights
 
 States = tuple[ir.Value, ...]
 
 
 @dataclass(frozen=True)
-class Stepped:
+class StepResult:
     """What one step gives."""
 
     output: ir.Value
     states: States
 
 
-class Step(Protocol):
+class StepWriter(Protocol):
     """Writes one step: from the inputs' part and the states (batch, *shape)."""
 
-    def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped: ...
+    def __call__(self, ops: NodeWriter, x: ir.Value, states: Sequence[ir.Value]) -> StepResult: ...
 
-    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+    def from_zero(self, ops: NodeWriter, x: ir.Value) -> StepResult:
         """Writes the step from states that are zero."""
         ...
 
@@ -51,7 +51,7 @@ def support_nodes(layer: Recurrence) -> Support:
     return Support(True)
 
 
-def project(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
+def project(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
     """The inputs' part of every step, x W + b: (a, b, width) to (a, b, gates * units).
 
     Of a step known only whole it is x itself.
@@ -64,7 +64,7 @@ def project(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
     return ops("Reshape", project_rows(ops, layer, rows), sizes)
 
 
-def project_rows(ops: Ops, layer: Recurrence, x: ir.Value) -> ir.Value:
+def project_rows(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
     """The same of one step: (rows, width) to (rows, gates * units)."""
     if not isinstance(layer, RecurrentLayer):
         return x
@@ -81,30 +81,30 @@ def projected_shape(layer: Recurrence) -> tuple[int, ...]:
     return (int(layer.kernel.shape[1]),)
 
 
-def zeros(ops: Ops, layer: Recurrence, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+def zeros(ops: NodeWriter, layer: Recurrence, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
     """Zeros (batch, *shape) for the batch of x."""
     batch = ops("Shape", x, start=0, end=1)
     sizes = ops("Concat", batch, ops.constant("sizes", np.array(shape, np.int64)), axis=0)
     return ops("ConstantOfShape", sizes, value=ir.tensor(np.zeros(1, layer.dtype)))
 
 
-def zero_states(ops: Ops, layer: Recurrence, x: ir.Value) -> States:
+def zero_states(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> States:
     """The initial states where none are given."""
     return tuple(zeros(ops, layer, x, shape) for shape in layer.state_shapes)
 
 
-def step_of(ops: Ops, layer: Recurrence) -> Step:
+def step_of(ops: NodeWriter, layer: Recurrence) -> StepWriter:
     """The step of a layer; its weights are written once, by `ops`."""
     if isinstance(layer, TracedLayer):
-        return TracedStep(ops, layer)
+        return ConvertedStep(ops, layer)
     assert isinstance(layer, RecurrentLayer)
-    return KnownStep(ops, layer)
+    return CellStep(ops, layer)
 
 
-class TracedStep:
+class ConvertedStep:
     """A step as tf2onnx writes it."""
 
-    def __init__(self, ops: Ops, layer: TracedLayer) -> None:
+    def __init__(self, ops: NodeWriter, layer: TracedLayer) -> None:
         self._layer = layer
         model, self._inputs = _converted(layer)
         self._model = model.clone()
@@ -114,21 +114,21 @@ class TracedStep:
             value.replace_all_uses_with(written, replace_graph_outputs=True)
             del graph.initializers[name]
 
-    def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped:
+    def __call__(self, ops: NodeWriter, x: ir.Value, states: Sequence[ir.Value]) -> StepResult:
         graph = self._model.graph.clone(allow_outer_scope_values=True)
         given = dict(zip(self._inputs, (x, *states), strict=True))
         output, *after = ops.take_in(graph, [given[value.name] for value in graph.inputs])
-        return Stepped(output, tuple(after))
+        return StepResult(output, tuple(after))
 
-    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+    def from_zero(self, ops: NodeWriter, x: ir.Value) -> StepResult:
         """As from any state: what the step makes of it is not known."""
         return self(ops, x, zero_states(ops, self._layer, x))
 
 
-class KnownStep:
+class CellStep:
     """The recurrent part of a step; its weights are written once, by `ops`."""
 
-    def __init__(self, ops: Ops, layer: RecurrentLayer) -> None:
+    def __init__(self, ops: NodeWriter, layer: RecurrentLayer) -> None:
         self._layer = layer
         _, R, _ = _arranged(layer)
         if layer.cell != "gru":
@@ -142,7 +142,7 @@ class KnownStep:
         if layer.reset_after and layer.bias is not None:
             self._b_h = (ops.constant("b_h", layer.bias[1, 2 * units :]),)
 
-    def __call__(self, ops: Ops, x: ir.Value, states: Sequence[ir.Value]) -> Stepped:
+    def __call__(self, ops: NodeWriter, x: ir.Value, states: Sequence[ir.Value]) -> StepResult:
         """x (batch, gates * units) and the states (batch, units) to the output, the next states."""
         cells: dict[str, Callable[..., States]] = {
             "simple_rnn": self._simple_rnn,
@@ -150,9 +150,9 @@ class KnownStep:
             "lstm": self._lstm,
         }
         after = cells[self._layer.cell](ops, x, *states)
-        return Stepped(after[0], after)
+        return StepResult(after[0], after)
 
-    def from_zero(self, ops: Ops, x: ir.Value) -> Stepped:
+    def from_zero(self, ops: NodeWriter, x: ir.Value) -> StepResult:
         """The same without the products of states that are zero."""
         cells: dict[str, Callable[..., States]] = {
             "simple_rnn": self._simple_rnn_from_zero,
@@ -160,12 +160,12 @@ class KnownStep:
             "lstm": self._lstm_from_zero,
         }
         after = cells[self._layer.cell](ops, x)
-        return Stepped(after[0], after)
+        return StepResult(after[0], after)
 
-    def _simple_rnn_from_zero(self, ops: Ops, x: ir.Value) -> States:
+    def _simple_rnn_from_zero(self, ops: NodeWriter, x: ir.Value) -> States:
         return (self._f(ops, x),)
 
-    def _gru_from_zero(self, ops: Ops, x: ir.Value) -> States:
+    def _gru_from_zero(self, ops: NodeWriter, x: ir.Value) -> States:
         units = self._layer.units
         x_zr, x_h = _split(ops, x, 2 * units, units)
         z, r = _split(ops, self._sigma(ops, x_zr), units, units)
@@ -174,17 +174,17 @@ class KnownStep:
         candidate = self._f(ops, x_h)
         return (ops("Sub", candidate, ops("Mul", z, candidate)),)
 
-    def _lstm_from_zero(self, ops: Ops, x: ir.Value) -> States:
+    def _lstm_from_zero(self, ops: NodeWriter, x: ir.Value) -> States:
         units = self._layer.units
         gates, g = _split(ops, x, 3 * units, units)
         i, _, o = _split(ops, self._sigma(ops, gates), units, units, units)
         c = ops("Mul", i, self._f(ops, g))
         return ops("Mul", o, self._f(ops, c)), c
 
-    def _simple_rnn(self, ops: Ops, x: ir.Value, h: ir.Value) -> States:
+    def _simple_rnn(self, ops: NodeWriter, x: ir.Value, h: ir.Value) -> States:
         return (self._f(ops, ops("Gemm", h, self._R, x)),)
 
-    def _gru(self, ops: Ops, x: ir.Value, h: ir.Value) -> States:
+    def _gru(self, ops: NodeWriter, x: ir.Value, h: ir.Value) -> States:
         units = self._layer.units
         x_zr, x_h = _split(ops, x, 2 * units, units)
         gates = self._sigma(ops, ops("Gemm", h, self._R, x_zr))
@@ -198,17 +198,17 @@ class KnownStep:
         kept = ops("Mul", z, ops("Sub", h, candidate))
         return (ops("Add", candidate, kept),)
 
-    def _lstm(self, ops: Ops, x: ir.Value, h: ir.Value, c: ir.Value) -> States:
+    def _lstm(self, ops: NodeWriter, x: ir.Value, h: ir.Value, c: ir.Value) -> States:
         units = self._layer.units
         gates, g = _split(ops, ops("Gemm", h, self._R, x), 3 * units, units)
         i, f, o = _split(ops, self._sigma(ops, gates), units, units, units)
         c = ops("Add", ops("Mul", f, c), ops("Mul", i, self._f(ops, g)))
         return ops("Mul", o, self._f(ops, c)), c
 
-    def _f(self, ops: Ops, x: ir.Value) -> ir.Value:
+    def _f(self, ops: NodeWriter, x: ir.Value) -> ir.Value:
         return AS_NODES[self._layer.activation](ops, x)
 
-    def _sigma(self, ops: Ops, x: ir.Value) -> ir.Value:
+    def _sigma(self, ops: NodeWriter, x: ir.Value) -> ir.Value:
         return AS_NODES[self._layer.recurrent_activation](ops, x)
 
 
@@ -230,14 +230,14 @@ def _arranged(layer: RecurrentLayer) -> tuple[Weights, Weights, Weights | None]:
 
 
 def advance(
-    ops: Ops,
-    step: Step,
+    ops: NodeWriter,
+    step: StepWriter,
     layer: Recurrence,
     x: ir.Value,
     states: Sequence[ir.Value],
     mask: ir.Value | None,
     held: ir.Value | None,
-) -> Stepped:
+) -> StepResult:
     """A step that a mask (batch, 1) may hold back: the output, and the next states.
 
     held: the output before, where the layer carries it.
@@ -251,12 +251,12 @@ def advance(
         for a, b, shape in zip(new.states, states, layer.state_shapes, strict=True)
     )
     if held is None:
-        return Stepped(after[0], after)
+        return StepResult(after[0], after)
     before = ops.scalar("zero", 0.0) if layer.zero_output_for_mask else held
-    return Stepped(ops("Where", masks(layer.output_shape), new.output, before), after)
+    return StepResult(ops("Where", masks(layer.output_shape), new.output, before), after)
 
 
-def _by_rank(ops: Ops, mask: ir.Value) -> Callable[[tuple[int, ...]], ir.Value]:
+def _by_rank(ops: NodeWriter, mask: ir.Value) -> Callable[[tuple[int, ...]], ir.Value]:
     """The mask (batch, 1) with as many axes as values (batch, *shape)."""
 
     def shaped(shape: tuple[int, ...]) -> ir.Value:
@@ -268,7 +268,7 @@ def _by_rank(ops: Ops, mask: ir.Value) -> Callable[[tuple[int, ...]], ir.Value]:
     return shaped
 
 
-def _split(ops: Ops, x: ir.Value, *sizes: int) -> Sequence[ir.Value]:
+def _split(ops: NodeWriter, x: ir.Value, *sizes: int) -> Sequence[ir.Value]:
     split = ops.constant("split", np.array(sizes, np.int64))
     return ops.outputs("Split", len(sizes), x, split, axis=-1)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.bundle import Artifact, Case
+from rnn_deploy.bundle import Artifact, GoldenCase
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 FOLDER = "test_data"
@@ -37,7 +37,7 @@ def write_test_data(
     root: Path,
     models: Mapping[str, ir.Model],
     entries: Sequence[EntryPoint],
-    cases: Sequence[Case],
+    cases: Sequence[GoldenCase],
     wanted: bool | None,
 ) -> list[str]:
     """Write the data sets of every ONNX entry point below `root`; their paths.
@@ -84,7 +84,7 @@ def _linked(root: Path, path: str, as_path: str) -> str:
     return as_path
 
 
-def _files(entry: EntryPoint, model: ir.Model, cases: Sequence[Case]) -> Iterator[DataFile]:
+def _files(entry: EntryPoint, model: ir.Model, cases: Sequence[GoldenCase]) -> Iterator[DataFile]:
     inputs = {tensor.name: tensor for tensor in entry.all_inputs}
     outputs = {tensor.name: tensor for tensor in entry.all_outputs}
     plain = [case for case in cases if entry.name in case.entries and not case.check]
@@ -99,7 +99,7 @@ def _files(entry: EntryPoint, model: ir.Model, cases: Sequence[Case]) -> Iterato
             yield DataFile(f"{folder}/output_{i}.pb", name, given)
 
 
-def _fed(tensor: TensorSpec, case: Case) -> Array:
+def _fed(tensor: TensorSpec, case: GoldenCase) -> Array:
     if tensor.name in case.feeds:
         return case.feeds[tensor.name].astype(tensor.dtype)
     batch = next(iter(case.feeds.values())).shape[0]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rnn_deploy.onnx.ops import Lowered, Ops
+from rnn_deploy.onnx.ops import LoweredLayer, NodeWriter
 from rnn_deploy.onnx.step import (
     advance,
     project,
@@ -33,12 +33,12 @@ def support(layer: Recurrence) -> Support:
 
 
 def lower(
-    ops: Ops,
+    ops: NodeWriter,
     layer: Recurrence,
     x: ir.Value,
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
-) -> Lowered:
+) -> LoweredLayer:
     """x (batch, steps, *width), states (batch, *shape) each or None, mask (batch, steps)."""
     step, axis1 = step_of(ops, layer), ops.constant("axis1", np.array([1], np.int64))
     columns = _columns(ops, layer, x, axis1)
@@ -58,12 +58,12 @@ def lower(
         states, held = new.states, new.output if layer.carries_output else None
         outputs.append(new.output)
     if not layer.return_sequences:
-        return Lowered(outputs[-1], states)
+        return LoweredLayer(outputs[-1], states)
     steps = [ops("Unsqueeze", output, axis1) for output in outputs]
-    return Lowered(steps[0] if len(steps) == 1 else ops("Concat", *steps, axis=1), states)
+    return LoweredLayer(steps[0] if len(steps) == 1 else ops("Concat", *steps, axis=1), states)
 
 
-def _columns(ops: Ops, layer: Recurrence, x: ir.Value, axis1: ir.Value) -> list[ir.Value]:
+def _columns(ops: NodeWriter, layer: Recurrence, x: ir.Value, axis1: ir.Value) -> list[ir.Value]:
     """The inputs' part of each step."""
     if layer.steps == 1:
         return [project_rows(ops, layer, ops("Squeeze", x, axis1))]

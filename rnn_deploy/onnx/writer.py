@@ -14,14 +14,14 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedOpsetsPass
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras.tracing import MARKER, Trace
 from rnn_deploy.onnx import tf2onnx_graph as onnx_graph
 from rnn_deploy.onnx.calls import lower_call
 from rnn_deploy.onnx.cleanup import clean, name_everything
 from rnn_deploy.onnx.float64 import write_for_double
-from rnn_deploy.onnx.metadata import Label, in_opset, write_label
+from rnn_deploy.onnx.metadata import ModelMetadata, in_opset, write_label
 from rnn_deploy.onnx.tf2onnx_graph import OPSET
 from rnn_deploy.spec import Called, EntryPoint, StateKey, TensorSpec, layers_of
 
@@ -39,9 +39,9 @@ def convert(trace: Trace) -> ir.Model:
 def assemble(
     converted: ir.Model,
     calls: Mapping[int, Called],
-    choices: Sequence[Choice],
+    choices: Sequence[LoweringChoice],
     entry: EntryPoint,
-    label: Label,
+    label: ModelMetadata,
 ) -> ir.Model:
     """One entry point's model: lowerings in place, states connected, cleaned, named, checked."""
     model = converted.clone()
@@ -94,7 +94,7 @@ def _has_schema(node: ir.Node) -> bool:
 def _lower_markers(
     graph: ir.Graph,
     calls: Mapping[int, Called],
-    choices: Sequence[Choice],
+    choices: Sequence[LoweringChoice],
     given: Mapping[StateKey, ir.Value],
 ) -> dict[StateKey, ir.Value]:
     """Put lowerings in place of the markers; the final states."""

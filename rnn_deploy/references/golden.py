@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.references.rows import MOST_ROWS, batch_of, same, why_coupled
 from rnn_deploy.references.samples import draw, is_drawable, ragged, unmasked
@@ -28,7 +28,7 @@ LONG = 300  # steps
 Draw = Callable[[Sequence[TensorSpec], Mapping[str, int], np.random.Generator], dict[str, Array]]
 
 
-class Runs(Protocol):
+class ReferenceRunner(Protocol):
     """A reference: takes inputs and initial states by name, returns outputs and final states."""
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
@@ -38,8 +38,8 @@ class Runs(Protocol):
 class References:
     """The reference in float32, and the oracle in float64 where there is one."""
 
-    reference: Runs
-    oracle: Runs | None
+    reference: ReferenceRunner
+    oracle: ReferenceRunner | None
 
 
 def make_cases(
@@ -51,7 +51,7 @@ def make_cases(
     *,
     every_length: bool = True,
     drawn: Draw | None = None,
-) -> list[Case]:
+) -> list[GoldenCase]:
     """Golden vectors for the entry points: seeded ones, and one of `samples` where given.
 
     drawn: gives the seeded ones in place of `samples.draw`.
@@ -60,7 +60,7 @@ def make_cases(
     (a convolution before the recurrence needs more than one step).
     """
     rng = np.random.default_rng(seed)
-    cases: list[Case] = []
+    cases: list[GoldenCase] = []
     refusal: InputError | None = None
     for name, feeds in _feeds(sequence, stream, samples, rng, drawn):
         try:
@@ -77,7 +77,9 @@ def make_cases(
     return cases
 
 
-def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Support:
+def chunks_match(
+    oracle: ReferenceRunner, stream: EntryPoint, cases: Sequence[GoldenCase]
+) -> Support:
     """Whether, for every case, running it in its chunks gives what the whole gives."""
     for tensor in stream.outputs:
         if any(tensor.shape.count(symbol) > 1 for symbol in stream.time_symbols):
@@ -106,7 +108,7 @@ def chunks_match(oracle: Runs, stream: EntryPoint, cases: Sequence[Case]) -> Sup
     return Support(True, f"measured in float64 on {compared} sequences and on one of {LONG} steps")
 
 
-def _looks_far_back(oracle: Runs, stream: EntryPoint) -> bool:
+def _looks_far_back(oracle: ReferenceRunner, stream: EntryPoint) -> bool:
     """Whether a long sequence differs from its chunks: a layer reaches further than the cases.
 
     Where the recurrence itself is so sensitive that a state of 1e-12 in place of zero is seen at
@@ -134,7 +136,7 @@ def _looks_far_back(oracle: Runs, stream: EntryPoint) -> bool:
 
 
 def run_in_chunks(
-    runs: Runs, entry: EntryPoint, feeds: Mapping[str, Array], lengths: Sequence[int]
+    runs: ReferenceRunner, entry: EntryPoint, feeds: Mapping[str, Array], lengths: Sequence[int]
 ) -> dict[str, Array]:
     """Run `feeds` piece by piece, carrying the states; the outputs, and the final states."""
     carried = {s.tensor.name: feeds[s.tensor.name] for s in entry.states if s.tensor.name in feeds}
@@ -188,7 +190,7 @@ def _case(
     sequence: EntryPoint,
     stream: EntryPoint | None,
     rng: np.random.Generator,
-) -> Case:
+) -> GoldenCase:
     entries = fitting(sequence, stream, feeds)
     if not entries:
         raise InputError(f"golden case '{name}': its shapes fit no entry point")
@@ -202,7 +204,7 @@ def _case(
     if stream is not None and STREAM in entries and len(stream.time_symbols) == 1:
         lengths = _random_lengths(chunks.length_of(stream, feeds), rng)
     reference = references.reference.run(feeds)
-    return Case(name, entries, lengths, feeds, reference, oracle, rows_alone=alone)
+    return GoldenCase(name, entries, lengths, feeds, reference, oracle, rows_alone=alone)
 
 
 def fitting(
@@ -216,7 +218,9 @@ def fitting(
     )
 
 
-def check_untouched(model: Any, reference: Runs, case: Case, entry: EntryPoint, call: Any) -> None:
+def check_untouched(
+    model: Any, reference: ReferenceRunner, case: GoldenCase, entry: EntryPoint, call: Any
+) -> None:
     """Raise if the model, called as its user calls it, says anything else than the reference."""
     tensors = [case.feeds[tensor.name] for tensor in entry.inputs]
     for tensor, value in zip(entry.outputs, call(model, tensors), strict=True):

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
-from rnn_deploy.bundle.drawn import Drawn
+from rnn_deploy.bundle import GoldenCase
+from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.errors import InputError
 from rnn_deploy.references.golden import References, fitting, sizes_of
 from rnn_deploy.references.samples import draw, is_drawable, says_mask, unmasked
@@ -28,10 +28,10 @@ def special_cases(
     references: References,
     sequence: EntryPoint,
     stream: EntryPoint | None,
-    plain: list[Case],
+    plain: list[GoldenCase],
     seed: int,
     long: int,
-) -> Iterator[Case]:
+) -> Iterator[GoldenCase]:
     """The cases of every special check that the model takes.
 
     stream: with what is known of its chunks. plain: the cases for all checks, whose longest is
@@ -61,7 +61,7 @@ def _taken(
     feeds: dict[str, Array],
     sequence: EntryPoint,
     stream: EntryPoint | None,
-) -> Iterator[Case]:
+) -> Iterator[GoldenCase]:
     """The case, if the model runs on it and its two precisions agree on what is finite."""
     entries = fitting(sequence, stream, feeds)
     try:
@@ -76,7 +76,9 @@ def _taken(
         yield case
 
 
-def _forced(references: References, stream: EntryPoint, plain: list[Case]) -> Iterator[Case]:
+def _forced(
+    references: References, stream: EntryPoint, plain: list[GoldenCase]
+) -> Iterator[GoldenCase]:
     fitting_ones = [case for case in plain if stream.name in case.entries and case.chunks]
     open_batch = all(isinstance(tensor.shape[0], str) for tensor in stream.all_inputs)
     if references.oracle is None or not fitting_ones or not open_batch:
@@ -191,11 +193,11 @@ def _long(
     stream: EntryPoint | None,
     seed: int,
     steps: int,
-) -> Iterator[Case]:
+) -> Iterator[GoldenCase]:
     entry = stream or sequence
     sizes = sizes_of(entry, 1, steps)
     drawn = {
-        tensor.name: Drawn(
+        tensor.name: SeededInput(
             (seed + 1) * 100 + index,
             tuple(dim if isinstance(dim, int) else sizes[dim] for dim in tensor.shape),
             tensor.dtype,
@@ -221,9 +223,9 @@ def _long(
 
 def _case(
     references: References, name: str, entries: tuple[str, ...], feeds: dict[str, Array], check: str
-) -> Case:
+) -> GoldenCase:
     oracle = references.oracle.run(feeds) if references.oracle else {}
-    return Case(name, entries, (), feeds, references.reference.run(feeds), oracle, check)
+    return GoldenCase(name, entries, (), feeds, references.reference.run(feeds), oracle, check)
 
 
 def _fixed(tensor: TensorSpec) -> tuple[int, ...]:

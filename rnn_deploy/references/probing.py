@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_deploy.keras.intercept import Call
+from rnn_deploy.keras.intercept import LayerCall
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.numerics.cells import LayerRun
 from rnn_deploy.spec import RecurrentLayer
@@ -16,7 +16,7 @@ from rnn_deploy.spec import RecurrentLayer
 Tensors = dict[str, Any]
 
 
-def seen_of(call: Call, before: list[Any] | None, output: Any, after: list[Any]) -> Tensors:
+def seen_of(call: LayerCall, before: list[Any] | None, output: Any, after: list[Any]) -> Tensors:
     """The tensors of one call. before: its initial states, None for zero."""
     return {
         "x": tf.convert_to_tensor(call.sequences),

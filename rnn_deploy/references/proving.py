@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
-from rnn_deploy.bundle.proof import Proof, Running, Votes
+from rnn_deploy.bundle import GoldenCase
+from rnn_deploy.bundle.proof import Proof, ReferenceDistances, RunningStates
 from rnn_deploy.errors import InputError
 from rnn_deploy.numerics.cells import Float, LayerRun, again, run
 from rnn_deploy.numerics.rounding import Mask, RunningBound, running_bound
@@ -22,7 +22,7 @@ MOST_STEPS = 64
 
 
 def proof_of(
-    reference: Reference, oracle: Reference, entry: EntryPoint, cases: Sequence[Case]
+    reference: Reference, oracle: Reference, entry: EntryPoint, cases: Sequence[GoldenCase]
 ) -> Proof:
     """What can be proven of the references on the plain cases, step by step on the longest one.
 
@@ -33,7 +33,7 @@ def proof_of(
     if not usable:
         return Proof()
     bounds: dict[StateKey, RunningBound] = {}
-    votes: dict[str, Votes] = {}
+    votes: dict[str, ReferenceDistances] = {}
     longest = max(usable, key=lambda c: (sum(c.chunks), -_batch(c)))
     feeds = {name: value[:1] for name, value in longest.feeds.items()}
     alone = all(isinstance(tensor.shape[0], str) for tensor in entry.inputs)
@@ -61,11 +61,11 @@ def _runs(
     return zip(reference.layer_runs(feeds), oracle.layer_runs(feeds), strict=True)
 
 
-def _votes(ours: LayerRun, true: LayerRun) -> Votes:
+def _votes(ours: LayerRun, true: LayerRun) -> ReferenceDistances:
     output, states = again(true)
     cells = (output, *states)
     oracle, tensorflow = (true.output, *true.after), (ours.output, *ours.after)
-    return Votes(
+    return ReferenceDistances(
         true.name,
         _distance(tensorflow, oracle),
         _distance(cells, oracle),
@@ -104,7 +104,7 @@ def _running(
     stream: EntryPoint,
     feeds: dict[str, Array],
     bounds: Mapping[StateKey, RunningBound],
-) -> dict[str, Running]:
+) -> dict[str, RunningStates]:
     true, ours = (_steps(runs, stream, feeds) for runs in (oracle, reference))
     running = {}
     for state in stream.states:
@@ -113,7 +113,9 @@ def _running(
             of_layer = bounds[state.key].states
             roles = [s.role for s in stream.states if s.layer == state.layer]
             bound = of_layer[roles.index(state.role)][:, None]
-        running[state.next_name] = Running(true[state.next_name], ours[state.next_name], bound)
+        running[state.next_name] = RunningStates(
+            true[state.next_name], ours[state.next_name], bound
+        )
     return running
 
 
@@ -136,5 +138,5 @@ def _distance(a: Sequence[Array], b: Sequence[Array]) -> float:
     return max(float(np.nan_to_num(gap, nan=np.inf).max(initial=0.0)) for gap in gaps)
 
 
-def _batch(case: Case) -> int:
+def _batch(case: GoldenCase) -> int:
     return int(next(iter(case.feeds.values())).shape[0])

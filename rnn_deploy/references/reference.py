@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
-from rnn_deploy.keras.intercept import Call, computing_in, intercepting, unused
+from rnn_deploy.keras.intercept import LayerCall, computing_in, intercepting, unused
 from rnn_deploy.keras.reading import keys_of, read, read_known
 from rnn_deploy.keras.signature import call_flat
 from rnn_deploy.keras.tensorflow import tf
@@ -28,7 +28,7 @@ from rnn_deploy.spec import (
 )
 
 # Shown of a recurrent call: the call, its initial states or None for zero, its output, its states.
-Watch = Callable[[Call, list[Any] | None, Any, list[Any]], None]
+Watch = Callable[[LayerCall, list[Any] | None, Any, list[Any]], None]
 FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
 
 
@@ -105,7 +105,7 @@ class Reference:
         given = dict(zip((state.key for state in states), initial, strict=True))
         finals: dict[StateKey, Any] = {}
 
-        def observe(call: Call) -> tuple[Any, list[Any]]:
+        def observe(call: LayerCall) -> tuple[Any, list[Any]]:
             keys = keys_of(call)
             free = [given[key] for key in keys if key in given]
             before = call.initial_state or free or None
@@ -127,7 +127,7 @@ class Reference:
         layers: list[tuple[RecurrentLayer, ...]] = []
         seen: list[Tensors] = []
 
-        def watch(call: Call, before: list[Any] | None, output: Any, after: list[Any]) -> None:
+        def watch(call: LayerCall, before: list[Any] | None, output: Any, after: list[Any]) -> None:
             known = read_known(call)
             if known is not None and output.graph is graph:  # not inside a condition or loop
                 layers.append(known)
@@ -196,7 +196,7 @@ def states_of(
     return tuple(states)
 
 
-def _continued(call: Call, output: Any, states: list[Any]) -> Any:
+def _continued(call: LayerCall, output: Any, states: list[Any]) -> Any:
     """The output of a stream: before the first step that counts, it repeats what came before.
 
     Keras begins with zero there, not knowing the output before; in a stream it is the state h of

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array, EntryPoint, Support
 
@@ -18,7 +18,7 @@ ROUNDED = 1e-4  # in float32, where a batch of another size is computed in anoth
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
-def rows_match(run: Run, entry: EntryPoint, cases: Sequence[Case]) -> Support:
+def rows_match(run: Run, entry: EntryPoint, cases: Sequence[GoldenCase]) -> Support:
     """Whether, in every case, each row alone gives what it gives in its batch.
 
     run: the oracle; for cases that have no oracle's values, the reference.

@@ -55,7 +55,7 @@ class Runner(Protocol):
     def close(self) -> None: ...
 
 
-class Bound(Protocol):
+class BoundRunner(Protocol):
     """A runner on memory of its own, for one set of shapes: there the states stay between steps.
 
     takes: whether arrays in the order of the inputs have those shapes. step: their outputs in
@@ -74,10 +74,10 @@ class Bound(Protocol):
 
 
 @runtime_checkable
-class Binds(Protocol):
+class BindableRunner(Protocol):
     """A runner that can be bound to the shapes of every input, output and state input by name."""
 
-    def bound(self, shapes: Shapes) -> Bound | None: ...
+    def bound(self, shapes: Shapes) -> BoundRunner | None: ...
 
 
 class Runtime(Protocol):
@@ -100,7 +100,7 @@ class Runtime(Protocol):
 
 
 @runtime_checkable
-class NamesFiles(Protocol):
+class ReportsFiles(Protocol):
     """A runtime that says which file of a bundle a call is run by, where that may be one of two.
 
     shapes: of every input by name.

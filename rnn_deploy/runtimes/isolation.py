@@ -17,11 +17,11 @@ from typing import Any
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeAbortedError, one_line
-from rnn_deploy.runtimes.base import NamesFiles, Runner, RunOptions, Runtime, Shapes
-from rnn_deploy.runtimes.placement import Placement
-from rnn_deploy.runtimes.worker import Served
+from rnn_deploy.runtimes.base import ReportsFiles, Runner, RunOptions, Runtime, Shapes
+from rnn_deploy.runtimes.placement import NodePlacement
+from rnn_deploy.runtimes.worker import RuntimeServer
 from rnn_deploy.spec import Array, EntryPoint
-from rnn_deploy.workers.process import DIED, HUNG, Process, ProcessEndedError
+from rnn_deploy.workers.process import DIED, HUNG, ProcessEndedError, WorkerProcess
 
 LIMIT = 120.0  # seconds for one call, loading included
 MOST_DEATHS = {HUNG: 3, DIED: 20}  # in a row: a hang costs the whole limit
@@ -54,7 +54,7 @@ def staying(runtimes: Sequence[Runtime], limit: float = LIMIT) -> Iterator[list[
 class IsolatedRunner:
     """An entry point loaded in a worker; loaded again after the worker has died."""
 
-    def __init__(self, worker: "Worker", bundle: Bundle, options: RunOptions) -> None:
+    def __init__(self, worker: "RuntimeProcess", bundle: Bundle, options: RunOptions) -> None:
         self.entry: EntryPoint = bundle.manifest.entry(options.entry)
         self._worker = worker
         self._loading = (bundle, options)
@@ -87,7 +87,7 @@ class IsolatedRuntime:
         self.name, self.format, self.in_process = runtime.name, runtime.format, True
         self.provider = str(getattr(runtime, "provider", ""))
         self._runtime = runtime
-        self._worker = Worker(runtime, limit)
+        self._worker = RuntimeProcess(runtime, limit)
 
     def version(self) -> str | None:
         """The version installed, None if it is not."""
@@ -123,9 +123,9 @@ class IsolatedRuntime:
         """The file that a call with inputs of these shapes is run by; nothing if that is not
         told."""
         runtime = self._runtime
-        return runtime.file_of(bundle, options, shapes) if isinstance(runtime, NamesFiles) else ""
+        return runtime.file_of(bundle, options, shapes) if isinstance(runtime, ReportsFiles) else ""
 
-    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
         """Where each node ran, as the runtime in the worker tells."""
         key = self._worker.new_key()
         try:
@@ -134,7 +134,7 @@ class IsolatedRuntime:
             self._worker.leave(key)
 
 
-class Worker:
+class RuntimeProcess:
     """The process: started when something is asked, ended when its last user leaves.
 
     lives: how often it was started.
@@ -150,7 +150,7 @@ class Worker:
                 " verify it with --no-isolate"
             ) from error
         self._keys, self._users = itertools.count(), set[int]()
-        self._process: Process | None = None
+        self._process: WorkerProcess | None = None
         self.lives, self._last_death = 0, ""
         self._deaths: list[str] = []
 
@@ -178,7 +178,7 @@ class Worker:
                 f" the last: {self._last_death}"
             )
         if self._process is None:
-            self._process = Process(Served, self._runtime, limit=self._limit)
+            self._process = WorkerProcess(RuntimeServer, self._runtime, limit=self._limit)
             self.lives += 1
         try:
             answer = self._process.ask(verb, *given)

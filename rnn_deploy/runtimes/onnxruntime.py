@@ -24,8 +24,8 @@ from rnn_deploy.runtimes.base import Runner, RunOptions, Shapes, artifact_for, s
 from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
 from rnn_deploy.runtimes.machine import cores
-from rnn_deploy.runtimes.placement import Placement, misplaced, run_profiled
-from rnn_deploy.runtimes.split import Split
+from rnn_deploy.runtimes.placement import NodePlacement, misplaced, run_profiled
+from rnn_deploy.runtimes.split import SplitBatchRunner
 from rnn_deploy.spec import Array, EntryPoint
 
 CPU = "CPUExecutionProvider"
@@ -120,7 +120,9 @@ class OrtRuntime:
             return self._runner(bundle, options)
         rest = tuple(setting for setting in options.session if setting != SPLIT)
         parts = options.threads or cores()
-        return Split(self._runner(bundle, replace(options, threads=1, session=rest)), parts)
+        return SplitBatchRunner(
+            self._runner(bundle, replace(options, threads=1, session=rest)), parts
+        )
 
     def _runner(self, bundle: Bundle, options: RunOptions) -> OrtRunner:
         why = self.why_unavailable()
@@ -173,7 +175,7 @@ class OrtRuntime:
         timed = bundle.manifest.entry(options.entry).timed
         return one.path if shapes[timed][1] == 1 else artifact.path
 
-    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
         """Every node that ran on a golden vector and where, from ONNX Runtime's profile."""
         artifact = bundle.manifest.artifact(self.format, options.entry)
         if artifact is None:
@@ -183,7 +185,7 @@ class OrtRuntime:
 
     def _placements(
         self, bundle: Bundle, path: str, entry: EntryPoint, options: RunOptions
-    ) -> list[Placement]:
+    ) -> list[NodePlacement]:
         def session(**extra: Any) -> Any:
             return self._session(require("onnxruntime"), path, options, **extra)
 

@@ -24,7 +24,7 @@ from rnn_deploy.runtimes.base import (
     no_session_settings,
 )
 from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
-from rnn_deploy.runtimes.placement import Placement
+from rnn_deploy.runtimes.placement import NodePlacement
 from rnn_deploy.spec import Array, EntryPoint
 
 DEVICE = "CPU"
@@ -95,7 +95,7 @@ class OpenVinoRuntime:
         """The file that every call is run by."""
         return artifact_for(bundle, self.format, options).path
 
-    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
         """Every node of the graph that OpenVINO made of an entry point, and its device."""
         if bundle.manifest.artifact(self.format, options.entry) is None:
             return None
@@ -103,7 +103,9 @@ class OpenVinoRuntime:
         device = " ".join(compiled.get_property("EXECUTION_DEVICES"))
         nodes = compiled.get_runtime_model().get_ops()
         return [
-            Placement(node.get_friendly_name(), node.get_rt_info()["layerType"].astype(str), device)
+            NodePlacement(
+                node.get_friendly_name(), node.get_rt_info()["layerType"].astype(str), device
+            )
             for node in nodes
             if "layerType" in node.get_rt_info()
         ]

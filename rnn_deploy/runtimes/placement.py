@@ -19,7 +19,7 @@ RECURRENT = (
 
 
 @dataclass(frozen=True)
-class Placement:
+class NodePlacement:
     """One node that ran, and the provider that ran it."""
 
     node: str
@@ -31,7 +31,7 @@ class Placement:
 
 
 @runtime_checkable
-class TellsPlacement(Protocol):
+class ReportsPlacement(Protocol):
     """A runtime that can say where each node of an entry point really ran.
 
     provider: where every recurrent node is asked to run.
@@ -40,11 +40,11 @@ class TellsPlacement(Protocol):
     @property
     def provider(self) -> str: ...
 
-    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
         """Every node that ran and where; None if this runtime cannot tell."""
 
 
-def run_profiled(session: Callable[..., Any], feeds: Mapping[str, Array]) -> list[Placement]:
+def run_profiled(session: Callable[..., Any], feeds: Mapping[str, Array]) -> list[NodePlacement]:
     """Run a session of its own once on `feeds`; the nodes that ran, and where."""
     with tempfile.TemporaryDirectory() as folder:
         profiled = session(enable_profiling=True, profile_file_prefix=str(Path(folder) / "run"))
@@ -53,10 +53,10 @@ def run_profiled(session: Callable[..., Any], feeds: Mapping[str, Array]) -> lis
     return placements(events)
 
 
-def placements(events: Iterable[Mapping[str, Any]]) -> list[Placement]:
+def placements(events: Iterable[Mapping[str, Any]]) -> list[NodePlacement]:
     """The nodes of a profile, each once."""
     found = {
-        Placement(
+        NodePlacement(
             str(event["name"]).removesuffix("_kernel_time"),
             str(event["args"]["op_name"]),
             str(event["args"]["provider"]),
@@ -67,6 +67,6 @@ def placements(events: Iterable[Mapping[str, Any]]) -> list[Placement]:
     return sorted(found, key=lambda placement: placement.node)
 
 
-def misplaced(nodes: Iterable[Placement], provider: str) -> list[Placement]:
+def misplaced(nodes: Iterable[NodePlacement], provider: str) -> list[NodePlacement]:
     """The recurrent nodes that did not run on `provider`."""
     return [n for n in nodes if n.op_type in RECURRENT and n.provider != provider]

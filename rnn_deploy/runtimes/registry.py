@@ -23,7 +23,7 @@ BY_PLAN = TunedRuntime(RUNTIMES)
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedRuntime:
     """A runtime that was left out, and why."""
 
     runtime: str
@@ -39,7 +39,7 @@ def runtime_named(name: str) -> Runtime:
     return RUNTIMES[name]
 
 
-def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[Skipped]]:
+def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[SkippedRuntime]]:
     """The runtimes that are here and have an artifact in `bundle`; the others with reasons.
 
     First the one that follows its plan, where it has one.
@@ -55,7 +55,7 @@ def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[Skipped]]:
         if why is None:
             usable.append(runtime)
         else:
-            skipped.append(Skipped(name, why))
+            skipped.append(SkippedRuntime(name, why))
     return usable, skipped
 
 

@@ -19,7 +19,7 @@ from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array
 
 
-class Split:
+class SplitBatchRunner:
     """Runs the rows of a batch in `parts`, side by side.
 
     runner: of one thread; its `run` is called from several. BundleError when the batch cannot be

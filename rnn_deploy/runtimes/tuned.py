@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.plan import Plan, Rule, nearest
+from rnn_deploy.bundle.plan import PlanRule, TunedPlan, nearest
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes.base import (
-    Binds,
-    Bound,
-    NamesFiles,
+    BindableRunner,
+    BoundRunner,
+    ReportsFiles,
     Runner,
     RunOptions,
     Runtime,
@@ -31,11 +31,11 @@ class TunedRunner:
     """An entry point that is run by the nearest of several rules."""
 
     def __init__(
-        self, entry: EntryPoint, rules: tuple[Rule, ...], load: Callable[[Rule], Runner]
+        self, entry: EntryPoint, rules: tuple[PlanRule, ...], load: Callable[[PlanRule], Runner]
     ) -> None:
         self.entry = entry
         self._rules, self._load = rules, load
-        self._runners: dict[Rule, Runner] = {}
+        self._runners: dict[PlanRule, Runner] = {}
         self._by_shape: dict[tuple[int, ...], Runner] = {}
         self._timed = entry.timed
         self._at((1, 1))  # so that what does not load is known at once
@@ -46,10 +46,10 @@ class TunedRunner:
         shape = timed.shape[:2] if isinstance(timed, np.ndarray) else ()
         return self._at(shape).run(feeds)
 
-    def bound(self, shapes: Shapes) -> Bound | None:
+    def bound(self, shapes: Shapes) -> BoundRunner | None:
         """Bound to memory of its own, where the rule's runner can be."""
         runner = self._at(shapes[self._timed][:2])
-        return runner.bound(shapes) if isinstance(runner, Binds) else None
+        return runner.bound(shapes) if isinstance(runner, BindableRunner) else None
 
     def close(self) -> None:
         """Release every runner."""
@@ -99,7 +99,7 @@ class TunedRuntime:
         if not rules:
             return self._without_rule(bundle).load(bundle, options)
 
-        def load(rule: Rule) -> Runner:
+        def load(rule: PlanRule) -> Runner:
             return self.runtimes[rule.runtime].load(bundle, _as_told(rule, options))
 
         return TunedRunner(bundle.manifest.entry(options.entry), rules, load)
@@ -113,16 +113,16 @@ class TunedRuntime:
             runtime, options = self.runtimes[rule.runtime], _as_told(rule, options)
         else:
             runtime = self._without_rule(bundle)
-        if not isinstance(runtime, NamesFiles):
+        if not isinstance(runtime, ReportsFiles):
             return ""
         return f"{runtime.file_of(bundle, options, shapes)} on {runtime.name}"
 
-    def _rules(self, plan: Plan, options: RunOptions) -> tuple[Rule, ...]:
+    def _rules(self, plan: TunedPlan, options: RunOptions) -> tuple[PlanRule, ...]:
         """The rules whose runtimes are here; none where none of them takes any number of steps."""
         rules = tuple(rule for rule in plan.rules_of(options.entry) if self._has(rule))
         return () if all(rule.only_time for rule in rules) else rules
 
-    def _has(self, rule: Rule) -> bool:
+    def _has(self, rule: PlanRule) -> bool:
         runtime = self.runtimes.get(rule.runtime)
         return runtime is not None and runtime.why_unavailable() is None
 
@@ -135,18 +135,18 @@ class TunedRuntime:
         raise RuntimeUnavailableError(f"{bundle.root}: no runtime here can run it")
 
 
-def _rule_for(rules: tuple[Rule, ...], shape: tuple[int, ...]) -> Rule:
+def _rule_for(rules: tuple[PlanRule, ...], shape: tuple[int, ...]) -> PlanRule:
     """The nearest rule where the input that tells the steps has this shape."""
     # What is empty or has no such axes is refused by whichever runner gets it.
     batch, time = (max(1, size) for size in (*shape, 1, 1)[:2])
     return nearest(rules, batch, time)
 
 
-def _as_told(rule: Rule, options: RunOptions) -> RunOptions:
+def _as_told(rule: PlanRule, options: RunOptions) -> RunOptions:
     return replace(options, threads=rule.threads, artifact=rule.artifact, session=rule.session)
 
 
-def misfits(plan: Plan, runtimes: Mapping[str, Runtime]) -> list[str]:
+def misfits(plan: TunedPlan, runtimes: Mapping[str, Runtime]) -> list[str]:
     """What is not here as it was where the plan was made."""
     versions = {name: runtimes[name].version() for name in plan.versions if name in runtimes}
     return plan.misfits(processor(), cores(), versions)

@@ -4,10 +4,10 @@ from typing import Any
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
-from rnn_deploy.runtimes.placement import Placement, TellsPlacement
+from rnn_deploy.runtimes.placement import NodePlacement, ReportsPlacement
 
 
-class Served:
+class RuntimeServer:
     """The runtime's verbs; runners go by the keys that the other side gave them."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -26,7 +26,9 @@ class Served:
         """Release a loaded entry point."""
         self._runners.pop(key).close()
 
-    def placements(self, bundle: Bundle, options: RunOptions) -> list[Placement] | None:
+    def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
         """Where each node ran, None where the runtime does not tell."""
         runtime = self._runtime
-        return runtime.placements(bundle, options) if isinstance(runtime, TellsPlacement) else None
+        return (
+            runtime.placements(bundle, options) if isinstance(runtime, ReportsPlacement) else None
+        )

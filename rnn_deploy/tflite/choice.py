@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.spec import STREAM, Recurrence, RecurrentLayer, Support
 from rnn_deploy.tflite import fused as tflite_fused
@@ -34,7 +34,7 @@ FEW = {"simple_rnn": 32, "lstm": 16}
 
 
 @dataclass(frozen=True)
-class TfliteWishes:
+class TfliteLoweringRequest:
     """What the user asks for: a lowering, and lowerings of single layers by name.
 
     InputError for a lowering that there is not.
@@ -50,22 +50,22 @@ class TfliteWishes:
                 raise InputError(f"no TFLite lowering '{name}'; there are {', '.join(known)}")
 
 
-def tflite_wishes(lowering: str | Mapping[str, str]) -> TfliteWishes:
+def tflite_wishes(lowering: str | Mapping[str, str]) -> TfliteLoweringRequest:
     """Wishes from an option: one lowering, or one by layer ("*": of all others)."""
     if isinstance(lowering, str):
-        return TfliteWishes(lowering)
+        return TfliteLoweringRequest(lowering)
     by_layer = {name: value for name, value in lowering.items() if name != OTHERS}
-    return TfliteWishes(lowering.get(OTHERS, AUTO), by_layer)
+    return TfliteLoweringRequest(lowering.get(OTHERS, AUTO), by_layer)
 
 
 def choices_of(
     layers: Sequence[Recurrence],
-    wished: TfliteWishes,
+    wished: TfliteLoweringRequest,
     entry: str,
     *,
     alone: bool = False,
     loop: str = INPLACE,
-) -> tuple[Choice, ...]:
+) -> tuple[LoweringChoice, ...]:
     """The TFLite lowering of every layer of an entry point.
 
     alone: the batch is one, and operators need not be known to a quantiser or a microcontroller.
@@ -79,11 +79,13 @@ def choices_of(
     if unknown:
         there = ", ".join(names) or "none"
         raise InputError(f"no recurrent layer '{unknown[0]}' to lower; there are {there}")
-    automatic = _Automatic(alone, loop)
+    automatic = _AutomaticChoice(alone, loop)
     return tuple(_choose(layer, wished, entry, automatic) for layer in layers)
 
 
-def _choose(layer: Recurrence, wished: TfliteWishes, entry: str, automatic: "_Automatic") -> Choice:
+def _choose(
+    layer: Recurrence, wished: TfliteLoweringRequest, entry: str, automatic: "_AutomaticChoice"
+) -> LoweringChoice:
     asked = wished.by_layer.get(layer.name, wished.lowering)
     if asked == AUTO:
         return automatic.choice(layer)
@@ -98,13 +100,13 @@ def _choose(layer: Recurrence, wished: TfliteWishes, entry: str, automatic: "_Au
 
 
 @dataclass(frozen=True)
-class _Automatic:
+class _AutomaticChoice:
     """What `auto` chooses, as `choices_of` says."""
 
     alone: bool
     loop: str
 
-    def choice(self, layer: Recurrence, why: str = "") -> Choice:
+    def choice(self, layer: Recurrence, why: str = "") -> LoweringChoice:
         against = _against_unrolled(layer)
         if against is not None and self.alone and _is_few(layer):
             reason = f"{tflite_fused.support(layer).reason}, for one sequence and few units"
@@ -133,5 +135,5 @@ def _against_unrolled(layer: Recurrence) -> str | None:
     return None
 
 
-def _choice(layer: Recurrence, lowering: str, reason: str) -> Choice:
-    return Choice(layer.name, layer.cell, layer.units, lowering, reason)
+def _choice(layer: Recurrence, lowering: str, reason: str) -> LoweringChoice:
+    return LoweringChoice(layer.name, layer.cell, layer.units, lowering, reason)

@@ -23,7 +23,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 from rnn_deploy.tflite.loop import zero_of
-from rnn_deploy.tflite.step import Rows, States, Walk, project, stacked, steps_to_a_turn
+from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked, steps_to_a_turn
 
 # Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
 # every step that is written out. Measured, see docs/tflite.md.
@@ -47,8 +47,8 @@ def lower(
 ) -> tuple[Any, States]:
     """As `tflite_loop.lower`."""
     length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
-    loop, parts = _Loop(Walk(layer), mask, length), list(_parts(layer, x, length))
-    place = _Place(_room(layer, x, length, parts), loop.walk.start(tf.shape(x)[0], states))
+    loop, parts = _InplaceLoop(StepWalk(layer), mask, length), list(_parts(layer, x, length))
+    place = _InplaceOutputs(_room(layer, x, length, parts), loop.walk.start(tf.shape(x)[0], states))
     for part in parts:
         place = loop.over(part, place)
     output = loop.walk.last(place.carried) if place.outputs is None else place.outputs
@@ -61,7 +61,7 @@ def chunk_of(layer: Recurrence) -> int:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _InplaceSteps:
     """The steps from `start` to `end`, `k` to a turn.
 
     inputs (batch, time, ...): the layer's, or their products, if `made`; in the order of the
@@ -78,7 +78,7 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _InplaceOutputs:
     """The outputs so far, if they are kept, and what is carried on."""
 
     outputs: Any | None
@@ -90,14 +90,14 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Loop:
+class _InplaceLoop:
     """Loops over parts of a layer's steps; mask (batch, time) or None."""
 
-    walk: Walk
+    walk: StepWalk
     mask: Any | None
     length: Any
 
-    def over(self, part: _Part, begin: _Place) -> _Place:
+    def over(self, part: _InplaceSteps, begin: _InplaceOutputs) -> _InplaceOutputs:
         """The place after the part's steps."""
         k, layer = part.k, self.walk.layer
         # Rows that are written fit into the outputs, also of fewer steps than a turn takes.
@@ -116,7 +116,7 @@ class _Loop:
                 new = new if written is None else tf.gather(new, written, axis=1)
                 at = tf.stack([0, start, *[0] * (new.shape.rank - 2)])
                 buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, new, at)
-            end = [start + k, *_Place(buffer, after[-1]).flat]
+            end = [start + k, *_InplaceOutputs(buffer, after[-1]).flat]
             for tensor, shape in zip(end, shapes, strict=True):
                 tensor.set_shape(shape)  # a traced step does not know a batch that is fixed
             return end
@@ -124,34 +124,34 @@ class _Loop:
         _, *rest = tf.while_loop(lambda start, *_: start < part.end, turn, flat, shapes)
         return _split(layer, rest)
 
-    def _rows(self, part: _Part, steps: Any, place: _Place) -> Rows:
+    def _rows(self, part: _InplaceSteps, steps: Any, place: _InplaceOutputs) -> StepInputs:
         layer = self.walk.layer
         ordered = self.length - 1 - steps if layer.go_backwards else steps
         inputs = place.outputs if part.within else part.inputs
         rows = tf.gather(inputs, steps if part.sorted else ordered, axis=1)
         mask = None if self.mask is None else tf.gather(self.mask, ordered, axis=1)
-        return Rows(rows if part.made else project(layer, rows), mask)
+        return StepInputs(rows if part.made else project(layer, rows), mask)
 
 
-def _parts(layer: Recurrence, x: Any, length: Any) -> Iterator[_Part]:
+def _parts(layer: Recurrence, x: Any, length: Any) -> Iterator[_InplaceSteps]:
     k, batch = chunk_of(layer), x.shape[0]
     if k > 1 or _in_products(layer) or batch == 1 or not _is_narrow(layer):
         inputs, within = project(layer, x), _in_products(layer)
         rest = 0 if k == 1 else length % k
         if not isinstance(rest, int) or rest > 0:
-            yield _Part(0, rest, 1, inputs, within=within)
-        yield _Part(rest, length, k, inputs, within=within)
+            yield _InplaceSteps(0, rest, 1, inputs, within=within)
+        yield _InplaceSteps(rest, length, k, inputs, within=within)
         return
     first = 0
     if batch is None:
         first = tf.where(tf.shape(x)[0] <= FEW, length, 1)
         steps = tf.range(first)
         ahead = tf.gather(x, length - 1 - steps if layer.go_backwards else steps, axis=1)
-        yield _Part(0, first, 1, project(layer, ahead), sorted=True)
-    yield _Part(first, length, 1, x, made=False)
+        yield _InplaceSteps(0, first, 1, project(layer, ahead), sorted=True)
+    yield _InplaceSteps(first, length, 1, x, made=False)
 
 
-def _room(layer: Recurrence, x: Any, length: Any, parts: Sequence[_Part]) -> Any | None:
+def _room(layer: Recurrence, x: Any, length: Any, parts: Sequence[_InplaceSteps]) -> Any | None:
     """Where the outputs go."""
     if not layer.return_sequences:
         return None
@@ -160,9 +160,9 @@ def _room(layer: Recurrence, x: Any, length: Any, parts: Sequence[_Part]) -> Any
     return tf.fill([tf.shape(x)[0], length, *layer.output_shape], zero_of(x))
 
 
-def _split(layer: Recurrence, flat: Sequence[Any]) -> _Place:
+def _split(layer: Recurrence, flat: Sequence[Any]) -> _InplaceOutputs:
     kept = layer.return_sequences
-    return _Place(flat[0] if kept else None, list(flat[1:] if kept else flat))
+    return _InplaceOutputs(flat[0] if kept else None, list(flat[1:] if kept else flat))
 
 
 def _is_narrow(layer: Recurrence) -> bool:

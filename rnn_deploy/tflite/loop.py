@@ -24,7 +24,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import Recurrence, Support
-from rnn_deploy.tflite.step import Rows, States, Walk, project, stacked, steps_to_a_turn
+from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked, steps_to_a_turn
 
 # Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
 # every step that is written out. Measured, see docs/lowerings.md.
@@ -48,7 +48,7 @@ def lower(
 
     Returns the output and the final states.
     """
-    loop = _Loop(Walk(layer), chunk_of(layer))
+    loop = _BlockLoop(StepWalk(layer), chunk_of(layer))
     batch, length = tf.shape(x)[0], tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
     count, size = _blocks(layer, length, loop.k)
     most = tf.minimum(size, length) if _open(length) else min(size, length)
@@ -62,16 +62,16 @@ def lower(
     # Made out of the loop, in which no shape may depend on a value.
     small, ahead, written = room(size), tf.range(size), tf.range(most)
 
-    def block(start: Any, place: _Place) -> _Place:
+    def block(start: Any, place: _BlockOutputs) -> _BlockOutputs:
         """`size` steps from step `start` on; those before step 0 are left out."""
         begin, steps = (0, most) if isinstance(start, int) else _within(start, size)
-        rows = _taken(layer, Rows(x, mask), begin + ahead, length)
-        rows = Rows(project(layer, rows.projected), rows.mask)
-        end = loop.over(rows, steps, _Place(small, loop.begin(place.carried)))
+        rows = _taken(layer, StepInputs(x, mask), begin + ahead, length)
+        rows = StepInputs(project(layer, rows.projected), rows.mask)
+        end = loop.over(rows, steps, _BlockOutputs(small, loop.begin(place.carried)))
         outputs = None if end.buffer is None else _first(end.buffer, written, most)
         return place.after(begin, outputs, loop.finals(end, steps))
 
-    begin = _Place(room(length), loop.walk.start(batch, states))
+    begin = _BlockOutputs(room(length), loop.walk.start(batch, states))
     end = _repeated(block, length - count * size, size, length, begin)
     output = loop.walk.last(end.carried) if end.buffer is None else end.buffer
     return output, loop.walk.finals(end.carried)
@@ -83,31 +83,33 @@ def chunk_of(layer: Recurrence) -> int:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _BlockOutputs:
     """The outputs so far, if they are kept, and what is carried on."""
 
     buffer: Any | None
     carried: States
 
-    def after(self, start: Any, outputs: Any | None, carried: States) -> "_Place":
+    def after(self, start: Any, outputs: Any | None, carried: States) -> "_BlockOutputs":
         """The place when the outputs from step `start` on are there, too."""
         if self.buffer is None or outputs is None:
-            return _Place(None, carried)
+            return _BlockOutputs(None, carried)
         if self.buffer.shape[1] == outputs.shape[1] is not None:
-            return _Place(outputs, carried)
+            return _BlockOutputs(outputs, carried)
         at = tf.stack([0, start, *[0] * (outputs.shape.rank - 2)])
-        return _Place(gen_xla_ops.xla_dynamic_update_slice(self.buffer, outputs, at), carried)
+        return _BlockOutputs(
+            gen_xla_ops.xla_dynamic_update_slice(self.buffer, outputs, at), carried
+        )
 
 
 @dataclass(frozen=True)
-class _Loop:
+class _BlockLoop:
     """Chunks of `k` steps.
 
     From one to the next, what is carried is kept for each step of a chunk, (batch, k, ...), since
     the last chunk may be short; except where none is, or the outputs tell it: then (batch, ...).
     """
 
-    walk: Walk
+    walk: StepWalk
     k: int
 
     def begin(self, carried: States) -> States:
@@ -116,10 +118,10 @@ class _Loop:
             one if self._last_only(i) else stacked([one] * self.k) for i, one in enumerate(carried)
         ]
 
-    def over(self, rows: Rows, count: Any, place: _Place) -> _Place:
+    def over(self, rows: StepInputs, count: Any, place: _BlockOutputs) -> _BlockOutputs:
         """The place after the first `count` of the rows."""
 
-        def chunk(start: Any, place: _Place) -> _Place:
+        def chunk(start: Any, place: _BlockOutputs) -> _BlockOutputs:
             before = [
                 kept if self._last_only(i) else tf.gather(kept, self.k - 1, axis=1)
                 for i, kept in enumerate(place.carried)
@@ -134,7 +136,7 @@ class _Loop:
 
         return _repeated(chunk, 0, self.k, count, place)
 
-    def finals(self, place: _Place, length: Any) -> States:
+    def finals(self, place: _BlockOutputs, length: Any) -> States:
         """What is carried after `length` steps."""
         at = (length - 1) % self.k
         carried = [
@@ -157,8 +159,12 @@ class _Loop:
 
 
 def _repeated(
-    turn: Callable[[Any, _Place], _Place], start: Any, size: Any, length: Any, begin: _Place
-) -> _Place:
+    turn: Callable[[Any, _BlockOutputs], _BlockOutputs],
+    start: Any,
+    size: Any,
+    length: Any,
+    begin: _BlockOutputs,
+) -> _BlockOutputs:
     """`turn` at `start`, `start` + `size`, ... below `length`; it keeps every shape."""
     if not _open(start, size, length) and start + size >= length:
         return turn(0, begin)
@@ -167,7 +173,9 @@ def _repeated(
     shapes = [tensor.shape for tensor in flat]
 
     def body(start: Any, *rest: Any) -> list[Any]:
-        place = _Place(rest[0], list(rest[1:])) if outputs else _Place(None, list(rest))
+        place = (
+            _BlockOutputs(rest[0], list(rest[1:])) if outputs else _BlockOutputs(None, list(rest))
+        )
         end = turn(start, place)
         after = [start + size, *([end.buffer] if outputs else []), *end.carried]
         for tensor, shape in zip(after, shapes, strict=True):
@@ -175,7 +183,7 @@ def _repeated(
         return after
 
     _, *rest = tf.while_loop(lambda start, *_: start < length, body, flat, shapes)
-    return _Place(rest[0], rest[1:]) if outputs else _Place(None, rest)
+    return _BlockOutputs(rest[0], rest[1:]) if outputs else _BlockOutputs(None, rest)
 
 
 def _open(*sizes: Any) -> bool:
@@ -196,15 +204,15 @@ def zero_of(x: Any) -> Any:
     return tf.cast(first < first, tf.float32)
 
 
-def _taken(layer: Recurrence, rows: Rows, steps: Any, length: Any) -> Rows:
+def _taken(layer: Recurrence, rows: StepInputs, steps: Any, length: Any) -> StepInputs:
     """The rows of these steps; past the end, the last one again and again."""
     steps = tf.minimum(steps, length - 1)
     return _gathered(rows, length - 1 - steps if layer.go_backwards else steps)
 
 
-def _gathered(rows: Rows, steps: Any) -> Rows:
+def _gathered(rows: StepInputs, steps: Any) -> StepInputs:
     tensors = (rows.projected, rows.mask)
-    return Rows(*(None if t is None else tf.gather(t, steps, axis=1) for t in tensors))
+    return StepInputs(*(None if t is None else tf.gather(t, steps, axis=1) for t in tensors))
 
 
 def _blocks(layer: Recurrence, length: Any, k: int) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ Step = Callable[..., tuple[Any, States]]
 
 
 @dataclass(frozen=True)
-class Rows:
+class StepInputs:
     """Some steps of a layer's input: projected (batch, steps, ...), mask (batch, steps) or None."""
 
     projected: Any
@@ -30,7 +30,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Walk:
+class StepWalk:
     """A layer's steps over rows.
 
     What is carried are the states and, where it is no state and must be kept, the output.
@@ -57,7 +57,7 @@ class Walk:
         """The last step's output."""
         return carried[-1] if self._keeps_output else carried[0]
 
-    def over(self, rows: Rows, count: int, carried: States) -> tuple[list[Any], list[States]]:
+    def over(self, rows: StepInputs, count: int, carried: States) -> tuple[list[Any], list[States]]:
         """Take `count` steps, written out: the output and what is carried after each of them."""
         step = _step_of(self.layer)  # its weights are constants of this loop's body, not captured
         outputs, after = [], []

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import Recurrence, Support
-from rnn_deploy.tflite.step import Rows, States, Walk, project, stacked
+from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked
 
 MOST_STEPS = 256  # beyond, conversion takes minutes
 
@@ -28,11 +28,11 @@ def lower(
 ) -> tuple[Any, States]:
     """As `tflite_loop.lower`; time must be fixed in x."""
     assert layer.steps is not None
-    walk = Walk(layer)
+    walk = StepWalk(layer)
     if layer.go_backwards:
         x, mask = (None if tensor is None else tf.reverse(tensor, [1]) for tensor in (x, mask))
     carried = walk.start(tf.shape(x)[0], states)
-    rows = Rows(project(layer, x), mask)
+    rows = StepInputs(project(layer, x), mask)
     outputs, after = walk.over(rows, layer.steps, carried)
     output = stacked(outputs) if layer.return_sequences else walk.last(after[-1])
     return output, walk.finals(after[-1])

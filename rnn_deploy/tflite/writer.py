@@ -12,10 +12,10 @@ from typing import Any
 
 from tensorflow.lite.python.convert import ConverterError, convert_graphdef
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import UnsupportedModelError, one_line
-from rnn_deploy.exporting.plan import Plan
-from rnn_deploy.keras.intercept import Call, Handler
+from rnn_deploy.exporting.plan import ExportPlan
+from rnn_deploy.keras.intercept import Handler, LayerCall
 from rnn_deploy.keras.reading import precision_of, read
 from rnn_deploy.keras.signature import call_flat, taking_any_length
 from rnn_deploy.keras.tensorflow import tf
@@ -26,7 +26,7 @@ from rnn_deploy.tflite.choice import (
     INPLACE,
     LOOP,
     TFLITE_LOWERINGS,
-    TfliteWishes,
+    TfliteLoweringRequest,
     choices_of,
 )
 from rnn_deploy.tflite.flatbuffer.alias import written_in_place
@@ -35,20 +35,20 @@ from rnn_deploy.tflite.flatbuffer.merge import merged
 
 
 @dataclass(frozen=True)
-class Part:
+class TfliteEntry:
     """One entry point to convert, and how its layers are lowered.
 
     undeclared: it has a number of steps that the model does not say it takes.
     """
 
     entry: EntryPoint
-    choices: tuple[Choice, ...]
+    choices: tuple[LoweringChoice, ...]
     undeclared: bool = False
 
 
 def parts_of(
-    plan: Plan, wished: TfliteWishes, *, plain: bool = False, loop: str = INPLACE
-) -> tuple[Part, ...]:
+    plan: ExportPlan, wished: TfliteLoweringRequest, *, plain: bool = False, loop: str = INPLACE
+) -> tuple[TfliteEntry, ...]:
     """The entry points of a plan, and the stream at one step, which needs no loop.
 
     plain: a quantiser or a microcontroller, which know fewer operators, come next. loop: which of
@@ -59,12 +59,12 @@ def parts_of(
         alone = not plain and traced.entry.inputs[0].shape[0] == 1
         layers, name = traced.trace.layers, traced.entry.name
         choices = choices_of(layers, wished, name, alone=alone, loop=loop)
-        parts.append(Part(traced.entry, choices))
+        parts.append(TfliteEntry(traced.entry, choices))
     step = _step_of(plan)
     return tuple(parts) if step is None else (*parts, step)
 
 
-def convert(model: Any, parts: Sequence[Part]) -> bytes:
+def convert(model: Any, parts: Sequence[TfliteEntry]) -> bytes:
     """One TFLite file with a signature for each part, sharing their weights."""
     if precision_of(model) == "float64":
         raise UnsupportedModelError(
@@ -74,15 +74,15 @@ def convert(model: Any, parts: Sequence[Part]) -> bytes:
     return merged([(_convert_part(model, part), part.entry) for part in parts])
 
 
-def _step_of(plan: Plan) -> Part | None:
+def _step_of(plan: ExportPlan) -> TfliteEntry | None:
     if plan.step is None:
         return None
     layers, name = plan.step.trace.layers, plan.step.entry.name
-    choices = choices_of(layers, TfliteWishes(), name)
-    return Part(plan.step.entry, choices, plan.step.undeclared)
+    choices = choices_of(layers, TfliteLoweringRequest(), name)
+    return TfliteEntry(plan.step.entry, choices, plan.step.undeclared)
 
 
-def _convert_part(model: Any, part: Part) -> bytes:
+def _convert_part(model: Any, part: TfliteEntry) -> bytes:
     entry = part.entry
     given: dict[StateKey, Any] = {}
     finals: dict[StateKey, Any] = {}
@@ -116,7 +116,7 @@ def _lowered_by(
     finals: takes the states they end in. fused: takes the layers that leave a marker.
     """
 
-    def handler(call: Call) -> tuple[Any, list[Any]]:
+    def handler(call: LayerCall) -> tuple[Any, list[Any]]:
         stack = read(call)
         keys = state_keys(stack)
         own = [tf.cast(state, tf.float32) for state in call.initial_state or ()]

@@ -14,13 +14,13 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array, TensorSpec
 from rnn_deploy.verifying.judge.compare import Comparison, compare
-from rnn_deploy.verifying.judge.tolerance import Asked, budget
+from rnn_deploy.verifying.judge.tolerance import UserTolerance, budget
 
 CHECK = "compare"
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairComparison:
     """Two models compared. notes: what had to be guessed."""
 
     first: str
@@ -43,8 +43,12 @@ class Paired:
 
 
 def compared(
-    first: Runner, second: Runner, names: tuple[str, str], feeds: Mapping[str, Array], asked: Asked
-) -> Paired:
+    first: Runner,
+    second: Runner,
+    names: tuple[str, str],
+    feeds: Mapping[str, Array],
+    asked: UserTolerance,
+) -> PairComparison:
     """Run both on `feeds`, by the names of either. names: what the two are called.
 
     InputError when inputs or outputs cannot be paired, or a tolerance names none.
@@ -62,11 +66,11 @@ def compared(
     for name in out:
         if truth[name].dtype.kind == "f" and not np.isfinite(truth[name]).all():
             notes.append(f"{names[0]} gives NaN or infinity in '{name}'")
-    return Paired(*names, tuple(comparisons), tuple(notes))
+    return PairComparison(*names, tuple(comparisons), tuple(notes))
 
 
 def _compared(
-    found: Array, truth: Array, name: str, names: tuple[str, str], asked: Asked
+    found: Array, truth: Array, name: str, names: tuple[str, str], asked: UserTolerance
 ) -> Comparison:
     atol, rtol = asked.of(name) or (budget(truth, None), 0.0)
     return compare(

@@ -14,23 +14,29 @@ from contextlib import ExitStack
 from threading import Lock
 from typing import TypeVar
 
-from rnn_deploy.bundle import Bundle, Case
+from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import LIMIT, IsolatedRuntime, staying
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, STREAM
-from rnn_deploy.verifying.asking import Verification, fitted, verification_of
 from rnn_deploy.verifying.diagnose.finding import Finding
-from rnn_deploy.verifying.diagnose.original import Original
+from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.judge.checks import CHECKS
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.judge.quantised import note_on, quantisation_on
-from rnn_deploy.verifying.judge.tolerance import Asked
+from rnn_deploy.verifying.judge.tolerance import UserTolerance
 from rnn_deploy.verifying.report.environment import environment
 from rnn_deploy.verifying.report.evidence import Observation, Record, nothing
-from rnn_deploy.verifying.report.report import Fault, Placed, Report, Timing, Untold
+from rnn_deploy.verifying.report.report import (
+    CheckTiming,
+    NodeDevice,
+    Report,
+    UnfinishedCheck,
+    UnknownPlacement,
+)
 from rnn_deploy.verifying.report.soundness import notes_on
-from rnn_deploy.verifying.under_test import Result, UnderTest
+from rnn_deploy.verifying.request import VerificationRequest, fitted, verification_of
+from rnn_deploy.verifying.runtime_verification import Result, RuntimeVerification
 
 Progress = Callable[[str], None]
 T = TypeVar("T")
@@ -40,11 +46,11 @@ def verify(
     bundle: Bundle,
     *,
     runtimes: Sequence[Runtime] | None = None,
-    cases: Sequence[Case] | None = None,
+    cases: Sequence[GoldenCase] | None = None,
     checks: Sequence[str] = tuple(CHECKS),
     options: RunOptions | None = None,
-    asked: Asked | None = None,
-    original: Original | None = None,
+    asked: UserTolerance | None = None,
+    original: OriginalModel | None = None,
     progress: Progress = lambda step: None,
     record: Record = nothing,
     limit: float | None = LIMIT,
@@ -60,7 +66,9 @@ def verify(
     a single comparison has not passed.
     """
     told = _one_at_a_time(record)
-    asking = verification_of(bundle, cases, checks, options, asked or Asked(), original, told)
+    asking = verification_of(
+        bundle, cases, checks, options, asked or UserTolerance(), original, told
+    )
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
     with ExitStack() as stack:
         if limit is not None:
@@ -73,18 +81,18 @@ def verify(
         digest=bundle.digest,
         environment=environment(chosen),
         comparisons=comparisons,
-        faults=_only(Fault, results),
+        faults=_only(UnfinishedCheck, results),
         skipped=tuple(skipped),
         notes=(
             *notes_on(asking.read(), comparisons, checks, asking.votes),
             *_notes(bundle, chosen, checks),
         ),
         findings=_only(Finding, results),
-        placed=_only(Placed, results),
+        placed=_only(NodeDevice, results),
         tolerance=asking.tolerance.asked.said,
         votes=asking.votes,
-        timings=_only(Timing, results),
-        untold=_only(Untold, results),
+        timings=_only(CheckTiming, results),
+        untold=_only(UnknownPlacement, results),
         due=_due(bundle, checks),
         runtimes=tuple(runtime.name for runtime in chosen),
     )
@@ -99,17 +107,17 @@ def _due(bundle: Bundle, checks: Sequence[str]) -> tuple[str, ...]:
 
 
 def _results(
-    bundle: Bundle, runtimes: Sequence[Runtime], asking: Verification, progress: Progress
+    bundle: Bundle, runtimes: Sequence[Runtime], asking: VerificationRequest, progress: Progress
 ) -> list[Result]:
     """What every runtime's checks found, in the order of the runtimes."""
     with ExitStack() as stack:
         own = [fitted(asking, quantisation_on(bundle, runtime)) for runtime in runtimes]
         subjects = [
-            UnderTest(bundle, runtime, asked, stack)
+            RuntimeVerification(bundle, runtime, asked, stack)
             for runtime, asked in zip(runtimes, own, strict=True)
         ]
 
-        def checked(subject: UnderTest) -> None:
+        def checked(subject: RuntimeVerification) -> None:
             progress(f"verifying on {subject.runtime.name}")
             subject.load()
             subject.checks()
@@ -138,7 +146,9 @@ def _one_at_a_time(record: Record) -> Record:
     return locked
 
 
-def _next_alike(bundle: Bundle, subjects: Sequence[UnderTest], index: int) -> UnderTest:
+def _next_alike(
+    bundle: Bundle, subjects: Sequence[RuntimeVerification], index: int
+) -> RuntimeVerification:
     """The next one that runs the same numbers: both in float32, or both quantised alike."""
     others = [*subjects[index + 1 :], *subjects[: index + 1]]
     own = quantisation_on(bundle, subjects[index].runtime)
@@ -154,7 +164,7 @@ def _notes(bundle: Bundle, runtimes: Sequence[Runtime], checks: Sequence[str]) -
     return [note_on(runtime, how, checks) for runtime, how in found if how is not None]
 
 
-def _truth_of(bundle: Bundle, cases: Sequence[Case] | None) -> str:
+def _truth_of(bundle: Bundle, cases: Sequence[GoldenCase] | None) -> str:
     how = "golden vectors of the bundle" if cases is None else "recomputed"
     tensorflow = bundle.manifest.tools.get("tensorflow", "?")
     return f"the Keras model under TensorFlow {tensorflow}, judged in float64 where known; {how}"

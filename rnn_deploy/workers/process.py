@@ -30,7 +30,7 @@ class ProcessEndedError(RuntimeAbortedError):
         self.kind, self.how, self.said = kind, how, said
 
 
-class Process:
+class WorkerProcess:
     """One life of a process that serves `served(*given)`, both of which must pickle."""
 
     def __init__(self, served: type, *given: Any, limit: float) -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnn_deploy.bundle import Case, cases_of, open_bundle, read_cases, write_cases
+from rnn_deploy.bundle import GoldenCase, cases_of, open_bundle, read_cases, write_cases
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.errors import BundleError
@@ -16,7 +16,7 @@ def _array(*shape, dtype=np.float32):
 
 
 CASES = [
-    Case(
+    GoldenCase(
         "n2t5",
         ("sequence", "stream"),
         (2, 3),
@@ -24,7 +24,9 @@ CASES = [
         {"y": _array(2, 5, 2), "a/h_out": _array(2, 4)},
         {"y": _array(2, 5, 2, dtype=np.float64), "a/h_out": _array(2, 4, dtype=np.float64)},
     ),
-    Case("n1t1", ("sequence",), (), {"x": np.full((1, 1, 3), np.nan, "f")}, {"y": _array(1)}, {}),
+    GoldenCase(
+        "n1t1", ("sequence",), (), {"x": np.full((1, 1, 3), np.nan, "f")}, {"y": _array(1)}, {}
+    ),
 ]
 
 

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from rnn_deploy.bundle.manifest import (
     SCHEMA_VERSION,
     Artifact,
-    Choice,
     FileRecord,
+    LoweringChoice,
     Manifest,
-    Source,
+    ModelSource,
     json_from_manifest,
     manifest_from_json,
 )
-from rnn_deploy.bundle.plan import Plan, Rule
+from rnn_deploy.bundle.plan import PlanRule, TunedPlan
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
 
@@ -33,14 +33,14 @@ states = st.builds(StateSpec, tensors, names, names, st.sampled_from(["h", "c"])
 entries = st.builds(
     EntryPoint, names, few_tensors, few_tensors, st.lists(states, max_size=2).map(tuple), supports
 )
-choices = st.builds(Choice, names, names, st.integers(1, 99), names, names)
+choices = st.builds(LoweringChoice, names, names, st.integers(1, 99), names, names)
 artifacts = st.builds(
     Artifact, names, names, names, st.lists(choices, max_size=2).map(tuple), st.none() | names
 )
 records = st.builds(FileRecord, names, st.integers(0, 2**40), names)
 manifests = st.builds(
     Manifest,
-    st.builds(Source, names, names, names),
+    st.builds(ModelSource, names, names, names),
     st.lists(entries, max_size=2).map(tuple),
     st.lists(artifacts, max_size=2).map(tuple),
     names,
@@ -55,9 +55,13 @@ ENTRY = EntryPoint(
     (TensorSpec("y", ("batch", 2), "float32"),),
 )
 MANIFEST = Manifest(
-    Source(".keras", "m.keras", "d1"),
+    ModelSource(".keras", "m.keras", "d1"),
     (ENTRY,),
-    (Artifact("sequence.onnx", "onnx", "sequence", (Choice("rnn", "simple_rnn", 4, "x", "y"),)),),
+    (
+        Artifact(
+            "sequence.onnx", "onnx", "sequence", (LoweringChoice("rnn", "simple_rnn", 4, "x", "y"),)
+        ),
+    ),
     "golden.npz",
     (FileRecord("sequence.onnx", 12, "ab"),),
     {"keras": "3"},
@@ -181,8 +185,8 @@ def test_an_artifact_is_found_by_format_and_entry(format, entry, found):
     [(0, "a rule is of 0 x 5"), (-1, "of -1 x 5"), ("1", "no int"), (1.5, "no int"), (True, "no")],
 )
 def test_a_plan_s_rule_of_no_shape_is_refused(size, said):
-    rule = Rule("sequence", 1, 5, "ort-cpu", "sequence.onnx", 1.0, 1.0)
-    plan = Plan("a machine", 4, {}, (rule,))
+    rule = PlanRule("sequence", 1, 5, "ort-cpu", "sequence.onnx", 1.0, 1.0)
+    plan = TunedPlan("a machine", 4, {}, (rule,))
     data = json.loads(json_from_manifest(dataclasses.replace(MANIFEST, plan=plan)))
     data["plan"]["rules"][0]["batch"] = size
     with pytest.raises(BundleError, match=said):

@@ -6,16 +6,16 @@ import json
 import pytest
 
 from rnn_deploy.bundle.decoding import decoded
-from rnn_deploy.bundle.plan import Plan, Rule, nearest
+from rnn_deploy.bundle.plan import PlanRule, TunedPlan, nearest
 
 
 def rule(batch, time, **changes):
     facts = {"entry": "sequence", "runtime": "ort-cpu", "artifact": "sequence.onnx"}
-    return Rule(batch=batch, time=time, median_us=1.0, gain=1.0, **facts | changes)
+    return PlanRule(batch=batch, time=time, median_us=1.0, gain=1.0, **facts | changes)
 
 
 RULES = (rule(1, 10), rule(1, 100), rule(32, 100, session=(("arena", "off"),), threads=1))
-PLAN = Plan("a machine", 4, {"ort-cpu": "1.32.0"}, RULES)
+PLAN = TunedPlan("a machine", 4, {"ort-cpu": "1.32.0"}, RULES)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_rule_of_one_time_alone_is_followed_at_that_time_only():
 
 
 def test_a_plan_comes_back_from_json():
-    assert decoded(Plan, json.loads(json.dumps(dataclasses.asdict(PLAN)))) == PLAN
+    assert decoded(TunedPlan, json.loads(json.dumps(dataclasses.asdict(PLAN)))) == PLAN
 
 
 def test_what_is_not_as_it_was_is_named():

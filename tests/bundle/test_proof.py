@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.bundle.proof import Proof, Running, Votes, proof_of, read_proof, write_proof
+from rnn_deploy.bundle.proof import (
+    Proof,
+    ReferenceDistances,
+    RunningStates,
+    proof_of,
+    read_proof,
+    write_proof,
+)
 from rnn_deploy.errors import BundleError
 
 NAN = float("nan")
@@ -24,17 +31,17 @@ NAN = float("nan")
     ],
 )
 def test_the_one_that_is_alone_is_named(tensorflow, cells, between, growth, alone):
-    assert Votes("rnn", tensorflow, cells, between, 1.0, growth).alone == alone
+    assert ReferenceDistances("rnn", tensorflow, cells, between, 1.0, growth).alone == alone
 
 
 def test_a_proof_comes_back_as_it_was_written(tmp_path):
     steps = np.arange(6.0).reshape(3, 1, 2)
     proof = Proof(
-        (Votes("a/b", 1e-7, 1e-16, 1e-7, 1.0, 0.5),),
+        (ReferenceDistances("a/b", 1e-7, 1e-16, 1e-7, 1.0, 0.5),),
         {"x": np.ones((1, 3, 2), np.float32)},
         {
-            "h_out": Running(steps, steps.astype(np.float32), steps + 1),
-            "c_out": Running(steps, steps, None),
+            "h_out": RunningStates(steps, steps.astype(np.float32), steps + 1),
+            "c_out": RunningStates(steps, steps, None),
         },
     )
     write_proof(tmp_path / "proof.npz", proof)

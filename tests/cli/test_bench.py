@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rnn_deploy.perf.bench.side_by_side import Result
+from rnn_deploy.perf.bench.side_by_side import BenchResult
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.spec.shapes import Shape
@@ -27,7 +27,7 @@ def asked(monkeypatch):
 
     def note(contenders, shapes, entry, **options):
         seen[:] = contenders, shapes
-        return [Result(shape, c.name, failure="noted") for shape in shapes for c in contenders]
+        return [BenchResult(shape, c.name, failure="noted") for shape in shapes for c in contenders]
 
     monkeypatch.setattr("rnn_deploy.cli.bench.side_by_side", note)
     return seen

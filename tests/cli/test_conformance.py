@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rnn_deploy.conformance import suite
-from rnn_deploy.conformance.gaps import Gap
+from rnn_deploy.conformance.gaps import KnownGap
 
 
 def test_a_case_is_tried_in_a_form_and_the_outcomes_shown(command):
@@ -49,7 +49,7 @@ def test_a_wrong_artifact_in_a_saved_suite_is_found(command, tmp_path):
 
 
 def test_a_gap_that_works_is_a_failure(command, monkeypatch):
-    gap = Gap("GRU-last", "scan", "ort-cpu", "it was wrong once")
+    gap = KnownGap("GRU-last", "scan", "ort-cpu", "it was wrong once")
     monkeypatch.setattr("rnn_deploy.conformance.gaps.GAPS", (gap,))
     words = ("--case", "GRU-last", "--form", "scan", "--runtime", "ort-cpu")
     done = command("conformance", *words)
@@ -82,4 +82,6 @@ def test_a_suite_names_no_bundle_outside_its_folder(tmp_path):
     members = [{"theme": "t", "case": "c", "form": "auto", "bundle": "../c"}]
     (tmp_path / suite.INDEX).write_text(json.dumps(members))
     with pytest.raises(suite.InputError, match=r"a bundle outside its folder: \.\./c"):
-        list(suite.run_saved(tmp_path, suite.Selection(forms=("auto",)), [], lambda step: None))
+        list(
+            suite.run_saved(tmp_path, suite.SuiteSelection(forms=("auto",)), [], lambda step: None)
+        )

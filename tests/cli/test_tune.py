@@ -137,11 +137,11 @@ def test_a_batch_that_cannot_be_cut_is_never_split(small_bundle, monkeypatch):
 
 
 def test_a_plan_that_was_made_elsewhere_is_said(command, small_bundle, tmp_path, x):
-    from rnn_deploy.bundle.plan import Plan, Rule
+    from rnn_deploy.bundle.plan import PlanRule, TunedPlan
 
     bundle = open_bundle(small_bundle)
-    rule = Rule("sequence", 1, 1, "ort-cpu", "sequence.onnx", 1.0, 1.0)
-    plan = Plan("a machine", 999, {"ort-cpu": "0.1"}, (rule,))
+    rule = PlanRule("sequence", 1, 1, "ort-cpu", "sequence.onnx", 1.0, 1.0)
+    plan = TunedPlan("a machine", 999, {"ort-cpu": "0.1"}, (rule,))
     text = json_from_manifest(module.replace(bundle.manifest, plan=plan))
     (small_bundle / "manifest.json").write_text(text)
     np.save(tmp_path / "x.npy", x)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from rnn_deploy.cli.evidence import limit_of
+from rnn_deploy.cli.report_files import limit_of
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
 

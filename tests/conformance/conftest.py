@@ -2,10 +2,10 @@
 
 import pytest
 
-from rnn_deploy.conformance.checking import Maker
+from rnn_deploy.conformance.checking import CaseExporter
 
 
 @pytest.fixture(scope="session")
 def maker():
     """Exports cases; the forms of one, which come one after the other, share what was read."""
-    return Maker()
+    return CaseExporter()

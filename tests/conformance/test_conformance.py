@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy.conformance.cases import CASES
-from rnn_deploy.conformance.checking import FORMS, Maker, judged
+from rnn_deploy.conformance.checking import FORMS, CaseExporter, judged
 from rnn_deploy.numerics import cells
 from rnn_deploy.spec import STEP
 
@@ -56,7 +56,7 @@ def test_the_cells_in_numpy_have_a_vote_that_counts(monkeypatch, tmp_path):
         return step(w, x, h)
 
     monkeypatch.setitem(cells._STEPS, "gru", swapped)
-    (outcome,) = judged(Maker().made(case, "auto", tmp_path / "b"), case.name, "auto", [])
+    (outcome,) = judged(CaseExporter().made(case, "auto", tmp_path / "b"), case.name, "auto", [])
     assert outcome.runtime == "numpy"
     assert not outcome.as_expected
     assert "layer 'rnn': NumPy to oracle" in outcome.fault

@@ -11,7 +11,7 @@ from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.conformance.own import CELLS
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
-from rnn_deploy.exporting.reading import Reader
+from rnn_deploy.exporting.reading import ModelReader
 from rnn_deploy.references.reference import Reference
 from tests.conftest import randomised
 
@@ -48,7 +48,7 @@ def contents(root):
 
 @pytest.fixture(scope="module")
 def reader():
-    return Reader(model())
+    return ModelReader(model())
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
@@ -63,7 +63,7 @@ def test_the_references_are_traced_once_for_all_forms(tmp_path, monkeypatch):
     traced = []
     seen = Reference._seen
     monkeypatch.setattr(Reference, "_seen", lambda r, *x: traced.append(r.dtype) or seen(r, *x))
-    reader = Reader(model())
+    reader = ModelReader(model())
     for number, form in enumerate(FORMS[1:4]):
         options = ExportOptions(long=0, test_data=False, **form)
         export(reader.model, tmp_path / str(number), options, reader=reader)

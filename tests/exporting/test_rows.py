@@ -12,7 +12,7 @@ from rnn_deploy import export
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli import group
 from rnn_deploy.errors import BundleError, InputError
-from rnn_deploy.runtimes.split import Split
+from rnn_deploy.runtimes.split import SplitBatchRunner
 from tests.conftest import randomised
 
 DIFFERS = r"'y' of one sequence alone differs from what its batch gives"
@@ -52,7 +52,7 @@ def test_what_mixes_rows_is_run_as_one_batch_only(coupled):
     with pytest.raises(InputError, match=f"{DIFFERS}, so streams cannot share a call"):
         model.stream_batch()
     with pytest.raises(BundleError, match=f"a batch cannot be split: {DIFFERS}"):
-        Split(model.runner(), 2)
+        SplitBatchRunner(model.runner(), 2)
 
 
 def test_inspect_says_it(coupled):

@@ -14,7 +14,7 @@ from rnn_deploy.inference.stream import Stream
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.diagnose.blame import blames
+from rnn_deploy.verifying.diagnose.file_verdicts import blames
 
 
 def _runner(root, **options):

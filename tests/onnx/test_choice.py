@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.onnx.choice import AUTO, ONNX_LOWERINGS, Wishes, choices_of, choose, wishes
+from rnn_deploy.onnx.choice import (
+    AUTO,
+    ONNX_LOWERINGS,
+    OnnxLoweringRequest,
+    choices_of,
+    choose,
+    wishes,
+)
 from rnn_deploy.onnx.unrolled import MOST_STEPS
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
 from tests.numerics.test_cells import layer_of
@@ -13,7 +20,9 @@ ENTRY = EntryPoint(SEQUENCE, (TensorSpec("x", ("batch", "time", 3), "float32"),)
 
 
 def choice_of(requested=AUTO, entry=SEQUENCE, **changes):
-    return choose(layer_of(np.random.default_rng(0), **changes), Wishes(requested), entry)
+    return choose(
+        layer_of(np.random.default_rng(0), **changes), OnnxLoweringRequest(requested), entry
+    )
 
 
 @pytest.mark.parametrize("entry", [SEQUENCE, STREAM])
@@ -108,22 +117,22 @@ def test_a_layer_that_there_is_not_is_a_mistake_of_the_user():
 )
 def test_a_target_is_not_given_what_it_gets_wrong(target, changes, lowering, why):
     layer = layer_of(np.random.default_rng(0), **changes)
-    chosen = choose(layer, Wishes(target=target), SEQUENCE)
+    chosen = choose(layer, OnnxLoweringRequest(target=target), SEQUENCE)
     assert chosen.lowering == lowering
     assert why in chosen.reason
     assert chosen.not_on == ()
     if lowering != "native":
         with pytest.raises(UnsupportedModelError, match=rf"'native' cannot .*\(target {target}\)"):
-            choose(layer, Wishes("native", target=target), SEQUENCE)
+            choose(layer, OnnxLoweringRequest("native", target=target), SEQUENCE)
 
 
 def test_a_form_says_which_runtimes_get_it_wrong():
     rng = np.random.default_rng(0)
-    wrong = choose(layer_of(rng, cell="lstm", masked=True), Wishes(), SEQUENCE)
+    wrong = choose(layer_of(rng, cell="lstm", masked=True), OnnxLoweringRequest(), SEQUENCE)
     assert (wrong.lowering, wrong.not_on) == ("native", ("openvino-cpu",))
-    assert choose(layer_of(rng, cell="lstm"), Wishes(), SEQUENCE).not_on == ()
+    assert choose(layer_of(rng, cell="lstm"), OnnxLoweringRequest(), SEQUENCE).not_on == ()
 
 
 def test_an_unknown_target_is_a_mistake_of_the_user():
     with pytest.raises(InputError, match="no target 'moon'; there are ort, openvino, portable"):
-        Wishes(target="moon")
+        OnnxLoweringRequest(target="moon")

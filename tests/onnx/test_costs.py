@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.onnx.choice import Wishes, choices_of, choose
-from rnn_deploy.onnx.costs import COSTS, Size, features, gain, microseconds
+from rnn_deploy.onnx.choice import OnnxLoweringRequest, choices_of, choose
+from rnn_deploy.onnx.costs import COSTS, CallSize, features, gain, microseconds
 from rnn_deploy.onnx.expected import USUAL, asked_from, check_entries, expected_of
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
 from rnn_deploy.spec.shapes import Shape
@@ -22,7 +22,7 @@ def entry_of(name=SEQUENCE, shape=("batch", "time", 3)):
 
 
 def chosen(expected, entry=SEQUENCE, wished=None, **changes):
-    return choose(layer_of(RNG, **changes), wished or Wishes(), entry, expected)
+    return choose(layer_of(RNG, **changes), wished or OnnxLoweringRequest(), entry, expected)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ def test_without_an_expectation_the_first_that_can_is_taken():
 
 
 def test_costs_of_onnx_runtime_decide_for_onnx_runtime_only():
-    assert chosen(MANY, wished=Wishes(target="openvino"), units=64).lowering == "native"
+    assert (
+        chosen(MANY, wished=OnnxLoweringRequest(target="openvino"), units=64).lowering == "native"
+    )
 
 
 def test_steps_that_a_layer_fixes_count_and_not_those_expected():
@@ -80,7 +82,7 @@ def test_a_gain_is_the_geometric_mean_over_the_shapes():
 
 
 def test_every_kind_has_both_lowerings_and_a_coefficient_for_each_feature():
-    count = len(features("scan", Size(1, 4, 3, 2, 5)))
+    count = len(features("scan", CallSize(1, 4, 3, 2, 5)))
     kinds = {kind[:3] for kind in COSTS}
     assert set(COSTS) == {(*kind, name) for kind in kinds for name in ("native", "scan")}
     for coefficients in COSTS.values():
@@ -102,9 +104,12 @@ def test_a_batch_that_the_model_fixes_decides():
     layer = layer_of(RNG, units=64)
     calls = [(layer,)]
     at_32, at_1 = (entry_of(shape=(n, "time", 3)) for n in (32, 1))
-    assert choices_of(calls, Wishes(), at_32)[0].lowering == "scan"
-    assert choices_of(calls, Wishes(), at_1)[0].lowering == "native"
-    assert choices_of(calls, Wishes(expect=asked_from(["1x9"])), entry_of())[0].lowering == "native"
+    assert choices_of(calls, OnnxLoweringRequest(), at_32)[0].lowering == "scan"
+    assert choices_of(calls, OnnxLoweringRequest(), at_1)[0].lowering == "native"
+    assert (
+        choices_of(calls, OnnxLoweringRequest(expect=asked_from(["1x9"])), entry_of())[0].lowering
+        == "native"
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,9 +118,9 @@ def test_a_batch_that_the_model_fixes_decides():
         (lambda: asked_from(["many"]), "--expect many: expected BATCHxTIME"),
         (lambda: asked_from(["step=1x1"]), "--expect step=1x1: no entry point 'step', only seq"),
         (lambda: check_entries(asked_from(["stream=2x1"]), [SEQUENCE]), "has no 'stream'"),
-        (lambda: Wishes("scan", expect=asked_from(["1x1"])), "nothing is left to it"),
+        (lambda: OnnxLoweringRequest("scan", expect=asked_from(["1x1"])), "nothing is left to it"),
         (
-            lambda: Wishes(target="portable", expect=asked_from(["1x1"])),
+            lambda: OnnxLoweringRequest(target="portable", expect=asked_from(["1x1"])),
             "costs are known of --target ort only",
         ),
     ],

@@ -12,7 +12,7 @@ from rnn_deploy.conformance.checking import with_random_weights
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
-from rnn_deploy.exporting.reading import Reader
+from rnn_deploy.exporting.reading import ModelReader
 from rnn_deploy.onnx import metadata as onnx_label
 from rnn_deploy.onnx.metadata import IR_VERSIONS
 from rnn_deploy.verifying import verify
@@ -25,7 +25,7 @@ SPREAD = ("GRU-states", "masked-LSTM-sequence", "bidirectional-ave", "echo", "ar
 def reader(request):
     """A model, read once for all opsets."""
     case = next(case for case in CASES if case.name == request.param)
-    return Reader(with_random_weights(case.build(), 1, case.scale))
+    return ModelReader(with_random_weights(case.build(), 1, case.scale))
 
 
 @pytest.mark.parametrize("opset", IR_VERSIONS)

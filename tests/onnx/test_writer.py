@@ -16,7 +16,7 @@ from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.onnx import writer as exporting
 from rnn_deploy.onnx.activations import AS_ATTRIBUTE, AS_NODES
 from rnn_deploy.onnx.choice import choices_of
-from rnn_deploy.onnx.metadata import Label
+from rnn_deploy.onnx.metadata import ModelMetadata
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.samples import draw
 from tests.conftest import randomised, small_model
@@ -37,7 +37,7 @@ def artifacts(model, lowering="auto", time=None):
     """Entry point and ONNX model by the entry point's name."""
     options = ExportOptions(lowering=lowering, time=time)
     plan = plan_of(model, options)
-    label = Label("test", layers=[layer.name for layer in model.layers])
+    label = ModelMetadata("test", layers=[layer.name for layer in model.layers])
     found = {}
     for traced in plan.traced:
         trace, entry = traced.trace, traced.entry

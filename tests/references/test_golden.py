@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.exporting.cases import reference_cases, references_of
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
-from rnn_deploy.exporting.reading import Reader
+from rnn_deploy.exporting.reading import ModelReader
 from rnn_deploy.references.golden import (
     WIDE,
     References,
@@ -191,7 +191,7 @@ def test_chunks_start_from_the_states_given_and_end_with_the_last_ones():
 
 def case_with(value):
     x = np.zeros((1, 1, 2), np.float32)
-    return Case("c", ("sequence",), (), {"x": x}, {"y": np.asarray(value, np.float32)}, {})
+    return GoldenCase("c", ("sequence",), (), {"x": x}, {"y": np.asarray(value, np.float32)}, {})
 
 
 @pytest.mark.parametrize("said", [[[1.0, 2.1]], [[1.0, np.nan]], [[np.inf, 2.0]], [[1.0]], [1, 2]])
@@ -227,6 +227,6 @@ def test_a_long_reach_is_found_and_a_sensitive_recurrence_is_not_taken_for_one()
 def test_lengths_of_their_own_are_said_to_be_the_reason():
     a, b = keras.Input((None, 3), name="a"), keras.Input((None, 2), name="b")
     model = keras.Model([a, b], [keras.layers.GRU(2)(a), keras.layers.GRU(3)(b)])
-    stream = Reader(model).read(ExportOptions(long=0), lambda _: None).plan.stream
+    stream = ModelReader(model).read(ExportOptions(long=0), lambda _: None).plan.stream
     assert not stream.entry.chunked.ok
     assert "lengths of their own (a_time, b_time)" in stream.entry.chunked.reason

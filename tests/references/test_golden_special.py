@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rnn_deploy.bundle import read_cases, write_cases
-from rnn_deploy.bundle.drawn import Drawn
+from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.references.golden import References, chunks_match
 from rnn_deploy.references.golden_special import special_cases
 from rnn_deploy.spec import EntryPoint, TensorSpec
@@ -138,12 +138,12 @@ def test_a_model_that_cannot_is_asked_for_nothing():
 
 
 def test_drawn_values_are_these_on_every_machine():
-    x = Drawn(3, (2, 500, 4), "float32").values()
+    x = SeededInput(3, (2, 500, 4), "float32").values()
     digest = hashlib.sha256(x.astype("<f4").tobytes()).hexdigest()[:16]
     assert digest == "3323e4d8f4218c00"
     assert abs(x.mean()) < 0.05
     assert abs(x.std() - 1) < 0.05
-    ids = Drawn(3, (1, 500), "int32", below=7).values()
+    ids = SeededInput(3, (1, 500), "int32", below=7).values()
     assert (set(ids.flat), ids.dtype) == (set(range(7)), np.int32)
-    assert Drawn(3, (9,), "bool").values().dtype == np.bool_
-    assert not np.array_equal(x, Drawn(4, (2, 500, 4), "float32").values())
+    assert SeededInput(3, (9,), "bool").values().dtype == np.bool_
+    assert not np.array_equal(x, SeededInput(4, (2, 500, 4), "float32").values())

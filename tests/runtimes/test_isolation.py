@@ -14,7 +14,7 @@ from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.isolation import MOST_DEATHS, IsolatedRuntime, isolated, staying
 from rnn_deploy.runtimes.registry import runtime_named
-from rnn_deploy.runtimes.worker import Served
+from rnn_deploy.runtimes.worker import RuntimeServer
 
 HEAVY = {"tensorflow", "keras", "onnx", "tf2onnx"}
 
@@ -185,7 +185,7 @@ def test_fakes_stay_in_this_process_and_limits_are_positive():
 
 
 def test_the_worker_s_verbs_in_this_process(small_bundle, x):
-    served = Served(runtime_named("ort-cpu"))
+    served = RuntimeServer(runtime_named("ort-cpu"))
     served.load(0, open_bundle(small_bundle), RunOptions())
     assert set(served.run(0, {"x": x})) == {"y"}
     assert served.placements(open_bundle(small_bundle), RunOptions())

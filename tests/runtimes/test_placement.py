@@ -4,7 +4,7 @@ import pytest
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime, _golden_feeds
-from rnn_deploy.runtimes.placement import Placement, misplaced, placements, run_profiled
+from rnn_deploy.runtimes.placement import NodePlacement, misplaced, placements, run_profiled
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -23,20 +23,20 @@ def test_each_node_of_a_profile_is_listed_once_and_the_rest_is_left_out():
         _event("copy", "MemcpyToHost", CUDA),
     ]
     found = placements(events)
-    assert found == [Placement("copy", "MemcpyToHost", CUDA), Placement("rnn", "RNN", CUDA)]
+    assert found == [NodePlacement("copy", "MemcpyToHost", CUDA), NodePlacement("rnn", "RNN", CUDA)]
 
 
 @pytest.mark.parametrize("op", ["RNN", "Scan", "Loop"])
 def test_only_recurrent_nodes_elsewhere_are_misplaced(op):
-    there, elsewhere = Placement("a", op, CUDA), Placement("b", op, CPU)
-    beside = Placement("shape", "Gather", CPU)
+    there, elsewhere = NodePlacement("a", op, CUDA), NodePlacement("b", op, CPU)
+    beside = NodePlacement("shape", "Gather", CPU)
     assert misplaced([there, elsewhere, beside], CUDA) == [elsewhere]
     assert str(elsewhere) == f"{op} 'b' on {CPU}"
 
 
 def test_a_node_that_ran_on_both_is_misplaced():
     found = placements([_event("rnn", "RNN", CUDA), _event("rnn", "RNN", CPU)])
-    assert misplaced(found, CUDA) == [Placement("rnn", "RNN", CPU)]
+    assert misplaced(found, CUDA) == [NodePlacement("rnn", "RNN", CPU)]
 
 
 def test_a_real_profile_names_every_recurrent_node_and_where_it_ran(small_bundle):

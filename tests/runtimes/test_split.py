@@ -11,7 +11,7 @@ from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.fake import FakeRunner
 from rnn_deploy.runtimes.onnxruntime import SPLIT
 from rnn_deploy.runtimes.registry import runtime_named
-from rnn_deploy.runtimes.split import Split
+from rnn_deploy.runtimes.split import SplitBatchRunner
 from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
 from tests.conftest import randomised
 
@@ -34,7 +34,7 @@ def answer(entry, feeds):
 @pytest.mark.parametrize("parts", [2, 3, 16])
 def test_rows_are_joined_in_their_order_states_too(rows, parts):
     feeds = {"x": numbers(rows, 4, 3), "h": numbers(rows, 3)}
-    split = Split(FakeRunner(ENTRY, answer), parts)
+    split = SplitBatchRunner(FakeRunner(ENTRY, answer), parts)
     found, expected = split.run(feeds), answer(ENTRY, feeds)
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
@@ -42,7 +42,7 @@ def test_rows_are_joined_in_their_order_states_too(rows, parts):
 
 
 def test_states_left_out_are_zero():
-    split = Split(FakeRunner(ENTRY, answer), 2)
+    split = SplitBatchRunner(FakeRunner(ENTRY, answer), 2)
     x = numbers(5, 4, 3)
     assert np.array_equal(split.run({"x": x})["h_next"], x[:, -1])
 
@@ -54,7 +54,7 @@ def test_parts_run_at_the_same_time():
         together.wait()
         return answer(entry, feeds)
 
-    split = Split(FakeRunner(ENTRY, meeting), 3)
+    split = SplitBatchRunner(FakeRunner(ENTRY, meeting), 3)
     assert split.run({"x": numbers(6, 4, 3)})["y"].shape == (6, 3)
 
 
@@ -74,7 +74,7 @@ def test_a_part_that_fails_fails_the_call_once_all_have_ended(failing):
             with lock:
                 running.discard(part)
 
-    split = Split(FakeRunner(ENTRY, one_fails), 3)
+    split = SplitBatchRunner(FakeRunner(ENTRY, one_fails), 3)
     x = np.zeros((3, 4, 3), np.float32) + np.arange(3, dtype=np.float32)[:, None, None]
     with pytest.raises(InputError, match=f"part {failing} refused"):
         split.run({"x": x})
@@ -95,7 +95,7 @@ def test_a_part_that_fails_fails_the_call_once_all_have_ended(failing):
 )
 def test_what_does_not_fit_is_refused_as_of_a_whole(feeds, message):
     with pytest.raises(InputError, match=message):
-        Split(FakeRunner(ENTRY, answer), 2).run(feeds)
+        SplitBatchRunner(FakeRunner(ENTRY, answer), 2).run(feeds)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_refused_as_of_a_whole(feeds, message):
 )
 def test_a_batch_that_cannot_be_cut_is_refused(entry, why):
     with pytest.raises(BundleError, match=f"{why}.*; tune the bundle again"):
-        Split(FakeRunner(entry, answer), 2)
+        SplitBatchRunner(FakeRunner(entry, answer), 2)
 
 
 @pytest.fixture(scope="module")

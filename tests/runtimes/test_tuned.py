@@ -7,7 +7,7 @@ import pytest
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
-from rnn_deploy.bundle.plan import Plan, Rule
+from rnn_deploy.bundle.plan import PlanRule, TunedPlan
 from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.inference.model import load
 from rnn_deploy.runtimes.base import RunOptions
@@ -19,7 +19,7 @@ from rnn_deploy.spec import TensorSpec
 
 def rule(entry, batch, time, runtime="ort-cpu", artifact=None, **how):
     path = artifact or ("model.tflite" if runtime == "litert" else f"{entry}.onnx")
-    return Rule(entry, batch, time, runtime, path, 1.0, 1.0, **how)
+    return PlanRule(entry, batch, time, runtime, path, 1.0, 1.0, **how)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def planned(small_bundle):
 
     def with_rules(*rules):
         bundle = open_bundle(small_bundle)
-        plan = Plan("a machine", 1, {}, rules)
+        plan = TunedPlan("a machine", 1, {}, rules)
         text = json_from_manifest(replace(bundle.manifest, plan=plan))
         (small_bundle / "manifest.json").write_text(text)
         return open_bundle(small_bundle)
@@ -78,13 +78,13 @@ def test_the_steps_are_those_of_the_input_that_has_some():
 
 
 def bundle_like(*rules, beside=()):
-    from rnn_deploy.bundle import Bundle, Manifest, Source
+    from rnn_deploy.bundle import Bundle, Manifest, ModelSource
     from rnn_deploy.spec import EntryPoint
 
     x = TensorSpec("x", ("batch", "time", 3), "float32")
     entry = EntryPoint("sequence", (*beside, x), ())
-    plan = Plan("a machine", 1, {}, rules)
-    source = Source(".keras", "m", "0")
+    plan = TunedPlan("a machine", 1, {}, rules)
+    source = ModelSource(".keras", "m", "0")
     return Bundle(None, Manifest(source, (entry,), (), "g.npz", (), {}, plan=plan), "0")
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from rnn_deploy.runtimes.registry import Skipped
+from rnn_deploy.runtimes.registry import SkippedRuntime
 from rnn_deploy.verifying.judge.compare import compare
 from rnn_deploy.verifying.report.evidence import Observation
-from rnn_deploy.verifying.report.report import Fault, Placed, Report
+from rnn_deploy.verifying.report.report import NodeDevice, Report, UnfinishedCheck
 
 RNG = np.random.default_rng(7)
 BUDGET = 1e-5
@@ -39,9 +39,9 @@ def report_of(seen, faults=(), name="<model> & co", digest="ab" * 32):
         environment={"machine": "abacus", "date": "2026-01-01 00:00:00 UTC", "ort-cpu": "1.0"},
         comparisons=tuple(o.comparison for o in seen),
         faults=tuple(faults),
-        skipped=(Skipped("ort-cuda", "no <CUDA> here"),),
-        placed=(Placed("ort-cpu", "stream", "rnn/RNN", "RNN", "CPU", "CPU"),),
+        skipped=(SkippedRuntime("ort-cuda", "no <CUDA> here"),),
+        placed=(NodeDevice("ort-cpu", "stream", "rnn/RNN", "RNN", "CPU", "CPU"),),
     )
 
 
-ABORTED = Fault("litert", "chunked", "n3t5", "ended with SIGABRT while running")
+ABORTED = UnfinishedCheck("litert", "chunked", "n3t5", "ended with SIGABRT while running")

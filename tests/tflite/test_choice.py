@@ -9,7 +9,7 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.spec import RecurrentLayer, TracedLayer
 from rnn_deploy.tflite import inplace as tflite_inplace
 from rnn_deploy.tflite import loop as tflite_loop
-from rnn_deploy.tflite.choice import LOOP, TfliteWishes, choices_of, tflite_wishes
+from rnn_deploy.tflite.choice import LOOP, TfliteLoweringRequest, choices_of, tflite_wishes
 
 RNN = RecurrentLayer(
     name="rnn", cell="simple_rnn", units=4, go_backwards=False, return_sequences=True, steps=None,
@@ -65,17 +65,17 @@ def test_auto_goes_by_length_and_size_and_says_why(layer, lowering, why):
     ],
 )
 def test_one_sequence_through_few_units_is_one_operator(layer, lowering):
-    (choice,) = choices_of([layer], TfliteWishes(), "stream", alone=True)
+    (choice,) = choices_of([layer], TfliteLoweringRequest(), "stream", alone=True)
     assert choice.lowering == lowering
     assert ("for one sequence and few units" in choice.reason) == (lowering == "fused")
-    (batched,) = choices_of([layer], TfliteWishes(), "stream")
+    (batched,) = choices_of([layer], TfliteLoweringRequest(), "stream")
     assert batched.lowering != "fused"
 
 
 def test_an_interpreter_that_copies_gets_a_loop_in_blocks():
-    (choice,) = choices_of([RNN], TfliteWishes(), "sequence", loop=LOOP)
+    (choice,) = choices_of([RNN], TfliteLoweringRequest(), "sequence", loop=LOOP)
     assert choice.lowering == "loop"
-    (short,) = choices_of([replace(RNN, steps=5)], TfliteWishes(), "sequence", loop=LOOP)
+    (short,) = choices_of([replace(RNN, steps=5)], TfliteLoweringRequest(), "sequence", loop=LOOP)
     assert short.lowering == "unrolled"
 
 
@@ -128,6 +128,6 @@ def test_wishes_by_layer():
 
 def test_names_that_there_are_not_are_refused():
     with pytest.raises(InputError, match="no TFLite lowering 'scan'; there are auto, inplace, lo"):
-        TfliteWishes("scan")
+        TfliteLoweringRequest("scan")
     with pytest.raises(InputError, match="no recurrent layer 'x' to lower; there are rnn"):
         choices_of([RNN], tflite_wishes({"x": "loop"}), "sequence")

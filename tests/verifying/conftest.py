@@ -25,7 +25,7 @@ def gated_bundle(tmp_path_factory, gated_keras):
 @pytest.fixture(scope="session")
 def gated_at_hand(gated_keras, gated_bundle):
     """The gated model at hand: oracle, recurrent calls, every layer's outputs."""
-    from rnn_deploy.cli.at_hand import model_at_hand
+    from rnn_deploy.cli.reference_model import model_at_hand
 
     return model_at_hand(gated_bundle, gated_keras, 1, False, lambda step: None)
 

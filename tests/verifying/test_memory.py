@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_deploy.bundle import Case, open_bundle, write_cases
+from rnn_deploy.bundle import GoldenCase, open_bundle, write_cases
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.report.profiles import Profiles
+from rnn_deploy.verifying.report.profiles import ErrorProfiles
 from rnn_deploy.verifying.report.results import ResultsWriter
 
 ROWS, STEPS = 500, 100
@@ -31,7 +31,7 @@ def answer(entry, feeds):
 def case(index, entry):
     x = np.random.default_rng(index).integers(-9, 9, (ROWS, STEPS, 3)).astype(np.float32)
     ours, true = (answer(entry, {"x": x.astype(dtype)}) for dtype in ("f4", "f8"))
-    return Case(f"case{index}", ("sequence", "stream"), (30, 70), {"x": x}, ours, true)
+    return GoldenCase(f"case{index}", ("sequence", "stream"), (30, 70), {"x": x}, ours, true)
 
 
 def with_cases(root, count):
@@ -46,7 +46,7 @@ def with_cases(root, count):
 
 def peak_of(bundle, place):
     """The most bytes held at a time while a bundle is verified, plots and results kept, too."""
-    profiles, writer = Profiles(), ResultsWriter(place)
+    profiles, writer = ErrorProfiles(), ResultsWriter(place)
 
     def record(observation):
         profiles.record(observation)

@@ -13,10 +13,11 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.registry import runtime_named
-from rnn_deploy.verifying import under_test, verify
-from rnn_deploy.verifying.diagnose.blame import blames
+from rnn_deploy.verifying import runtime_verification as under_test
+from rnn_deploy.verifying import verify
+from rnn_deploy.verifying.diagnose.file_verdicts import blames
 from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
-from rnn_deploy.verifying.under_test import UnderTest
+from rnn_deploy.verifying.runtime_verification import RuntimeVerification
 from tests.support import mutants_onnx, mutants_tflite
 
 ENTRIES = ("sequence", "stream", "step")
@@ -27,7 +28,7 @@ MISSED = {("output clipped at 1.5", "sequence")}
 @pytest.fixture(autouse=True)
 def _not_localised(monkeypatch):
     """Where it went wrong, and where nodes ran, have tests of their own and take their time."""
-    monkeypatch.setattr(UnderTest, "localise", lambda self: None)
+    monkeypatch.setattr(RuntimeVerification, "localise", lambda self: None)
     monkeypatch.setattr(under_test, "placed", lambda *_: ())
 
 

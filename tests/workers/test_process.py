@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import InputError, RuntimeAbortedError
-from rnn_deploy.workers.process import DIED, HUNG, Process, ProcessEndedError
+from rnn_deploy.workers.process import DIED, HUNG, ProcessEndedError, WorkerProcess
 
 
 class Served:
@@ -55,7 +55,7 @@ class DoesNotBegin:
 
 @pytest.fixture
 def process():
-    with Process(Served, 3, limit=10) as process:
+    with WorkerProcess(Served, 3, limit=10) as process:
         yield process
 
 
@@ -91,7 +91,7 @@ def test_a_death_is_named(process, verb, given, message):
 
 
 def test_a_hang_is_ended():
-    with Process(Served, 3, limit=2) as process:
+    with WorkerProcess(Served, 3, limit=2) as process:
         process.ask("times", 1)
         start = time.monotonic()
         with pytest.raises(ProcessEndedError, match=r"^gave no answer within 2 s") as told:
@@ -102,7 +102,7 @@ def test_a_hang_is_ended():
 
 def test_what_cannot_be_made_is_a_death():
     with (
-        Process(DoesNotBegin, limit=10) as process,
+        WorkerProcess(DoesNotBegin, limit=10) as process,
         pytest.raises(ProcessEndedError, match=r"^left with exit code 1: SystemError: it broke$"),
     ):
         process.ask("times", 1)

@@ -12,6 +12,6 @@ feeds         made-up inputs of a shape
 plot          the results as a picture
 """
 
-from rnn_deploy.perf.bench.measure import Timing, measure
+from rnn_deploy.perf.bench.measure import CallLatency, measure
 
-__all__ = ["Timing", "measure"]
+__all__ = ["CallLatency", "measure"]

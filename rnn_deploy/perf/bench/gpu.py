@@ -16,7 +16,7 @@ from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.perf.bench.feeds import feeds_of
 from rnn_deploy.perf.bench.measure import measure, ratio
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.placement import TellsPlacement
+from rnn_deploy.runtimes.placement import ReportsPlacement
 from rnn_deploy.spec import SEQUENCE, EntryPoint
 from rnn_deploy.spec.shapes import Shape
 from rnn_deploy.verifying import verify
@@ -83,7 +83,7 @@ def _of(bundle: Bundle, gpu: Runtime, cpu: Runtime, seconds: float, progress: Pr
 
 def _placements(bundle: Bundle, gpu: Runtime) -> dict[str, dict[str, int]]:
     """How many nodes of each operator ran on each provider, from ONNX Runtime's profile."""
-    nodes = gpu.placements(bundle, RunOptions()) if isinstance(gpu, TellsPlacement) else None
+    nodes = gpu.placements(bundle, RunOptions()) if isinstance(gpu, ReportsPlacement) else None
     found: dict[str, dict[str, int]] = {}
     for node in nodes or ():
         of_provider = found.setdefault(node.provider, {})

@@ -14,9 +14,9 @@ from functools import partial
 
 import numpy as np
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.numerics.layouts import GATES
-from rnn_deploy.perf.bench.measure import Timing
+from rnn_deploy.perf.bench.measure import CallLatency
 from rnn_deploy.spec.shapes import Shape
 
 READ = 64 * 1024  # floats, as large as weights that stay in a core's own cache
@@ -24,7 +24,7 @@ _PRODUCT, _MEMORY = "limit: product of {}", "limit: memory"
 
 
 @dataclass(frozen=True)
-class Limits:
+class SpeedLimits:
     """The limits of a model at a shape. sizes: of each recurrent layer, its gates and units."""
 
     sizes: tuple[tuple[int, int], ...]
@@ -41,7 +41,7 @@ class Limits:
             calls[_PRODUCT.format((gates, units))] = partial(np.matmul, state, weights)
         return calls
 
-    def share(self, timings: Mapping[str, Timing], name: str) -> float:
+    def share(self, timings: Mapping[str, CallLatency], name: str) -> float:
         """The part of the time of the contender `name` that the limit would take: of least times.
 
         (A limit is what could be; on a busy machine a product on all cores is disturbed most.)
@@ -52,11 +52,11 @@ class Limits:
         return max(product, memory) / timings[name].min_us
 
 
-def limits_of(choices: Sequence[Choice], shape: Shape) -> Limits | None:
+def limits_of(choices: Sequence[LoweringChoice], shape: Shape) -> SpeedLimits | None:
     """The limits of layers at a shape; None where there are none, or other cells than Keras' own.
 
     A layer is taken to run over the steps of the shape.
     """
     if not choices or any(choice.cell not in GATES for choice in choices):
         return None
-    return Limits(tuple((GATES[choice.cell], choice.units) for choice in choices), shape)
+    return SpeedLimits(tuple((GATES[choice.cell], choice.units) for choice in choices), shape)

@@ -16,7 +16,7 @@ Timed = Callable[[int], Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Turns:
+class TurnTaking:
     """How contenders take turns.
 
     settling: for so many times the length of its turn a contender runs before it is timed.
@@ -26,13 +26,13 @@ class Turns:
     settling: float = 0.0
 
 
-TURNS = Turns(20)
+TURNS = TurnTaking(20)
 # A virtual machine may lend a further core only to who keeps busy for a tenth of a second.
-LONG_TURNS = Turns(3, settling=1.5)
+LONG_TURNS = TurnTaking(3, settling=1.5)
 
 
 @dataclass(frozen=True)
-class Timing:
+class CallLatency:
     """Latency of one call in microseconds, over `calls` calls.
 
     by_round: the median of each round; rounds of several contenders belong together.
@@ -47,14 +47,14 @@ class Timing:
 
 def measure(
     contenders: Mapping[str, Callable[[], object]], *, seconds: float = 1.0
-) -> dict[str, Timing]:
+) -> dict[str, CallLatency]:
     """Time each contender for about `seconds`, after a warm-up, in interleaved rounds."""
     return in_rounds({name: timed(call) for name, call in contenders.items()}, seconds=seconds)
 
 
 def in_rounds(
-    contenders: Mapping[str, Timed], *, seconds: float, turns: Turns = TURNS
-) -> dict[str, Timing]:
+    contenders: Mapping[str, Timed], *, seconds: float, turns: TurnTaking = TURNS
+) -> dict[str, CallLatency]:
     """The same for contenders that time themselves; one that gives no times is left out."""
     turn = seconds / turns.rounds
     counts = {name: _calls_per_turn(call, turn) for name, call in contenders.items()}
@@ -72,16 +72,16 @@ def timed(call: Callable[[], object]) -> Timed:
     return lambda calls: [_timed(call) for _ in range(calls)]
 
 
-def timing(rounds: Sequence[Sequence[int]]) -> Timing:
+def timing(rounds: Sequence[Sequence[int]]) -> CallLatency:
     """The figures of what each call took in each round, in nanoseconds."""
     us = np.concatenate([np.asarray(taken) for taken in rounds]) / 1e3
     by_round = tuple(float(np.median(taken)) / 1e3 for taken in rounds)
-    return Timing(
+    return CallLatency(
         float(np.median(us)), float(np.percentile(us, 95)), float(us.min()), len(us), by_round
     )
 
 
-def ratio(one: Timing, other: Timing) -> float:
+def ratio(one: CallLatency, other: CallLatency) -> float:
     """How many times as long `one` took as `other`: the median over rounds they both were in."""
     return float(np.median(np.asarray(one.by_round) / np.asarray(other.by_round)))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rnn_deploy.errors import InputError
 from rnn_deploy.optional import require
-from rnn_deploy.perf.bench.side_by_side import Result
+from rnn_deploy.perf.bench.side_by_side import BenchResult
 
 ENDINGS = (".svg", ".png", ".pdf")
 OURS, THEIRS = "#2a6f97", "#9a6b1f"
@@ -22,7 +22,7 @@ def check_place(place: Path) -> None:
     require("matplotlib")
 
 
-def draw(results: Sequence[Result], title: str, peers: Sequence[str], place: Path) -> None:
+def draw(results: Sequence[BenchResult], title: str, peers: Sequence[str], place: Path) -> None:
     """Draw results to `place`; contenders among `peers` are set off by their colour."""
     figure = require("matplotlib.figure").Figure(layout="constrained")
     shapes = list(dict.fromkeys(result.shape for result in results))
@@ -38,7 +38,7 @@ def draw(results: Sequence[Result], title: str, peers: Sequence[str], place: Pat
     figure.savefig(place, dpi=150)
 
 
-def _panel(panel: Any, results: Sequence[Result], peers: Sequence[str]) -> None:
+def _panel(panel: Any, results: Sequence[BenchResult], peers: Sequence[str]) -> None:
     panel.set_xscale("log")
     for row, result in enumerate(results):
         if result.timing is None:

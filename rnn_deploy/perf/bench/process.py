@@ -8,19 +8,19 @@ from typing import Self
 
 from rnn_deploy.perf.bench.contender import Contender
 from rnn_deploy.perf.bench.opening import Feeds
-from rnn_deploy.perf.bench.worker import Served
+from rnn_deploy.perf.bench.worker import ContenderServer
 from rnn_deploy.spec import Array
-from rnn_deploy.workers.process import Process
+from rnn_deploy.workers.process import WorkerProcess
 
 LIMIT = 300.0  # seconds that one answer may take
 
 
-class Worker:
+class ContenderProcess:
     """A loaded contender. startup_ns: from no process to a loaded one."""
 
     def __init__(self, contender: Contender, *, limit: float = LIMIT) -> None:
         start = time.perf_counter_ns()
-        self._process = Process(Served, limit=limit)
+        self._process = WorkerProcess(ContenderServer, limit=limit)
         try:
             self._process.ask("load", contender)
         except BaseException:

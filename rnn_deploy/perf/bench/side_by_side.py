@@ -12,13 +12,13 @@ from functools import partial
 
 import numpy as np
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.perf.bench.contender import Contender
 from rnn_deploy.perf.bench.feeds import feeds_of
-from rnn_deploy.perf.bench.limits import Limits, limits_of
-from rnn_deploy.perf.bench.measure import TURNS, Timed, Timing, Turns, in_rounds, timed
-from rnn_deploy.perf.bench.process import Worker
+from rnn_deploy.perf.bench.limits import SpeedLimits, limits_of
+from rnn_deploy.perf.bench.measure import TURNS, CallLatency, Timed, TurnTaking, in_rounds, timed
+from rnn_deploy.perf.bench.process import ContenderProcess
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.spec.shapes import Shape
 
@@ -26,7 +26,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Result:
+class BenchResult:
     """One contender at one shape; `failure` says why there are no figures.
 
     startup_ms: from no process to a loaded model. first_ms: the first call. peak_bytes: of the
@@ -36,7 +36,7 @@ class Result:
 
     shape: Shape
     contender: str
-    timing: Timing | None = None
+    timing: CallLatency | None = None
     startup_ms: float = 0.0
     first_ms: float = 0.0
     peak_bytes: int = 0
@@ -51,10 +51,10 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _StartedContender:
     """A contender that has made its first call."""
 
-    worker: Worker
+    worker: ContenderProcess
     outputs: list[Array]
     first_ns: int
 
@@ -65,15 +65,15 @@ def side_by_side(
     entry: EntryPoint,
     *,
     seconds: float,
-    turns: Turns = TURNS,
-    layers: Sequence[Choice] = (),
+    turns: TurnTaking = TURNS,
+    layers: Sequence[LoweringChoice] = (),
     progress: Progress = lambda step: None,
-) -> list[Result]:
+) -> list[BenchResult]:
     """Measure contenders for about `seconds` each and shape; results in the order given.
 
     layers: the recurrent layers whose limits are measured beside them; none where left out.
     """
-    results: list[Result] = []
+    results: list[BenchResult] = []
     for shape in shapes:
         fitting = [c for c in contenders if c.fits(shape)]
         limits = limits_of(layers, shape)
@@ -83,11 +83,11 @@ def side_by_side(
 
 
 def _at(
-    shape: Shape, contenders: Sequence[Contender], entry: EntryPoint, limits: Limits | None,
-    taken: Callable[[Mapping[str, Timed]], dict[str, Timing]], progress: Progress,
-) -> list[Result]:  # fmt: skip
+    shape: Shape, contenders: Sequence[Contender], entry: EntryPoint, limits: SpeedLimits | None,
+    taken: Callable[[Mapping[str, Timed]], dict[str, CallLatency]], progress: Progress,
+) -> list[BenchResult]:  # fmt: skip
     failures: dict[str, str] = {}
-    begun: dict[str, _Begun] = {}
+    begun: dict[str, _StartedContender] = {}
     with ExitStack() as stack:
         feeds = feeds_of(entry, shape)
         for contender in contenders:
@@ -107,24 +107,24 @@ def _at(
     results = []
     for name in (contender.name for contender in contenders):
         if name in failures:
-            results.append(Result(shape, name, failure=failures[name]))
+            results.append(BenchResult(shape, name, failure=failures[name]))
             continue
         own = begun[name]
         apart = None if name == first else difference(begun[str(first)].outputs, own.outputs)
         startup, called = own.worker.startup_ns / 1e6, own.first_ns / 1e6
         share = None if limits is None else limits.share(timings, name)
         figures = (timings[name], startup, called, peaks[name], apart, None, share)
-        results.append(Result(shape, name, *figures))
+        results.append(BenchResult(shape, name, *figures))
     return results
 
 
-def _begin(contender: Contender, feeds: Mapping[str, Array], stack: ExitStack) -> _Begun:
-    worker = stack.enter_context(Worker(contender))
+def _begin(contender: Contender, feeds: Mapping[str, Array], stack: ExitStack) -> _StartedContender:
+    worker = stack.enter_context(ContenderProcess(contender))
     first_ns, outputs = worker.first(feeds)
-    return _Begun(worker, outputs, first_ns)
+    return _StartedContender(worker, outputs, first_ns)
 
 
-def _calls(name: str, worker: Worker, failures: dict[str, str], count: int) -> list[int]:
+def _calls(name: str, worker: ContenderProcess, failures: dict[str, str], count: int) -> list[int]:
     if name in failures:
         return []
     try:

@@ -13,7 +13,7 @@ from rnn_deploy.perf.bench.opening import Call, Feeds, Opened, open_contender
 from rnn_deploy.spec import Array
 
 
-class Served:
+class ContenderServer:
     """The contender that answers, once it is loaded."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Order:
+class PeerRequest:
     """What a builder gets: the model, an empty folder of its own, the shapes, the threads."""
 
     model: PeerModel
@@ -38,7 +38,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class UnavailablePeer:
     """A peer that cannot be measured, and why."""
 
     name: str
@@ -52,19 +52,19 @@ def build(
     shapes: Sequence[Shape],
     threads: int | None = None,
     progress: Progress = lambda step: None,
-) -> tuple[list[Contender], list[LeftOut]]:
+) -> tuple[list[Contender], list[UnavailablePeer]]:
     """Let peers export `model` below `folder`: what to measure, and who could not and why."""
     contenders: list[Contender] = []
-    left_out: list[LeftOut] = []
+    left_out: list[UnavailablePeer] = []
     for name in names:
         progress(f"exporting with {name}")
         own = folder / name
         own.mkdir()
         try:
             with _quiet():
-                contenders += PEERS[name](Order(model, own, shapes, threads))
+                contenders += PEERS[name](PeerRequest(model, own, shapes, threads))
         except Exception as error:  # whatever stops a peer is its own affair, and worth a line
-            left_out.append(LeftOut(name, one_line(error) or type(error).__name__))
+            left_out.append(UnavailablePeer(name, one_line(error) or type(error).__name__))
     return contenders, left_out
 
 
@@ -75,7 +75,7 @@ def check_peers(names: Sequence[str]) -> None:
             raise InputError(f"--against {name}: there is no such peer, only {', '.join(PEERS)}")
 
 
-def _tf2onnx(order: Order) -> list[Contender]:
+def _tf2onnx(order: PeerRequest) -> list[Contender]:
     place, model = order.folder / "model.onnx", order.model
     require("tf2onnx").convert.from_function(
         model.function(), model.signature(), opset=17, output_path=str(place)
@@ -83,18 +83,18 @@ def _tf2onnx(order: Order) -> list[Contender]:
     return [Contender("tf2onnx", "onnx", str(place), threads=order.threads)]
 
 
-def _keras_export(order: Order) -> list[Contender]:
+def _keras_export(order: PeerRequest) -> list[Contender]:
     place = order.folder / "model.onnx"
     order.model.model.export(str(place), format="onnx", verbose=False)
     return [Contender("keras-export", "onnx", str(place), threads=order.threads)]
 
 
-def _tensorflow(order: Order) -> list[Contender]:
+def _tensorflow(order: PeerRequest) -> list[Contender]:
     _save(order)
     return [Contender("tensorflow", "tensorflow", str(order.folder), threads=order.threads)]
 
 
-def _openvino(order: Order) -> list[Contender]:
+def _openvino(order: PeerRequest) -> list[Contender]:
     openvino = require("openvino")
     place = order.folder / "model.xml"
     _save(order)
@@ -103,11 +103,11 @@ def _openvino(order: Order) -> list[Contender]:
     return [Contender("openvino", "openvino", str(place), threads=order.threads)]
 
 
-def _litert_stock(order: Order) -> list[Contender]:
+def _litert_stock(order: PeerRequest) -> list[Contender]:
     return [_litert_at(order, shape) for shape in order.shapes]
 
 
-def _litert_at(order: Order, shape: Shape) -> Contender:
+def _litert_at(order: PeerRequest, shape: Shape) -> Contender:
     place = order.folder / f"{shape}.tflite"
     # As constants: left as variables they convert, and then the interpreter finds none.
     frozen = convert_variables_to_constants_v2(order.model.function(shape).get_concrete_function())
@@ -119,7 +119,7 @@ def _litert_at(order: Order, shape: Shape) -> Contender:
     return Contender("litert-stock", "tflite", str(place), threads=order.threads, only=shape)
 
 
-PEERS: dict[str, Callable[[Order], list[Contender]]] = {
+PEERS: dict[str, Callable[[PeerRequest], list[Contender]]] = {
     "tf2onnx": _tf2onnx,
     "keras-export": _keras_export,
     "tensorflow": _tensorflow,
@@ -128,7 +128,7 @@ PEERS: dict[str, Callable[[Order], list[Contender]]] = {
 }
 
 
-def _save(order: Order) -> None:
+def _save(order: PeerRequest) -> None:
     module = tf.Module()
     module.model, module.run = order.model.model, order.model.function()
     tf.saved_model.save(module, str(order.folder), signatures=module.run)

@@ -7,8 +7,8 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
-from rnn_deploy.exporting.reading import Reader
-from rnn_deploy.perf.peers.build import LeftOut
+from rnn_deploy.exporting.reading import ModelReader
+from rnn_deploy.perf.peers.build import UnavailablePeer
 from rnn_deploy.perf.peers.model import PeerModel
 
 Progress = Callable[[str], None]
@@ -16,15 +16,15 @@ Progress = Callable[[str], None]
 
 def candidates(
     names: Sequence[str], model: PeerModel, folder: Path, progress: Progress
-) -> tuple[dict[str, Bundle], list[LeftOut]]:
+) -> tuple[dict[str, Bundle], list[UnavailablePeer]]:
     """A bundle of ONNX by each name below `folder`; those that cannot be, and why.
 
     names: lowerings; "auto-BATCHxTIME" is auto where that shape is expected, "unrolled-TIME" is of
     that number of steps and no other.
     """
     bundles: dict[str, Bundle] = {}
-    left_out: list[LeftOut] = []
-    reader = Reader(model.model)
+    left_out: list[UnavailablePeer] = []
+    reader = ModelReader(model.model)
     for name in names:
         progress(f"exporting as {name}")
         options = _options(name, model.time)
@@ -32,7 +32,7 @@ def candidates(
             place = folder / f"as-{name}"
             bundles[name] = export(model.model, place, options, reader=reader)
         except UnsupportedModelError as error:
-            left_out.append(LeftOut(name, str(error)))
+            left_out.append(UnavailablePeer(name, str(error)))
     return bundles, left_out
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.plan import Plan, Rule
+from rnn_deploy.bundle.plan import PlanRule, TunedPlan
 from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.perf.bench.contender import Contender, of_bundle
 from rnn_deploy.perf.bench.measure import LONG_TURNS, ratio
-from rnn_deploy.perf.bench.side_by_side import Result, side_by_side
-from rnn_deploy.perf.peers.build import LeftOut
+from rnn_deploy.perf.bench.side_by_side import BenchResult, side_by_side
+from rnn_deploy.perf.peers.build import UnavailablePeer
 from rnn_deploy.perf.peers.candidates import candidates, steps_of
 from rnn_deploy.perf.peers.model import PeerModel
 from rnn_deploy.perf.tuning.choose import WORTH, winners
@@ -32,17 +32,17 @@ Place = tuple[str, Shape]  # an entry point at a shape
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """What tuning found. variants: the candidates by name; results: all that was measured."""
 
-    plan: Plan
+    plan: TunedPlan
     variants: Mapping[str, Bundle]
-    results: Mapping[Place, Sequence[Result]]
-    left_out: Sequence[LeftOut]
+    results: Mapping[Place, Sequence[BenchResult]]
+    left_out: Sequence[UnavailablePeer]
 
 
 @dataclass
-class _Found:
+class _TuningState:
     """What is known so far: contenders by entry point, each with its candidate, and who is out.
 
     of_one_time: those that take one number of steps alone.
@@ -52,24 +52,24 @@ class _Found:
     candidate_of: dict[str, str] = field(default_factory=dict)
     of_one_time: set[str] = field(default_factory=set)
     seen: set[tuple[object, ...]] = field(default_factory=set)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[UnavailablePeer] = field(default_factory=list)
 
 
 def tune(
     bundle: Bundle, model: PeerModel, places: Sequence[Place], folder: Path, *, seconds: float,
     progress: Progress = lambda step: None,
-) -> Tuned:  # fmt: skip
+) -> TuningResult:  # fmt: skip
     """Find what is fastest for each entry point and shape; candidates are exported to `folder`.
 
     A candidate that is not verified on a runtime is not measured there. RuntimeUnavailableError
     when nothing is left.
     """
     bundles, refused = candidates(_names(bundle, places), model, folder, progress)
-    found = _Found(left_out=list(refused))
+    found = _TuningState(left_out=list(refused))
     entries = list(dict.fromkeys(entry for entry, _ in places))
     for name, candidate in {AS_IT_IS: bundle, **bundles}.items():
         _enter(found, name, candidate, entries, progress)
-    results: dict[Place, Sequence[Result]] = {}
+    results: dict[Place, Sequence[BenchResult]] = {}
     for entry, shape in places:
         contenders = found.contenders.get(entry, [])
         spec = bundle.manifest.entry(entry)
@@ -88,8 +88,8 @@ def tune(
         for name in names
     ]
     versions = {rule.runtime: RUNTIMES[rule.runtime].version() or "" for rule in rules}
-    plan = Plan(processor(), cores(), versions, tuple(rules))
-    return Tuned(plan, bundles, results, found.left_out)
+    plan = TunedPlan(processor(), cores(), versions, tuple(rules))
+    return TuningResult(plan, bundles, results, found.left_out)
 
 
 def _names(bundle: Bundle, places: Sequence[Place]) -> list[str]:
@@ -111,7 +111,7 @@ def _lowerings(bundle: Bundle, entry: str) -> list[tuple[str, str]]:
 
 
 def _enter(
-    found: _Found, name: str, candidate: Bundle, entries: Sequence[str], progress: Progress
+    found: _TuningState, name: str, candidate: Bundle, entries: Sequence[str], progress: Progress
 ) -> None:
     """Verify a candidate on each runtime that is here, and enter it where it passed.
 
@@ -124,12 +124,14 @@ def _enter(
     plain = replace(candidate, manifest=replace(candidate.manifest, plan=None))
     runtimes, skipped = runtimes_for(plain) if new else ([], [])
     if name == AS_IT_IS:
-        found.left_out += [LeftOut(s.runtime, s.reason) for s in skipped]
+        found.left_out += [UnavailablePeer(s.runtime, s.reason) for s in skipped]
     for runtime in runtimes:
         label = f"{runtime.name}, {name}" if name else runtime.name
         progress(f"verifying {label}")
         if not verify(plain, runtimes=[runtime]).passed:
-            found.left_out.append(LeftOut(label, "it was not verified; see rnn-deploy verify"))
+            found.left_out.append(
+                UnavailablePeer(label, "it was not verified; see rnn-deploy verify")
+            )
             continue
         found.candidate_of[label] = name
         found.of_one_time |= {label} if steps else set()
@@ -141,14 +143,14 @@ def _enter(
                 of_entry.append(replace(contender, steps=steps))
 
 
-def _medians(results: Sequence[Result]) -> dict[str, float]:
+def _medians(results: Sequence[BenchResult]) -> dict[str, float]:
     return {r.contender: r.timing.median_us for r in results if r.timing is not None}
 
 
 def _rule(
-    bundle: Bundle, found: _Found, place: Place, name: str, results: Sequence[Result],
+    bundle: Bundle, found: _TuningState, place: Place, name: str, results: Sequence[BenchResult],
     seconds: float, progress: Progress,
-) -> Rule:  # fmt: skip
+) -> PlanRule:  # fmt: skip
     entry, shape = place
     contender = next(c for c in found.contenders[entry] if c.name == name)
     progress(f"{entry} {shape}: settings of {name}")
@@ -158,7 +160,7 @@ def _rule(
     gain = ratio(before, timings[name]) * best.gain
     candidate = found.candidate_of[name]
     artifact = _artifact_path(bundle, contender, candidate)
-    return Rule(
+    return PlanRule(
         entry, shape.batch, shape.time, contender.runtime, artifact,
         timings[name].median_us / best.gain, round(gain, 3), best.contender.threads,
         best.contender.session, contender.steps is not None,
@@ -166,14 +168,16 @@ def _rule(
 
 
 @dataclass(frozen=True)
-class _Setting:
+class _TunedSetting:
     """A contender with settings, and how many times as fast it is as without."""
 
     contender: Contender
     gain: float
 
 
-def _with_settings(bundle: Bundle, contender: Contender, shape: Shape, seconds: float) -> _Setting:
+def _with_settings(
+    bundle: Bundle, contender: Contender, shape: Shape, seconds: float
+) -> _TunedSetting:
     """The best of the settings, changed one at a time; none of them where none is worth it."""
     entry = bundle.manifest.entry(contender.entry)
     others = [replace(contender, name="one thread", threads=1)]
@@ -185,12 +189,12 @@ def _with_settings(bundle: Bundle, contender: Contender, shape: Shape, seconds: 
     results = side_by_side(every, [shape], entry, seconds=seconds, turns=LONG_TURNS)
     timings = {r.contender: r.timing for r in results if r.timing is not None}
     if contender.name not in timings:
-        return _Setting(contender, 1.0)
+        return _TunedSetting(contender, 1.0)
     gains = {n: ratio(timings[contender.name], t) for n, t in timings.items()}
     best = max([contender, *others], key=lambda c: gains.get(c.name, 0.0))
     if gains[best.name] < WORTH:
-        return _Setting(contender, 1.0)
-    return _Setting(best, gains[best.name])
+        return _TunedSetting(contender, 1.0)
+    return _TunedSetting(best, gains[best.name])
 
 
 def _settings(runtime: str, entry: EntryPoint, shape: Shape) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rnn_deploy.bundle import Artifact, Bundle, open_bundle, writing_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
-from rnn_deploy.bundle.plan import Plan
+from rnn_deploy.bundle.plan import TunedPlan
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.runtimes.base import step_beside
 
@@ -20,7 +20,7 @@ def variant_path(name: str, path: str) -> str:
 
 
 def write(
-    bundle: Bundle, variants: Mapping[str, Bundle], plan: Plan, output: Path, *, force: bool
+    bundle: Bundle, variants: Mapping[str, Bundle], plan: TunedPlan, output: Path, *, force: bool
 ) -> Bundle:
     """Write a copy of `bundle` with a plan, and of other bundles those artifacts that it names."""
     manifest = bundle.manifest

@@ -16,7 +16,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Editor:
+class SubgraphEditor:
     """Adds to one subgraph of a model."""
 
     model: Any

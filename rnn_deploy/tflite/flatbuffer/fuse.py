@@ -14,7 +14,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.spec import Array, RecurrentLayer
-from rnn_deploy.tflite.flatbuffer.editor import Editor
+from rnn_deploy.tflite.flatbuffer.editor import SubgraphEditor
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
 from rnn_deploy.tflite.fused import MARKER
@@ -34,7 +34,7 @@ def fuse(content: bytes, layers: Mapping[str, RecurrentLayer]) -> bytes:
     """
     model = unpacked(content)
     for graph in list(model.subgraphs):
-        editor = Editor(model, graph)
+        editor = SubgraphEditor(model, graph)
         markers = [o for o in graph.operators if editor.custom(o) == "PyFuncStateless"]
         marked = {int(index) for marker in markers for index in marker.outputs}
         # What tells the shape of a marker's output: it becomes the output itself.
@@ -52,7 +52,7 @@ def fuse(content: bytes, layers: Mapping[str, RecurrentLayer]) -> bytes:
     return packed(model)
 
 
-def _call(editor: Editor, marker: Any, layer: RecurrentLayer, outputs: list[int]) -> None:
+def _call(editor: SubgraphEditor, marker: Any, layer: RecurrentLayer, outputs: list[int]) -> None:
     """Make of the marker a call of the layer's own subgraph.
 
     A state's memory is laid out when its subgraph is prepared, at the size that it has then. In
@@ -79,7 +79,7 @@ def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
     """x and the states: the states copied, then the operator; its output, and an LSTM's c."""
     graph = schema.SubGraphT()
     graph.name, graph.tensors = b"", []
-    editor = Editor(model, graph)
+    editor = SubgraphEditor(model, graph)
     x = editor.tensor([-1, -1, layer.width])
     states = [editor.tensor([-1, layer.units]) for _ in layer.roles]
     kept = [editor.tensor([-1, layer.units]) for _ in layer.roles]
@@ -91,7 +91,7 @@ def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
     return graph
 
 
-def _copy(editor: Editor, source: int, to: int) -> Any:
+def _copy(editor: SubgraphEditor, source: int, to: int) -> Any:
     """The tensor `to`, which an operator may write over, begins as `source`."""
     editor.graph.tensors[to].isVariable = True
     once = editor.constant(np.ones(2, np.int32))
@@ -99,7 +99,7 @@ def _copy(editor: Editor, source: int, to: int) -> Any:
     return editor.operator(_BUILTIN.TILE, [source, once], [to], kind, schema.TileOptionsT())
 
 
-def _simple_rnn(editor: Editor, layer: RecurrentLayer, x: int, h: list[int], y: int) -> Any:
+def _simple_rnn(editor: SubgraphEditor, layer: RecurrentLayer, x: int, h: list[int], y: int) -> Any:
     options = schema.SequenceRNNOptionsT()
     options.timeMajor, options.fusedActivationFunction = False, _ACTIVATIONS[layer.activation]
     weights = [layer.kernel.T, layer.recurrent_kernel.T, _bias(layer)]
@@ -108,7 +108,7 @@ def _simple_rnn(editor: Editor, layer: RecurrentLayer, x: int, h: list[int], y: 
     return editor.operator(_BUILTIN.UNIDIRECTIONAL_SEQUENCE_RNN, inputs, [y], kind, options)
 
 
-def _lstm(editor: Editor, layer: RecurrentLayer, x: int, states: list[int], y: int) -> Any:
+def _lstm(editor: SubgraphEditor, layer: RecurrentLayer, x: int, states: list[int], y: int) -> Any:
     """Gates are i, f, g, o in both; no peepholes, projection, clipping or normalisation."""
     options = schema.UnidirectionalSequenceLSTMOptionsT()
     options.timeMajor, options.fusedActivationFunction = False, _ACTIVATIONS[layer.activation]

@@ -23,18 +23,18 @@ def packed(model: Any) -> bytes:
 
 
 @dataclass
-class _Shared:
+class _SharedTables:
     """The place in the file of every table that is written, by what it says."""
 
     places: dict[Any, int] = field(default_factory=dict)
 
-    def of(self, table: Any) -> "_Once | None":
+    def of(self, table: Any) -> "_UniqueTable | None":
         """What stands for the table where it is packed; an absent one stays absent."""
-        return None if table is None else _Once(table, self.places)
+        return None if table is None else _UniqueTable(table, self.places)
 
 
 @dataclass(frozen=True)
-class _Once:
+class _UniqueTable:
     """A table that is packed unless one that says the same has been."""
 
     table: Any
@@ -49,7 +49,7 @@ class _Once:
 
 def _sharing(model: Any) -> Any:
     """The model with its tensors and its operators' options to be packed once."""
-    shared = _Shared()
+    shared = _SharedTables()
     sharing = copy.copy(model)
     sharing.subgraphs = [copy.copy(graph) for graph in model.subgraphs]
     for graph in sharing.subgraphs:

@@ -15,21 +15,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.exporting.plan import Plan
+from rnn_deploy.exporting.plan import ExportPlan
 from rnn_deploy.spec import SEQUENCE, STEP, STREAM, EntryPoint
 from rnn_deploy.tflite import writer as tflite
-from rnn_deploy.tflite.choice import LOOP, TfliteWishes
+from rnn_deploy.tflite.choice import LOOP, TfliteLoweringRequest
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.isolated import run_isolated
-from rnn_deploy.tflite.quantise.quantise import Quantised
+from rnn_deploy.tflite.quantise.quantise import QuantisedFile
 from rnn_deploy.tflite.quantise.recurrent_weights import operator_names
 
 WORKER = Path(__file__).with_name("micro_worker.py")
 SECONDS = 120.0
 _LACKS = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
-Quantise = Callable[[bytes, EntryPoint], Quantised]
+Quantise = Callable[[bytes, EntryPoint], QuantisedFile]
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class MicroFile:
 
     entry: str
     content: bytes
-    choices: tuple[Choice, ...]
+    choices: tuple[LoweringChoice, ...]
     operators: tuple[str, ...]
     arena: int
-    quantised: Quantised | None
+    quantised: QuantisedFile | None
 
     @property
     def path(self) -> str:
@@ -49,7 +49,7 @@ class MicroFile:
 
 
 def micro_files(
-    plan: Plan, wished: TfliteWishes, quantise: Quantise | None
+    plan: ExportPlan, wished: TfliteLoweringRequest, quantise: Quantise | None
 ) -> tuple[MicroFile, ...]:
     """The files of a plan whose shapes are fixed; UnsupportedModelError for what cannot run."""
     # Its interpreter copies what a loop carries.
@@ -58,7 +58,7 @@ def micro_files(
     return tuple(_file(plan, part, quantise) for part in wanted)
 
 
-def without_unchunked_stream(plan: Plan) -> Plan:
+def without_unchunked_stream(plan: ExportPlan) -> ExportPlan:
     """The plan, its stream left out where steps do not give what the whole gives."""
     if plan.stream is None or plan.stream.entry.chunked.ok:
         return plan
@@ -66,7 +66,7 @@ def without_unchunked_stream(plan: Plan) -> Plan:
     return replace(plan, stream=None, notes=(*plan.notes, note))
 
 
-def _file(plan: Plan, part: tflite.Part, quantise: Quantise | None) -> MicroFile:
+def _file(plan: ExportPlan, part: tflite.TfliteEntry, quantise: Quantise | None) -> MicroFile:
     content = tflite.convert(plan.model, [part])
     small = None if quantise is None else quantise(content, part.entry)
     content = content if small is None else small.content
@@ -77,7 +77,7 @@ def _file(plan: Plan, part: tflite.Part, quantise: Quantise | None) -> MicroFile
     return MicroFile(entry, content, part.choices, tuple(sorted(names)), arena, small)
 
 
-def _arena(content: bytes, plan: Plan, entry: str) -> int:
+def _arena(content: bytes, plan: ExportPlan, entry: str) -> int:
     what = f"model '{plan.model.name}': its entry point '{entry}' in TFLite-Micro's interpreter"
     with tempfile.TemporaryDirectory(prefix="rnn-deploy-") as place:
         model, result = Path(place) / "model.tflite", Path(place) / "result.json"
@@ -89,7 +89,9 @@ def _arena(content: bytes, plan: Plan, entry: str) -> int:
         return int(json.loads(result.read_text())["arena"])
 
 
-def _explained(error: UnsupportedModelError, content: bytes, plan: Plan) -> UnsupportedModelError:
+def _explained(
+    error: UnsupportedModelError, content: bytes, plan: ExportPlan
+) -> UnsupportedModelError:
     lacking = _LACKS.search(str(error.__cause__ or error))
     if lacking is None:
         return error

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import InputError
 from rnn_deploy.references.golden import Draw, References
 from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint, TensorSpec
@@ -51,7 +51,7 @@ def any_number_of(entry: EntryPoint) -> EntryPoint:
 
 def calibration_cases(
     data: Mapping[str, Array], references: References, entries: Sequence[EntryPoint]
-) -> list[Case]:
+) -> list[GoldenCase]:
     """The calibration data in batches, each with what the references make of it.
 
     InputError when arrays differ in their number of sequences, hold NaN or infinities, or when
@@ -68,14 +68,14 @@ def calibration_cases(
     for number, feeds in enumerate(_batches(data, entries[0])):
         oracle = references.oracle.run(feeds) if references.oracle else {}
         reference = references.reference.run(feeds)
-        cases.append(Case(f"calibration{number}", names, (), feeds, reference, oracle))
+        cases.append(GoldenCase(f"calibration{number}", names, (), feeds, reference, oracle))
     if not cases:
         raise InputError("--calibration: has fewer sequences than the model's fixed batch")
     return cases
 
 
 def feeds_by_entry(
-    cases: Sequence[Case], entries: Sequence[EntryPoint], references: References
+    cases: Sequence[GoldenCase], entries: Sequence[EntryPoint], references: References
 ) -> Feeds:
     """What to run each entry point on to see its tensors' ranges.
 
@@ -94,7 +94,7 @@ def feeds_by_entry(
     return feeds
 
 
-def draws_from(cases: Sequence[Case], stream: EntryPoint | None) -> Draw:
+def draws_from(cases: Sequence[GoldenCase], stream: EntryPoint | None) -> Draw:
     """Draws like `samples.draw`, from the rows of `cases`: inputs of their steps, real states.
 
     A piece longer than a row goes round it again.
@@ -126,19 +126,23 @@ def _batches(data: Mapping[str, Array], entry: EntryPoint) -> Iterator[dict[str,
             yield piece
 
 
-def _whole(case: Case, entry: EntryPoint, references: References) -> Iterator[dict[str, Array]]:
+def _whole(
+    case: GoldenCase, entry: EntryPoint, references: References
+) -> Iterator[dict[str, Array]]:
     yield dict(case.feeds)
 
 
 def _from_states(
-    case: Case, entry: EntryPoint, references: References
+    case: GoldenCase, entry: EntryPoint, references: References
 ) -> Iterator[dict[str, Array]]:
     finals = {s.tensor.name: case.reference[s.next_name] for s in entry.states}
     yield {**case.feeds, **{name: np.zeros_like(value) for name, value in finals.items()}}
     yield {**case.feeds, **finals}
 
 
-def _steps(case: Case, entry: EntryPoint, references: References) -> Iterator[dict[str, Array]]:
+def _steps(
+    case: GoldenCase, entry: EntryPoint, references: References
+) -> Iterator[dict[str, Array]]:
     """The sequence step by step; `entry` has the lengths of one step."""
     carried = {s.tensor.name: np.zeros_like(case.reference[s.next_name]) for s in entry.states}
     lengths = {v.shape[1] for t in entry.inputs if _is_step(t) for v in [case.feeds[t.name]]}
@@ -154,7 +158,7 @@ def _steps(case: Case, entry: EntryPoint, references: References) -> Iterator[di
         carried = {state.tensor.name: results[state.next_name] for state in entry.states}
 
 
-def _long(case: Case, entry: EntryPoint) -> dict[str, Array]:
+def _long(case: GoldenCase, entry: EntryPoint) -> dict[str, Array]:
     states = {s.tensor.name: case.reference[s.next_name] for s in entry.states}
     feeds = {t.name: _lengthened(case.feeds[t.name], t, entry.time_symbols) for t in entry.inputs}
     return feeds | {name: np.zeros_like(value) for name, value in states.items()}

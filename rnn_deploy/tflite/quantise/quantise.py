@@ -41,7 +41,7 @@ Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 
 
 @dataclass(frozen=True)
-class Quantised:
+class QuantisedFile:
     """A quantised file.
 
     recurrent: how many of the `recurrent_all` different recurrent weights are quantised.
@@ -59,7 +59,7 @@ class Quantised:
 
 def quantised(
     content: bytes, mode: str, feeds: Feeds, *, kernels: Sequence[Array], model: str
-) -> Quantised:
+) -> QuantisedFile:
     """Quantise the float32 file `content`.
 
     feeds: for "int8", what to calibrate on. kernels: the layers' recurrent kernels, by which they
@@ -83,7 +83,7 @@ def quantised(
             " --tflite-lowering fused, whose operators the quantiser does not know"
         )
     made = packed(after)
-    return Quantised(
+    return QuantisedFile(
         made if plain is content else written_in_place(made),
         mode,
         changed,

@@ -12,7 +12,7 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from rnn_deploy.spec import Array, Weights
-from rnn_deploy.tflite.flatbuffer.editor import Editor
+from rnn_deploy.tflite.flatbuffer.editor import SubgraphEditor
 from rnn_deploy.tflite.quantise.recurrent_weights import content_of, operator_names
 
 _BUILTIN = schema.BuiltinOperator
@@ -24,7 +24,7 @@ _VERSIONS = {"float16": (1, 3), "int8": (2, 2)}  # of GATHER and DEQUANTIZE
 def quantise_tables(model: Any, dtype: str) -> None:
     """Keep every table that rows are looked up in as `dtype`: "float16" or "int8"."""
     for graph in model.subgraphs:
-        editor = Editor(model, graph)
+        editor = SubgraphEditor(model, graph)
         named = list(zip(graph.operators, operator_names(model, graph), strict=True))
         lookups = [operator for operator, name in named if name == "GATHER" and _by_row(operator)]
         others = [operator for operator, _ in named if operator not in lookups]
@@ -54,7 +54,7 @@ def _is_matrix(model: Any, tensor: Any) -> bool:
     return matrix and tensor.type == _FLOAT32 and bool(content_of(model, tensor))
 
 
-def _make_small(editor: Editor, table: Any, dtype: str) -> None:
+def _make_small(editor: SubgraphEditor, table: Any, dtype: str) -> None:
     values = np.frombuffer(content_of(editor.model, table), np.float32).reshape(table.shape)
     small, scale = _small(values, dtype)
     made = editor.graph.tensors[editor.constant(small)]
@@ -62,7 +62,7 @@ def _make_small(editor: Editor, table: Any, dtype: str) -> None:
     editor.graph.tensors.pop()
 
 
-def _looked_up(editor: Editor, gather: Any, dtype: str) -> list[Any]:
+def _looked_up(editor: SubgraphEditor, gather: Any, dtype: str) -> list[Any]:
     """The lookup of rows of few bits, and the operator that turns them back."""
     tensors, output = editor.graph.tensors, int(gather.outputs[0])
     shape = tensors[output].shapeSignature

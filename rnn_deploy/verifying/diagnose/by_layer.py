@@ -16,7 +16,7 @@ from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.diagnose.explain import explained_by_output
 from rnn_deploy.verifying.diagnose.inner import telling_inner_values
-from rnn_deploy.verifying.diagnose.original import Feeds, LayerTruth, Original
+from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
 from rnn_deploy.verifying.judge.compare import Comparison, compare, max_abs_error
 from rnn_deploy.verifying.judge.tolerance import budget
 from rnn_deploy.verifying.report.words import number
@@ -25,7 +25,7 @@ FOLDS = ("tflite",)  # formats whose converter makes one operator of several lay
 
 
 @dataclass(frozen=True, eq=False)
-class LayerCompared:
+class LayerComparison:
     """One layer: what it gave, compared; None where no value of the graph is its output."""
 
     layer: str
@@ -39,17 +39,17 @@ class LayerCompared:
 
 
 @dataclass(frozen=True, eq=False)
-class Layers:
+class LayerReport:
     """Every layer of one entry point on a runtime, in the order of the calls.
 
     explained: what fault the first that differs seems to have, empty where none is recognised.
     """
 
-    compared: tuple[LayerCompared, ...]
+    compared: tuple[LayerComparison, ...]
     explained: str = ""
 
     @property
-    def first_wrong(self) -> LayerCompared | None:
+    def first_wrong(self) -> LayerComparison | None:
         """The first layer that differs."""
         return next((each for each in self.compared if each.wrong), None)
 
@@ -76,8 +76,8 @@ def by_layer(
     runtime: Runtime,
     options: RunOptions,
     feeds: Sequence[Feeds],
-    original: Original,
-) -> Layers:
+    original: OriginalModel,
+) -> LayerReport:
     """Every layer of the entry point `options.entry` on the first of `feeds`.
 
     All of them are tried to explain the first layer that differs. InputError where there is no
@@ -88,10 +88,10 @@ def by_layer(
         truths = original.layers(given)
         runs.append(_compared(bundle, runtime, options, given, truths))
     said = (_explained(original, *each) for each in zip(runs, feeds, strict=True))
-    return Layers(runs[0], next(filter(None, said), ""))
+    return LayerReport(runs[0], next(filter(None, said), ""))
 
 
-def _explained(original: Original, layers: Sequence[LayerCompared], feeds: Feeds) -> str:
+def _explained(original: OriginalModel, layers: Sequence[LayerComparison], feeds: Feeds) -> str:
     wrong = next((each for each in layers if each.wrong), None)
     if wrong is None or wrong.comparison is None or wrong.found is None:
         return ""
@@ -105,7 +105,7 @@ def _compared(
     options: RunOptions,
     feeds: Feeds,
     truths: Sequence[LayerTruth],
-) -> tuple[LayerCompared, ...]:
+) -> tuple[LayerComparison, ...]:
     names = [truth.layer for truth in truths]
     with telling_inner_values(bundle, runtime.format, options.entry, names) as (telling, inner):
         runner = runtime.load(telling, options)
@@ -116,28 +116,28 @@ def _compared(
     outputs = [tensor.name for tensor in bundle.manifest.entry(options.entry).outputs]
     compared = tuple(_beside(truth, values, inner, runtime.name) for truth in truths)
     if runtime.format in FOLDS and all(_is_right(values[name], truths) for name in outputs):
-        return tuple(LayerCompared(c.layer) if c.wrong else c for c in compared)
+        return tuple(LayerComparison(c.layer) if c.wrong else c for c in compared)
     return compared
 
 
 def _beside(
     truth: LayerTruth, values: Mapping[str, Array], inner: Mapping[str, list[str]], runtime: str
-) -> LayerCompared:
+) -> LayerComparison:
     own = _nearest([values[name] for name in inner.get(truth.layer, [])], truth, runtime)
     if own is not None and not own.wrong:
         return own
     anyone = _nearest(values.values(), truth, runtime)
     if anyone is not None and not anyone.wrong:
         return anyone
-    return own or LayerCompared(truth.layer)
+    return own or LayerComparison(truth.layer)
 
 
-def _nearest(values: Iterable[Array], truth: LayerTruth, runtime: str) -> LayerCompared | None:
+def _nearest(values: Iterable[Array], truth: LayerTruth, runtime: str) -> LayerComparison | None:
     fitting = _fitting(values, truth)
     if not fitting:
         return None
     nearest = min(fitting, key=lambda value: max_abs_error(value, truth.true))
-    return LayerCompared(truth.layer, _judged(nearest, truth, runtime), nearest)
+    return LayerComparison(truth.layer, _judged(nearest, truth, runtime), nearest)
 
 
 def _fitting(values: Iterable[Array], truth: LayerTruth) -> list[Array]:

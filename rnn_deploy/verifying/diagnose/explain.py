@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.numerics.cells import LayerRun, again
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.diagnose.one_weight import one_weight
-from rnn_deploy.verifying.diagnose.original import Original
+from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.diagnose.suspects import suspects
-from rnn_deploy.verifying.judge.tolerance import Tolerance
+from rnn_deploy.verifying.judge.tolerance import Budgets
 
 NEAR = 1e-3
 
@@ -27,9 +27,9 @@ NEAR = 1e-3
 def explained(
     finding: Finding,
     runner: Runner,
-    cases: Iterable[Case],
-    original: Original,
-    tolerance: Tolerance,
+    cases: Iterable[GoldenCase],
+    original: OriginalModel,
+    tolerance: Budgets,
 ) -> str:
     """The fault in words, empty where none is recognised. runner: of the stream entry point."""
     for case in _telling(cases, runner):
@@ -50,7 +50,7 @@ def explained(
     return ""
 
 
-def _telling(cases: Iterable[Case], runner: Runner) -> Iterator[Case]:
+def _telling(cases: Iterable[GoldenCase], runner: Runner) -> Iterator[GoldenCase]:
     """Masks first, where there are any; then single steps, whose states before are given."""
     fitting = [c for c in cases if runner.entry.name in c.entries and not c.probes]
     wanted = [c for c in fitting if c.check in ("", "teacher-forced", "masks")]

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.verifying.judge.compare import Comparison
 
 
-class Failures:
+class RuntimeFailures:
     """What failed on one runtime: of each check, the first comparison of every case."""
 
-    def __init__(self, read: Callable[[], Iterable[Case]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[GoldenCase]]) -> None:
         self._read = read
         self._failed: dict[str, dict[str, Comparison]] = {}
 
@@ -17,7 +17,7 @@ class Failures:
         """Remember a comparison that failed."""
         self._failed.setdefault(failed.check, {}).setdefault(failed.case, failed)
 
-    def worth_localising(self) -> Iterator[tuple[Comparison, Case, Case | None]]:
+    def worth_localising(self) -> Iterator[tuple[Comparison, GoldenCase, GoldenCase | None]]:
         """Of each check one failure, with its case and that of its single steps.
 
         A case whose single steps are known tells most; else the first one.

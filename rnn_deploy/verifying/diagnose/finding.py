@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Beside:
+class ElementPair:
     """One element, as it was found and as it must be."""
 
     index: tuple[int, ...]
@@ -35,7 +35,7 @@ class Finding:
     role: str
     step: int | None
     row: int | None
-    beside: tuple[Beside, ...]
+    beside: tuple[ElementPair, ...]
     batch: int
     steps: int
     start: int = 0

@@ -14,15 +14,15 @@ from itertools import combinations
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.spec import STREAM, Array, StateSpec, chunks
-from rnn_deploy.verifying.diagnose.finding import Beside, Finding
-from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING, Subject
+from rnn_deploy.verifying.diagnose.finding import ElementPair, Finding
+from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING, CheckSubject
 from rnn_deploy.verifying.judge.compare import Comparison, errors, limits_of
-from rnn_deploy.verifying.judge.parts import Part, Parts, Run
-from rnn_deploy.verifying.judge.tolerance import Tolerance
-from rnn_deploy.verifying.judge.trials import Trial, Tried, as_known, trials_of
+from rnn_deploy.verifying.judge.parts import CasePart, CaseParts, Run
+from rnn_deploy.verifying.judge.tolerance import Budgets
+from rnn_deploy.verifying.judge.trials import Trial, TrialResult, as_known, trials_of
 from rnn_deploy.verifying.report.evidence import Observation
 
 MOST_TRIED = 64  # steps tried one by one
@@ -31,7 +31,7 @@ SHOWN = 4  # elements shown beside each other
 
 
 @dataclass(frozen=True)
-class Place:
+class FirstDifference:
     """The first element of a tensor that is outside its budget, and those beside it.
 
     row, step: where it is in the batch and in time, as far as the tensor has these axes.
@@ -40,15 +40,15 @@ class Place:
     tensor: str
     row: int | None = None
     step: int | None = None
-    beside: tuple[Beside, ...] = ()
+    beside: tuple[ElementPair, ...] = ()
 
 
 def finding_of(
-    subject: Subject,
+    subject: CheckSubject,
     failed: Comparison,
-    case: Case,
-    tolerance: Tolerance,
-    single: Case | None = None,
+    case: GoldenCase,
+    tolerance: Budgets,
+    single: GoldenCase | None = None,
     oracle: Run | None = None,
 ) -> Finding:
     """Where `failed`, a comparison of this case, first leaves the truth.
@@ -64,7 +64,7 @@ def finding_of(
     return _from_values(plain, subject, case, tolerance)
 
 
-def _found(plain: Finding, search: "_Search", subject: Subject) -> Finding:
+def _found(plain: Finding, search: "_Search", subject: CheckSubject) -> Finding:
     trial, part = search.trial, search.smallest()
     place, right = search.first(part), trial.runner.entry.name == STREAM
     stream = subject.runners.get(STREAM)
@@ -81,16 +81,16 @@ def _found(plain: Finding, search: "_Search", subject: Subject) -> Finding:
     plain = replace(plain, files=subject.ran.taken())
     known = {} if tried is None else tried.truth
     right = right and all(state.next_name in known for state in _states(subject))
-    return _said(plain, trial.parts, part, place or Place(plain.tensor), subject, right)
+    return _said(plain, trial.parts, part, place or FirstDifference(plain.tensor), subject, right)
 
 
 class _Search:
     """Parts of one case, run and judged."""
 
-    def __init__(self, trial: Trial, tolerance: Tolerance) -> None:
+    def __init__(self, trial: Trial, tolerance: Budgets) -> None:
         self.trial, self.tolerance, self.parts = trial, tolerance, trial.parts
 
-    def smallest(self) -> Part:
+    def smallest(self) -> CasePart:
         """The part with the fewest steps, then rows, that still fails."""
         part = self._fewest_steps(self.parts.whole)
         part = self._fewest_rows(part)
@@ -100,7 +100,7 @@ class _Search:
                 return later
         return part
 
-    def _fewest_steps(self, whole: Part) -> Part:
+    def _fewest_steps(self, whole: CasePart) -> CasePart:
         """Steps taken away from the end; of very many, as if a part that fails did so from there
         on."""
         stops = [stop for stop in self.trial.stops or _strides(whole.steps) if stop < whole.stop]
@@ -119,7 +119,7 @@ class _Search:
                 good = middle
         return replace(whole, stop=stop)
 
-    def _fewest_rows(self, part: Part) -> Part:
+    def _fewest_rows(self, part: CasePart) -> CasePart:
         fewest = self.trial.rows
         for rows in combinations(part.rows, fewest) if len(part.rows) > fewest else ():
             if self.fails(replace(part, rows=rows)):
@@ -130,25 +130,25 @@ class _Search:
                 part = replace(part, rows=rest)
         return part
 
-    def fails(self, part: Part) -> bool:
+    def fails(self, part: CasePart) -> bool:
         """Whether anything that is known of a part is outside its budget."""
         return next(iter(self._places(part)), None) is not None
 
-    def first(self, part: Part) -> Place | None:
+    def first(self, part: CasePart) -> FirstDifference | None:
         """The first place outside its budget: states before outputs, in the order of the layers."""
         names = [state.next_name for state in self.parts.entry.states]
         places = list(self._places(part))
         places.sort(key=lambda p: names.index(p.tensor) if p.tensor in names else len(names))
         return next(iter(places), None)
 
-    def tried(self, part: Part) -> Tried | None:
+    def tried(self, part: CasePart) -> TrialResult | None:
         """What a part gave; None where it cannot be run."""
         try:
             return self.trial.of(part)
         except RnnDeployError:
             return None
 
-    def _places(self, part: Part) -> Iterable[Place]:
+    def _places(self, part: CasePart) -> Iterable[FirstDifference]:
         tried = self.tried(part)
         if tried is None:
             return
@@ -167,13 +167,15 @@ class _Search:
         return allowed.budget, allowed.rtol
 
 
-def _place(name: str, value: Array, truth: Array, limits: Array, time: int | None) -> Place | None:
+def _place(
+    name: str, value: Array, truth: Array, limits: Array, time: int | None
+) -> FirstDifference | None:
     """The first element outside its budget, by the axis of time, then rows; None if all are within.
 
     Its row is what stands beside it: of one step, where the tensor is over time.
     """
     if value.shape != truth.shape:
-        return Place(name)
+        return FirstDifference(name)
     error = errors(value, truth)
     wrong = np.argwhere(error > limits.astype(np.float64))
     if not len(wrong):
@@ -182,8 +184,8 @@ def _place(name: str, value: Array, truth: Array, limits: Array, time: int | Non
     row = first[:2] if time == 1 else first[:1]
     order = np.argsort(-error[row], axis=None, kind="stable")[:SHOWN]
     units = [tuple(map(int, np.unravel_index(k, error[row].shape))) for k in order]
-    beside = tuple(Beside(u, float(value[row][u]), float(truth[row][u])) for u in units)
-    return Place(name, int(first[0]), int(first[1]) if time == 1 else None, beside)
+    beside = tuple(ElementPair(u, float(value[row][u]), float(truth[row][u])) for u in units)
+    return FirstDifference(name, int(first[0]), int(first[1]) if time == 1 else None, beside)
 
 
 def finding_in(observation: Observation, states: Sequence[StateSpec]) -> Finding:
@@ -194,7 +196,7 @@ def finding_in(observation: Observation, states: Sequence[StateSpec]) -> Finding
     o, c = observation, observation.comparison
     limits = limits_of(o.truth, *o.allowed, o.bound)
     over_time = 1 if o.time_axis == 1 else None
-    place = _place(c.name, o.actual, o.truth, limits, over_time) or Place(c.name)
+    place = _place(c.name, o.actual, o.truth, limits, over_time) or FirstDifference(c.name)
     row, step = place.row, None if place.step is None else o.steps[place.step]
     if o.time_axis == 0 and row is not None:  # steps side by side in the batch
         step = o.steps[row]
@@ -205,7 +207,12 @@ def finding_in(observation: Observation, states: Sequence[StateSpec]) -> Finding
 
 
 def _said(
-    plain: Finding, parts: Parts, part: Part, place: Place, subject: Subject, right: bool
+    plain: Finding,
+    parts: CaseParts,
+    part: CasePart,
+    place: FirstDifference,
+    subject: CheckSubject,
+    right: bool,
 ) -> Finding:
     row = None if place.row is None else part.rows[place.row]
     step, start = part.start + part.steps - 1, part.start
@@ -227,7 +234,9 @@ def _said(
     )
 
 
-def _from_values(plain: Finding, subject: Subject, case: Case, tolerance: Tolerance) -> Finding:
+def _from_values(
+    plain: Finding, subject: CheckSubject, case: GoldenCase, tolerance: Budgets
+) -> Finding:
     """What the check's own run shows, where nothing can be taken away from it."""
     axes = {n: a for r in subject.runners.values() for n, a in chunks.time_axes(r.entry).items()}
     try:
@@ -245,7 +254,9 @@ def _from_values(plain: Finding, subject: Subject, case: Case, tolerance: Tolera
     return plain
 
 
-def _of_values(plain: Finding, place: Place, detail: str, case: Case, subject: Subject) -> Finding:
+def _of_values(
+    plain: Finding, place: FirstDifference, detail: str, case: GoldenCase, subject: CheckSubject
+) -> Finding:
     step, row, beside = place.step, place.row, place.beside
     if step is not None and case.probes:
         step = case.probes[step]
@@ -259,19 +270,19 @@ def _of_values(plain: Finding, place: Place, detail: str, case: Case, subject: S
     )
 
 
-def _placed(plain: Finding, place: Place, states: Sequence[StateSpec]) -> Finding:
+def _placed(plain: Finding, place: FirstDifference, states: Sequence[StateSpec]) -> Finding:
     state = next((s for s in states if s.next_name == place.tensor), None)
     layer, role = (state.layer, state.role) if state else ("", "")
     return replace(plain, tensor=place.tensor, layer=layer, role=role, beside=place.beside)
 
 
-def _in_order(values: Mapping[str, Array], subject: Subject) -> list[str]:
+def _in_order(values: Mapping[str, Array], subject: CheckSubject) -> list[str]:
     """States in the order of the layers, then outputs."""
     states = [state.next_name for state in _states(subject) if state.next_name in values]
     return [*states, *(name for name in values if name not in states)]
 
 
-def _states(subject: Subject) -> tuple[StateSpec, ...]:
+def _states(subject: CheckSubject) -> tuple[StateSpec, ...]:
     runner = subject.runners.get(STREAM)
     return () if runner is None else runner.entry.states
 

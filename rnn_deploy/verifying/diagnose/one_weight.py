@@ -19,7 +19,7 @@ _ROUNDS = 25
 
 
 @dataclass(frozen=True)
-class Weight:
+class SuspectWeight:
     """A weight by its array and place, as it is and as it would have to be."""
 
     array: str
@@ -43,7 +43,7 @@ class Weight:
 
 def one_weight(
     true: LayerRun, found: Sequence[Array], budget: float
-) -> Iterator[tuple[Weight, LayerRun]]:
+) -> Iterator[tuple[SuspectWeight, LayerRun]]:
     """Candidates, best first, each with the call as it would be with that weight."""
     (layer,) = true.layers
     if true.x.shape[1] != 1:
@@ -122,7 +122,7 @@ def _multiple(missing: Float, values: Float) -> float | None:
 
 def _altered(
     true: LayerRun, array: str, row: int, column: int, by: float
-) -> tuple[Weight, LayerRun]:
+) -> tuple[SuspectWeight, LayerRun]:
     (layer,) = true.layers
     weights = getattr(layer, array)
     if weights is None:
@@ -130,7 +130,7 @@ def _altered(
     index = (row, column) if weights.ndim == 2 else (column,)
     changed = weights.astype(np.float64).copy()
     changed[index] += by
-    weight = Weight(array, index, float(weights[index]), float(changed[index]))
+    weight = SuspectWeight(array, index, float(weights[index]), float(changed[index]))
     altered: RecurrentLayer = replace(layer, **{array: changed})
     return weight, replace(true, layers=(altered,))
 

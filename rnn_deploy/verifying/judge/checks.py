@@ -27,18 +27,18 @@ from zlib import crc32
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.inference.stream import Stream, run_in_chunks
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
-from rnn_deploy.verifying.watched import Ran
+from rnn_deploy.verifying.checked_runner import FilesRun
 
 Runners = Mapping[str, Runner]
 MOST_STEPS = 64  # of a sequence that is fed step by step
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckSubject:
     """What is under test: a runtime's runners by entry point.
 
     by_stream: of the stream, which runs single steps too by the stream's own form, where there is
@@ -52,9 +52,9 @@ class Subject:
     partner: Runners = field(default_factory=dict)
     partner_name: str = ""
     bounds: Mapping[str, Array] = field(default_factory=dict)
-    ran: Ran = field(default_factory=Ran)
+    ran: FilesRun = field(default_factory=FilesRun)
 
-    def takes(self, case: Case, entry: str) -> bool:
+    def takes(self, case: GoldenCase, entry: str) -> bool:
         """Whether the case can be fed to an entry point that is here."""
         return entry in case.entries and entry in self.runners
 
@@ -66,7 +66,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckResult:
     """What a run gave, by name; `expected`: what it must be, where that is not the case's truth.
 
     detail: how it was run, where a check runs a case more than once. bounds: what is allowed of
@@ -79,47 +79,47 @@ class Found:
     bounds: Mapping[str, Array] = field(default_factory=dict)
 
 
-Check = Callable[[Subject, Case], Iterator[Found]]
+Check = Callable[[CheckSubject, GoldenCase], Iterator[CheckResult]]
 
 
-def _sequence(subject: Subject, case: Case) -> Iterator[Found]:
+def _sequence(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     if subject.takes(case, SEQUENCE):
-        yield Found(subject.runners[SEQUENCE].run(case.feeds))
+        yield CheckResult(subject.runners[SEQUENCE].run(case.feeds))
 
 
-def _states(subject: Subject, case: Case) -> Iterator[Found]:
+def _states(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     if subject.takes(case, STREAM):
-        yield Found(subject.runners[STREAM].run(case.feeds))
+        yield CheckResult(subject.runners[STREAM].run(case.feeds))
 
 
-def _chunked(subject: Subject, case: Case) -> Iterator[Found]:
+def _chunked(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     runner = subject.stream
     if runner is None or len(case.chunks) < 2:
         return
     for lengths in chunkings(case):
         said = "chunks of " + "+".join(map(str, lengths))
-        yield Found(run_in_chunks(runner, case.feeds, lengths), detail=said)
+        yield CheckResult(run_in_chunks(runner, case.feeds, lengths), detail=said)
 
 
-def chunkings(case: Case) -> list[tuple[int, ...]]:
+def chunkings(case: GoldenCase) -> list[tuple[int, ...]]:
     """The chunks that a case is cut into: its own, and random ones."""
     return list(dict.fromkeys((case.chunks, _random_chunks(case))))
 
 
-def _step(subject: Subject, case: Case) -> Iterator[Found]:
+def _step(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     runner = subject.stream
     if runner is not None and 2 <= sum(case.chunks) <= MOST_STEPS:
-        yield Found(run_in_chunks(runner, case.feeds, [1] * sum(case.chunks)))
+        yield CheckResult(run_in_chunks(runner, case.feeds, [1] * sum(case.chunks)))
 
 
-def _hand_over(subject: Subject, case: Case) -> Iterator[Found]:
+def _hand_over(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     if subject.stream is not None and case.chunks:
         values = handed_over(subject, case.feeds)
         if values is not None:
-            yield Found(values, detail=f"gone on with on {subject.partner_name}")
+            yield CheckResult(values, detail=f"gone on with on {subject.partner_name}")
 
 
-def handed_over(subject: Subject, feeds: Mapping[str, Array]) -> dict[str, Array] | None:
+def handed_over(subject: CheckSubject, feeds: Mapping[str, Array]) -> dict[str, Array] | None:
     """Half of the sequence here, the state written to a file, the rest on the partner; None where
     there is no partner, or nothing to halve."""
     begun, partner = subject.stream, subject.partner.get(STREAM)
@@ -140,12 +140,12 @@ def handed_over(subject: Subject, feeds: Mapping[str, Array]) -> dict[str, Array
     return chunks.joined(entry, pieces) | rest.finals()
 
 
-def _reset(subject: Subject, case: Case) -> Iterator[Found]:
+def _reset(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     """The same call twice; in between, other inputs from other states."""
     for entry, runner in subject.runners.items():
         if subject.takes(case, entry):
             again, first = twice(runner, case.feeds)
-            yield Found(again, first, f"{entry}, called again")
+            yield CheckResult(again, first, f"{entry}, called again")
 
 
 def twice(runner: Runner, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -155,7 +155,7 @@ def twice(runner: Runner, feeds: Mapping[str, Array]) -> tuple[dict[str, Array],
     return runner.run(feeds), first
 
 
-def _batch(subject: Subject, case: Case) -> Iterator[Found]:
+def _batch(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     entry = STREAM if subject.takes(case, STREAM) else SEQUENCE
     if not case.rows_alone or not subject.takes(case, entry):
         return
@@ -165,7 +165,7 @@ def _batch(subject: Subject, case: Case) -> Iterator[Found]:
     alone, whole = rows_alone(runner, case.feeds)
     for row in range(_batch_of(case.feeds)):
         values, expected = ({n: v[row : row + 1] for n, v in of.items()} for of in (alone, whole))
-        yield Found(values, expected, f"row {row} alone")
+        yield CheckResult(values, expected, f"row {row} alone")
 
 
 def rows_alone(
@@ -180,23 +180,25 @@ def rows_alone(
     return {name: np.concatenate([row[name] for row in rows]) for name in whole}, whole
 
 
-def _every_entry(subject: Subject, case: Case) -> Iterator[Found]:
+def _every_entry(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     """A special case at every entry point that takes it: each may be written in its own way."""
     for entry, runner in subject.runners.items():
         if subject.takes(case, entry):
             values = runner.run(case.feeds)
             if case.probes:
                 values = chunks.at_steps(runner.entry, values, case.probes)
-            yield Found(values, detail=f"entry point {entry}")
+            yield CheckResult(values, detail=f"entry point {entry}")
 
 
-def _teacher_forced(subject: Subject, case: Case) -> Iterator[Found]:
+def _teacher_forced(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     yield from _every_entry(subject, case)
     if subject.by_stream is not None and subject.takes(case, STREAM):
-        yield Found(subject.by_stream.run(case.feeds), detail="single steps by the stream's form")
+        yield CheckResult(
+            subject.by_stream.run(case.feeds), detail="single steps by the stream's form"
+        )
 
 
-def _running_bound(subject: Subject, case: Case) -> Iterator[Found]:
+def _running_bound(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     runner = subject.stream
     if runner is None:
         return
@@ -209,7 +211,7 @@ def _running_bound(subject: Subject, case: Case) -> Iterator[Found]:
         carried = {into: results[out] for into, out in states.items()}
         for name, values in seen.items():
             values.append(results[name].copy())
-    yield Found({n: np.stack(v) for n, v in seen.items()}, bounds=subject.bounds)
+    yield CheckResult({n: np.stack(v) for n, v in seen.items()}, bounds=subject.bounds)
 
 
 RUNNING, HAND_OVER = "running-bound", "hand-over"
@@ -235,12 +237,12 @@ NOT_TO_THE_TRUTH = ("reset", "batch", RUNNING)
 SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING)
 
 
-def applies(check: str, case: Case) -> bool:
+def applies(check: str, case: GoldenCase) -> bool:
     """Whether a check takes a case at all."""
     return case.check == check if check in SPECIAL else not case.check
 
 
-def _random_chunks(case: Case) -> tuple[int, ...]:
+def _random_chunks(case: GoldenCase) -> tuple[int, ...]:
     """Lengths that make up the whole; every case has its own, the same on every run."""
     total = sum(case.chunks)
     rng = np.random.default_rng(crc32(case.name.encode()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.spec import Array, EntryPoint, chunks
 
@@ -20,7 +20,7 @@ Values = dict[str, Array]
 
 
 @dataclass(frozen=True)
-class Part:
+class CasePart:
     """Some rows of a case, from step `start` up to `stop`."""
 
     rows: tuple[int, ...]
@@ -34,16 +34,16 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Parts:
+class CaseParts:
     """Every part of one case that something is known of.
 
     entry: the entry point it is fed to. single: the golden case of its single steps, if it has
     one. oracle: the model in float64, if it is at hand.
     """
 
-    case: Case
+    case: GoldenCase
     entry: EntryPoint
-    single: Case | None = None
+    single: GoldenCase | None = None
     oracle: Run | None = None
 
     @property
@@ -59,16 +59,16 @@ class Parts:
         return chunks.length_of(self.entry, self.case.feeds)
 
     @property
-    def whole(self) -> Part:
+    def whole(self) -> CasePart:
         """The case itself."""
-        return Part(tuple(range(self.batch)), 0, self.steps)
+        return CasePart(tuple(range(self.batch)), 0, self.steps)
 
     @property
     def causal(self) -> bool:
         """Whether what comes later changes nothing of what came before."""
         return self.entry.chunked.ok
 
-    def feeds(self, part: Part) -> Values | None:
+    def feeds(self, part: CasePart) -> Values | None:
         """The inputs of a part, and the states it starts from; None where these are not known."""
         feeds = self._cut(self.case.feeds, part)
         if part.start:
@@ -78,7 +78,7 @@ class Parts:
             feeds |= before
         return {name: np.take(value, part.rows, axis=0) for name, value in feeds.items()}
 
-    def truth(self, part: Part) -> Values:
+    def truth(self, part: CasePart) -> Values:
         """What is true of a part, by name: as much as is known."""
         feeds = self.feeds(part)
         if self.oracle is not None and feeds is not None:
@@ -93,14 +93,14 @@ class Parts:
             known = self._known(part)
         return self.rows_of(known, part)
 
-    def rows_of(self, values: Mapping[str, Array], part: Part) -> Values:
+    def rows_of(self, values: Mapping[str, Array], part: CasePart) -> Values:
         """The rows of a part; of some rows, values of the whole batch are not known."""
         if part.rows == self.whole.rows:
             return dict(values)
         of_all = self.entry.of_whole_batch
         return {n: np.take(v, part.rows, axis=0) for n, v in values.items() if n not in of_all}
 
-    def _known(self, part: Part) -> Values:
+    def _known(self, part: CasePart) -> Values:
         """What golden vectors say of steps `start` to `stop`, of every row."""
         if not self.causal:
             return {}
@@ -138,7 +138,7 @@ class Parts:
         rows = slice(step * self.batch, (step + 1) * self.batch)
         return {name: value[rows] for name, value in values.items()}
 
-    def _cut(self, feeds: Mapping[str, Array], part: Part) -> Values:
+    def _cut(self, feeds: Mapping[str, Array], part: CasePart) -> Values:
         """Inputs between two steps; initial states only where the part starts at the beginning."""
         states = {state.tensor.name for state in self.entry.states}
         inputs = {name: value for name, value in feeds.items() if name not in states}

@@ -16,7 +16,7 @@ are left out too, and golden vectors are drawn from the calibration data.
 from collections.abc import Sequence
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.manifest import Cost, Quantisation
+from rnn_deploy.bundle.manifest import Quantisation, QuantisationError
 from rnn_deploy.runtimes.base import Runtime
 
 MARGIN = 3.0
@@ -46,7 +46,7 @@ def fit_checks(quantisation: Quantisation | None, checks: Sequence[str]) -> tupl
     return tuple(check for check in checks if check not in unfit)
 
 
-def below_floor(cost: Cost) -> bool:
+def below_floor(cost: QuantisationError) -> bool:
     """Whether too little is left of an output or a state."""
     return cost.snr_db is not None and cost.snr_db < FLOOR
 

@@ -41,7 +41,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.judge.compare import max_abs_error
@@ -58,7 +58,7 @@ DERIVED = "derived from TensorFlow's own error"
 
 
 @dataclass(frozen=True)
-class Asked:
+class UserTolerance:
     """A tolerance that the user asks for in place of the derived: by tensor's name, ALL for all.
 
     An error may be atol + rtol * |true value|; what is not given is 0. InputError for a negative
@@ -102,7 +102,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Allowed:
+class Budget:
     """What is allowed of one tensor: budget + rtol * |true value|.
 
     own: TensorFlow's own error, None without an oracle. decisive: it tells right from wrong.
@@ -115,7 +115,7 @@ class Allowed:
 
 
 @dataclass(frozen=True)
-class Tolerance:
+class Budgets:
     """The budgets of every tensor of every case, from what all plain cases together say.
 
     noise: what a quantised artifact may err by where that is more.
@@ -124,22 +124,22 @@ class Tolerance:
     errors: Mapping[str, float]
     scales: Mapping[str, float]
     dtypes: Mapping[str, str]
-    asked: Asked
+    asked: UserTolerance
     noise: Mapping[str, float] = field(default_factory=dict)
 
-    def of(self, case: Case, name: str) -> Allowed:
+    def of(self, case: GoldenCase, name: str) -> Budget:
         """What is allowed of the tensor `name` of a case."""
         given = self.asked.of(name)
         if given is not None:
-            return Allowed(given[0], self.errors.get(name), given[1])
+            return Budget(given[0], self.errors.get(name), given[1])
         derived = self._derived(case, name)
         noise = self.noise.get(name, 0.0)
         if noise <= derived.budget:
             return derived
         # What may err by as much as it ever is may be anything, nothing at all too.
-        return Allowed(noise, derived.own, decisive=noise < self.scales.get(name, math.inf))
+        return Budget(noise, derived.own, decisive=noise < self.scales.get(name, math.inf))
 
-    def _derived(self, case: Case, name: str) -> Allowed:
+    def _derived(self, case: GoldenCase, name: str) -> Budget:
         pooled = self._allowed(case, name, self.errors, self.scales)
         if not case.check and pooled.decisive:
             return pooled
@@ -150,18 +150,20 @@ class Tolerance:
         return alone if case.check or alone.decisive else pooled
 
     def _allowed(
-        self, case: Case, name: str, errors: Mapping[str, float], scales: Mapping[str, float]
-    ) -> Allowed:
+        self, case: GoldenCase, name: str, errors: Mapping[str, float], scales: Mapping[str, float]
+    ) -> Budget:
         own, truth = errors.get(name), case.truth[name]
         dtype = self.dtypes.get(name, "float32")
         allowed = budget(truth, own, scales.get(name, 0.0), dtype)
         scale = max(scales.get(name, 0.0), magnitude(truth)) if truth.dtype.kind == "f" else 0.0
-        return Allowed(allowed, own, decisive=allowed - UNDERFLOW <= scale / VAGUE)
+        return Budget(allowed, own, decisive=allowed - UNDERFLOW <= scale / VAGUE)
 
 
 def tolerance_of(
-    read: Callable[[], Iterable[Case]], dtypes: Mapping[str, str], asked: Asked | None = None
-) -> Tolerance:
+    read: Callable[[], Iterable[GoldenCase]],
+    dtypes: Mapping[str, str],
+    asked: UserTolerance | None = None,
+) -> Budgets:
     """The tolerance of a model whose golden cases `read` gives, one at a time."""
     errors: dict[str, float] = {}
     sizes: dict[str, float] = {}
@@ -169,10 +171,10 @@ def tolerance_of(
         if not case.check:
             for found, new in ((errors, reference_errors([case])), (sizes, scales([case]))):
                 found.update({n: max(found.get(n, 0.0), value) for n, value in new.items()})
-    return Tolerance(errors, sizes, dtypes, asked or Asked())
+    return Budgets(errors, sizes, dtypes, asked or UserTolerance())
 
 
-def reference_errors(cases: Iterable[Case]) -> dict[str, float]:
+def reference_errors(cases: Iterable[GoldenCase]) -> dict[str, float]:
     """TensorFlow's own largest error for each tensor, over all cases that have an oracle."""
     errors: dict[str, float] = {}
     for case in cases:
@@ -181,11 +183,11 @@ def reference_errors(cases: Iterable[Case]) -> dict[str, float]:
     return errors
 
 
-def _own_error(case: Case, name: str) -> float:
+def _own_error(case: GoldenCase, name: str) -> float:
     return max_abs_error(case.reference[name], case.oracle[name])
 
 
-def scales(cases: Iterable[Case]) -> dict[str, float]:
+def scales(cases: Iterable[GoldenCase]) -> dict[str, float]:
     """The largest magnitude of each tensor, over all cases."""
     found: dict[str, float] = {}
     for case in cases:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.judge.checks import RUNNING
 from rnn_deploy.verifying.judge.compare import Comparison
@@ -46,7 +46,7 @@ def nothing(observation: Observation) -> None:
 
 
 def place_in_time(
-    entries: Sequence[EntryPoint], name: str, case: Case, value: Array
+    entries: Sequence[EntryPoint], name: str, case: GoldenCase, value: Array
 ) -> tuple[int | None, tuple[int, ...]]:
     """The axis over time of an output or state called `name`, and the steps that stand on it."""
     if case.check == RUNNING and value.ndim:  # states after each step

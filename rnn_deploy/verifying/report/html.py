@@ -9,7 +9,7 @@ from importlib.resources import files
 from math import isnan
 from pathlib import Path
 
-from rnn_deploy.verifying.diagnose.blame import blames
+from rnn_deploy.verifying.diagnose.file_verdicts import blames
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.report.markup import Markup, facts, table, tag
 from rnn_deploy.verifying.report.plots import (
@@ -20,7 +20,7 @@ from rnn_deploy.verifying.report.plots import (
     error_over_time,
     require_matplotlib,
 )
-from rnn_deploy.verifying.report.profiles import Profiles
+from rnn_deploy.verifying.report.profiles import ErrorProfiles
 from rnn_deploy.verifying.report.report import Report, worst_of_each
 from rnn_deploy.verifying.report.words import number, place_of, said_of, used
 
@@ -42,7 +42,7 @@ VOTES = (
 BUDGET = "An error is the distance from the model computed in float64; its budget is {}."
 
 
-def html_from_report(report: Report, profiles: Profiles) -> str:
+def html_from_report(report: Report, profiles: ErrorProfiles) -> str:
     """The page. MissingExtraError where matplotlib is not installed."""
     require_matplotlib()
     runtimes = list(dict.fromkeys(c.runtime for c in report.comparisons))
@@ -164,7 +164,7 @@ def _verdicts(report: Report) -> Iterator[Markup]:
         )
 
 
-def _plots(profiles: Profiles, runtimes: Sequence[str]) -> Iterator[Markup]:
+def _plots(profiles: ErrorProfiles, runtimes: Sequence[str]) -> Iterator[Markup]:
     over_time = list(error_over_time(profiles, runtimes))
     if not over_time:
         return

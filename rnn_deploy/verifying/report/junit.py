@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.judge.compare import Comparison
-from rnn_deploy.verifying.report.report import Fault, Report
+from rnn_deploy.verifying.report.report import Report, UnfinishedCheck
 from rnn_deploy.verifying.report.words import placement_lines, said_of
 
 # What XML 1.0 cannot hold, escaped or not.
@@ -20,7 +20,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def junit_from_report(report: Report) -> str:
     """The report as the text of a JUnit XML file."""
     root = ET.Element("testsuites", name=f"rnn-deploy verify {_text(report.bundle)}")
-    found: list[Comparison | Fault] = [*report.comparisons, *report.faults]
+    found: list[Comparison | UnfinishedCheck] = [*report.comparisons, *report.faults]
     for runtime in dict.fromkeys(item.runtime for item in found):
         root.append(_suite(report, runtime))
     for skipped in report.skipped:
@@ -52,7 +52,7 @@ def _suite(report: Report, runtime: str) -> ET.Element:
     suite = _titled(report, runtime)
     comparisons = [c for c in report.comparisons if c.runtime == runtime]
     faults = [f for f in report.faults if f.runtime == runtime]
-    both: list[Comparison | Fault] = [*comparisons, *faults]
+    both: list[Comparison | UnfinishedCheck] = [*comparisons, *faults]
     for check, name in dict.fromkeys((item.check, item.case) for item in both):
         case = ET.SubElement(suite, "testcase", classname=f"{runtime}.{check}", name=_text(name))
         case.set("time", f"{_seconds(report, runtime, check, name):.6f}")
@@ -96,7 +96,7 @@ def _judge(
     case: ET.Element,
     comparisons: Iterable[Comparison],
     findings: Iterable[Finding],
-    faults: Iterable[Fault],
+    faults: Iterable[UnfinishedCheck],
 ) -> None:
     failed = [said_of(comparison) for comparison in comparisons if not comparison.passed]
     if failed:

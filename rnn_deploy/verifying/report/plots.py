@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_deploy.optional import require
-from rnn_deploy.verifying.report.profiles import TENSORFLOW, Floats, Profile, Profiles
+from rnn_deploy.verifying.report.profiles import TENSORFLOW, ErrorProfile, ErrorProfiles, Floats
 
 # A placeholder for each CSS variable; as colours they are not to be seen.
 INK, QUIET, GRID, LIMIT = "#010101", "#020202", "#030303", "#040404"
@@ -44,7 +44,7 @@ def require_matplotlib() -> None:
     require("matplotlib")
 
 
-def error_over_time(profiles: Profiles, runtimes: Sequence[str]) -> Iterator[Plot]:
+def error_over_time(profiles: ErrorProfiles, runtimes: Sequence[str]) -> Iterator[Plot]:
     """For each tensor, the largest error after each step on each runtime, beside the budget."""
     for (name, kind), checks in _panels(profiles).items():
         for members in checks:
@@ -55,7 +55,7 @@ def error_over_time(profiles: Profiles, runtimes: Sequence[str]) -> Iterator[Plo
                 yield Plot(title, ", ".join(members), _timeline(tracks, runtimes, title))
 
 
-def error_by_unit(profiles: Profiles, runtimes: Sequence[str]) -> Iterator[Plot]:
+def error_by_unit(profiles: ErrorProfiles, runtimes: Sequence[str]) -> Iterator[Plot]:
     """For each tensor, the part of its budget each unit used: a row for each runtime over all
     checks, and one for each check that fails."""
     for name, kind in _panels(profiles):
@@ -73,7 +73,7 @@ def error_by_unit(profiles: Profiles, runtimes: Sequence[str]) -> Iterator[Plot]
             yield Plot(title, f"{max(map(len, rows.values()))} units", _heatmap(rows, title))
 
 
-def _panels(profiles: Profiles) -> dict[tuple[str, str], list[list[str]]]:
+def _panels(profiles: ErrorProfiles) -> dict[tuple[str, str], list[list[str]]]:
     """For each tensor its checks, those with one and the same budget together."""
     panels: dict[tuple[str, str], dict[bytes, list[str]]] = {}
     for (check, name, runtime), profile in profiles.found.items():
@@ -88,13 +88,13 @@ def _panels(profiles: Profiles) -> dict[tuple[str, str], list[list[str]]]:
     return {key: list(levels.values()) for key, levels in panels.items()}
 
 
-def _joined(profiles: Profiles, checks: Sequence[str], name: str) -> dict[str, Profile]:
+def _joined(profiles: ErrorProfiles, checks: Sequence[str], name: str) -> dict[str, ErrorProfile]:
     """One track for each runtime, the largest errors of several checks."""
-    tracks: dict[str, Profile] = {}
+    tracks: dict[str, ErrorProfile] = {}
     for (check, tensor, runtime), found in profiles.found.items():
         if tensor != name or check not in checks:
             continue
-        track = tracks.setdefault(runtime, Profile(found.kind))
+        track = tracks.setdefault(runtime, ErrorProfile(found.kind))
         track.by_step = _larger(track.by_step, found.by_step)
         track.budgets = _smaller(track.budgets, found.budgets)
     return tracks
@@ -113,7 +113,7 @@ def _of_one_length(*tracks: Floats) -> list[Floats]:
     return [np.pad(t, (0, size - len(t)), constant_values=np.nan) for t in tracks]
 
 
-def _timeline(tracks: Mapping[str, Profile], runtimes: Sequence[str], title: str) -> str:
+def _timeline(tracks: Mapping[str, ErrorProfile], runtimes: Sequence[str], title: str) -> str:
     figure, axes = _figure(5.4, 2.7)
     floor = _floor(tracks.values())
     for runtime in (TENSORFLOW, *runtimes):

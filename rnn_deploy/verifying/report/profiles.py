@@ -24,7 +24,7 @@ def _empty() -> Floats:
 
 
 @dataclass
-class Profile:
+class ErrorProfile:
     """The largest errors of one tensor on one runtime in one check, over all its cases.
 
     by_step: after each step (NaN: not looked at), of the element that used most of its budget.
@@ -38,11 +38,11 @@ class Profile:
     by_unit: Floats = field(default_factory=_empty)
 
 
-class Profiles:
+class ErrorProfiles:
     """All profiles, by check, tensor and runtime; TensorFlow's own among the runtimes."""
 
     def __init__(self) -> None:
-        self.found: dict[Key, Profile] = {}
+        self.found: dict[Key, ErrorProfile] = {}
 
     def record(self, observation: Observation) -> None:
         """Take one comparison's errors in, and TensorFlow's own beside them."""
@@ -54,7 +54,7 @@ class Profiles:
         c, truth = observation.comparison, observation.truth
         if value.shape != truth.shape or not value.size or value.dtype.kind != "f":
             return
-        profile = self.found.setdefault((c.check, c.name, runtime), Profile(c.kind))
+        profile = self.found.setdefault((c.check, c.name, runtime), ErrorProfile(c.kind))
         error = errors(value, truth)
         limit = c.budget if observation.bound is None else observation.bound.astype(np.float64)
         allowed = np.broadcast_to(limit, error.shape)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rnn_deploy.bundle.json_values import finite
-from rnn_deploy.bundle.proof import Votes
-from rnn_deploy.runtimes.registry import Skipped
-from rnn_deploy.verifying.diagnose.blame import blames
+from rnn_deploy.bundle.proof import ReferenceDistances
+from rnn_deploy.runtimes.registry import SkippedRuntime
+from rnn_deploy.verifying.diagnose.file_verdicts import blames
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.judge.checks import NOT_TO_THE_TRUTH
 from rnn_deploy.verifying.judge.compare import Comparison
@@ -18,7 +18,7 @@ NOTHING = "nothing was checked"
 
 
 @dataclass(frozen=True)
-class Fault:
+class UnfinishedCheck:
     """A check that could not be run to its end, and why. files: what the runtime ran for it."""
 
     runtime: str
@@ -29,7 +29,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Placed:
+class NodeDevice:
     """A recurrent node of an entry point, the provider it ran on and the one asked for."""
 
     runtime: str
@@ -46,14 +46,14 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Untold:
+class UnknownPlacement:
     """A runtime that does not tell where its nodes ran."""
 
     runtime: str
 
 
 @dataclass(frozen=True)
-class Timing:
+class CheckTiming:
     """How long a check of one case took on a runtime, in seconds."""
 
     runtime: str
@@ -80,15 +80,15 @@ class Report:
     digest: str
     environment: dict[str, str]
     comparisons: tuple[Comparison, ...]
-    faults: tuple[Fault, ...]
-    skipped: tuple[Skipped, ...]
+    faults: tuple[UnfinishedCheck, ...]
+    skipped: tuple[SkippedRuntime, ...]
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
-    placed: tuple[Placed, ...] = ()
+    placed: tuple[NodeDevice, ...] = ()
     tolerance: str = DERIVED
-    votes: tuple[Votes, ...] = ()
-    timings: tuple[Timing, ...] = ()
-    untold: tuple[Untold, ...] = ()
+    votes: tuple[ReferenceDistances, ...] = ()
+    timings: tuple[CheckTiming, ...] = ()
+    untold: tuple[UnknownPlacement, ...] = ()
     due: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = ()
 
@@ -106,7 +106,7 @@ class Report:
         )
 
     @property
-    def split(self) -> tuple[Votes, ...]:
+    def split(self) -> tuple[ReferenceDistances, ...]:
         """Layers on which one of the three references says something else."""
         return tuple(vote for vote in self.votes if vote.alone)
 

@@ -26,8 +26,8 @@ from rnn_deploy.spec import Array, StateSpec
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.diagnose.localise import finding_in
 from rnn_deploy.verifying.judge.compare import Comparison, compare
-from rnn_deploy.verifying.judge.known import why_known
-from rnn_deploy.verifying.judge.tolerance import Asked
+from rnn_deploy.verifying.judge.known_differences import why_known
+from rnn_deploy.verifying.judge.tolerance import UserTolerance
 from rnn_deploy.verifying.report.evidence import Observation, Record, nothing
 from rnn_deploy.verifying.report.report import Report
 
@@ -40,7 +40,7 @@ NOT_SMALLER = (
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTensors:
     """Where the tensors of one comparison stand in the file; see Observation."""
 
     actual: str
@@ -57,12 +57,12 @@ class ResultsWriter:
     def __init__(self, place: Path) -> None:
         self._file = zipfile.ZipFile(place, "w", zipfile.ZIP_STORED)
         self._written: set[str] = set()
-        self._stored: dict[int, Stored] = {}
+        self._stored: dict[int, StoredTensors] = {}
 
     def record(self, observation: Observation) -> None:
         """Write the tensors of one comparison, each only the first time it is met."""
         o = observation
-        self._stored[id(o.comparison)] = Stored(
+        self._stored[id(o.comparison)] = StoredTensors(
             actual=self._key(o.actual),
             truth=self._key(o.truth),
             reference=None if o.reference is None else self._key(o.reference),
@@ -109,7 +109,7 @@ class Results:
 
     place: Path
     report: Report
-    stored: tuple[Stored | None, ...]
+    stored: tuple[StoredTensors | None, ...]
     states: tuple[StateSpec, ...] = ()
 
     def observations(self) -> Iterator[Observation]:
@@ -130,7 +130,7 @@ def read_results(place: Path, bundle: Bundle) -> Results:
                 " run verify --save again"
             )
         report = decoded(Report, index["report"])
-        stored = decoded(tuple[Stored | None, ...], index["stored"])
+        stored = decoded(tuple[StoredTensors | None, ...], index["stored"])
         if len(stored) != len(report.comparisons):
             raise ValueError("its comparisons and tensors are not as many")
     if report.digest != bundle.digest:
@@ -143,7 +143,7 @@ def read_results(place: Path, bundle: Bundle) -> Results:
     return Results(place, report, stored, states)
 
 
-def judged_again(results: Results, asked: Asked, record: Record = nothing) -> Report:
+def judged_again(results: Results, asked: UserTolerance, record: Record = nothing) -> Report:
     """The report of stored results, with the tolerance asked for; where none is, with its own.
 
     Of what was localised stays what still fails; what fails besides is localised as far as the
@@ -164,13 +164,13 @@ def judged_again(results: Results, asked: Asked, record: Record = nothing) -> Re
         places.note(again)
     failed = {(c.runtime, c.check, c.case) for c in judged if not c.passed}
     kept = [f for f in old.findings if (f.runtime, f.check, f.case) in failed]
-    new = [] if asked == Asked() else places.besides(kept)
+    new = [] if asked == UserTolerance() else places.besides(kept)
     return replace(
         old,
         comparisons=tuple(judged),
         findings=(*kept, *new),
         notes=(*old.notes, *([NOT_SMALLER.format(old.bundle)] if new else [])),
-        tolerance=asked.said if asked != Asked() else old.tolerance,
+        tolerance=asked.said if asked != UserTolerance() else old.tolerance,
     )
 
 
@@ -199,7 +199,7 @@ class _FirstPlaces:
         return [found for key, (_, found) in self._found.items() if key not in told]
 
 
-def _again(observation: Observation, asked: Asked) -> Observation:
+def _again(observation: Observation, asked: UserTolerance) -> Observation:
     old, actual, truth = observation.comparison, observation.actual, observation.truth
     given = asked.of(old.name)
     budget, rtol = given or (old.budget, 0.0)
@@ -230,7 +230,7 @@ def _opened(place: Path) -> Iterator[Any]:
         ) from error
 
 
-def _observation(comparison: Comparison, stored: Stored, file: Any) -> Observation:
+def _observation(comparison: Comparison, stored: StoredTensors, file: Any) -> Observation:
     reference, bound = (None if k is None else file[k] for k in (stored.reference, stored.bound))
     return Observation(
         comparison,

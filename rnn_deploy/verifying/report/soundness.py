@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
-from rnn_deploy.bundle.proof import Votes
+from rnn_deploy.bundle import GoldenCase
+from rnn_deploy.bundle.proof import ReferenceDistances
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.judge.compare import Comparison
 
@@ -13,10 +13,10 @@ AMPLIFIES = 1.1  # growth of an error per step, of which is told
 
 
 def notes_on(
-    cases: Iterable[Case],
+    cases: Iterable[GoldenCase],
     comparisons: Sequence[Comparison],
     checks: Sequence[str],
-    votes: Sequence[Votes] = (),
+    votes: Sequence[ReferenceDistances] = (),
 ) -> tuple[str, ...]:
     """Notes for a report, the gravest first."""
     return (
@@ -28,7 +28,7 @@ def notes_on(
     )
 
 
-def _votes(votes: Sequence[Votes]) -> Iterable[str]:
+def _votes(votes: Sequence[ReferenceDistances]) -> Iterable[str]:
     for vote in votes:
         if vote.alone:
             yield (
@@ -43,7 +43,7 @@ def _votes(votes: Sequence[Votes]) -> Iterable[str]:
             )
 
 
-def _not_finite(cases: Iterable[Case]) -> Iterable[str]:
+def _not_finite(cases: Iterable[GoldenCase]) -> Iterable[str]:
     """The model gives NaN or infinities for inputs that are finite."""
     said: dict[str, str] = {}
     for case in cases:

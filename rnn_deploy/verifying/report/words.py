@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from rnn_deploy.verifying.diagnose.blame import blames
+from rnn_deploy.verifying.diagnose.file_verdicts import blames
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.report.report import Report, worst_of_each
 

@@ -2,18 +2,18 @@
 
 import pytest
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.perf.bench.limits import READ, limits_of
-from rnn_deploy.perf.bench.measure import Timing
+from rnn_deploy.perf.bench.measure import CallLatency
 from rnn_deploy.spec.shapes import Shape
 
 
 def choice(cell, units):
-    return Choice(cell, cell, units, "native", "")
+    return LoweringChoice(cell, cell, units, "native", "")
 
 
 def took(us):
-    return Timing(us, us, us, 1, (us,))
+    return CallLatency(us, us, us, 1, (us,))
 
 
 def test_products_and_weights_are_those_of_every_layer():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy.perf.bench import measure
-from rnn_deploy.perf.bench.measure import TURNS, Turns, in_rounds, ratio, timed, timing
+from rnn_deploy.perf.bench.measure import TURNS, TurnTaking, in_rounds, ratio, timed, timing
 
 MODULE = sys.modules[measure.__module__]  # the package names the function as its module
 
@@ -100,8 +100,8 @@ def test_a_contender_settles_before_it_is_timed(clock):
         return timed(call)
 
     both = {"a": contender("a"), "b": contender("b")}
-    settled = in_rounds(both, seconds=0.1, turns=Turns(2, settling=1.0))
-    at_once = in_rounds(both, seconds=0.1, turns=Turns(2))
+    settled = in_rounds(both, seconds=0.1, turns=TurnTaking(2, settling=1.0))
+    at_once = in_rounds(both, seconds=0.1, turns=TurnTaking(2))
     assert settled["a"].median_us == settled["a"].p95_us == 1000
     assert at_once["a"].p95_us == 5000
 

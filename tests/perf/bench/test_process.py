@@ -7,11 +7,11 @@ from rnn_deploy.errors import BundleError, InputError
 from rnn_deploy.inference.model import load
 from rnn_deploy.perf.bench.contender import of_bundle
 from rnn_deploy.perf.bench.opening import renamed
-from rnn_deploy.perf.bench.process import Worker
+from rnn_deploy.perf.bench.process import ContenderProcess
 
 
 def test_a_bundle_is_loaded_called_and_timed(small_bundle, x):
-    with Worker(of_bundle(small_bundle, "ort-cpu", 1)) as worker:
+    with ContenderProcess(of_bundle(small_bundle, "ort-cpu", 1)) as worker:
         taken, (y,) = worker.first({"x": x})
         assert taken > 0
         assert np.array_equal(y, load(small_bundle, "ort-cpu").predict(x))
@@ -23,7 +23,7 @@ def test_a_bundle_is_loaded_called_and_timed(small_bundle, x):
 
 
 def test_what_a_runtime_refuses_is_said(small_bundle, x):
-    with Worker(of_bundle(small_bundle, "ort-cpu", None)) as worker:
+    with ContenderProcess(of_bundle(small_bundle, "ort-cpu", None)) as worker:
         with pytest.raises(InputError, match=r"input 'x' takes float32\(batch, time, 3\)"):
             worker.first({"x": x[:, :, :2]})
         assert worker.first({"x": x})[0] > 0  # it goes on
@@ -31,7 +31,7 @@ def test_what_a_runtime_refuses_is_said(small_bundle, x):
 
 def test_what_cannot_be_loaded_is_said(tmp_path):
     with pytest.raises(BundleError, match="not a bundle"):
-        Worker(of_bundle(tmp_path, "ort-cpu", None))
+        ContenderProcess(of_bundle(tmp_path, "ort-cpu", None))
 
 
 def test_a_peer_s_inputs_are_known_by_name_or_by_place():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnn_deploy.bundle.manifest import Choice
+from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import RuntimeAbortedError
 from rnn_deploy.perf.bench import side_by_side as module
 from rnn_deploy.perf.bench.contender import Contender
@@ -73,7 +73,7 @@ def test_figures_belong_to_their_contender_and_shape(run):
 def test_the_limit_is_measured_beside_them_where_layers_are_known(monkeypatch):
     monkeypatch.setattr(module, "Worker", FakeWorker)
     contender = Contender("a", "onnx", "100")
-    layers = [Choice("rnn", "gru", 4, "native", "")]
+    layers = [LoweringChoice("rnn", "gru", 4, "native", "")]
     (known,) = side_by_side([contender], SHAPES, ENTRY, seconds=0, layers=layers)
     (unknown,) = side_by_side([contender], SHAPES, ENTRY, seconds=0)
     assert 0 < known.of_limit < 10

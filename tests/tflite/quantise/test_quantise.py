@@ -15,7 +15,7 @@ from rnn_deploy.references.golden import References
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.spec import Support
 from rnn_deploy.tflite import writer as tflite
-from rnn_deploy.tflite.choice import TfliteWishes
+from rnn_deploy.tflite.choice import TfliteLoweringRequest
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.isolated import run_isolated
 from rnn_deploy.tflite.quantise import quantise as quantisation
@@ -37,7 +37,7 @@ def made():
     y = layers.Dense(3, activation="softmax", name="y")(layers.LSTM(9, name="second")(y))
     model = randomised(keras.Model(x, y, name="mine"), 3, 0.3)
     plan = with_chunks(plan_of(model, ExportOptions()), Support(True))
-    parts = tflite.parts_of(plan, TfliteWishes())
+    parts = tflite.parts_of(plan, TfliteLoweringRequest())
     entries = [part.entry for part in parts]
     references = References(
         *(Reference(model, plan.stream.entry, dtype) for dtype in ("float32", "float64"))
@@ -126,7 +126,7 @@ def tokens():
     y = layers.SimpleRNN(4, name="second")(y)
     model = randomised(keras.Model(ids, y, name="tokens"), 5, 0.3)
     plan = with_chunks(plan_of(model, ExportOptions()), Support(True))
-    parts = tflite.parts_of(plan, TfliteWishes(by_layer={"second": "fused"}))
+    parts = tflite.parts_of(plan, TfliteLoweringRequest(by_layer={"second": "fused"}))
     kernels = [layer.recurrent_kernel for layer in plan.sequence.trace.layers]
     data = np.random.default_rng(2).integers(0, 50, (6, 7)).astype(np.int32)
     feeds = {"ids": data}
@@ -154,7 +154,7 @@ def test_a_large_file_is_quantised_too():
     x = keras.Input((None, 64), name="x")
     model = randomised(keras.Model(x, layers.SimpleRNN(256, name="rnn")(x), name="large"), 6, 0.05)
     plan = with_chunks(plan_of(model, ExportOptions()), Support(True))
-    content = tflite.convert(model, tflite.parts_of(plan, TfliteWishes()))
+    content = tflite.convert(model, tflite.parts_of(plan, TfliteLoweringRequest()))
     kernels = [layer.recurrent_kernel for layer in plan.sequence.trace.layers]
     found = quantised(content, "float16", {}, kernels=kernels, model="large")
     assert len(content) / len(found.content) > 1.8

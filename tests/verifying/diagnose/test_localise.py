@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.diagnose.finding import Beside, Finding
+from rnn_deploy.verifying.diagnose.finding import ElementPair, Finding
 
 
 def finding(gated, bundle, check, **options):
@@ -155,7 +155,8 @@ def test_where_a_bound_is_left_is_told_with_the_steps_up_to_there(gated, gated_b
 def test_a_finding_says_everything_in_lines():
     found = Finding(
         "ort-cpu", "states", "n2t16", "h_out", "rnn", "h", 3, 1,
-        (Beside((2,), 0.5, 0.25), Beside((0,), 1.0, 1.0)), 1, 1, start=3, explained="as if: x",
+        (ElementPair((2,), 0.5, 0.25), ElementPair((0,), 1.0, 1.0)), 1, 1, start=3,
+        explained="as if: x",
     )  # fmt: skip
     assert found.lines == (
         "ort-cpu, states, case n2t16: the first difference is in state h of layer 'rnn' at step 3,"

@@ -8,7 +8,7 @@ import pytest
 from rnn_deploy.errors import InputError
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
-from rnn_deploy.verifying.judge.tolerance import Asked
+from rnn_deploy.verifying.judge.tolerance import UserTolerance
 
 
 def failing(bundle, *runtimes, **options):
@@ -105,7 +105,7 @@ def test_a_tolerance_by_hand_takes_the_place_of_the_budget(gated, gated_bundle):
 
     def judged(**given):
         return verify(
-            gated_bundle, runtimes=[runtime], checks=["sequence"], asked=Asked(**given)
+            gated_bundle, runtimes=[runtime], checks=["sequence"], asked=UserTolerance(**given)
         ).passed
 
     assert not judged()
@@ -121,4 +121,4 @@ def test_a_tolerance_by_hand_takes_the_place_of_the_budget(gated, gated_bundle):
 @pytest.mark.parametrize("option", ["atol", "rtol"])
 def test_a_tolerance_that_is_none_is_refused(option, value):
     with pytest.raises(InputError, match=rf"--{option} y=\S+: give a number that is 0 or more"):
-        Asked(**{option: {"y": value}})
+        UserTolerance(**{option: {"y": value}})

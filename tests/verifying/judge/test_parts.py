@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.spec import EntryPoint, TensorSpec
-from rnn_deploy.verifying.judge.parts import Part, Parts
+from rnn_deploy.verifying.judge.parts import CasePart, CaseParts
 
 ENTRY = EntryPoint(
     "sequence",
@@ -20,8 +20,10 @@ ENTRY = EntryPoint(
 def test_of_some_rows_what_the_batch_has_one_value_of_is_not_known():
     y = np.arange(12.0, dtype=np.float32).reshape(3, 4)
     values = {"y": y, "mean": y.mean(1)[:2], "turned": y.T}
-    parts = Parts(Case("n3t4", ("sequence",), (), {"x": y[..., None]}, values, values), ENTRY)
+    parts = CaseParts(
+        GoldenCase("n3t4", ("sequence",), (), {"x": y[..., None]}, values, values), ENTRY
+    )
     assert set(parts.truth(parts.whole)) == {"y", "mean", "turned"}
-    truth = parts.truth(Part((2, 0), 0, 4))
+    truth = parts.truth(CasePart((2, 0), 0, 4))
     assert set(truth) == {"y"}
     np.testing.assert_array_equal(truth["y"], y[[2, 0]])

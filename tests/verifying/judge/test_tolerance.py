@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_deploy.bundle import Case
+from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.verifying.judge.tolerance import (
     ULPS,
     UNDERFLOW,
@@ -23,7 +23,7 @@ TRUTH = RNG.standard_normal((4, 9, 8))
 
 def case_of(reference, oracle, name="y"):
     oracle = {} if oracle is None else {name: np.asarray(oracle, np.float64)}
-    return Case("c", ("sequence",), (), {}, {name: np.asarray(reference, np.float32)}, oracle)
+    return GoldenCase("c", ("sequence",), (), {}, {name: np.asarray(reference, np.float32)}, oracle)
 
 
 def test_the_reference_s_own_error_is_its_largest_over_all_cases():

@@ -11,7 +11,7 @@ import pytest
 
 from rnn_deploy.errors import MissingExtraError
 from rnn_deploy.verifying.report.html import html_from_report
-from rnn_deploy.verifying.report.profiles import TENSORFLOW, Profiles
+from rnn_deploy.verifying.report.profiles import TENSORFLOW, ErrorProfiles
 from rnn_deploy.verifying.report.report import plots
 from tests.support.observed import (
     ABORTED,
@@ -47,7 +47,7 @@ class Balanced(HTMLParser):
 
 
 def profiles_of(seen):
-    profiles = Profiles()
+    profiles = ErrorProfiles()
     for one in seen:
         profiles.record(one)
     return profiles
@@ -107,7 +107,7 @@ def test_profiles_name_the_step_and_the_unit():
 
 def test_profiles_keep_the_worst_of_all_cases_and_do_not_grow_with_them():
     truth = np.zeros((1, 4, 2))
-    profiles = Profiles()
+    profiles = ErrorProfiles()
     for place in range(4):
         value = truth.copy()
         value[0, place, 1] = (place + 1) * 1e-6
@@ -123,7 +123,7 @@ def test_a_lost_shape_an_integer_and_nothing_at_all_are_drawn_too():
     nan = observation("litert", "states", "h", np.full_like(h, np.nan), h, None, (3,))
     seen = [lost, integer, nan]
     assert "FAILED" in html_from_report(report_of(seen), profiles_of(seen))
-    assert "nothing was checked" in html_from_report(report_of([]), Profiles()).lower()
+    assert "nothing was checked" in html_from_report(report_of([]), ErrorProfiles()).lower()
 
 
 def test_long_sequences_keep_their_peaks():
@@ -147,7 +147,7 @@ def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(plots, "require", missing)
     with pytest.raises(MissingExtraError, match="matplotlib"):
-        html_from_report(report_of([]), Profiles())
+        html_from_report(report_of([]), ErrorProfiles())
 
 
 @pytest.mark.browser

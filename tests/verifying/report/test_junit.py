@@ -3,10 +3,10 @@
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
-from rnn_deploy.verifying.diagnose.finding import Beside, Finding
+from rnn_deploy.verifying.diagnose.finding import ElementPair, Finding
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.report.junit import junit_from_report
-from rnn_deploy.verifying.report.report import Timing
+from rnn_deploy.verifying.report.report import CheckTiming
 from tests.support.observed import ABORTED, observations, report_of
 
 # What the schema that Jenkins' JUnit reader follows allows of each element: attributes, children.
@@ -79,7 +79,7 @@ def test_a_failure_names_the_place_and_both_values():
 
 
 def test_what_was_localised_is_told_first():
-    beside = (Beside((2,), 1.25, 1.0),)
+    beside = (ElementPair((2,), 1.25, 1.0),)
     finding = Finding("litert", "states", "n2t6", "y", "rnn", "h", 4, 1, beside, 1, 5)
     report = replace(report_of(list(observations())), findings=(finding,))
     (case,) = suites_of(report)["litert"].findall("testcase")
@@ -91,7 +91,10 @@ def test_what_was_localised_is_told_first():
 
 
 def test_each_test_case_says_how_long_it_took():
-    timings = (Timing("litert", "states", "n2t6", 0.25), Timing("litert", "chunked", "n3t5", 1.5))
+    timings = (
+        CheckTiming("litert", "states", "n2t6", 0.25),
+        CheckTiming("litert", "chunked", "n3t5", 1.5),
+    )
     report = replace(report_of(list(observations()), [ABORTED]), timings=timings)
     suites = suites_of(report)
     times = {case.get("classname"): case.get("time") for case in suites["litert"].iter("testcase")}

@@ -7,9 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnn_deploy.runtimes.registry import Skipped
+from rnn_deploy.runtimes.registry import SkippedRuntime
 from rnn_deploy.verifying.judge.compare import Comparison
-from rnn_deploy.verifying.report.report import Fault, Report, json_from_report, worst_of_each
+from rnn_deploy.verifying.report.report import (
+    Report,
+    UnfinishedCheck,
+    json_from_report,
+    worst_of_each,
+)
 
 GOOD = Comparison(
     "ort-cpu", "states", "n1t1", "y", "output", 1e-7, 2.0, 1e-6, 1e-7, (0, 1), 0.25, 0.5
@@ -18,7 +23,7 @@ BAD = replace(GOOD, max_abs=1e-3)
 VAGUE = replace(GOOD, name="z", decisive=False)
 EMPTY = replace(GOOD, name="e", finite=False)
 BROKEN = replace(GOOD, max_abs=np.inf, max_ulp=np.inf, found=np.nan, worst_index=())
-FAULT = Fault("litert", "chunked", "n3t5", "refused")
+FAULT = UnfinishedCheck("litert", "chunked", "n3t5", "refused")
 
 
 def report_of(*comparisons, faults=(), skipped=()):
@@ -30,7 +35,7 @@ def report_of(*comparisons, faults=(), skipped=()):
     [
         (report_of(GOOD, GOOD), True, "passed: 2 comparisons, all within their budgets"),
         (report_of(), False, "FAILED: nothing was checked"),
-        (report_of(skipped=(Skipped("x", "y"),)), False, "FAILED: nothing was checked"),
+        (report_of(skipped=(SkippedRuntime("x", "y"),)), False, "FAILED: nothing was checked"),
         (report_of(GOOD, BAD), False, "FAILED: 1 of 2 comparisons outside their budgets, 0 checks"),
         (report_of(BROKEN), False, "FAILED: 1 of 1 comparisons outside"),
         (report_of(GOOD, faults=(FAULT,)), False, "FAILED: 0 of 1 .* 1 checks broke off"),
@@ -70,7 +75,9 @@ def test_each_runtime_check_and_tensor_has_its_own_worst():
 
 
 def test_json_holds_everything_and_is_strict():
-    report = report_of(GOOD, BROKEN, faults=(FAULT,), skipped=(Skipped("ort-cuda", "no CUDA"),))
+    report = report_of(
+        GOOD, BROKEN, faults=(FAULT,), skipped=(SkippedRuntime("ort-cuda", "no CUDA"),)
+    )
 
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")

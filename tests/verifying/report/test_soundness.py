@@ -10,13 +10,13 @@ import pytest
 from rnn_deploy import export
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.bundle.manifest import json_from_manifest
-from rnn_deploy.bundle.proof import PROOF, Votes, read_proof, write_proof
+from rnn_deploy.bundle.proof import PROOF, ReferenceDistances, read_proof, write_proof
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.compare import compare
-from rnn_deploy.verifying.judge.known import why_known
+from rnn_deploy.verifying.judge.known_differences import why_known
 from rnn_deploy.verifying.report.report import Report
 from tests.support.gated import Gated
 
@@ -142,5 +142,5 @@ def test_references_that_disagree_are_no_pass(gated, gated_bundle, tmp_path):
 def test_votes_are_in_the_report(gated, gated_bundle):
     report = verify(gated_bundle, runtimes=[gated.runtime()], checks=["states"])
     assert isinstance(report, Report)
-    assert [type(vote) for vote in report.votes] == [Votes, Votes]
+    assert [type(vote) for vote in report.votes] == [ReferenceDistances, ReferenceDistances]
     assert [vote.alone for vote in report.votes] == ["", ""]

@@ -17,7 +17,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.optional import require
 from rnn_deploy.runtimes.isolation import LIMIT
 from rnn_deploy.verifying.report.evidence import Observation
-from rnn_deploy.verifying.report.profiles import Profiles
+from rnn_deploy.verifying.report.profiles import ErrorProfiles
 from rnn_deploy.verifying.report.report import Report, json_from_report
 from rnn_deploy.verifying.report.results import ResultsWriter
 
@@ -77,7 +77,7 @@ def limit_of(isolate: bool | None, time_limit: float | None, *, quick: bool) -> 
 
 
 @dataclass(frozen=True)
-class Outputs:
+class ReportFiles:
     """The files asked for."""
 
     json: Path | None = None
@@ -98,7 +98,7 @@ class Outputs:
             require("matplotlib")
 
     @contextmanager
-    def recording(self) -> Iterator["Recording"]:
+    def recording(self) -> Iterator["VerificationRecorder"]:
         """What records a verification; its files appear when `finish` was called."""
         with ExitStack() as stack:
             writer = None
@@ -106,17 +106,17 @@ class Outputs:
                 draft = stack.enter_context(writing_file(self.results, force=self.force))
                 writer = ResultsWriter(draft)
                 stack.callback(writer.close)
-            yield Recording(self, None if self.html is None else Profiles(), writer)
+            yield VerificationRecorder(self, None if self.html is None else ErrorProfiles(), writer)
         if self.results is not None:
             say(f"wrote {self.results}")
 
 
 @dataclass(frozen=True)
-class Recording:
+class VerificationRecorder:
     """Keeps of a verification what its outputs need."""
 
-    outputs: Outputs
-    profiles: Profiles | None
+    outputs: ReportFiles
+    profiles: ErrorProfiles | None
     writer: ResultsWriter | None
 
     def record(self, observation: Observation) -> None:

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rnn_deploy.bundle import Bundle, Case
+from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import STREAM
-from rnn_deploy.verifying.diagnose.original import Feeds, LayerTruth, Original
+from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
 
 if TYPE_CHECKING:
     from rnn_deploy.references.reference import Reference
@@ -23,15 +23,15 @@ SEED = 1  # another than export's
 
 
 @dataclass(frozen=True)
-class AtHand:
+class OpenedReference:
     """A model that is at hand. cases: new golden cases of every kind."""
 
-    cases: Sequence[Case]
-    original: Original
+    cases: Sequence[GoldenCase]
+    original: OriginalModel
 
 
 @dataclass(frozen=True)
-class Named:
+class ModelOption:
     """The model as the command line names it, to recompute (`against`) or to explain with.
 
     seed: of the inputs made with `against`. InputError for options that contradict each other, or
@@ -55,7 +55,7 @@ class Named:
 
     def taken(
         self, bundle: Bundle, step: Callable[[str], None]
-    ) -> tuple[Sequence[Case] | None, Original | None]:
+    ) -> tuple[Sequence[GoldenCase] | None, OriginalModel | None]:
         """New cases where they are asked for, and the original where the model is at hand."""
         if self.against is not None:
             seed = SEED if self.seed is None else self.seed
@@ -68,7 +68,7 @@ class Named:
 
 def model_at_hand(
     bundle: Bundle, model: Path, seed: int, trust_source: bool, step: Callable[[str], None]
-) -> AtHand:
+) -> OpenedReference:
     """Open the model of a bundle; InputError when it is another one."""
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
@@ -97,30 +97,30 @@ def model_at_hand(
         cases += special_of(plan, references, cases, options)
         ours, oracle = references.reference, references.oracle
     both = cast("Reference", ours), cast("Reference", oracle)
-    return AtHand(cases, _original(*both, keep=state == "keep"))
+    return OpenedReference(cases, _original(*both, keep=state == "keep"))
 
 
 def original_later(
     bundle: Bundle, model: Path, trust_source: bool, step: Callable[[str], None]
-) -> Original:
+) -> OriginalModel:
     """The model of a bundle, opened when something is first asked of it: where nothing fails,
     TensorFlow is not even imported. InputError at once where there is no such file."""
     if not model.exists():
         raise InputError(f"{model}: no such model; give the file '{bundle.root}' was made from")
 
     @cache
-    def opened() -> Original:
+    def opened() -> OriginalModel:
         step("opening the original model with TensorFlow")
         return _original_of(bundle, model, trust_source)
 
-    return Original(
+    return OriginalModel(
         lambda feeds: opened().oracle(feeds),
         lambda feeds: opened().watched(feeds),
         lambda feeds: opened().layers(feeds),
     )
 
 
-def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> Original:
+def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> OriginalModel:
     from rnn_deploy.references.reference import Reference
 
     opened = _opened(bundle, model, trust_source)
@@ -130,7 +130,7 @@ def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> Original:
     return _original(ours, oracle, keep=bundle.manifest.state == "keep")
 
 
-def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> Original:
+def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> OriginalModel:
     from rnn_deploy.keras.intercept import keeping_states
     from rnn_deploy.references.layer_outputs import LayerOutputs
 
@@ -147,7 +147,7 @@ def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> Original
 
         return call
 
-    return Original(kept(oracle.run), kept(oracle.layer_runs), kept(layers))
+    return OriginalModel(kept(oracle.run), kept(oracle.layer_runs), kept(layers))
 
 
 def _refuse_int8(bundle: Bundle) -> None:

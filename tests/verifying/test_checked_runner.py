@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from rnn_deploy.bundle import read_cases
-from rnn_deploy.bundle.manifest import Cost, Quantisation
+from rnn_deploy.bundle.manifest import Quantisation, QuantisationError
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.asking import fitted, verification_of
 from rnn_deploy.verifying.judge.checks import CHECKS
 from rnn_deploy.verifying.judge.compare import max_abs_error
-from rnn_deploy.verifying.judge.tolerance import Asked
+from rnn_deploy.verifying.judge.tolerance import UserTolerance
 from rnn_deploy.verifying.report.evidence import nothing
 from rnn_deploy.verifying.report.junit import junit_from_report
+from rnn_deploy.verifying.request import fitted, verification_of
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,11 @@ def test_what_one_runtime_tells_says_nothing_of_another(gated, gated_bundle):
 
 def test_noise_as_large_as_the_values_tells_nothing(gated_bundle):
     def decisive(max_abs):
-        cost = Cost("y", "output", 20.0, max_abs)
+        cost = QuantisationError("y", "output", 20.0, max_abs)
         how = Quantisation("onnx", "int8", 1, 1, 1, 4, "", (cost,))
-        asking = verification_of(gated_bundle, None, ["sequence"], None, Asked(), None, nothing)
+        asking = verification_of(
+            gated_bundle, None, ["sequence"], None, UserTolerance(), None, nothing
+        )
         case = next(iter(asking.read()))
         return fitted(asking, how).tolerance.of(case, "y").decisive
 

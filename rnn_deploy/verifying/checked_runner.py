@@ -11,11 +11,19 @@ import numpy as np
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import RnnDeployError
-from rnn_deploy.runtimes.base import Binds, Bound, NamesFiles, Runner, RunOptions, Runtime, Shapes
+from rnn_deploy.runtimes.base import (
+    BindableRunner,
+    BoundRunner,
+    ReportsFiles,
+    Runner,
+    RunOptions,
+    Runtime,
+    Shapes,
+)
 from rnn_deploy.spec import Array
 
 
-class Ran:
+class FilesRun:
     """The files that runners were run by since they were last asked for, each once."""
 
     def __init__(self) -> None:
@@ -32,13 +40,13 @@ class Ran:
         return files
 
 
-class Watched:
+class CheckedRunner:
     """A runner whose every answer holds each output and final state, in the type that is promised.
 
     RnnDeployError where it does not: what is not there would not be compared.
     """
 
-    def __init__(self, runner: Runner, file_of: Callable[[Shapes], str], ran: Ran) -> None:
+    def __init__(self, runner: Runner, file_of: Callable[[Shapes], str], ran: FilesRun) -> None:
         self.entry = runner.entry
         self._runner, self._file_of, self._ran = runner, file_of, ran
         self._promised = {t.name: t.dtype for t in runner.entry.all_outputs}
@@ -55,14 +63,14 @@ class Watched:
                 raise RnnDeployError(f"'{name}' of '{self.entry.name}' is {found}, not {dtype}")
         return {name: results[name] for name in self._promised}
 
-    def bound(self, shapes: Shapes) -> Bound | None:
+    def bound(self, shapes: Shapes) -> BoundRunner | None:
         """Bound to memory of its own, where the runner can be."""
         self._ran.note(self._file_of(shapes))
-        return self._runner.bound(shapes) if isinstance(self._runner, Binds) else None
+        return self._runner.bound(shapes) if isinstance(self._runner, BindableRunner) else None
 
-    def noting(self, ran: Ran) -> "Watched":
+    def noting(self, ran: FilesRun) -> "CheckedRunner":
         """The same runner, what it runs noted elsewhere."""
-        return Watched(self._runner, self._file_of, ran)
+        return CheckedRunner(self._runner, self._file_of, ran)
 
     def close(self) -> None:
         """Release the runner."""
@@ -70,18 +78,18 @@ class Watched:
 
 
 def watched(
-    runner: Runner, runtime: Runtime, bundle: Bundle, options: RunOptions, ran: Ran
-) -> Watched:
+    runner: Runner, runtime: Runtime, bundle: Bundle, options: RunOptions, ran: FilesRun
+) -> CheckedRunner:
     """`runner` of a runtime, loaded with these options; the files it runs are noted in `ran`."""
-    if isinstance(runtime, NamesFiles):
-        return Watched(runner, partial(runtime.file_of, bundle, options), ran)
-    return Watched(runner, lambda shapes: "", ran)
+    if isinstance(runtime, ReportsFiles):
+        return CheckedRunner(runner, partial(runtime.file_of, bundle, options), ran)
+    return CheckedRunner(runner, lambda shapes: "", ran)
 
 
 def steps_apart(runtime: Runtime, bundle: Bundle, options: RunOptions) -> bool:
     """Whether a runtime runs single steps of an entry point by a form of their own."""
     entry = bundle.manifest.entry(options.entry)
-    if not isinstance(runtime, NamesFiles) or len(entry.time_symbols) != 1:
+    if not isinstance(runtime, ReportsFiles) or len(entry.time_symbols) != 1:
         return False
     one = {t.name: tuple(d if isinstance(d, int) else 1 for d in t.shape) for t in entry.inputs}
     return runtime.file_of(bundle, options, one) != runtime.file_of(

@@ -17,7 +17,7 @@ _SPREAD = np.float32(math.sqrt(3.0))
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SeededInput:
     """An input that is drawn: its seed, shape and dtype; `below` for token ids."""
 
     seed: int

@@ -11,40 +11,45 @@ from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter
 
-from rnn_deploy.bundle import Bundle, Case
+from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, Runtime
 from rnn_deploy.spec import SEQUENCE, STREAM, Array
-from rnn_deploy.verifying.asking import Verification
-from rnn_deploy.verifying.diagnose.by_layer import Layers, by_layer
+from rnn_deploy.verifying.checked_runner import CheckedRunner, FilesRun, steps_apart, watched
+from rnn_deploy.verifying.diagnose.by_layer import LayerReport, by_layer
 from rnn_deploy.verifying.diagnose.explain import explained
-from rnn_deploy.verifying.diagnose.failures import Failures
+from rnn_deploy.verifying.diagnose.failures import RuntimeFailures
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.diagnose.localise import finding_of
-from rnn_deploy.verifying.judge.checks import CHECKS, HAND_OVER, Subject, applies
+from rnn_deploy.verifying.judge.checks import CHECKS, HAND_OVER, CheckSubject, applies
 from rnn_deploy.verifying.judge.compare import Comparison, compare
-from rnn_deploy.verifying.judge.known import why_known
+from rnn_deploy.verifying.judge.known_differences import why_known
 from rnn_deploy.verifying.report.evidence import Observation, place_in_time
-from rnn_deploy.verifying.report.placing import CHECK as PLACEMENT
-from rnn_deploy.verifying.report.placing import placed
-from rnn_deploy.verifying.report.report import Fault, Placed, Timing, Untold
-from rnn_deploy.verifying.watched import Ran, Watched, steps_apart, watched
+from rnn_deploy.verifying.report.node_devices import CHECK as PLACEMENT
+from rnn_deploy.verifying.report.node_devices import placed
+from rnn_deploy.verifying.report.report import (
+    CheckTiming,
+    NodeDevice,
+    UnfinishedCheck,
+    UnknownPlacement,
+)
+from rnn_deploy.verifying.request import VerificationRequest
 
-Result = Comparison | Fault | Placed | Untold | Timing | Finding
+Result = Comparison | UnfinishedCheck | NodeDevice | UnknownPlacement | CheckTiming | Finding
 
 
-class UnderTest:
+class RuntimeVerification:
     """One runtime. results: what was found so far, in order."""
 
     def __init__(
-        self, bundle: Bundle, runtime: Runtime, asking: Verification, stack: ExitStack
+        self, bundle: Bundle, runtime: Runtime, asking: VerificationRequest, stack: ExitStack
     ) -> None:
         self.runtime = runtime
         self.results: list[Result] = []
         self._bundle, self._asking, self._stack = bundle, asking, stack
-        self._failures = Failures(asking.read)
-        self._subject: Subject | None = None
-        self._ran = Ran()
+        self._failures = RuntimeFailures(asking.read)
+        self._subject: CheckSubject | None = None
+        self._ran = FilesRun()
 
     def load(self) -> None:
         """Load every entry point; a node that was placed elsewhere is a fault.
@@ -55,9 +60,11 @@ class UnderTest:
             runners = {entry.name: self._loaded(entry.name) for entry in self._asking.entries}
             by_stream = self._by_stream() if STREAM in runners else None
         except MisplacedError as error:
-            self.results.append(Fault(self.runtime.name, PLACEMENT, "golden vectors", str(error)))
+            self.results.append(
+                UnfinishedCheck(self.runtime.name, PLACEMENT, "golden vectors", str(error))
+            )
             return
-        self._subject = Subject(runners, by_stream, bounds=self._asking.bounds, ran=self._ran)
+        self._subject = CheckSubject(runners, by_stream, bounds=self._asking.bounds, ran=self._ran)
 
     def checks(self) -> None:
         """Placement, and every check that needs no other runtime."""
@@ -69,7 +76,7 @@ class UnderTest:
             for check in wanted:
                 self._check(self._subject, check, case)
 
-    def hand_over(self, partner: "UnderTest") -> None:
+    def hand_over(self, partner: "RuntimeVerification") -> None:
         """The check in which `partner` takes over; where that did not load, this one once more."""
         subject = self._subject
         if HAND_OVER not in self._asking.checks or subject is None or subject.stream is None:
@@ -78,7 +85,7 @@ class UnderTest:
             runners, name = {STREAM: self._loaded(STREAM)}, f"another {self.runtime.name}"
         else:
             theirs = partner._subject.runners[STREAM]
-            assert isinstance(theirs, Watched)
+            assert isinstance(theirs, CheckedRunner)
             runners, name = {STREAM: theirs.noting(self._ran)}, partner.runtime.name
         self._subject = replace(subject, partner=runners, partner_name=name)
         for case in self._asking.read():
@@ -91,7 +98,7 @@ class UnderTest:
         original = self._asking.original
         oracle = None if original is None else original.oracle
         said: dict[str, str] = {}  # of a layer, what fault it seems to have
-        layers: dict[str, Layers] = {}  # by entry point
+        layers: dict[str, LayerReport] = {}  # by entry point
         for failed, case, single in self._failures.worth_localising():
             found = finding_of(self._subject, failed, case, self._asking.tolerance, single, oracle)
             if found.layer not in said:
@@ -104,7 +111,7 @@ class UnderTest:
                 found = replace(found, by_layer=first)
             self.results.append(found)
 
-    def _loaded(self, entry: str, *, step_form: bool = True) -> Watched:
+    def _loaded(self, entry: str, *, step_form: bool = True) -> CheckedRunner:
         options = replace(self._asking.options, entry=entry, step_form=step_form)
         runner = self.runtime.load(self._bundle, options)
         self._stack.callback(runner.close)
@@ -115,7 +122,7 @@ class UnderTest:
         apart = steps_apart(self.runtime, self._bundle, options)
         return self._loaded(STREAM, step_form=False) if apart else None
 
-    def _check(self, subject: Subject, check: str, case: Case) -> None:
+    def _check(self, subject: CheckSubject, check: str, case: GoldenCase) -> None:
         """Run one check of one case; what it finds, and how long it took."""
         if not applies(check, case):
             return
@@ -126,7 +133,7 @@ class UnderTest:
                 self._failures.note(result)
         if len(self.results) > before:
             took = perf_counter() - began
-            self.results.append(Timing(self.runtime.name, check, case.name, took))
+            self.results.append(CheckTiming(self.runtime.name, check, case.name, took))
 
     def _explained(self, finding: Finding) -> str:
         """The fault that would give just these values, where the model is at hand."""
@@ -136,26 +143,26 @@ class UnderTest:
             return ""
         return explained(finding, runner, self._asking.read(), original, self._asking.tolerance)
 
-    def _layers(self, entry: str, case: Case, single: Case | None) -> Layers:
+    def _layers(self, entry: str, case: GoldenCase, single: GoldenCase | None) -> LayerReport:
         """Every layer's output beside the original's; none where it is not at hand."""
         if self._asking.original is None:
-            return Layers(())
+            return LayerReport(())
         options = replace(self._asking.options, entry=entry)
         given = [case.feeds, *([] if single is None or entry != STREAM else [single.feeds])]
         try:
             return by_layer(self._bundle, self.runtime, options, given, self._asking.original)
         except RnnDeployError:
-            return Layers(())  # none can be seen there; what was found without stands
+            return LayerReport(())  # none can be seen there; what was found without stands
 
 
-def _entry_of(failed: Comparison, case: Case) -> str:
+def _entry_of(failed: Comparison, case: GoldenCase) -> str:
     """The entry point to look into for the layer that differs."""
     return SEQUENCE if failed.check == SEQUENCE or STREAM not in case.entries else STREAM
 
 
 def _checked(
-    subject: Subject, runtime: str, check: str, case: Case, asking: Verification
-) -> Iterator[Comparison | Fault]:
+    subject: CheckSubject, runtime: str, check: str, case: GoldenCase, asking: VerificationRequest
+) -> Iterator[Comparison | UnfinishedCheck]:
     subject.ran.taken()
     try:
         for found in CHECKS[check](subject, case):
@@ -166,7 +173,7 @@ def _checked(
                 bound = found.bounds.get(name)
                 yield _compared(at, value, expected[name], bound, case, asking, files)
     except RnnDeployError as error:
-        yield Fault(runtime, check, case.name, str(error), subject.ran.taken())
+        yield UnfinishedCheck(runtime, check, case.name, str(error), subject.ran.taken())
 
 
 def _compared(
@@ -174,8 +181,8 @@ def _compared(
     value: Array,
     expected: Array,
     bound: Array | None,
-    case: Case,
-    asking: Verification,
+    case: GoldenCase,
+    asking: VerificationRequest,
     files: tuple[str, ...],
 ) -> Comparison:
     runtime, check, of, name, detail = at

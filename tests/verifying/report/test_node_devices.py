@@ -8,7 +8,7 @@ import pytest
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.errors import InputError, MisplacedError
 from rnn_deploy.runtimes.fake import FakeRuntime
-from rnn_deploy.runtimes.placement import Placement
+from rnn_deploy.runtimes.placement import NodePlacement
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.report.words import placement_lines
@@ -33,9 +33,9 @@ class OnCuda(FakeRuntime):
         if options.entry == "sequence":
             raise InputError("no profile")
         return [
-            Placement("first/RNN", "RNN", CUDA),
-            Placement("second/RNN", "RNN", CPU),
-            Placement("shape", "Gather", CPU),
+            NodePlacement("first/RNN", "RNN", CUDA),
+            NodePlacement("second/RNN", "RNN", CPU),
+            NodePlacement("shape", "Gather", CPU),
         ]
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_deploy.bundle import Bundle, Case
-from rnn_deploy.bundle.manifest import Cost, Quantisation
+from rnn_deploy.bundle import Bundle, GoldenCase
+from rnn_deploy.bundle.manifest import Quantisation, QuantisationError
 from rnn_deploy.errors import (
     InputError,
     RnnDeployError,
@@ -26,7 +26,7 @@ from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.spec import SEQUENCE, Array
-from rnn_deploy.verifying.judge.checks import CHECKS, Subject, applies
+from rnn_deploy.verifying.judge.checks import CHECKS, CheckSubject, applies
 from rnn_deploy.verifying.judge.compare import errors
 from rnn_deploy.verifying.judge.quantised import FLOOR, UNFIT, below_floor, fit_checks
 
@@ -35,7 +35,7 @@ WITHOUT_TRUTH = ("hand-over", "reset", "batch")
 
 
 @dataclass
-class _Sums:
+class _ErrorSums:
     """What is summed up for one tensor."""
 
     kind: str
@@ -46,7 +46,9 @@ class _Sums:
     changed: int = 0
 
 
-def appraise(bundle: Bundle, cases: Sequence[Case]) -> tuple[tuple[Cost, ...], tuple[str, ...]]:
+def appraise(
+    bundle: Bundle, cases: Sequence[GoldenCase]
+) -> tuple[tuple[QuantisationError, ...], tuple[str, ...]]:
     """The cost of a quantised bundle on the first runtime for its format, and what to warn of.
 
     cases: golden vectors and, where given, calibration data, each with its truth.
@@ -74,27 +76,29 @@ def _not_run(
     )
 
 
-def costs_of(bundle: Bundle, runtime: Runtime, cases: Iterable[Case]) -> tuple[Cost, ...]:
+def costs_of(
+    bundle: Bundle, runtime: Runtime, cases: Iterable[GoldenCase]
+) -> tuple[QuantisationError, ...]:
     """What each output and state lost on `runtime`, by every way there is to run it."""
     states = {s.next_name for entry in bundle.manifest.entries for s in entry.states}
     how = bundle.manifest.quantisation
-    sums: dict[str, _Sums] = {}
+    sums: dict[str, _ErrorSums] = {}
     names = [entry.name for entry in bundle.manifest.entries]
     with ExitStack() as stack:
         runners = {name: runtime.load(bundle, RunOptions(name)) for name in names}
         for runner in runners.values():
             stack.callback(runner.close)
-        for check, case, results in _results(Subject(runners), cases, how):
+        for check, case, results in _results(CheckSubject(runners), cases, how):
             for name, value in results.items():
                 kind = "state" if name in states else "output"
-                summed = sums.setdefault(name, _Sums(kind))
+                summed = sums.setdefault(name, _ErrorSums(kind))
                 _add(summed, value, case.truth[name], count=check == SEQUENCE)
     return tuple(_cost(name, summed) for name, summed in sums.items())
 
 
 def _results(
-    subject: Subject, cases: Iterable[Case], quantisation: Quantisation | None
-) -> Iterator[tuple[str, Case, Mapping[str, Array]]]:
+    subject: CheckSubject, cases: Iterable[GoldenCase], quantisation: Quantisation | None
+) -> Iterator[tuple[str, GoldenCase, Mapping[str, Array]]]:
     """What every check that is judged by the case's truth gives for every case."""
     checks = fit_checks(quantisation, [check for check in CHECKS if check not in WITHOUT_TRUTH])
     for case in cases:
@@ -103,7 +107,7 @@ def _results(
                 yield check, case, found.values
 
 
-def _add(summed: _Sums, value: Array, truth: Array, *, count: bool) -> None:
+def _add(summed: _ErrorSums, value: Array, truth: Array, *, count: bool) -> None:
     error = errors(value, truth) if value.shape == truth.shape else np.array(np.inf)
     summed.signal += float(np.sum(np.square(truth.astype(np.float64))))
     summed.noise += float(np.sum(np.square(error)))
@@ -115,9 +119,9 @@ def _add(summed: _Sums, value: Array, truth: Array, *, count: bool) -> None:
         summed.changed += int(changed.sum())
 
 
-def _cost(name: str, summed: _Sums) -> Cost:
+def _cost(name: str, summed: _ErrorSums) -> QuantisationError:
     snr = _decibels(summed.signal, summed.noise)
-    return Cost(name, summed.kind, snr, summed.max_abs, summed.labels, summed.changed)
+    return QuantisationError(name, summed.kind, snr, summed.max_abs, summed.labels, summed.changed)
 
 
 def _decibels(signal: float, noise: float) -> float | None:
@@ -127,7 +131,7 @@ def _decibels(signal: float, noise: float) -> float | None:
     return round(10 * math.log10(ratio), 2) if 0 < ratio < math.inf else -300.0
 
 
-def _warning(cost: Cost) -> str:
+def _warning(cost: QuantisationError) -> str:
     return (
         f"{cost.kind} '{cost.tensor}' keeps {cost.snr_db:.1f} dB of signal over noise, less than"
         f" the {FLOOR:g} dB below which verification fails; calibrate with data like the real, or"

@@ -23,7 +23,7 @@ class LayerTruth:
 
 
 @dataclass(frozen=True)
-class Original:
+class OriginalModel:
     """The model at hand, for inputs and initial states by name.
 
     oracle: outputs and final states in float64. watched: every recurrent call with Keras' own

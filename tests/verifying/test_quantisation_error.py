@@ -9,13 +9,18 @@ import pytest
 
 import rnn_deploy
 from rnn_deploy.bundle import open_bundle, read_cases
-from rnn_deploy.bundle.manifest import Cost, Quantisation, json_from_manifest, manifest_from_json
+from rnn_deploy.bundle.manifest import (
+    Quantisation,
+    QuantisationError,
+    json_from_manifest,
+    manifest_from_json,
+)
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.runtimes.fake import FakeRuntime
-from rnn_deploy.verifying import cost as costing
-from rnn_deploy.verifying.cost import appraise, costs_of
+from rnn_deploy.verifying import quantisation_error as costing
 from rnn_deploy.verifying.judge.quantised import FLOOR, MARGIN, fit_checks, noise_budgets
+from rnn_deploy.verifying.quantisation_error import appraise, costs_of
 from tests.conftest import small_model
 
 
@@ -118,7 +123,9 @@ def test_what_is_noisier_than_the_floor_gets_no_wider_budget(bundle):
 
 
 def test_float32_artifacts_beside_it_keep_their_budget():
-    quantisation = Quantisation("tflite", "int8", 1, 1, 1, 4, "", (Cost("y", "output", 30.0, 0.5),))
+    quantisation = Quantisation(
+        "tflite", "int8", 1, 1, 1, 4, "", (QuantisationError("y", "output", 30.0, 0.5),)
+    )
     assert noise_budgets(quantisation) == {"y": MARGIN * 0.5}
     assert noise_budgets(None) == {}
     checks = ("sequence", "masks", "extremes", "long")

@@ -23,7 +23,7 @@ Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Difference:
+class KnownDifference:
     """Where a value may be another than the truth, and why."""
 
     where: Mask
@@ -46,13 +46,13 @@ def why_known(
     return known.reason if float(elsewhere.max(initial=0.0)) <= comparison.budget else ""
 
 
-def _swallowed(truth: Array) -> Difference:
+def _swallowed(truth: Array) -> KnownDifference:
     """Only where TensorFlow's value is NaN may the runtime's be another."""
     reason = "its recurrent operators swallow NaN, where TensorFlow passes it on"
-    return Difference(np.isnan(truth), reason)
+    return KnownDifference(np.isnan(truth), reason)
 
 
-def _discrete(truth: Array, feeds: Mapping[str, Array]) -> Difference:
+def _discrete(truth: Array, feeds: Mapping[str, Array]) -> KnownDifference:
     """Only in rows into which a NaN or an infinity went."""
     floats = [value for value in feeds.values() if value.dtype.kind == "f"]
     finite = [np.isfinite(value).reshape(len(value), -1).all(1) for value in floats]
@@ -60,4 +60,4 @@ def _discrete(truth: Array, feeds: Mapping[str, Array]) -> Difference:
     where = np.zeros(truth.shape, bool)
     if truth.shape[:1] == touched.shape:
         where[touched] = True
-    return Difference(where, "an integer or a truth value made of NaN is each runtime's own")
+    return KnownDifference(where, "an integer or a truth value made of NaN is each runtime's own")

@@ -10,37 +10,41 @@ from dataclasses import replace
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import BundleError, RnnDeployError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.placement import RECURRENT, TellsPlacement
-from rnn_deploy.verifying.report.report import Fault, Placed, Untold
+from rnn_deploy.runtimes.placement import RECURRENT, ReportsPlacement
+from rnn_deploy.verifying.report.report import NodeDevice, UnfinishedCheck, UnknownPlacement
 
 CHECK = "placement"
 
 
 def placed(
     runtime: Runtime, bundle: Bundle, options: RunOptions
-) -> Iterator[Placed | Fault | Untold]:
+) -> Iterator[NodeDevice | UnfinishedCheck | UnknownPlacement]:
     """Every recurrent node of every entry point, and a fault for each that ran elsewhere."""
-    if not isinstance(runtime, TellsPlacement):
-        yield Untold(runtime.name)
+    if not isinstance(runtime, ReportsPlacement):
+        yield UnknownPlacement(runtime.name)
         return
     for entry in bundle.manifest.entries:
         try:
             nodes = runtime.placements(bundle, replace(options, entry=entry.name))
         except BundleError:
-            yield Untold(runtime.name)  # no golden vector to run; a damaged one was refused before
+            yield UnknownPlacement(
+                runtime.name
+            )  # no golden vector to run; a damaged one was refused before
             return
         except RnnDeployError as error:
-            yield Fault(runtime.name, CHECK, entry.name, str(error))
+            yield UnfinishedCheck(runtime.name, CHECK, entry.name, str(error))
             continue
         if nodes is None:
-            yield Untold(runtime.name)
+            yield UnknownPlacement(runtime.name)
             return
         for node in nodes:
             if node.op_type in RECURRENT:
-                found = Placed(
+                found = NodeDevice(
                     runtime.name, entry.name, node.node, node.op_type, node.provider,
                     runtime.provider,
                 )  # fmt: skip
                 yield found
                 if not found.passed:
-                    yield Fault(runtime.name, CHECK, entry.name, f"{node}, not {found.asked}")
+                    yield UnfinishedCheck(
+                        runtime.name, CHECK, entry.name, f"{node}, not {found.asked}"
+                    )

@@ -8,7 +8,7 @@ from rnn_deploy.verifying.judge.compare import Comparison
 
 
 @dataclass(frozen=True)
-class Blame:
+class FileVerdicts:
     """What one runtime ran. wrong: files that gave something wrong. right: the others.
 
     told: whether each of the wrong ones was wrong alone; else one of them may be right.
@@ -26,7 +26,7 @@ class Blame:
         )
 
 
-def blames(comparisons: Iterable[Comparison]) -> tuple[Blame, ...]:
+def blames(comparisons: Iterable[Comparison]) -> tuple[FileVerdicts, ...]:
     """For each runtime on which something failed and that tells its files, those to look at.
 
     What was handed over is run by two runtimes, and says nothing of either alone.
@@ -42,13 +42,13 @@ def blames(comparisons: Iterable[Comparison]) -> tuple[Blame, ...]:
     )
 
 
-def _blame(runtime: str, found: list[Comparison]) -> Blame:
+def _blame(runtime: str, found: list[Comparison]) -> FileVerdicts:
     failed = [comparison.files for comparison in found if not comparison.passed]
     alone = {files[0] for files in failed if len(files) == 1}
     together = [files for files in failed if not alone.intersection(files)]
     wrong = alone.union(*together)
     every = dict.fromkeys(file for comparison in found for file in comparison.files)
-    return Blame(
+    return FileVerdicts(
         runtime,
         tuple(file for file in every if file in wrong),
         tuple(file for file in every if file not in wrong),

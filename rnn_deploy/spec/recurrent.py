@@ -1,0 +1,177 @@
+"""Recurrent layers as they were read from Keras.
+
+RecurrentLayer       one call of a layer with one of Keras' own cells, weights included
+TracedLayer          one call of a layer whose cell is known by its traced step only
+BidirectionalLayers  one call of a Bidirectional layer: two stacks of such layers
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnn_deploy.spec.types import Role, StateKey, Weights
+
+ROLES = ("h", "c")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recurrence:
+    """One call of a recurrent layer, whatever its cell.
+
+    name: the Keras layer's name, made unique when a layer is called more than once.
+    cell: what the cell is called. units: the size of the output's last axis.
+    go_backwards: the sequence is processed, and returned, last step first.
+    return_sequences: every step's output is returned, not only the last one's.
+    masked: a mask (batch, time) says which steps count; at the others states stay, and the output
+    is the one before, or zero with zero_output_for_mask.
+    steps: how many steps the sequence has, None when that is open.
+    initial_state: the model itself gives the initial state (so a stream may not).
+    within_step: it runs anew within each step of a TimeDistributed, from zero (nor may a stream).
+    """
+
+    name: str
+    cell: str
+    units: int
+    go_backwards: bool
+    return_sequences: bool
+    steps: int | None
+    initial_state: bool
+    masked: bool = False
+    zero_output_for_mask: bool = False
+    within_step: bool = False
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The states the cell carries, in Keras' order."""
+        return roles_of(len(self.state_shapes))
+
+    @property
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each state, without its batch."""
+        raise NotImplementedError
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of one step's output, without its batch."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> np.dtype[np.floating[Any]]:
+        """What it computes in: float32, or float64 where the model does."""
+        raise NotImplementedError
+
+    @property
+    def output_is_state(self) -> bool:
+        """Whether a step's output is its first state."""
+        raise NotImplementedError
+
+    @property
+    def carries_output(self) -> bool:
+        """Whether the output must be carried beside the states, since it may differ from h.
+
+        At a masked step the output before it is repeated, which is h; except that it is zero
+        where the layer says so, and, after an initial state that the model gives, until the first
+        step that counts. A stream's state is the output of the steps before.
+        """
+        same = self.output_is_state and not self.zero_output_for_mask and not self.initial_state
+        return self.masked and not same
+
+    @property
+    def free(self) -> bool:
+        """Whether a stream gives the initial state."""
+        return not self.initial_state and not self.within_step
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RecurrentLayer(Recurrence):
+    """A layer with one of Keras' own cells, read: its weights and its options.
+
+    cell: "simple_rnn", "gru" or "lstm"; with g = 1, 3, 4 gates side by side in Keras' order:
+    kernel (width, g * units), recurrent_kernel (units, g * units), bias (g * units,) or None; a
+    GRU with reset_after has a bias (2, g * units), for the input and for the recurrent product.
+    activation, recurrent_activation: Keras' names, as in `cells.ACTIVATIONS`; a SimpleRNN has no
+    second one. reset_after: of a GRU, whether the reset gate is applied after the product.
+    """
+
+    kernel: Weights
+    recurrent_kernel: Weights
+    bias: Weights | None
+    activation: str
+    recurrent_activation: str = "linear"
+    reset_after: bool = False
+
+    @property
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.units,),) * (2 if self.cell == "lstm" else 1)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return (self.units,)
+
+    @property
+    def dtype(self) -> np.dtype[np.floating[Any]]:
+        return self.kernel.dtype
+
+    @property
+    def output_is_state(self) -> bool:
+        return True
+
+    @property
+    def width(self) -> int:
+        return int(self.kernel.shape[0])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TracedLayer(Recurrence):
+    """A layer whose cell is known by its step alone: a cell of the user's own, a ConvLSTM.
+
+    cell: the name of the cell's class. step: the traced function of x (batch, *width) and the
+    states (batch, *state shape) to the output and the next states, weights within.
+    """
+
+    step: Any
+    width: tuple[int, ...]
+    state_shapes: tuple[tuple[int, ...], ...] = field(default=())
+    output_shape: tuple[int, ...] = field(default=())
+    dtype: np.dtype[np.floating[Any]] = field(default=np.dtype(np.float32))
+    output_is_state: bool = False
+
+
+# A list of cells in one RNN is a stack of layers; any other layer is a stack of one.
+Stack = tuple[Recurrence, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class BidirectionalLayers:
+    """One call of a Bidirectional layer `name`: two stacks over one sequence.
+
+    The backward one's outputs are turned back into the order of the sequence. merge: Keras'
+    merge_mode, None for both outputs.
+    """
+
+    name: str
+    forward: Stack
+    backward: Stack
+    merge: str | None
+
+
+# What one call of a recurrent layer runs.
+Called = Stack | BidirectionalLayers
+
+
+def roles_of(count: int) -> tuple[Role, ...]:
+    """What the states of a cell that has `count` of them are called."""
+    return tuple(ROLES[i] if i < len(ROLES) else f"s{i}" for i in range(count))
+
+
+def layers_of(called: Called) -> Stack:
+    """The layers of a call, in the order of their states."""
+    return (
+        (*called.forward, *called.backward) if isinstance(called, BidirectionalLayers) else called
+    )
+
+
+def state_keys(stack: Stack) -> list[StateKey]:
+    """The states of a stack, in the order Keras keeps them."""
+    return [(layer.name, role) for layer in stack for role in layer.roles]
