@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "spec": {"errors"},
     "numerics": {"spec"},
     "workers": {"errors"},
-    "bundle": {"errors", "spec"},
+    "bundle": {"errors", "optional", "spec"},
     "keras": BELOW,
     "references": {*BELOW, "keras"},
     "onnx": {*BELOW, "keras", "references"},

@@ -8,7 +8,7 @@ import click
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.manifest import (
-    MicroModel,
+    Artifact,
     Quantisation,
     QuantisationError,
     json_from_manifest,
@@ -177,13 +177,17 @@ def quantisation_lines(quantisation: Quantisation | None) -> list[str]:
     ]
 
 
-def micro_lines(models: Sequence[MicroModel]) -> list[str]:
-    """What a microcontroller needs, in lines for a person."""
+def detail_lines(artifacts: Sequence[Artifact]) -> list[str]:
+    """Return the details of model files, a line for each file that has any."""
     return [
-        f"  {model.array} in model_data.h: arena {model.arena:,} B, operators"
-        f" {', '.join(model.operators)}"
-        for model in models
+        f"  {a.path}: " + ", ".join(f"{name} {_shown(v)}" for name, v in a.details.items())
+        for a in artifacts
+        if a.details
     ]
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def said_of(cost: QuantisationError) -> str:
@@ -211,7 +215,7 @@ def summary(bundle: Bundle) -> list[str]:
     return [
         *lines,
         *quantisation_lines(manifest.quantisation),
-        *micro_lines(manifest.micro),
+        *detail_lines(manifest.artifacts),
         *(f"note: {note}" for note in manifest.notes),
         f"next: rnn-deploy verify {quote(str(bundle.root))}",
     ]

@@ -86,7 +86,7 @@ def model_at_hand(
         time=time if isinstance(time, int) else None,
         seed=seed,
         state=state,
-        target=MICRO if bundle.manifest.micro else ORT,
+        target=MICRO if any(a.format == MICRO for a in bundle.manifest.artifacts) else ORT,
     )
     chunked = [entry.chunked for entry in bundle.manifest.entries if entry.name == STREAM]
     with keeping_states(state == "keep"):

@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 
 from rnn_deploy.bundle import Artifact, Manifest, write_cases
-from rnn_deploy.bundle.manifest import MicroModel, Quantisation, json_from_manifest
+from rnn_deploy.bundle.manifest import Quantisation, json_from_manifest
 from rnn_deploy.bundle.proof import PROOF, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.exporting.draft import Draft
 from rnn_deploy.exporting.options import MICRO
 from rnn_deploy.onnx.test_data import place_models, write_test_data
+from rnn_deploy.tflite.micro.files import MicroFile
 from rnn_deploy.tflite.micro.source import HEADER, SOURCE, array_name, header_of, source_of
 from rnn_deploy.tflite.quantise.quantise import QuantisedFile
 
@@ -49,10 +51,6 @@ def write(draft: Draft, root: Path, test_data: bool | None) -> Manifest:
         notes=(*draft.notes, *_notes_of_quantisation(draft)),
         state=draft.state,
         quantisation=_quantisation(draft),
-        micro=tuple(
-            MicroModel(file.entry, array_name(file.entry), file.operators, file.arena)
-            for file in draft.micro
-        ),
     )
     write_manifest(manifest, root)
     return manifest
@@ -70,7 +68,18 @@ def _write_micro(draft: Draft, root: Path) -> list[Artifact]:
     (root / SOURCE).write_text(source_of(*made_by), encoding="utf-8")
     for file in draft.micro:
         (root / file.path).write_bytes(file.content)
-    return [Artifact(file.path, MICRO, file.entry, file.choices) for file in draft.micro]
+    return [
+        Artifact(file.path, MICRO, file.entry, file.choices, details=_details(file))
+        for file in draft.micro
+    ]
+
+
+def _details(file: MicroFile) -> dict[str, Any]:
+    return {
+        "array": array_name(file.entry),
+        "operators": list(file.operators),
+        "arena": file.arena,  # bytes
+    }
 
 
 def _quantised(draft: Draft) -> list[QuantisedFile]:
