@@ -18,17 +18,17 @@ inspected, and has these functions (`FormatWriter`):
         Only where `Format.saved_models`: the same from a SavedModel, whose layers are unknown.
 
 `options` is an `ExportOptions`: `options[NAME]` is the value of a declared option or its default,
-`options.quantize` the requested mode. Nothing that a user asks for may be ignored: declare an option
-only where it is used, and let `check` refuse combinations, before the model is opened.
+`options.quantize` the requested mode. No option may be ignored: declare one only where the writer
+uses it, and let `check` refuse what does not fit, before the model is opened.
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from rnn_deploy.bundle.manifest import Artifact, LoweringChoice, Quantisation
+from rnn_deploy.bundle.manifest import Artifact, Extension, LoweringChoice, Quantisation
 
 if TYPE_CHECKING:
     from rnn_deploy.formats.options import ExportOptions
@@ -76,16 +76,17 @@ class PlanConstraints:
 class FormatFiles:
     """What a format wrote.
 
-    artifacts: one for each model file and entry point. extra: paths of other files, relative to
-    the bundle. notes: what a user must know. quantisation: how weights were quantised; the costs
-    are measured later. data: the format's own facts, as JSON values, kept in the manifest.
+    artifacts: one for each model file and entry point; `details` hold facts about one file. extra:
+    paths of other files, relative to the bundle. notes: what a user must know. quantisation: how
+    weights were quantised; the costs are measured later. extension: facts about the whole bundle,
+    kept in the manifest under the format's name.
     """
 
     artifacts: tuple[Artifact, ...]
     extra: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     quantisation: Quantisation | None = None
-    data: Mapping[str, Any] | None = None
+    extension: Extension | None = None
 
 
 class FormatWriter(Protocol):
@@ -112,8 +113,7 @@ class Format:
     options: what it reads from `ExportOptions`. check: raises InputError for options that do not
     fit. constraints: what the plan must be like. quantize: the modes that it knows besides "none",
     and quantize_packages what these need. saved_models: whether it can be written from a
-    SavedModel; else why_no_saved_model says the reason. describe: lines for a person from
-    `FormatFiles.data`.
+    SavedModel; else why_no_saved_model says the reason.
     """
 
     name: str
@@ -128,7 +128,6 @@ class Format:
     quantize_packages: tuple[str, ...] = ()
     saved_models: bool = False
     why_no_saved_model: str = "it reads the model's layers"
-    describe: Callable[[Mapping[str, Any]], Sequence[str]] = lambda data: ()
 
     def load_writer(self) -> FormatWriter:
         """Import the writer. This may import TensorFlow."""

@@ -94,7 +94,7 @@ class ExportOptions:
                     f"no format has an option '{name}'; the options of formats are {known}",
                 )
             option, users = all_options()[name]
-            if value == option.default or (option.many and not value):
+            if value in (option.default, (option.default,), (), None):
                 continue
             if option.choices and value not in option.choices:
                 raise _not_one_of(option.flag, value, option.choices)
@@ -128,10 +128,19 @@ class ExportOptions:
             return
         if self.quantize not in quantize_modes():
             raise _not_one_of("--quantize", self.quantize, (NO_QUANTISATION, *quantize_modes()))
-        able = [name for name, format in all_formats().items() if format.quantize]
-        self._check_used("--quantize", able)
-        for format in self.formats:
-            if format.quantize and self.quantize not in format.quantize:
+        able = [format for format in self.formats if format.quantize]
+        self._check_used(
+            "--quantize", [n for n, format in all_formats().items() if format.quantize]
+        )
+        if len(able) > 1:
+            names = " and ".join(format.name for format in able)
+            raise InputError(
+                "E-FORMAT-QUANTIZE-TWICE",
+                f"--quantize applies to {names}, and a bundle holds one quantised format; export"
+                " each to a bundle of its own",
+            )
+        for format in able:
+            if self.quantize not in format.quantize:
                 modes = ", ".join((NO_QUANTISATION, *format.quantize))
                 raise InputError(
                     "E-FORMAT-QUANTIZE",

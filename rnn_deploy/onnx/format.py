@@ -53,7 +53,8 @@ def _check(options: ExportOptions) -> None:
     if options["opset"] not in IR_VERSIONS:
         least, most = min(IR_VERSIONS), max(IR_VERSIONS)
         raise InputError(
-            "E-EXPORT-OPSET", f"--opset {options['opset']}: expected a number from {least} to {most}"
+            "E-EXPORT-OPSET",
+            f"--opset {options['opset']}: expected a number from {least} to {most}",
         )
 
 

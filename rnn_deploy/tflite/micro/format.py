@@ -1,21 +1,9 @@
-"""The format "tflite-micro": its description, and its facts in words."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The format "tflite-micro": its description."""
 
 from rnn_deploy.formats.base import Format, PlanConstraints
 from rnn_deploy.tflite.format import INT8, LOWERING_OPTION, WHY_NO_SAVED_MODEL, check
 
 NAME = "tflite-micro"
-
-
-def describe(data: Mapping[str, Any]) -> list[str]:
-    """Return what a microcontroller needs, a line for each model."""
-    return [
-        f"{model['array']} in model_data.h: arena {model['arena']:,} B, operators"
-        f" {', '.join(model['operators'])}"
-        for model in data["models"]
-    ]
 
 
 FORMAT = Format(
@@ -29,5 +17,4 @@ FORMAT = Format(
     quantize=(INT8,),
     quantize_packages=("ai_edge_quantizer",),
     why_no_saved_model=WHY_NO_SAVED_MODEL,
-    describe=describe,
 )

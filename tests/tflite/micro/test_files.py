@@ -15,7 +15,7 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.errors import BundleError, InputError, UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
 from rnn_deploy.tflite.micro import files as micro
