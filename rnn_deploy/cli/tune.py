@@ -57,13 +57,12 @@ def command(
     opened = open_bundle(bundle)
     with progress() as step, tempfile.TemporaryDirectory() as folder:
         step("starting TensorFlow")
-        from rnn_deploy.onnx.expected import expected_shapes
         from rnn_deploy.perf.peers.model import model_of
         from rnn_deploy.perf.tuning.tune import USUAL, tune
         from rnn_deploy.perf.tuning.write import write
-        from rnn_deploy.spec.shapes import shapes_for
+        from rnn_deploy.spec.shapes import shapes_by_entry, shapes_for
 
-        asked = expected_shapes(shape, "--shape")
+        asked = shapes_by_entry(shape, tuple(USUAL))
         there = [entry.name for entry in opened.manifest.entries]
         for name in asked:
             opened.manifest.entry(name)
