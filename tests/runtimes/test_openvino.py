@@ -64,19 +64,19 @@ def test_less_precision_is_found(small_bundle, monkeypatch):
 def test_what_it_gets_wrong_is_not_loaded(tmp_path):
     model = randomised(masked(kind="LSTM")(), scale=0.3)
     wrong = rnn_deploy.export(model, tmp_path / "wrong", to=("onnx",))
-    refused = r"gets layer 'rnn' as native wrong.*--target"
+    refused = r"gets layer 'rnn' as native wrong.*--profile"
     with pytest.raises(RuntimeUnavailableError, match=refused):
         rnn_deploy.load(wrong, "openvino-cpu")
     _, skipped = runtimes_for(wrong)
     assert "gets layer 'rnn'" in {s.runtime: s.reason for s in skipped}["openvino-cpu"]
-    right = rnn_deploy.export(model, tmp_path / "right", to=("onnx",), target="openvino")
+    right = rnn_deploy.export(model, tmp_path / "right", to=("onnx",), profile="openvino")
     assert rnn_deploy.verify(right, ["openvino-cpu"]).passed
 
 
 def test_float64_has_no_form_for_it(tmp_path):
     model = randomised(single(kind="GRU", dtype="float64")(), scale=0.3)
     with pytest.raises(rnn_deploy.RnnDeployError, match=r"float64 in float32 \(target openvino\)"):
-        rnn_deploy.export(model, tmp_path / "b", to=("onnx",), target="openvino")
+        rnn_deploy.export(model, tmp_path / "b", to=("onnx",), profile="openvino")
 
 
 def test_an_option_it_does_not_have_is_refused(small_bundle):
