@@ -1,5 +1,7 @@
 """Write a traced model as TFLite. One file per lowering of a recurrent layer.
 
+Imports nothing itself: the processes that run quantise/worker and micro/worker stay without Keras.
+
 writer      trace with our loops, convert, restore the names of the signature
 choice      which lowering a layer gets, and why
 inplace     a WHILE of a few steps per iteration that writes its outputs in place
@@ -7,10 +9,7 @@ loop        WHILEs over blocks: one input product per block, then a few steps pe
 unrolled    every step written out, for a fixed length
 fused       the operators UNIDIRECTIONAL_SEQUENCE_RNN and _LSTM
 step        one step of each cell, used by the loops and by unrolled
-isolated    run a script in a process of its own
 flatbuffer/ edits of the converted file: merge, fuse, alias buffers, pack
 quantise/   fewer bits per weight and activation
 micro/      files for TFLite-Micro
 """
-
-from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra
