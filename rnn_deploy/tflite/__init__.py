@@ -2,6 +2,8 @@
 
 Imports nothing itself: the processes that run quantise/worker and micro/worker stay without Keras.
 
+format      the description of the format and its options; imports no TensorFlow
+files       write the format's file into a bundle
 writer      trace with our loops, convert, restore the names of the signature
 choice      which lowering a layer gets, and why
 inplace     a WHILE of a few steps per iteration that writes its outputs in place
@@ -11,5 +13,5 @@ fused       the operators UNIDIRECTIONAL_SEQUENCE_RNN and _LSTM
 step        one step of each cell, used by the loops and by unrolled
 flatbuffer/ edits of the converted file: merge, fuse, alias buffers, pack
 quantise/   fewer bits per weight and activation
-micro/      files for TFLite-Micro
+micro/      the format for TFLite-Micro
 """

@@ -16,6 +16,7 @@ from rnn_deploy.spec import Array
 from rnn_deploy.tflite.flatbuffer.alias import written_apart, written_in_place
 from rnn_deploy.tflite.flatbuffer.merge import share_buffers, share_codes, unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
+from rnn_deploy.tflite.format import DYNAMIC, FLOAT16, INT8
 from rnn_deploy.tflite.quantise.recurrent_weights import (
     kept_as,
     left_float,
@@ -26,9 +27,6 @@ from rnn_deploy.tflite.quantise.recurrent_weights import (
 from rnn_deploy.tflite.quantise.tables import quantise_tables
 from rnn_deploy.workers.process import WorkerError, call_in_process
 
-NONE = "none"
-FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
-MODES = (NONE, FLOAT16, DYNAMIC, INT8)
 TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8"}  # how an Embedding's is kept
 WORKER = "rnn_deploy.tflite.quantise.worker:quantise"  # imported in its own process only
 TIME_LIMIT = 300.0  # seconds
@@ -75,9 +73,10 @@ def quantised(
     changed = sum(kept_as(after, place) != "FLOAT32" for place in recurrent)
     if not changed:
         raise UnsupportedModelError(
+            "E-MODEL-NOT-QUANTISED",
             f"model '{model}': --quantize {mode} changed none of {len(recurrent)} recurrent"
-            " weights, so nothing would be gained where it counts; leave --quantize out, or"
-            " --tflite-lowering fused, whose operators the quantiser does not know"
+            " weights; remove --quantize, or --tflite-lowering fused, whose operators the quantiser"
+            " does not know",
         )
     made = packed(after)
     return QuantisedFile(
