@@ -11,7 +11,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import RunOptions, Shapes, artifact_for
-from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
+from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
 from rnn_deploy.spec import STREAM, Array, EntryPoint, chunks
 
 
@@ -40,7 +40,7 @@ class MicroRunner:
 
     def close(self) -> None:
         """Release the interpreter."""
-        self._interpreter = None
+        self._interpreter, self._check = None, closed
 
     def _steps(self, named: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         states = {s.tensor.name: named[s.tensor.name] for s in self.entry.states}
