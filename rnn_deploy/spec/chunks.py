@@ -35,7 +35,8 @@ def cut(
     if sum(lengths) != total or any(length < 1 for length in lengths):
         raise InputError(
             "E-INPUT-CHUNK-LENGTHS",
-            f"the chunk lengths {list(lengths)} must be positive, with the sum {total} (steps given)",
+            f"the chunk lengths {list(lengths)} must be positive and their sum {total}, the number"
+            " of steps given",
         )
     for length in lengths:
         part = slice(start, start + length)
