@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from rnn_deploy.errors import InputError, one_line
+from rnn_deploy.errors import ClosedError, InputError, one_line
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 Check = Callable[[Mapping[str, Array]], list[Array]]
@@ -59,8 +59,8 @@ def checker(entry: EntryPoint) -> Check:
 
 
 def closed(_: object) -> NoReturn:
-    """In place of a runner's check once it is closed, or of what would load it again."""
-    raise InputError("this was closed; load the bundle again")
+    """Replace a runner's check, or the function that would load it again, after it is closed."""
+    raise ClosedError("E-RUNTIME-CLOSED", "this model is closed; load the bundle again")
 
 
 def _kind(array: Array) -> Kind:

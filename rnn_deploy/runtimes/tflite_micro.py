@@ -18,7 +18,7 @@ from rnn_deploy.runtimes.base import (
     refuse_if_unavailable,
     refuse_provider_options,
 )
-from rnn_deploy.runtimes.feeds import check_vocabulary, checker, refused_by
+from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
 from rnn_deploy.spec import STREAM, Array, EntryPoint, chunks
 
 
@@ -45,7 +45,7 @@ class MicroRunner:
 
     def close(self) -> None:
         """Release the interpreter."""
-        self._interpreter = None
+        self._interpreter, self._check = None, closed
 
     def _steps(self, named: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         states = {s.tensor.name: named[s.tensor.name] for s in self.entry.states}

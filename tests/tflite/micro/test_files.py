@@ -21,9 +21,9 @@ from rnn_deploy.tflite.micro import files as micro
 from rnn_deploy.tflite.micro.source import resolver_call
 from rnn_deploy.workers.process import WorkerProcess
 from rnn_deploy.workers.serving import FunctionServer
-from tests.conftest import randomised
 from tests.support import worker_calls
 from tests.support.errors import raises
+from tests.support.models import randomised
 
 layers = keras.layers
 CALLS = worker_calls.__name__

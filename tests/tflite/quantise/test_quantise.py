@@ -19,9 +19,9 @@ from rnn_deploy.tflite.quantise import quantise as quantisation
 from rnn_deploy.tflite.quantise.calibration import calibration_cases, draws_from, feeds_by_entry
 from rnn_deploy.tflite.quantise.quantise import quantised
 from rnn_deploy.tflite.quantise.recurrent_weights import kept_as, operator_names, recurrent_weights
-from tests.conftest import randomised
 from tests.support import worker_calls
 from tests.support.errors import raises
+from tests.support.models import randomised
 
 layers = keras.layers
 CALLS = worker_calls.__name__
