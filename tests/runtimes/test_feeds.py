@@ -48,7 +48,7 @@ def test_states_left_out_are_zero():
         (
             _x(5, 3),
             "RANK",
-            "2 dimensions (5, 3); a single sequence needs a batch axis too: x[None]",
+            "2 dimensions (5, 3); a single sequence needs a batch axis too",
         ),
         (_x(), "RANK", "0 dimensions ()"),
         (_x(1, 2, 5, 3), "RANK", "4 dimensions (1, 2, 5, 3)"),

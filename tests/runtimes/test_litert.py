@@ -13,6 +13,7 @@ from rnn_deploy.inference.stream import run_in_chunks
 from rnn_deploy.runtimes import litert as module
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import RUNTIMES
+from tests.support.errors import raises
 
 
 def _load(root, entry="sequence", runtime="litert", **options):
@@ -49,7 +50,6 @@ def test_one_runner_takes_every_shape_in_any_order(pair, batch, time, seed, stat
     ],
     ids=["fortran", "negative strides", "gaps", "read-only"],
 )
-from tests.support.errors import raises
 @pytest.mark.parametrize("index", [0, 1], ids=["litert", "ort-cpu"])
 def test_memory_layout_does_not_change_the_answer(pair, x, made, index):
     expected = pair[index].run({"x": x.copy()})
