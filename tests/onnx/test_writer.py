@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import rnn_deploy
-from rnn_deploy.conformance.own import CELLS
+from rnn_deploy.conformance.custom_cells import CELLS
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.formats.options import ExportOptions
