@@ -1,7 +1,7 @@
 """The command line: `rnn-deploy VERB`, one file per verb, imported only when it is called.
 
-Standard output is data, standard error is talk. Exit codes: 0 ok, 1 verification failed, 2 wrong
-usage or bad input, 3 runtime unavailable, 4 model not supported; 70 is a defect of ours.
+Standard output is data, standard error is messages. Exit codes: 0 success, 1 verification failed,
+2 wrong usage or invalid input, 3 runtime unavailable, 4 model not supported, 70 a defect of ours.
 """
 
 import importlib
@@ -13,10 +13,10 @@ from contextlib import contextmanager
 import click
 
 from rnn_deploy.cli.console import (
-    lead_nowhere,
-    replace_what_cannot_be_printed,
+    discard_output,
+    escape_unprintable,
     say,
-    without_chatter,
+    without_native_log_lines,
 )
 from rnn_deploy.errors import RnnDeployError
 
@@ -25,6 +25,8 @@ VERBS = (
     *("runtimes", "conformance"),
 )
 DEFECT = 70
+CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE, which Windows does not have
+ENDING_SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGHUP") if hasattr(signal, n))
 
 
 class _LazyGroup(click.Group):
@@ -38,14 +40,14 @@ class _LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb; when nobody reads on, an exit code of its own: 1 would be a verdict."""
+        """Run the verb; if the output's reader has gone, return a code that is not a verdict."""
         try:
             return super().invoke(ctx)
-        except (BrokenPipeError, SystemExit) as end:  # rich makes the second of the first
+        except (BrokenPipeError, SystemExit) as end:  # rich turns the first into the second
             if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
                 raise
-            lead_nowhere(sys.stdout)
-            return 128 + signal.SIGPIPE
+            discard_output(sys.stdout)
+            return CLOSED_PIPE
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,23 +66,23 @@ def group(debug: bool) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; a mistake of the user's is one line and no traceback."""
+    """Run the command line and exit; a mistake of the user is one line without traceback."""
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
-    replace_what_cannot_be_printed()
-    with without_chatter(), _cleaning_up():
+    escape_unprintable()
+    with without_native_log_lines(), _ending_cleanly():
         code = _run([word for word in words if word != "--debug"], debug=debug)
     sys.exit(code)
 
 
 @contextmanager
-def _cleaning_up() -> Iterator[None]:
-    """While open, a signal that ends this process lets it take away what is half-written."""
+def _ending_cleanly() -> Iterator[None]:
+    """While open, a signal that ends this process lets it remove unfinished files."""
 
     def end(number: int, frame: object) -> None:
         sys.exit(128 + number)
 
-    ours = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    ours = [s for s in ENDING_SIGNALS if signal.getsignal(s) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, end)
     try:
@@ -101,12 +103,12 @@ def _run(words: list[str], *, debug: bool) -> int:
         try:
             error.show()
         except BrokenPipeError:
-            lead_nowhere(sys.stderr)
+            discard_output(sys.stderr)
         return error.exit_code
     except (RnnDeployError, OSError) as error:
         if debug:
             raise
-        say(f"error: {_said(error)}")
+        say(f"error: {_message(error)}")
         return error.exit_code if isinstance(error, RnnDeployError) else 2
     except Exception as error:
         if debug:
@@ -118,7 +120,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         return DEFECT
 
 
-def _said(error: RnnDeployError | OSError) -> str:
+def _message(error: RnnDeployError | OSError) -> str:
     if isinstance(error, RnnDeployError):
         return str(error)
     where = f"{error.filename}: " if error.filename else ""

@@ -3,29 +3,58 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 
 import click
 
 from rnn_deploy.cli.console import data, progress, say, table
+from rnn_deploy.cli.options import grouped
 from rnn_deploy.conformance import suite
 from rnn_deploy.conformance.checking import FORMS, CaseOutcome
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, VerificationError
-from rnn_deploy.runtimes.base import Runtime
+from rnn_deploy.optional import pip_line
+from rnn_deploy.runtimes.base import Runtime, refuse_if_unavailable
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES, runtime_named
 
 Found = list[tuple[str, CaseOutcome]]
 
 
+@dataclass(frozen=True)
+class ConformanceRequest:
+    """The parameters of `conformance`. count: of random models. saved: a folder from --save."""
+
+    runtime: tuple[str, ...]
+    case: str
+    form: tuple[str, ...]
+    count: int | None
+    seed: int
+    save: Path | None
+    saved: Path | None
+    as_table: bool
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        chosen = self.saved or self.save or self.form or self.case != "*"
+        if self.count is not None and chosen:
+            raise InputError(
+                "E-OPTION-CONFLICT",
+                "--random makes models of its own; remove --case, --form, --save and --from",
+            )
+        if self.save is not None and (self.saved or self.runtime):
+            raise InputError(
+                "E-OPTION-CONFLICT", "--save only writes bundles; remove --from and --runtime"
+            )
+
+
 @click.command("conformance")
-@click.option("--runtime", multiple=True, help="A runtime to try; by default all that are here.")
-@click.option("--case", default="*", metavar="PATTERN", help="Only cases like this: 'masked-*'.")
-@click.option("--form", multiple=True, type=click.Choice(FORMS), help="By default every form.")
-@click.option("--random", "count", type=click.IntRange(1), metavar="N", help="N random models.")
-@click.option("--seed", default=0, show_default=True, help="Of the first random model.")
+@click.option("--runtime", multiple=True, help="Use this runtime.  [default: all that are here]")
+@click.option("--case", default="*", metavar="PATTERN", help="Only cases like 'masked-*'.")
+@click.option("--form", multiple=True, type=click.Choice(FORMS), help="[default: every form]")
+@click.option("--random", "count", type=click.IntRange(1), metavar="N", help="Try N random models.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the first random model.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="DIR", help="Only write bundles.")
 @click.option(
     "--from",
@@ -36,56 +65,48 @@ Found = list[tuple[str, CaseOutcome]]
 )
 @click.option("--table", "as_table", is_flag=True, help="Print the support table (Markdown).")
 @click.option("--json", "as_json", is_flag=True, help="Print every outcome as JSON.")
-def command(
-    runtime: tuple[str, ...], case: str, form: tuple[str, ...], count: int | None, seed: int,
-    save: Path | None, saved: Path | None, as_table: bool, as_json: bool,
-) -> None:  # fmt: skip
+@grouped(ConformanceRequest)
+def command(request: ConformanceRequest) -> None:
     """Export some 200 models in every form and compare every runtime with Keras.
 
-    Exit code 1 when anything is wrong that is not written down as a gap, or a gap works.
+    Exit code 1 if anything is wrong that is not a known gap, or if a known gap works.
     """
-    if as_table:
+    if request.as_table:
         from rnn_deploy.conformance.table import support_table
 
         data(support_table())
         return
-    chosen = suite.SuiteSelection(case, form or FORMS)
-    if count is not None:
-        if saved is not None or save is not None or form or case != "*":
-            raise InputError("--random makes models of its own; give --runtime and --seed alone")
-        with staying(_runtimes(runtime)) as runtimes, progress() as step:
-            found = list(suite.run_random(count, seed, runtimes, step))
-        _judge(found, as_json)
-        return
-    if save is not None:
-        if saved is not None or runtime:
-            raise InputError("--save only writes bundles; leave --from and --runtime out")
+    chosen = suite.SuiteSelection(request.case, request.form or FORMS)
+    if request.save is not None:
         with progress() as step:
-            count = suite.save(chosen, save, step)
-        then = f"rnn-deploy conformance --from {quote(str(save))}"
-        say(f"wrote {count} bundles to {save}; next: {then}")
+            written = suite.save(chosen, request.save, step)
+        then = f"rnn-deploy conformance --from {quote(str(request.save))}"
+        say(f"wrote {written} bundles to {request.save}; next: {then}")
         return
-    with staying(_runtimes(runtime)) as runtimes, progress() as step:
-        steps = (
-            suite.run(chosen, runtimes, step)
-            if saved is None
-            else suite.run_saved(saved, chosen, runtimes, step)
-        )
+    with staying(_runtimes(request.runtime)) as runtimes, progress() as step:
+        if request.count is not None:
+            steps = suite.run_random(request.count, request.seed, runtimes, step)
+        elif request.saved is not None:
+            steps = suite.run_saved(request.saved, chosen, runtimes, step)
+        else:
+            steps = suite.run(chosen, runtimes, step)
         found = list(steps)
     if not found:
-        raise VerificationError(f"nothing was tried: no case is like '{case}'")
-    _judge(found, as_json)
+        raise VerificationError("E-VERIFY-NO-CASE", f"no case is like '{request.case}'")
+    _judge(found, request.as_json)
 
 
 def _judge(found: Found, as_json: bool) -> None:
-    """Show what was found; VerificationError when it is not as it should be."""
+    """Show the outcomes; VerificationError if one is not as expected."""
     if as_json:
         data(json.dumps([{"of": of, **asdict(outcome)} for of, outcome in found], indent=1))
     else:
         _show(found)
     wrong = [outcome for _, outcome in found if not outcome.as_expected]
     if wrong:
-        raise VerificationError(f"{len(wrong)} of {len(found)} outcomes are not as they should be")
+        raise VerificationError(
+            "E-VERIFY-CONFORMANCE", f"{len(wrong)} of {len(found)} outcomes are not as expected"
+        )
 
 
 def _runtimes(names: Sequence[str]) -> list[Runtime]:
@@ -93,11 +114,11 @@ def _runtimes(names: Sequence[str]) -> list[Runtime]:
         runtime for runtime in RUNTIMES.values() if runtime.why_unavailable() is None
     ]
     for runtime in chosen:
-        why = runtime.why_unavailable()
-        if why is not None:
-            raise RuntimeUnavailableError(f"runtime '{runtime.name}': {why}")
+        refuse_if_unavailable(runtime)
     if not chosen:
-        raise RuntimeUnavailableError("no runtime is here; pip install 'rnn-deploy[ort]'")
+        raise RuntimeUnavailableError(
+            "E-RUNTIME-NONE", f"no runtime is installed here; {pip_line('onnxruntime')}"
+        )
     return chosen
 
 
@@ -120,7 +141,7 @@ def _show(found: Found) -> None:
     table("conformance", ("theme", "runtime", "form", ">ok", ">gaps", ">wrong"), rows)
     for of, outcome in found:
         if not outcome.as_expected:
-            say(f"{outcome.case}, {outcome.form}, {outcome.runtime}: {outcome.said}")
+            say(f"{outcome.case}, {outcome.form}, {outcome.runtime}: {outcome.summary}")
             if of.startswith("{"):
                 say(f"  {of}")
     for reason in dict.fromkeys(o.gap for _, o in found if o.gap and o.fault):

@@ -1,4 +1,4 @@
-"""What the commands say: data on standard output, talk and progress on standard error.
+"""How the commands write: data on standard output, messages and progress on standard error.
 
 rich is imported only where something is drawn, since it costs more than running a small model.
 """
@@ -20,46 +20,46 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_TERMINAL = 120
 OK, FAILED, HERE = "ok", "FAILED", "here"
 _STYLES = {OK: "green", HERE: "green", FAILED: "bold red"}
-# How TensorFlow's and LiteRT's native code begins the lines it writes whatever the log level.
-_CHATTER = re.compile(
+# How TensorFlow and LiteRT start the log lines that native code writes at every log level.
+_NATIVE_LOG_LINE = re.compile(
     rb"[IWE]\d{4} \d\d:|[IWE]0000 |WARNING: All log messages before"
     rb"|To enable the following instructions|INFO: |WARNING:tensorflow:|WARNING:absl:"
 )
 
 
 def say(message: str) -> None:
-    """One line of talk, on standard error; that nobody hears it costs nothing else."""
+    """Write a message on standard error; a reader that has gone changes nothing else."""
     try:
         click.echo(message, err=True)
     except BrokenPipeError:
-        lead_nowhere(sys.stderr)
+        discard_output(sys.stderr)
 
 
 def data(text: str) -> None:
-    """Data, on standard output."""
+    """Write data on standard output."""
     click.echo(text)
 
 
-def lead_nowhere(stream: TextIO) -> None:
-    """Let a stream whose reader has gone take what is written, and flushed at the very end."""
+def discard_output(stream: TextIO) -> None:
+    """Discard what is written to a stream whose reader has gone, and what is flushed at exit."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def replace_what_cannot_be_printed() -> None:
-    """Let standard output write characters that its encoding lacks as escapes, not fail at them."""
+def escape_unprintable() -> None:
+    """Write characters that standard output's encoding lacks as escapes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
-    """While open, lines that native libraries write to standard error are left out.
+def without_native_log_lines() -> Iterator[None]:
+    """While open, drop the log lines that native libraries write to standard error.
 
-    They write to descriptor 2 directly, so it is led through a pipe where everything else passes.
-    Python's own sys.stderr is led past it, so that it stays a terminal where it was one.
+    They write to descriptor 2 directly, so a pipe takes its place and a thread passes on all other
+    lines. Python's own sys.stderr goes around the pipe, so that a terminal stays a terminal.
     """
-    if sys.stderr is None:  # closed by whoever started this
+    if sys.stderr is None:  # the caller closed it
         yield
         return
     sys.stderr.flush()
@@ -77,7 +77,7 @@ def without_chatter() -> Iterator[None]:
     finally:
         sys.stderr.flush()
         sys.stderr = ours
-        os.dup2(kept, 2)  # closes the pipe's last writing end, so the thread comes to its end
+        os.dup2(kept, 2)  # closes the last writing end of the pipe, so the thread ends
         passing.join()
         os.close(kept)
 
@@ -85,14 +85,14 @@ def without_chatter() -> Iterator[None]:
 def _pass_on(read: int, out: int) -> None:
     with os.fdopen(read, "rb", buffering=0) as pipe:
         for line in pipe:
-            if not _CHATTER.match(line):
-                with suppress(BrokenPipeError):  # else whoever writes would wait for ever
+            if not _NATIVE_LOG_LINE.match(line):
+                with suppress(BrokenPipeError):  # otherwise the writer would wait for ever
                     os.write(out, line)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Give a function that shows the current step, on a terminal only."""
+    """Yield a function that shows the current step, on a terminal only."""
     if not sys.stderr.isatty():
         yield lambda step: None
         return
@@ -103,7 +103,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; a column whose name begins with ">" is set to the right."""
+    """Write a table on standard output; columns whose name starts with ">" are right-aligned."""
     from rich.table import Table
     from rich.text import Text
 
@@ -117,7 +117,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def verdict(passed: bool) -> str:
-    """A verdict as a table's cell."""
+    """Return a verdict as a table's cell."""
     return OK if passed else FAILED
 
 

@@ -18,9 +18,14 @@ Several commands may share one dataclass. `grouped` stands below the click decor
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+
+import click
+
+from rnn_deploy.errors import InputError
 
 
 def grouped(*kinds: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -49,3 +54,20 @@ def grouped(*kinds: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return command
 
     return decorate
+
+
+def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(
+            "E-OPTION-SECONDS", f"--seconds {value}: expected a number of seconds, for instance 0.5"
+        )
+    return value
+
+
+seconds_option = click.option(
+    "--seconds",
+    default=0.5,
+    show_default=True,
+    callback=_finite,
+    help="Measure each contender at each shape for this long.",
+)

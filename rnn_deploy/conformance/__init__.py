@@ -1,8 +1,10 @@
 """The conformance suite: models written once, exported in every form, run on every runtime.
 
-layers, masks, own, models   what the models are made of
-cases                        the models by theme, with what is expected of each
-checking                     export one case in one form, verify it, judge the outcome
-gaps                         what is known not to work, with reasons
-table                        the support table
+suite         run the cases here, or save their bundles and run them elsewhere
+cases         the models by theme, with what is expected of each
+layers, masks, custom_cells, models   builders of these models
+composed      models composed at random
+checking      export one case in one form, verify it, judge the outcome
+gaps          what is known not to work, with reasons
+table         the support table
 """

@@ -1,6 +1,6 @@
-"""Models written once: every option of a recurrent layer, and what stands around it.
+"""The models by theme: every option of a recurrent layer, and the layers around it.
 
-Each builds a Keras model, whose weights `checking` makes random. Themes are the rows of the
+Each case builds a Keras model; `checking` makes its weights random. Themes are the rows of the
 support table.
 """
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rnn_deploy.conformance import masks, models, own
+from rnn_deploy.conformance import custom_cells, masks, models
+from rnn_deploy.conformance.custom_cells import in_layer, mixed_cells
 from rnn_deploy.conformance.layers import (
     Build,
     activated,
@@ -42,10 +43,10 @@ BOTH = ("onnx", "tflite")
 class ConformanceCase:
     """A model to export.
 
-    native: whether auto takes ONNX's own operators, None where for some layers or for one entry
-    point only.
-    chunked: whether its chunks give what the whole gives. scale: of its random weights, so small
-    that errors do not grow step by step. formats: those it can be exported to.
+    native: whether auto chooses ONNX's own operators; None if only for some layers or for one
+    entry point. chunked: whether chunks give the same outputs as the whole sequence. scale: of the
+    random weights, small enough that errors do not grow from step to step. formats: those it can
+    be exported to.
     """
 
     name: str
@@ -56,7 +57,7 @@ class ConformanceCase:
     formats: tuple[str, ...] = BOTH
 
 
-# What every kind of layer is tried with.
+# Options that every kind of layer is tested with.
 OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("last", {}),
     ("cell", {"cell": True, "return_sequences": True, "return_state": True}),
@@ -113,7 +114,7 @@ def _layers() -> Iterator[ConformanceCase]:
     yield ConformanceCase("unroll", single(shape=(4, 3), unroll=True, return_sequences=True))
     for kind, scale in (("SimpleRNN", 0.07), ("GRU", 0.1), ("LSTM", 0.1)):
         wide = single(shape=(100, 8), units=128, kind=kind, return_sequences=True)
-        native = None if kind == "SimpleRNN" else True  # Scan is faster, but for a stream
+        native = None if kind == "SimpleRNN" else True  # Scan is faster, except in a stream
         yield ConformanceCase(f"{kind}-100-steps-128-units", wide, native=native, scale=scale)
     wide = single(shape=(None, 40), units=70, return_sequences=True)
     yield ConformanceCase("wide", wide, native=None, scale=0.1)
@@ -147,28 +148,28 @@ def _cells() -> Iterator[ConformanceCase]:
         "list-of-cells-backwards", list_of_cells(go_backwards=True), chunked=False
     )
     yield ConformanceCase("stacked-cells", stacked_cells)
-    yield ConformanceCase("mixed-cells", own.mixed_cells(return_sequences=True), native=None)
-    yield ConformanceCase("mixed-cells-last", own.mixed_cells(return_state=True), native=None)
+    yield ConformanceCase("mixed-cells", mixed_cells(return_sequences=True), native=None)
+    yield ConformanceCase("mixed-cells-last", mixed_cells(return_state=True), native=None)
 
 
-def _own() -> Iterator[ConformanceCase]:
+def _custom_cells() -> Iterator[ConformanceCase]:
     for cell in ("echo", "peephole"):
         steps = {"return_sequences": True, "return_state": True}
-        yield ConformanceCase(f"{cell}", own.own(cell, **steps), native=False)
-        yield ConformanceCase(f"{cell}-last", own.own(cell), native=False)
-        backwards = own.own(cell, go_backwards=True, return_sequences=True)
+        yield ConformanceCase(f"{cell}", in_layer(cell, **steps), native=False)
+        yield ConformanceCase(f"{cell}-last", in_layer(cell), native=False)
+        backwards = in_layer(cell, go_backwards=True, return_sequences=True)
         yield ConformanceCase(f"{cell}-backwards", backwards, native=False, chunked=False)
-        both = own.own(cell, both=True, return_sequences=True)
+        both = in_layer(cell, both=True, return_sequences=True)
         yield ConformanceCase(f"{cell}-both", both, native=False, chunked=False)
-        # At a masked step the output before is repeated; a stream of echoes does not know it.
+        # A masked step repeats the output before it, which an echo's stream does not know.
         repeats = cell == "peephole"
         for name in ("steps", "last"):
-            build = own.own(cell, masked=True, return_sequences=name == "steps")
+            build = in_layer(cell, masked=True, return_sequences=name == "steps")
             yield ConformanceCase(f"{cell}-masked-{name}", build, native=False, chunked=repeats)
-        zero = own.own(cell, masked=True, zero_output_for_mask=True, return_sequences=True)
+        zero = in_layer(cell, masked=True, zero_output_for_mask=True, return_sequences=True)
         yield ConformanceCase(f"{cell}-masked-zero", zero, native=False)
     yield ConformanceCase(
-        "learned-start", own.own("learned", return_sequences=True), False, chunked=False
+        "learned-start", in_layer("learned", return_sequences=True), False, chunked=False
     )
 
 
@@ -243,7 +244,7 @@ def _around() -> Iterator[ConformanceCase]:
     yield ConformanceCase("tokens", models.tokens)
     yield ConformanceCase("around", models.around)
     yield ConformanceCase("dictionaries", models.dictionaries)
-    yield ConformanceCase("subclassed", own.subclassed, chunked=False)
+    yield ConformanceCase("subclassed", custom_cells.subclassed, chunked=False)
     yield ConformanceCase("from-keras-file", models.through_file(".keras"))
     yield ConformanceCase("from-h5-file", models.through_file(".h5"))
     yield ConformanceCase("fixed-lengths", models.several_lengths(8, 11), chunked=False)
@@ -264,7 +265,7 @@ def _precisions() -> Iterator[ConformanceCase]:
         yield ConformanceCase(policy, models.in_policy(policy))
     onnx: tuple[str, ...] = ("onnx",)
     yield ConformanceCase("float64", models.in_policy("float64"), native=False, formats=onnx)
-    echo = own.own("echo", return_sequences=True, dtype="float64")
+    echo = in_layer("echo", return_sequences=True, dtype="float64")
     yield ConformanceCase("float64-own-cell", echo, native=False, formats=onnx)
     for name in ("selu", "softplus", "hard_sigmoid", "softsign", "soft_shrink"):
         build = single(kind="GRU", activation=name, return_sequences=True, dtype="float64")
@@ -275,7 +276,7 @@ THEMES: dict[str, tuple[ConformanceCase, ...]] = {
     "SimpleRNN, GRU, LSTM and their options": tuple(_layers()),
     "activations": tuple(_activations()),
     "cells and lists of cells": tuple(_cells()),
-    "cells of your own": tuple(_own()),
+    "cells of your own": tuple(_custom_cells()),
     "ConvLSTM": tuple(_conv()),
     "masks": tuple(_masks()),
     "Bidirectional": tuple(_both()),

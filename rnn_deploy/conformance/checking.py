@@ -1,21 +1,20 @@
-"""One case in one form on the runtimes: exported, verified, judged.
+"""Export one case in one form, verify it on the runtimes, judge the outcome.
 
-    Case, form  --made-->  Bundle  --judged-->  an Outcome for each runtime, and for the cells
+    case, form --CaseExporter--> Bundle --judged--> a CaseOutcome for each runtime and the cells
 
-Forms: `auto`, and the portable ones, which no recurrent operator helps. Beside the verification's
-own budget stands the absolute bound that the project promises at these sizes. `judged` needs
-neither TensorFlow nor onnx.
+Forms: `auto`, and the portable ones without recurrent operators. Besides the verification's
+budgets, errors must stay below an absolute bound. `judged` needs neither TensorFlow nor onnx.
 """
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle import Bundle, cases_of
 from rnn_deploy.bundle.proof import AGREE, ReferenceDistances, proof_of
 from rnn_deploy.conformance.gaps import gap_of
 from rnn_deploy.errors import RnnDeployError
@@ -30,17 +29,17 @@ if TYPE_CHECKING:
 
 FORMS = ("auto", "scan", "unrolled")
 NUMPY = "numpy"  # the cells of `rnn_deploy.numerics.cells`, layer by layer
-PROMISED = 2e-6  # absolute error against the oracle, at up to 100 steps and 128 units
+MOST_ERROR = 2e-6  # absolute, against the oracle, at up to 100 steps and 128 units
 SEED = 3  # of the random weights
-STEPS = 4  # of the sequence entry point, where steps are written out
+STEPS = 4  # of the sequence entry point, if it is unrolled
 
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """What became of one case in one form on one runtime.
+    """The outcome of one case in one form on one runtime.
 
-    fault: what is wrong, empty if nothing; gap: why that is known. worst: the largest absolute
-    error. compared: how many tensors were.
+    fault: what is wrong, empty if nothing. gap: the reason if it is a known gap. worst: the
+    largest absolute error. compared: the number of tensors compared.
     """
 
     case: str
@@ -53,33 +52,33 @@ class CaseOutcome:
 
     @property
     def as_expected(self) -> bool:
-        """It works, or it is known not to."""
+        """Whether it works, or is a known gap."""
         return bool(self.fault) == bool(self.gap)
 
     @property
-    def said(self) -> str:
-        """In a few words."""
+    def summary(self) -> str:
+        """The outcome in a few words."""
         if self.gap:
-            return "gap" if self.fault else "WORKS, though a gap is written down"
+            return "gap" if self.fault else "WORKS, although it is a known gap"
         return self.fault or "ok"
 
 
 class CaseExporter:
-    """Exports cases; one whose forms come one after the other is built and read but once."""
+    """Exports cases; builds and reads a case once if its forms follow one another."""
 
     def __init__(self) -> None:
         self._last: tuple[str, ModelReader] | None = None
 
-    def made(self, case: "ConformanceCase", form: str, place: Path) -> Bundle:
-        """Export a case; TFLite with `auto` alone, since the other forms are ONNX's."""
+    def export(self, case: "ConformanceCase", form: str, place: Path) -> Bundle:
+        """Export a case; in TFLite only as `auto`, since the other forms are for ONNX."""
         from rnn_deploy.exporting.reading import ModelReader
 
         if self._last is None or self._last[0] != case.name:
             self._last = case.name, ModelReader(with_random_weights(case.build(), SEED, case.scale))
-        return _made(case, form, place, self._last[1])
+        return _export(case, form, place, self._last[1])
 
 
-def _made(case: "ConformanceCase", form: str, place: Path, reader: "ModelReader") -> Bundle:
+def _export(case: "ConformanceCase", form: str, place: Path, reader: "ModelReader") -> Bundle:
     from rnn_deploy.exporting.pipeline import export
     from rnn_deploy.formats.options import ExportOptions
     from rnn_deploy.keras.signature import signature_of
@@ -101,17 +100,40 @@ def judged(
     case: str,
     form: str,
     runtimes: Iterable[Runtime],
-    promised: float = PROMISED,
+    most_error: float = MOST_ERROR,
 ) -> list[CaseOutcome]:
-    """Verify a bundle on every runtime that has an artifact in it; the cells in NumPy vote too."""
+    """Verify a bundle on every runtime that has an artifact in it; the cells in NumPy vote too.
+
+    All runtimes are verified together, from golden vectors that are read once. If that raises an
+    error, one at a time, so that only the runtime with the error has a fault.
+    """
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
-    outcomes = [_on(bundle, case, form, r, promised) for r in runtimes if r.format in formats]
+    fitting = [runtime for runtime in runtimes if runtime.format in formats]
+    faults = {runtime.name: why_wrong(bundle, runtime) or "" for runtime in fitting}
+    able = [runtime for runtime in fitting if not faults[runtime.name]]
+    golden = list(cases_of(bundle, special=True))
+    reports: dict[str, Report] = {}
+    try:
+        whole = verify(bundle, runtimes=able, cases=golden, checks=BASIC)
+        reports = {runtime.name: _part_of(whole, runtime.name) for runtime in able}
+    except RnnDeployError:
+        for runtime in able:
+            try:
+                reports[runtime.name] = verify(
+                    bundle, runtimes=[runtime], cases=golden, checks=BASIC
+                )
+            except RnnDeployError as error:
+                faults[runtime.name] = str(error)
+    outcomes = [
+        _outcome(bundle, (case, form, r.name), faults[r.name], reports.get(r.name), most_error)
+        for r in fitting
+    ]
     votes = proof_of(bundle).votes
     return [*outcomes, _by_cells(votes, case, form)] if votes else outcomes
 
 
 def with_random_weights(model: Any, seed: int, scale: float) -> Any:
-    """Give every weight random values, so that a swapped or forgotten one shows."""
+    """Give every weight random values, so that a swapped or forgotten one is found."""
     rng = np.random.default_rng(seed)
     weights = [scale * rng.standard_normal(w.shape) for w in model.get_weights()]
     model.set_weights(
@@ -120,42 +142,48 @@ def with_random_weights(model: Any, seed: int, scale: float) -> Any:
     return model
 
 
-def _on(bundle: Bundle, case: str, form: str, runtime: Runtime, promised: float) -> CaseOutcome:
-    gap = gap_of(case, form, runtime.name)
+def _part_of(report: Report, runtime: str) -> Report:
+    """Return what a report says about one of its runtimes."""
+    parts: dict[str, Any] = {}
+    for field in fields(report):
+        value = getattr(report, field.name)
+        if isinstance(value, tuple):
+            parts[field.name] = tuple(v for v in value if getattr(v, "runtime", runtime) == runtime)
+    return replace(report, **parts | {"runtimes": (runtime,)})
+
+
+def _outcome(
+    bundle: Bundle, of: tuple[str, str, str], fault: str, report: Report | None, most_error: float
+) -> CaseOutcome:
+    """Judge what became of (case, form, runtime), by its report unless there is a fault."""
+    gap = gap_of(*of)
     worst, compared = 0.0, 0
-    fault = why_wrong(bundle, runtime) or ""
-    if not fault:
-        try:
-            report = verify(bundle, runtimes=[runtime], checks=BASIC)
-        except RnnDeployError as error:
-            fault = str(error)
-        else:
-            worst = max((c.max_abs for c in report.comparisons), default=0.0)
-            compared = len(report.comparisons)
-            fault = _fault_of(bundle, report, worst, promised)
-    reason = "" if gap is None else gap.reason
-    return CaseOutcome(case, form, runtime.name, fault, reason, worst, compared)
+    if report is not None:
+        worst = max((c.max_abs for c in report.comparisons), default=0.0)
+        compared = len(report.comparisons)
+        fault = _fault_of(bundle, report, worst, most_error)
+    return CaseOutcome(*of, fault, "" if gap is None else gap.reason, worst, compared)
 
 
 def _by_cells(votes: Sequence[ReferenceDistances], case: str, form: str) -> CaseOutcome:
-    """What the recurrences in NumPy make of layers with Keras' own cells: outputs, states."""
+    """Judge the outputs and states that the cells in NumPy give for layers with Keras' cells."""
     apart = [vote for vote in votes if not vote.cells <= AGREE * vote.scale]
     fault = ", ".join(f"layer '{v.layer}': NumPy to oracle {v.cells:.1e}" for v in apart)
     return CaseOutcome(case, form, NUMPY, fault, "", max(v.cells for v in votes), len(votes))
 
 
-def _fault_of(bundle: Bundle, report: Report, worst: float, promised: float) -> str:
+def _fault_of(bundle: Bundle, report: Report, worst: float, most_error: float) -> str:
     if not report.passed:
         return report.verdict
-    if worst > promised:
-        return f"an error of {worst:.1e}, more than the {promised:.0e} promised"
+    if worst > most_error:
+        return f"an error of {worst:.1e}, expected at most {most_error:.0e}"
     seen = {(c.check, c.name) for c in report.comparisons}
-    missing = [key for key in _wanted(bundle) if key not in seen]
+    missing = [key for key in _expected_comparisons(bundle) if key not in seen]
     return f"not compared: {missing}" if missing else ""
 
 
-def _wanted(bundle: Bundle) -> Iterable[tuple[str, str]]:
-    """Every output and state of every entry point, by the checks that must see it."""
+def _expected_comparisons(bundle: Bundle) -> Iterable[tuple[str, str]]:
+    """Yield every output and state of every entry point with the checks that must compare it."""
     for entry in bundle.manifest.entries:
         checks = ["sequence" if entry.name == "sequence" else "states"]
         if entry.states and entry.chunked.ok:

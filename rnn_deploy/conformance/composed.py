@@ -3,13 +3,13 @@
     a chooser --described--> Description (plain values) --built--> a Keras model
 
 A description is a dict of plain values, so one that fails can be printed, stored and built again.
-Who chooses is left open: `random.Random` for a command, hypothesis for tests that shrink.
+The chooser is `random.Random` in the command, and hypothesis in tests, which shrinks.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rnn_deploy.conformance.own import CELLS
+from rnn_deploy.conformance.custom_cells import CELLS
 from rnn_deploy.keras.tensorflow import keras
 
 Description = dict[str, Any]
@@ -26,7 +26,7 @@ LAST = ("steps", "last", "states", "pooled")
 
 
 def described(choose: Chooser) -> Description:
-    """Choose a model."""
+    """Return the description of a model, with every choice left to `choose`."""
     ids = choose((False, False, True))
     time = choose((None, None, 5))
     kinds = STAGES if time is None else STAGES + OF_FIXED_LENGTH
@@ -45,7 +45,7 @@ def described(choose: Chooser) -> Description:
 
 
 def built(what: Description) -> Any:
-    """The model that a description describes.
+    """Build the model that a description describes.
 
     Each stage reads the sequence `back` stages before the newest; "also" returns one of these.
     """
@@ -107,7 +107,7 @@ def _recurrent(choose: Chooser) -> Description:
 
 
 def _staged(stage: Description, x: Any, name: str) -> Any:
-    """One stage over a sequence; what comes out is a sequence again."""
+    """Apply one stage to a sequence; return a sequence."""
     kind = stage["stage"]
     if kind == "nested":
         inner = keras.Input(x.shape[1:])

@@ -1,6 +1,6 @@
-"""What is known not to work, each with its reason; a gap that closes is a failure until it goes.
+"""What is known not to work, with reasons. A gap that works is a failure until it is removed.
 
-NumPy-only: the suite is also run where there is no TensorFlow.
+Needs no TensorFlow, since a saved suite runs without it.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True)
 class KnownGap:
-    """Cases (a pattern) that a runtime does not get right in a form (a pattern), and why."""
+    """Cases that a runtime gets wrong in a form, and why. case, form: patterns."""
 
     case: str
     form: str
@@ -17,10 +17,10 @@ class KnownGap:
     reason: str
 
 
-_THREE = "its recurrent operators know no activations but tanh, sigmoid and relu"
-_LENGTHS = "it lets sequence_lens be where shapes are open, which LSTM's c under a mask needs"
+_THREE = "its recurrent operators support only the activations tanh, sigmoid and relu"
+_LENGTHS = "it ignores sequence_lens if shapes are open, and LSTM's c under a mask needs it"
 
-# OpenVINO gets all of these right as they are exported with --profile openvino.
+# OpenVINO gets all of these right if they are exported with --profile openvino.
 GAPS: tuple[KnownGap, ...] = (
     *(
         KnownGap(f"activation-{name}", "auto", "openvino-cpu", _THREE)
@@ -40,7 +40,7 @@ GAPS: tuple[KnownGap, ...] = (
 
 
 def gap_of(case: str, form: str, runtime: str) -> KnownGap | None:
-    """The gap that a combination falls into, if one."""
+    """Return the gap for a combination, None if there is none."""
     for gap in GAPS:
         if gap.runtime == runtime and fnmatchcase(case, gap.case) and fnmatchcase(form, gap.form):
             return gap

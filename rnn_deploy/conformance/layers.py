@@ -75,7 +75,7 @@ def bidirectional_cells() -> Any:
 
 
 def stacked_cells() -> Any:
-    """The same said by hand."""
+    """The same through StackedRNNCells."""
     inputs = keras.Input((None, 3), name="x")
     cells = keras.layers.StackedRNNCells([keras.layers.GRUCell(4), keras.layers.GRUCell(4)])
     rnn = keras.layers.RNN(cells, return_sequences=True, name="rnn")

@@ -1,9 +1,9 @@
-"""The whole suite: made here and judged at once, or saved as bundles to be judged elsewhere.
+"""The whole suite: exported and judged here, or saved as bundles that are judged elsewhere.
 
-    DIR/suite.json           what there is: [{theme, case, form, bundle}]
+    DIR/suite.json           the bundles: [{theme, case, form, bundle}]
     DIR/<case>.<form>/       a bundle
 
-A saved suite is run with a runtime's package alone, on a machine without TensorFlow.
+A saved suite runs with only a runtime's package, on a machine without TensorFlow.
 """
 
 import json
@@ -41,7 +41,7 @@ class SuiteBundle:
 
 @dataclass(frozen=True)
 class SuiteSelection:
-    """Which of the suite: cases by a pattern, and forms."""
+    """A part of the suite: cases by a pattern, and forms."""
 
     case: str = "*"
     forms: Sequence[str] = ()
@@ -53,12 +53,12 @@ class SuiteSelection:
 def run(
     chosen: SuiteSelection, runtimes: Sequence[Runtime], progress: Progress
 ) -> Iterator[tuple[str, CaseOutcome]]:
-    """Make each bundle in a temporary folder and judge it: theme, outcome."""
-    maker = CaseExporter()
+    """Export each bundle to a temporary folder and judge it; yield theme and outcome."""
+    exporter = CaseExporter()
     for member in _members(chosen):
         progress(f"{member.case}, {member.form}")
         with tempfile.TemporaryDirectory() as folder:
-            bundle = maker.made(_case(member.case), member.form, Path(folder) / "bundle")
+            bundle = exporter.export(_case(member.case), member.form, Path(folder) / "bundle")
             for outcome in judged(bundle, member.case, member.form, runtimes):
                 yield member.theme, outcome
 
@@ -66,7 +66,7 @@ def run(
 def run_random(
     count: int, seed: int, runtimes: Sequence[Runtime], progress: Progress
 ) -> Iterator[tuple[str, CaseOutcome]]:
-    """Compose `count` models at random, from `seed` on, and judge each: description, outcome."""
+    """Compose `count` models at random from `seed` on; yield description and outcome of each."""
     from rnn_deploy.conformance.composed import described
 
     for number in range(seed, seed + count):
@@ -79,9 +79,9 @@ def run_random(
 def composed_outcomes(
     what: dict[str, Any], seed: int, runtimes: Sequence[Runtime]
 ) -> list[CaseOutcome]:
-    """A described model, exported and judged by the verification's own budgets.
+    """Export a described model and judge it by the verification's own budgets.
 
-    TFLite, the slowest to write, is written for one seed in twelve.
+    One seed in twelve is also exported to TFLite, which is the slowest.
     """
     from rnn_deploy.conformance.composed import built
     from rnn_deploy.exporting.pipeline import export
@@ -89,21 +89,21 @@ def composed_outcomes(
 
     options = ExportOptions(() if seed % 12 == 0 else "onnx", seed=seed, long=0)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras, on masks that end at a layer
+        warnings.simplefilter("ignore")  # Keras warns of masks that end at a layer
         model = with_random_weights(built(what), seed, 0.3)
         bundle = export(model, Path(folder) / "bundle", options)
         fitting = [runtime for runtime in runtimes if why_wrong(bundle, runtime) is None]
-        return judged(bundle, f"random-{seed}", "auto", fitting, promised=math.inf)
+        return judged(bundle, f"random-{seed}", "auto", fitting, most_error=math.inf)
 
 
 def save(chosen: SuiteSelection, place: Path, progress: Progress) -> int:
-    """Write the bundles to the new folder `place`; how many."""
+    """Write the bundles to the new folder `place`; return their number."""
     if place.exists():
-        raise InputError(f"{place}: is there already; give a new folder")
-    members, maker = _members(chosen), CaseExporter()
+        raise InputError("E-DATA-EXISTS", f"{place}: exists already; give a new folder")
+    members, exporter = _members(chosen), CaseExporter()
     for member in members:
         progress(f"{member.case}, {member.form}")
-        maker.made(_case(member.case), member.form, place / member.bundle)
+        exporter.export(_case(member.case), member.form, place / member.bundle)
     index = json.dumps([asdict(member) for member in members], indent=1)
     (place / INDEX).write_text(index + "\n", encoding="utf-8")
     return len(members)
@@ -112,7 +112,7 @@ def save(chosen: SuiteSelection, place: Path, progress: Progress) -> int:
 def run_saved(
     place: Path, chosen: SuiteSelection, runtimes: Sequence[Runtime], progress: Progress
 ) -> Iterator[tuple[str, CaseOutcome]]:
-    """Judge the bundles that `save` wrote: theme, outcome."""
+    """Judge the bundles that `save` wrote; yield theme and outcome."""
     for member in _saved(place):
         if chosen.takes(member.case, member.form):
             progress(f"{member.case}, {member.form}")
@@ -145,10 +145,13 @@ def _saved(place: Path) -> list[SuiteBundle]:
         members = [SuiteBundle(**member) for member in found]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{place}: holds no saved suite ({error}); write one with"
-            " rnn-deploy conformance --save DIR, where TensorFlow is"
+            "E-DATA-NO-SUITE",
+            f"{place}: expected a saved suite ({error}); write one with"
+            " rnn-deploy conformance --save DIR on a machine with TensorFlow",
         ) from error
     outside = [m.bundle for m in members if Path(m.bundle).name != m.bundle]
     if outside:
-        raise InputError(f"{place}: the suite names a bundle outside its folder: {outside[0]}")
+        raise InputError(
+            "E-DATA-OUTSIDE", f"{place}: the suite names a bundle outside its folder: {outside[0]}"
+        )
     return members

@@ -1,6 +1,6 @@
 """The support table: how many of a theme's models each runtime gets right, as Markdown.
 
-It says what the suite says: every case works but for the gaps, which are strict.
+It follows from the suite: every case works except the known gaps, which are strict.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def support_table() -> str:
-    """The table, one line for each theme."""
+    """Return the table, one line for each theme."""
     head = ["", *(column for column, _, _ in COLUMNS)]
     lines = [_line(head), _line(["---"] * len(head))]
     for theme, cases in THEMES.items():

@@ -13,7 +13,7 @@ from rnn_deploy.formats.registry import all_formats, all_options, quantize_modes
 from rnn_deploy.onnx.format import LOWERINGS as ONNX
 from rnn_deploy.onnx.profiles import PROFILES
 from rnn_deploy.tflite.format import LOWERINGS as TFLITE
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 layers = keras.layers
 

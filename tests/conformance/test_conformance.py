@@ -12,7 +12,7 @@ from rnn_deploy.spec import STEP
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case_agrees_with_keras(case, form, maker, tmp_path, runtimes):
-    bundle = maker.made(case, form, tmp_path / "bundle")
+    bundle = maker.export(case, form, tmp_path / "bundle")
     outcomes = judged(bundle, case.name, form, runtimes)
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     assert not wrong, wrong
@@ -56,7 +56,7 @@ def test_the_cells_in_numpy_have_a_vote_that_counts(monkeypatch, tmp_path):
         return step(w, x, h)
 
     monkeypatch.setitem(cells._STEPS, "gru", swapped)
-    (outcome,) = judged(CaseExporter().made(case, "auto", tmp_path / "b"), case.name, "auto", [])
+    (outcome,) = judged(CaseExporter().export(case, "auto", tmp_path / "b"), case.name, "auto", [])
     assert outcome.runtime == "numpy"
     assert not outcome.as_expected
     assert "layer 'rnn': NumPy to oracle" in outcome.fault

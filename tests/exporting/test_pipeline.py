@@ -14,8 +14,8 @@ from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.checks import BASIC
-from tests.conftest import LONG, randomised, small_model
 from tests.support.errors import raises
+from tests.support.models import LONG, randomised, small_model
 
 layers = keras.layers
 TIGHT = 2e-6
@@ -94,7 +94,7 @@ def test_an_altered_weights_file_is_refused_before_a_runtime_sees_it(tmp_path):
     content = bytearray(place.read_bytes())
     content[1000] ^= 1
     place.write_bytes(content)
-    with pytest.raises(InputError, match=r"weights\.bin.*SHA-256 is not the manifest"):
+    with pytest.raises(InputError, match=r"weights\.bin.*E-BUNDLE-ALTERED"):
         rnn_deploy.load(bundle, "ort-cpu")
 
 

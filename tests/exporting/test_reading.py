@@ -8,12 +8,12 @@ import onnx
 import pytest
 
 from rnn_deploy.bundle.store import MANIFEST
-from rnn_deploy.conformance.own import CELLS
+from rnn_deploy.conformance.custom_cells import CELLS
 from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.exporting.reading import ModelReader
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.references.reference import Reference
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 FORMS = (
     {"to": ("onnx", "tflite")},

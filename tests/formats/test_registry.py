@@ -16,8 +16,8 @@ from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.formats import registry
 from rnn_deploy.formats.base import Format, FormatFiles, FormatOption
 from rnn_deploy.formats.options import ExportOptions
-from tests.conftest import small_model
 from tests.support.errors import raises
+from tests.support.models import small_model
 
 ROOT = Path(rnn_deploy.__file__).parent
 SIZE = FormatOption("line_size", 3, "Numbers in a line.")

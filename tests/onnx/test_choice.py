@@ -9,8 +9,8 @@ from rnn_deploy.onnx.choice import ONNX_LOWERINGS, choices_of, choose
 from rnn_deploy.onnx.format import LOWERINGS, OnnxLoweringRequest
 from rnn_deploy.onnx.unrolled import MOST_STEPS
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
-from tests.numerics.test_cells import layer_of
 from tests.support.errors import raises
+from tests.support.layers import layer_of
 
 ENTRY = EntryPoint(SEQUENCE, (TensorSpec("x", ("batch", "time", 3), "float32"),), ())
 

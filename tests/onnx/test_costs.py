@@ -12,8 +12,8 @@ from rnn_deploy.onnx.expected import USUAL, check_entries, expected_of, expected
 from rnn_deploy.onnx.format import OnnxLoweringRequest
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
 from rnn_deploy.spec.shapes import Shape
-from tests.numerics.test_cells import layer_of
 from tests.support.errors import raises
+from tests.support.layers import layer_of
 
 RNG = np.random.default_rng(0)
 ONE, MANY = (Shape(1, 100),), (Shape(32, 100),)
@@ -97,7 +97,7 @@ def test_what_is_expected_is_the_usual_what_is_asked_or_what_the_model_fixes():
     assert expected_of(entry_of(), shapes) == (Shape(8, 20), Shape(2, 9))
     assert expected_of(entry_of(STREAM), shapes) == (Shape(64, 1),)
     assert expected_of(entry_of(shape=(7, 5, 3)), {}) == (Shape(7, 5),)
-    with pytest.raises(InputError, match="--expect 8x20: the model takes steps 5, not 20"):
+    with raises(InputError, "E-OPTION-SHAPE-FIXED", "8x20", "5"):
         expected_of(entry_of(shape=("batch", 5, 3)), shapes)
 
 

@@ -11,8 +11,8 @@ from rnn_deploy.bundle import Artifact, open_bundle, read_cases
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.onnx import test_data as onnx_test_data
-from tests.conftest import LONG
 from tests.support.errors import raises
+from tests.support.models import LONG
 
 SETS = ("sequence", "stream")
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import rnn_deploy
-from rnn_deploy.conformance.own import CELLS
+from rnn_deploy.conformance.custom_cells import CELLS
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.formats.options import ExportOptions
@@ -20,8 +20,8 @@ from rnn_deploy.onnx.format import request_from
 from rnn_deploy.onnx.metadata import ModelMetadata
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.samples import draw
-from tests.conftest import randomised, small_model
 from tests.support.errors import raises
+from tests.support.models import randomised, small_model
 
 layers = keras.layers
 TIGHT = 2e-6

@@ -13,6 +13,7 @@ from rnn_deploy.inference.stream import run_in_chunks
 from rnn_deploy.runtimes import litert as module
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import RUNTIMES
+from tests.support.errors import raises
 
 
 def _load(root, entry="sequence", runtime="litert", **options):
@@ -70,7 +71,7 @@ def test_a_later_call_does_not_change_an_earlier_answer_or_its_inputs(pair, x, i
 @pytest.mark.parametrize("bad", [7, -8, 2**31 - 1, -(2**31)])
 @pytest.mark.parametrize("entry", ["sequence", "stream"])
 def test_a_token_outside_the_vocabulary_is_refused(token_bundle, bad, entry):
-    with pytest.raises(InputError, match=rf"'ids' holds the id {bad}, .* ids 0 to 6"):
+    with raises(InputError, "E-INPUT-VOCABULARY", "'ids'", str(bad), "0 to 6"):
         _load(token_bundle, entry).run({"ids": np.array([[0, bad]], np.int32)})
 
 
@@ -78,7 +79,7 @@ def test_wrong_feeds_are_refused_and_the_runner_lives_on(small_bundle, x):
     runner = _load(small_bundle)
     expected = runner.run({"x": x})["y"]
     for bad in (x[..., :2], x[:0], x[:, :0], x[0], x.astype("d")):
-        with pytest.raises(InputError, match=r"input 'x' takes float32\(batch, time, 3\)"):
+        with pytest.raises(InputError, match="'x'"):
             runner.run({"x": bad})
     np.testing.assert_array_equal(runner.run({"x": x})["y"], expected)
 
@@ -89,9 +90,9 @@ def test_one_sequence_of_another_rank_is_refused_though_the_interpreter_might_ta
     runner = _load(small_bundle)
     one = x[:1]
     for bad in (one[0], one[None], one[0, 0]):
-        with pytest.raises(InputError, match=r"takes float32\(batch, time, 3\), found \d dim"):
+        with raises(InputError, "E-INPUT-RANK", "'x'"):
             runner.run({"x": bad})
-    with pytest.raises(InputError, match=r"\(1, 0, 3\): axis 1 is empty; give at least one"):
+    with raises(InputError, "E-INPUT-EMPTY", "'x'", "axis 1"):
         runner.run({"x": one[:, :0]})
 
 
@@ -147,7 +148,7 @@ def test_one_flipped_bit_never_reaches_the_interpreter(small_bundle):
     content = bytearray(place.read_bytes())
     content[len(content) // 2] ^= 1
     place.write_bytes(content)
-    with pytest.raises(BundleError, match=r"model\.tflite: its SHA-256 is not the manifest's"):
+    with raises(BundleError, "E-BUNDLE-ALTERED", "model.tflite"):
         _load(small_bundle)
 
 
@@ -161,29 +162,29 @@ def _replace(root, content):
 
 def test_a_file_that_is_no_tflite_is_refused_in_one_line(small_bundle):
     _replace(small_bundle, b"junk" * 100)
-    with pytest.raises(RuntimeUnavailableError, match=r"did not load .*model\.tflite: "):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-LOAD", "'litert'", "model.tflite"):
         _load(small_bundle)
 
 
 def test_another_model_s_tflite_is_refused_in_one_line(small_bundle, token_bundle, x):
     _replace(small_bundle, (token_bundle / "model.tflite").read_bytes())
-    with pytest.raises(InputError, match=r"LiteRT refused the inputs: .*name"):
+    with raises(InputError, "E-INPUT-REFUSED", "LiteRT", "name"):
         _load(small_bundle).run({"x": x})
 
 
 def test_options_and_missing_artifacts_are_refused(small_bundle):
-    with pytest.raises(InputError, match="litert has no provider options; leave --option out"):
+    with raises(InputError, "E-OPTION-PROVIDER", "--option a", "litert"):
         _load(small_bundle, provider=(("a", "b"),))
     data = json.loads((small_bundle / MANIFEST).read_text())
     data["artifacts"] = [a for a in data["artifacts"] if a["format"] != "tflite"]
     (small_bundle / MANIFEST).write_text(json.dumps(data))
-    with pytest.raises(InputError, match="holds no TFLite artifact; export with --to tflite"):
+    with raises(InputError, "E-BUNDLE-NO-ARTIFACT", "--to tflite"):
         _load(small_bundle)
 
 
 def test_litert_that_is_not_installed_is_refused_with_the_pip_line(small_bundle, monkeypatch):
     monkeypatch.setattr(module, "is_installed", lambda package: False)
-    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'rnn-deploy\[litert\]'"):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "'litert'", "rnn-deploy[litert]"):
         _load(small_bundle)
 
 
@@ -191,7 +192,7 @@ def test_a_change_of_shapes_does_not_change_answers(tmp_path):
     """With one interpreter for all shapes, one round in some ten was wrong."""
     import rnn_deploy
     from rnn_deploy.conformance.layers import layer
-    from tests.conftest import randomised
+    from tests.support.models import randomised
 
     keras = pytest.importorskip("keras")
     x = keras.Input((None, 2), name="x")

@@ -7,12 +7,13 @@ import pytest
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.store import MANIFEST
-from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
+from rnn_deploy.errors import BundleError, InputError, MisplacedError, RuntimeUnavailableError
 from rnn_deploy.runtimes import onnxruntime as module
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime
 from rnn_deploy.runtimes.registry import RUNTIMES
-from tests.conftest import randomised
+from tests.support.errors import raises
+from tests.support.models import randomised
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -42,7 +43,7 @@ def test_an_altered_file_never_reaches_the_session(large_bundle, path):
     _load(large_bundle)
     place.write_bytes(altered)
     try:
-        with pytest.raises(BundleError, match=rf"{path}: its SHA-256 is not the manifest's"):
+        with raises(BundleError, "E-BUNDLE-ALTERED", path):
             _load(large_bundle)
     finally:
         place.write_bytes(content)
@@ -52,7 +53,7 @@ def test_missing_shared_weights_are_named(large_bundle, tmp_path):
     content = (large_bundle / "weights.bin").read_bytes()
     (large_bundle / "weights.bin").unlink()
     try:
-        with pytest.raises(BundleError, match=r"weights\.bin: .* lists this file and it is miss"):
+        with raises(BundleError, "E-BUNDLE-FILE-MISSING", "weights.bin"):
             _load(large_bundle, "stream")
     finally:
         (large_bundle / "weights.bin").write_bytes(content)
@@ -69,7 +70,7 @@ def _replace(root, path, content):
 
 def test_a_file_that_is_no_onnx_is_refused_in_one_line(small_bundle):
     _replace(small_bundle, "sequence.onnx", b"junk" * 100)
-    with pytest.raises(RuntimeUnavailableError, match=r"did not load .*sequence\.onnx: ") as caught:
+    with raises(RuntimeUnavailableError, "E-RUNTIME-LOAD", "sequence.onnx") as caught:
         _load(small_bundle)
     assert "\n" not in str(caught.value)
 
@@ -77,20 +78,20 @@ def test_a_file_that_is_no_onnx_is_refused_in_one_line(small_bundle):
 def test_an_artifact_with_other_tensors_is_refused_in_one_line(small_bundle, x):
     _replace(small_bundle, "sequence.onnx", (small_bundle / "stream.onnx").read_bytes())
     runner = _load(small_bundle)
-    with pytest.raises(InputError, match=r"ONNX Runtime refused .*first_h_in"):
+    with raises(InputError, "E-INPUT-REFUSED", "ONNX Runtime", "first_h_in"):
         runner.run({"x": x})
 
 
 @pytest.mark.parametrize("bad", [7, -8, 2**31 - 1, -(2**31)])
 @pytest.mark.parametrize("entry", ["sequence", "stream"])
 def test_a_token_outside_the_vocabulary_is_refused(token_bundle, capfd, bad, entry):
-    with pytest.raises(InputError, match=rf"'ids' holds the id {bad}, .* ids 0 to 6"):
+    with raises(InputError, "E-INPUT-VOCABULARY", "'ids'", str(bad), "0 to 6"):
         _load(token_bundle, entry).run({"ids": np.array([[0, bad]], np.int32)})
     assert capfd.readouterr().err == ""
 
 
 def test_wrong_feeds_are_refused_before_the_session(small_bundle, x):
-    with pytest.raises(InputError, match="axis 2 must be 3"):
+    with raises(InputError, "E-INPUT-SHAPE", "'x'", "axis 2"):
         _load(small_bundle).run({"x": x[..., :2]})
 
 
@@ -101,7 +102,7 @@ def test_threads_do_not_change_the_answer(small_bundle, x, threads):
 
 
 def test_options_for_a_provider_that_has_none_are_refused(small_bundle):
-    with pytest.raises(InputError, match="ort-cpu has no provider options; leave --option out"):
+    with raises(InputError, "E-OPTION-PROVIDER", "--option device_id", "ort-cpu"):
         _load(small_bundle, provider=(("device_id", "0"),))
 
 
@@ -109,12 +110,12 @@ def test_a_bundle_without_onnx_says_how_to_get_it(small_bundle):
     data = json.loads((small_bundle / MANIFEST).read_text())
     data["artifacts"] = [a for a in data["artifacts"] if a["format"] != "onnx"]
     (small_bundle / MANIFEST).write_text(json.dumps(data))
-    with pytest.raises(InputError, match="holds no ONNX artifact; export with --to onnx"):
+    with raises(InputError, "E-BUNDLE-NO-ARTIFACT", "--to onnx"):
         _load(small_bundle)
 
 
 def test_an_unknown_entry_point_is_refused_with_those_there_are(small_bundle):
-    with pytest.raises(BundleError, match="no entry point 'steam', only sequence, stream"):
+    with raises(BundleError, "E-BUNDLE-NO-ENTRY", "'steam'", "sequence, stream"):
         _load(small_bundle, "steam")
 
 
@@ -124,15 +125,14 @@ def test_an_unknown_entry_point_is_refused_with_those_there_are(small_bundle):
 def test_cuda_that_is_not_here_is_refused_with_what_to_do(small_bundle, monkeypatch):
     pretend = SimpleNamespace(get_available_providers=lambda: [CPU])
     monkeypatch.setattr(module, "require", lambda name: pretend)
-    with pytest.raises(
-        RuntimeUnavailableError, match=r"no CUDAExecutionProvider, only CPU.*rnn-deploy\[ort-gpu\]"
-    ):
+    names = ("'ort-cuda'", CUDA, CPU, "rnn-deploy[ort-gpu]")
+    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", *names):
         RUNTIMES["ort-cuda"].load(open_bundle(small_bundle), RunOptions())
 
 
 def test_onnxruntime_that_is_not_installed_is_refused_with_the_pip_line(small_bundle, monkeypatch):
     monkeypatch.setattr(module, "is_installed", lambda package: False)
-    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'rnn-deploy\[ort\]'"):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "'ort-cpu'", "rnn-deploy[ort]"):
         _load(small_bundle)
 
 
@@ -183,7 +183,7 @@ def _load_on_cuda(root, **options):
     return OrtRuntime("ort-cuda", CUDA).load(open_bundle(root), RunOptions(**options))
 
 
-def test_every_recurrent_node_on_cuda_loads_with_the_options_given(small_bundle, monkeypatch):
+def test_a_graph_on_cuda_loads_with_the_options_given(small_bundle, monkeypatch):
     asked = _pretend_cuda(monkeypatch, [CUDA, CPU], ALL_ON_CUDA)
     _load_on_cuda(small_bundle, provider=(("device_id", "1"),))
     assert asked == [[(CUDA, {"device_id": "1"})]] * 2
@@ -191,19 +191,32 @@ def test_every_recurrent_node_on_cuda_loads_with_the_options_given(small_bundle,
 
 def test_a_provider_that_silently_fell_back_is_refused(small_bundle, monkeypatch):
     _pretend_cuda(monkeypatch, [CPU], ALL_ON_CUDA)
-    with pytest.raises(RuntimeUnavailableError, match="CUDAExecutionProvider did not start"):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-NOT-STARTED", CUDA):
         _load_on_cuda(small_bundle)
 
 
-@pytest.mark.parametrize("op", ["RNN", "Scan", "Loop"])
-def test_a_recurrent_node_placed_elsewhere_is_refused_by_name(small_bundle, monkeypatch, op):
-    nodes = [*ALL_ON_CUDA, ("third", op, CPU)]
+@pytest.mark.parametrize(
+    "op", ["RNN", "Scan", "Loop", "MatMul", "Tanh", "Transpose", "NewOperator"]
+)
+def test_a_node_placed_elsewhere_is_refused_by_name(small_bundle, monkeypatch, op):
+    _pretend_cuda(monkeypatch, [CUDA, CPU], [*ALL_ON_CUDA, ("third", op, CPU)])
+    names = ("'ort-cuda'", "'sequence'", f"{op} 'third' on {CPU}", "--lowering")
+    with raises(MisplacedError, "E-PLACEMENT-MISPLACED", *names) as caught:
+        _load_on_cuda(small_bundle)
+    assert "'shape'" not in caught.value.message
+
+
+def test_of_many_misplaced_nodes_some_are_named_and_all_are_counted(small_bundle, monkeypatch):
+    nodes = [(f"step{n:03}", "MatMul", CPU) for n in range(module.MOST_NAMED + 7)]
     _pretend_cuda(monkeypatch, [CUDA, CPU], nodes)
-    with pytest.raises(RuntimeUnavailableError, match=f"elsewhere: {op} 'third' on {CPU}; export"):
+    with raises(
+        MisplacedError, "E-PLACEMENT-MISPLACED", "'step000'", "'step009'", "7 more"
+    ) as caught:
         _load_on_cuda(small_bundle)
+    assert "'step010'" not in caught.value.message
 
 
 def test_a_profile_that_names_no_node_proves_nothing(small_bundle, monkeypatch):
     _pretend_cuda(monkeypatch, [CUDA, CPU], [])
-    with pytest.raises(RuntimeUnavailableError, match="profile names no node"):
+    with raises(RuntimeUnavailableError, "E-PLACEMENT-UNKNOWN", "'ort-cuda'"):
         _load_on_cuda(small_bundle)

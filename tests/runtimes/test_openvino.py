@@ -14,7 +14,8 @@ from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.openvino import OpenVinoRunner
 from rnn_deploy.runtimes.registry import RUNTIMES, runtimes_for
 from rnn_deploy.spec import EntryPoint, TensorSpec
-from tests.conftest import randomised
+from tests.support.errors import raises
+from tests.support.models import randomised
 
 RNG = np.random.default_rng(4)
 
@@ -64,8 +65,9 @@ def test_less_precision_is_found(small_bundle, monkeypatch):
 def test_what_it_gets_wrong_is_not_loaded(tmp_path):
     model = randomised(masked(kind="LSTM")(), scale=0.3)
     wrong = rnn_deploy.export(model, tmp_path / "wrong", to=("onnx",))
-    refused = r"gets layer 'rnn' as native wrong.*--profile"
-    with pytest.raises(RuntimeUnavailableError, match=refused):
+    with raises(
+        RuntimeUnavailableError, "E-RUNTIME-WRONG", "'rnn'", "native", "--profile openvino"
+    ):
         rnn_deploy.load(wrong, "openvino-cpu")
     _, skipped = runtimes_for(wrong)
     assert "gets layer 'rnn'" in {s.runtime: s.reason for s in skipped}["openvino-cpu"]
@@ -80,7 +82,7 @@ def test_float64_has_no_form_for_it(tmp_path):
 
 
 def test_an_option_it_does_not_have_is_refused(small_bundle):
-    with pytest.raises(InputError, match="openvino-cpu has no option 'SPEED'; there are "):
+    with raises(InputError, "E-OPTION-PROVIDER", "--option SPEED", "openvino-cpu"):
         load(small_bundle, provider=(("SPEED", "9"),))
     runner = load(small_bundle, provider=(("PERFORMANCE_HINT", "LATENCY"),), threads=1)
     runner.close()
@@ -95,7 +97,7 @@ def test_an_altered_file_never_reaches_it(small_bundle):
 
 def test_without_the_package_it_says_which_extra(monkeypatch, small_bundle):
     monkeypatch.setattr(module, "is_installed", lambda name: False)
-    with pytest.raises(RuntimeUnavailableError, match=r"rnn-deploy\[openvino\]"):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "rnn-deploy[openvino]"):
         load(small_bundle)
 
 
@@ -124,7 +126,7 @@ def test_numbers_that_it_would_cut_off_are_refused(beyond):
     compiled = Compiled()
     ids = TensorSpec("ids", ("batch", "time"), "int64")
     runner = OpenVinoRunner(EntryPoint("sequence", (ids,), ()), compiled)
-    with pytest.raises(InputError, match="'ids' holds int64 beyond 32 bits"):
+    with raises(InputError, "E-INPUT-RANGE", "'ids'", "32 bits"):
         runner.run({"ids": np.array([[1, beyond]])})
     fits = np.array([[2**31 - 1, -(2**31)]])
     runner.run({"ids": fits})

@@ -21,7 +21,7 @@ from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.verifying import quantisation_error as costing
 from rnn_deploy.verifying.judge.quantised import FLOOR, MARGIN, fit_checks, noise_budgets
 from rnn_deploy.verifying.quantisation_error import appraise, costs_of
-from tests.conftest import small_model
+from tests.support.models import small_model
 
 
 @pytest.fixture(scope="module")
@@ -204,5 +204,5 @@ def test_a_file_that_ends_its_runtime_is_one_error_that_says_what_to_do(
 def test_a_damaged_cost_is_a_damaged_manifest(bundle, value):
     data = json.loads((bundle.root / MANIFEST).read_text())
     data["quantisation"]["costs"][0]["snr_db"] = value
-    with pytest.raises(rnn_deploy.RnnDeployError, match=r"manifest\.json is damaged"):
+    with pytest.raises(rnn_deploy.RnnDeployError, match="E-BUNDLE-DAMAGED"):
         manifest_from_json(json.dumps(data))

@@ -1,14 +1,15 @@
-"""Measure: runtimes, lowerings and peers side by side in one run.
+"""Measure runtimes, lowerings and peers side by side in one run.
 
-    contenders --open--> a worker process each --rounds--> Result per shape and contender
+    contenders --open--> a worker process each --rounds--> BenchResult per shape and contender
 
 measure       latency in interleaved rounds
 contender     what can be measured, as data
 opening       how each kind of contender is loaded and called
-worker        the process of its own that a contender runs in
-process       that process as seen from here
+process       start and ask the process that a contender runs in
+worker        the server in that process
 side_by_side  all contenders over all shapes
-feeds         made-up inputs of a shape
+feeds         random inputs of a shape
+limits        how fast the recurrent layers could be at most
 plot          the results as a picture
 """
 

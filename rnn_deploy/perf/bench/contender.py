@@ -1,4 +1,4 @@
-"""What can be measured, as data: it is opened in a process of its own, so it must travel."""
+"""What can be measured, as plain data that can be sent to the process that opens it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,10 @@ from rnn_deploy.spec.shapes import Shape
 class Contender:
     """One thing to measure.
 
-    kind: how it is opened, a key of `opening.OPENERS`. path: of the bundle or of the peer's file.
-    runtime: of a bundle. threads: within an operator, None leaves it to the runtime.
-    only: the one shape that it can be run at. entry, session: of a bundle, as in RunOptions.
-    steps: the one number of steps that it takes.
+    kind: how to open it, a key of `opening.OPENERS`. path: of the bundle or the peer's file.
+    threads: within an operator; None leaves the number to the runtime. only: the one shape that it
+    can run at. steps: the one number of steps that it takes. For bundles: runtime, by its name;
+    entry and session as in RunOptions.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Contender:
     steps: int | None = None
 
     def fits(self, shape: Shape) -> bool:
-        """Whether it can be run at a shape."""
+        """Return whether it can run at a shape."""
         return self.only in (None, shape) and self.steps in (None, shape.time)
 
 
 def of_bundle(
     root: Path, runtime: str, threads: int | None, name: str = "", entry: str = SEQUENCE
 ) -> Contender:
-    """A bundle's entry point on a runtime."""
+    """Return a bundle's entry point on a runtime as a contender."""
     return Contender(name or runtime, "bundle", str(root), runtime, threads, entry=entry)

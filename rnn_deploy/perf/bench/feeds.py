@@ -1,4 +1,4 @@
-"""Made-up inputs of a shape."""
+"""Random inputs of a shape."""
 
 from collections.abc import Mapping
 
@@ -12,17 +12,17 @@ USUAL = (Shape(1, 1), Shape(1, 32), Shape(32, 32))
 
 
 def feeds_of(entry: EntryPoint, shape: Shape) -> dict[str, Array]:
-    """Random inputs by name, without states."""
+    """Return random inputs by name, without states."""
     rng = np.random.default_rng(0)
     return {tensor.name: _values(rng, tensor, entry, shape) for tensor in entry.inputs}
 
 
 def varied(feeds: Mapping[str, Array]) -> list[dict[str, Array]]:
-    """The feeds and others like them, of the same values in other places.
+    """Return the feeds and others with the same values in other places.
 
-    A processor that sees the same numbers again remembers which way each branch went: so ONNX
-    Runtime's operator RNN, which has one in every tanh, takes up to 1.5 times as long over 100
-    steps of numbers that it has not just seen.
+    A processor that sees the same numbers again remembers which way each branch went. ONNX
+    Runtime's operator RNN has a branch in every tanh: 100 steps of new numbers take up to 1.5
+    times as long.
     """
     rng = np.random.default_rng(0)
     size = sum(value.nbytes for value in feeds.values())

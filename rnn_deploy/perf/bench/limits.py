@@ -1,11 +1,11 @@
-"""How fast the recurrent layers of a model could be: measured in the same rounds as the contenders.
+"""How fast the recurrent layers of a model could be, measured in the contenders' rounds.
 
-product   a matrix product, NumPy's, of as many multiplications as the recurrent products of all
-          steps: they depend on one another, so no form of them is faster than one product at once
-memory    reading as much as every step reads of recurrent weights
+product   NumPy's matrix product with as many multiplications as the recurrent products of all
+          steps; the steps depend on one another, so they cannot be faster than one product
+memory    reading as much memory as every step reads of recurrent weights
 
-The larger of the two is the limit. What is around the recurrences (the inputs' products, other
-layers) comes on top, so a contender at the limit is impossible and a half of it is good.
+The larger of the two is the limit. The rest of the model (input products, other layers) comes on
+top, so no contender reaches the limit, and half of it is good.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from rnn_deploy.numerics.layouts import GATES
 from rnn_deploy.perf.bench.measure import CallLatency
 from rnn_deploy.spec.shapes import Shape
 
-READ = 64 * 1024  # floats, as large as weights that stay in a core's own cache
+READ = 64 * 1024  # floats: as large as weights that stay in a core's own cache
 _PRODUCT, _MEMORY = "limit: product of {}", "limit: memory"
 
 
@@ -31,7 +31,7 @@ class SpeedLimits:
     shape: Shape
 
     def calls(self) -> dict[str, Callable[[], object]]:
-        """What is to be measured beside the contenders, by name."""
+        """Return the calls to measure beside the contenders, by name."""
         rows = self.shape.batch * self.shape.time
         floats = np.ones(READ, np.float32)
         calls: dict[str, Callable[[], object]] = {_MEMORY: partial(np.dot, floats, floats)}
@@ -42,9 +42,9 @@ class SpeedLimits:
         return calls
 
     def share(self, timings: Mapping[str, CallLatency], name: str) -> float:
-        """The part of the time of the contender `name` that the limit would take: of least times.
+        """Return the limit's part of the time of the contender `name`, from their least times.
 
-        (A limit is what could be; on a busy machine a product on all cores is disturbed most.)
+        A busy machine disturbs a product on all cores most, hence the least times.
         """
         product = sum(timings[_PRODUCT.format(size)].min_us for size in self.sizes)
         weights = sum(gates * units**2 for gates, units in self.sizes)
@@ -53,9 +53,9 @@ class SpeedLimits:
 
 
 def limits_of(choices: Sequence[LoweringChoice], shape: Shape) -> SpeedLimits | None:
-    """The limits of layers at a shape; None where there are none, or other cells than Keras' own.
+    """Return the limits of layers that run over the steps of a shape.
 
-    A layer is taken to run over the steps of the shape.
+    None if there are no layers, or cells other than Keras' own.
     """
     if not choices or any(choice.cell not in GATES for choice in choices):
         return None

@@ -1,7 +1,7 @@
-"""Latency of several things in one run.
+"""Measure the latency of several contenders in one run.
 
 Machines are shared and noisy, so the contenders take turns: in every round each is called a few
-times, and the figures are over all rounds. What disturbs one disturbs the others too.
+times, and the figures are over all rounds. A disturbance then hits all of them alike.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Calls a contender so many times; the nanoseconds that each call took.
+# Calls a contender `count` times and returns the nanoseconds of each call.
 Timed = Callable[[int], Sequence[int]]
 
 
@@ -19,7 +19,7 @@ Timed = Callable[[int], Sequence[int]]
 class TurnTaking:
     """How contenders take turns.
 
-    settling: for so many times the length of its turn a contender runs before it is timed.
+    settling: how long a contender runs before it is timed, as a multiple of its turn.
     """
 
     rounds: int
@@ -27,7 +27,7 @@ class TurnTaking:
 
 
 TURNS = TurnTaking(20)
-# A virtual machine may lend a further core only to who keeps busy for a tenth of a second.
+# A virtual machine may give a process another core only after a tenth of a second of work.
 LONG_TURNS = TurnTaking(3, settling=1.5)
 
 
@@ -35,7 +35,7 @@ LONG_TURNS = TurnTaking(3, settling=1.5)
 class CallLatency:
     """Latency of one call in microseconds, over `calls` calls.
 
-    by_round: the median of each round; rounds of several contenders belong together.
+    by_round: the median of each round, in which the other contenders had their turns, too.
     """
 
     median_us: float
@@ -55,7 +55,7 @@ def measure(
 def in_rounds(
     contenders: Mapping[str, Timed], *, seconds: float, turns: TurnTaking = TURNS
 ) -> dict[str, CallLatency]:
-    """The same for contenders that time themselves; one that gives no times is left out."""
+    """Do the same for contenders that time themselves; omit one that returns no times."""
     turn = seconds / turns.rounds
     counts = {name: _calls_per_turn(call, turn) for name, call in contenders.items()}
     times: dict[str, list[Sequence[int]]] = {name: [] for name in contenders}
@@ -64,35 +64,35 @@ def in_rounds(
             if turns.settling:
                 call(math.ceil(turns.settling * counts[name]))
             times[name].append(call(counts[name]))
-    return {name: timing(taken) for name, taken in times.items() if all(taken)}
+    return {name: timing(rounds) for name, rounds in times.items() if all(rounds)}
 
 
 def timed(call: Callable[[], object]) -> Timed:
-    """A call that times itself."""
+    """Return a call that times itself."""
     return lambda calls: [_timed(call) for _ in range(calls)]
 
 
 def timing(rounds: Sequence[Sequence[int]]) -> CallLatency:
-    """The figures of what each call took in each round, in nanoseconds."""
-    us = np.concatenate([np.asarray(taken) for taken in rounds]) / 1e3
-    by_round = tuple(float(np.median(taken)) / 1e3 for taken in rounds)
+    """Return the figures for the nanoseconds of each call in each round."""
+    us = np.concatenate([np.asarray(times) for times in rounds]) / 1e3
+    by_round = tuple(float(np.median(times)) / 1e3 for times in rounds)
     return CallLatency(
         float(np.median(us)), float(np.percentile(us, 95)), float(us.min()), len(us), by_round
     )
 
 
 def ratio(one: CallLatency, other: CallLatency) -> float:
-    """How many times as long `one` took as `other`: the median over rounds they both were in."""
+    """Return how many times as long `one` took as `other`: the median over the rounds."""
     return float(np.median(np.asarray(one.by_round) / np.asarray(other.by_round)))
 
 
 def _calls_per_turn(call: Timed, seconds: float) -> int:
-    """Warm up, and how many calls fit into `seconds`."""
+    """Warm up; return how many calls fit into `seconds`."""
     end = time.perf_counter() + seconds
-    taken = list(call(3))
-    while taken and time.perf_counter() < end:
-        taken += call(1)
-    return max(1, int(seconds * 1e9 / max(1.0, float(np.median(taken))))) if taken else 1
+    times = list(call(3))
+    while times and time.perf_counter() < end:
+        times += call(1)
+    return max(1, int(seconds * 1e9 / max(1.0, float(np.median(times))))) if times else 1
 
 
 def _timed(call: Callable[[], object]) -> int:

@@ -1,7 +1,7 @@
-"""How each kind of contender is loaded and called: feeds by name in, outputs in order out.
+"""Load and call each kind of contender: feeds by name in, outputs in order out.
 
-A bundle runs through our runners, checks and all; a peer's file through its runtime, bare. A
-peer's input is known by its name, or by its place where the peer has renamed it.
+A bundle runs through our runners with all their checks, a peer's file directly in its runtime. A
+peer's input is found by its name, or by its position if the peer has renamed it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -125,7 +125,7 @@ OPENERS: dict[str, Callable[[Contender], Opened]] = {
 
 
 def renamed(feeds: Feeds, names: Sequence[Any]) -> dict[str, Array]:
-    """The feeds by a peer's names: the same ones where it kept them, by place where not."""
+    """Return the feeds by a peer's names: by name if it kept them, else by position."""
     if set(names) == set(feeds):
         return dict(feeds)
     return dict(zip(names, feeds.values(), strict=True))

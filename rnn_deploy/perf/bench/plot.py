@@ -1,4 +1,4 @@
-"""The results as a picture: a panel for each shape, a row for each contender.
+"""Draw the results: a panel for each shape, a row for each contender.
 
 A dot is the median, its whisker the 95th percentile, on a logarithmic axis.
 """
@@ -16,14 +16,16 @@ OURS, THEIRS = "#2a6f97", "#9a6b1f"
 
 
 def check_place(place: Path) -> None:
-    """InputError for an ending that is no picture's, MissingExtraError without matplotlib."""
+    """Raise InputError for an ending that cannot be drawn, MissingExtraError without matplotlib."""
     if place.suffix.lower() not in ENDINGS:
-        raise InputError(f"--plot {place}: give a file that ends in {', '.join(ENDINGS)}")
+        raise InputError(
+            "E-OPTION-ENDING", f"--plot {place}: expected a file that ends in {', '.join(ENDINGS)}"
+        )
     require("matplotlib")
 
 
 def draw(results: Sequence[BenchResult], title: str, peers: Sequence[str], place: Path) -> None:
-    """Draw results to `place`; contenders among `peers` are set off by their colour."""
+    """Draw results to `place`; contenders among `peers` have another colour."""
     figure = require("matplotlib.figure").Figure(layout="constrained")
     shapes = list(dict.fromkeys(result.shape for result in results))
     at = {shape: [r for r in results if r.shape == shape] for shape in shapes}

@@ -1,11 +1,11 @@
-"""The peers by name: each writes its own export of a model and says how it is run.
+"""The peers by name: each writes its own export of a model and says how to run it.
 
 tf2onnx        tf2onnx's conversion of the model's tf.function, on ONNX Runtime
 keras-export   Keras' own model.export(format="onnx"), on ONNX Runtime
 tensorflow     the tf.function itself
 openvino       OpenVINO's own conversion of the TensorFlow graph, in float32
-litert-stock   TensorFlow's TFLite converter: builtin operators only, batch and time fixed, which is
-               the one form of a recurrent model that it can write so; one file for each shape
+litert-stock   TensorFlow's TFLite converter with builtin operators only; for recurrent models it
+               then needs a fixed batch and time, so there is one file for each shape
 """
 
 import logging
@@ -29,7 +29,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PeerRequest:
-    """What a builder gets: the model, an empty folder of its own, the shapes, the threads."""
+    """What a peer needs: the model, an empty folder, the shapes, the threads."""
 
     model: PeerModel
     folder: Path
@@ -53,7 +53,7 @@ def build(
     threads: int | None = None,
     progress: Progress = lambda step: None,
 ) -> tuple[list[Contender], list[UnavailablePeer]]:
-    """Let peers export `model` below `folder`: what to measure, and who could not and why."""
+    """Let peers export `model` below `folder`; return what to measure, and what failed and why."""
     contenders: list[Contender] = []
     left_out: list[UnavailablePeer] = []
     for name in names:
@@ -63,60 +63,64 @@ def build(
         try:
             with _quiet():
                 contenders += PEERS[name](PeerRequest(model, own, shapes, threads))
-        except Exception as error:  # whatever stops a peer is its own affair, and worth a line
+        except Exception as error:  # whatever stops a peer is one line, and the others go on
             left_out.append(UnavailablePeer(name, one_line(error) or type(error).__name__))
     return contenders, left_out
 
 
 def check_peers(names: Sequence[str]) -> None:
-    """InputError for a peer that there is not."""
+    """Raise InputError for an unknown peer."""
     for name in names:
         if name not in PEERS:
-            raise InputError(f"--against {name}: there is no such peer, only {', '.join(PEERS)}")
+            raise InputError(
+                "E-BENCH-UNKNOWN-PEER", f"--against {name}: expected one of {', '.join(PEERS)}"
+            )
 
 
-def _tf2onnx(order: PeerRequest) -> list[Contender]:
-    place, model = order.folder / "model.onnx", order.model
+def _tf2onnx(request: PeerRequest) -> list[Contender]:
+    place, model = request.folder / "model.onnx", request.model
     require("tf2onnx").convert.from_function(
         model.function(), model.signature(), opset=17, output_path=str(place)
     )
-    return [Contender("tf2onnx", "onnx", str(place), threads=order.threads)]
+    return [Contender("tf2onnx", "onnx", str(place), threads=request.threads)]
 
 
-def _keras_export(order: PeerRequest) -> list[Contender]:
-    place = order.folder / "model.onnx"
-    order.model.model.export(str(place), format="onnx", verbose=False)
-    return [Contender("keras-export", "onnx", str(place), threads=order.threads)]
+def _keras_export(request: PeerRequest) -> list[Contender]:
+    place = request.folder / "model.onnx"
+    request.model.model.export(str(place), format="onnx", verbose=False)
+    return [Contender("keras-export", "onnx", str(place), threads=request.threads)]
 
 
-def _tensorflow(order: PeerRequest) -> list[Contender]:
-    _save(order)
-    return [Contender("tensorflow", "tensorflow", str(order.folder), threads=order.threads)]
+def _tensorflow(request: PeerRequest) -> list[Contender]:
+    _save(request)
+    return [Contender("tensorflow", "tensorflow", str(request.folder), threads=request.threads)]
 
 
-def _openvino(order: PeerRequest) -> list[Contender]:
+def _openvino(request: PeerRequest) -> list[Contender]:
     openvino = require("openvino")
-    place = order.folder / "model.xml"
-    _save(order)
-    converted = openvino.convert_model(str(order.folder))
+    place = request.folder / "model.xml"
+    _save(request)
+    converted = openvino.convert_model(str(request.folder))
     openvino.save_model(converted, str(place), compress_to_fp16=False)
-    return [Contender("openvino", "openvino", str(place), threads=order.threads)]
+    return [Contender("openvino", "openvino", str(place), threads=request.threads)]
 
 
-def _litert_stock(order: PeerRequest) -> list[Contender]:
-    return [_litert_at(order, shape) for shape in order.shapes]
+def _litert_stock(request: PeerRequest) -> list[Contender]:
+    return [_litert_at(request, shape) for shape in request.shapes]
 
 
-def _litert_at(order: PeerRequest, shape: Shape) -> Contender:
-    place = order.folder / f"{shape}.tflite"
-    # As constants: left as variables they convert, and then the interpreter finds none.
-    frozen = convert_variables_to_constants_v2(order.model.function(shape).get_concrete_function())
-    signature = order.model.signature(shape)
+def _litert_at(request: PeerRequest, shape: Shape) -> Contender:
+    place = request.folder / f"{shape}.tflite"
+    # The interpreter finds no variables, so they become constants.
+    frozen = convert_variables_to_constants_v2(
+        request.model.function(shape).get_concrete_function()
+    )
+    signature = request.model.signature(shape)
     called = tf.function(lambda *tensors: frozen(*tensors), signature, autograph=False)
     graph = called.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], tf.Module())
     place.write_bytes(converter.convert())
-    return Contender("litert-stock", "tflite", str(place), threads=order.threads, only=shape)
+    return Contender("litert-stock", "tflite", str(place), threads=request.threads, only=shape)
 
 
 PEERS: dict[str, Callable[[PeerRequest], list[Contender]]] = {
@@ -128,15 +132,15 @@ PEERS: dict[str, Callable[[PeerRequest], list[Contender]]] = {
 }
 
 
-def _save(order: PeerRequest) -> None:
+def _save(request: PeerRequest) -> None:
     module = tf.Module()
-    module.model, module.run = order.model.model, order.model.function()
-    tf.saved_model.save(module, str(order.folder), signatures=module.run)
+    module.model, module.run = request.model.model, request.model.function()
+    tf.saved_model.save(module, str(request.folder), signatures=module.run)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the converters log and warn about; what stops them is raised."""
+    """Hide what the converters log and warn about, but not their errors."""
     loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""The same model once more, in other lowerings of ours: bundles in a temporary folder."""
+"""Export the same model in other lowerings of ours: bundles in a temporary folder."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +18,9 @@ FORMAT = "onnx"
 def candidates(
     names: Sequence[str], model: PeerModel, folder: Path, progress: Progress
 ) -> tuple[dict[str, Bundle], list[UnavailablePeer]]:
-    """A bundle of ONNX by each name below `folder`; those that cannot be, and why.
+    """Export an ONNX bundle by each name below `folder`; also return what failed and why.
 
-    names: lowerings; "auto-BATCHxTIME" is auto where that shape is expected, "unrolled-TIME" is of
+    names: lowerings; "auto-BATCHxTIME" is auto for that expected shape, "unrolled-TIME" takes
     that number of steps and no other.
     """
     bundles: dict[str, Bundle] = {}
@@ -38,7 +38,7 @@ def candidates(
 
 
 def steps_of(name: str) -> int | None:
-    """The one number of steps that a candidate takes; None where it takes any."""
+    """Return the one number of steps that a candidate takes; None if it takes any."""
     _, _, of = name.partition("-")
     return int(of) if of.isdigit() else None
 
@@ -46,7 +46,7 @@ def steps_of(name: str) -> int | None:
 def _options(name: str, time: int | None) -> ExportOptions:
     lowering, _, of = name.partition("-")
     steps = steps_of(name)
-    if steps is not None:  # for whole sequences alone, so it needs no stream
+    if steps is not None:  # only for whole sequences, so it needs no stream
         return ExportOptions(FORMAT, lowering=lowering, time=steps, state="reset", long=0)
     expect = (of,) if of else ()
     return ExportOptions(FORMAT, lowering=lowering, time=time, expect=expect)

@@ -1,4 +1,4 @@
-"""The Keras model a bundle was made from, as what each peer begins with."""
+"""The Keras model a bundle was made from, from which each peer starts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from rnn_deploy.spec.shapes import Shape
 class PeerModel:
     """A Keras model with the inputs of its bundle.
 
-    time: the number of steps that the bundle fixes and the model leaves open.
+    time: the number of steps if the bundle fixes it and the model does not.
     """
 
     model: Any
@@ -25,9 +25,9 @@ class PeerModel:
     time: int | None = None
 
     def function(self, shape: Shape | None = None) -> Any:
-        """A `tf.function` of the inputs in order, which returns the outputs in order.
+        """Return a `tf.function` from the inputs to the outputs, both in order.
 
-        shape: batch and time are fixed to it.
+        shape: fixes batch and time.
         """
 
         def run(*tensors: Any) -> Any:
@@ -36,7 +36,7 @@ class PeerModel:
         return tf.function(run, input_signature=self.signature(shape), autograph=False)
 
     def signature(self, shape: Shape | None = None) -> list[Any]:
-        """What the function takes."""
+        """Return the specs of the function's inputs."""
         return [
             tf.TensorSpec(_sizes(tensor, shape), tensor.dtype, name=tensor.name)
             for tensor in self.inputs
@@ -44,21 +44,24 @@ class PeerModel:
 
 
 def model_of(bundle: Bundle, place: Path, *, trust_source: bool = False) -> PeerModel:
-    """Open `place`; InputError when it is not what the bundle was made from, or not all of it."""
+    """Open the model of a bundle; InputError if it is another model, or lacks the states."""
     opened = open_model(place, trust_source=trust_source)
     if not isinstance(opened, OpenedModel):
         raise UnsupportedModelError(
-            f"{place}: peers are made from a .keras or .h5 file, not from a SavedModel"
+            "E-BENCH-SAVED-MODEL",
+            f"{place}: expected a .keras or .h5 file to make peers from, got a SavedModel",
         )
     if opened.source.digest != bundle.manifest.source.digest:
         raise InputError(
-            f"{place}: holds other weights than those {bundle.root} was made from"
-            f" ({bundle.manifest.source.name}); give that model, or export this one"
+            "E-SOURCE-OTHER-MODEL",
+            f"{place}: has other weights than the model that {bundle.root} was made from"
+            f" ({bundle.manifest.source.name}); give that model, or export this one",
         )
     if bundle.manifest.state == "keep":
         raise InputError(
-            f"{bundle.root} begins from the states that its model held (--state keep), and {place}"
-            " holds none, so what is made of it would give other answers; export without --state"
+            "E-BENCH-KEPT-STATE",
+            f"{bundle.root} starts from the states of its live model (--state keep), and {place}"
+            " has no states, so its outputs would differ; export without --state",
         )
     inputs = bundle.manifest.entry(SEQUENCE).inputs
     own = signature_of(opened.model).inputs

@@ -1,48 +1,50 @@
-"""From medians to winners: as few contenders as are within a few percent of the best everywhere."""
+"""Choose the fewest contenders that are within a few percent of the best everywhere."""
 
 from collections.abc import Container, Hashable, Mapping, Sequence
 from math import inf, log
 from typing import TypeVar
 
-# A second artifact, or a setting, that gains less than this is not worth having: rounds of one run
-# differ by as much.
+# A second artifact or a setting must gain more than this; rounds of one run differ by as much.
 WORTH = 1.05
 Place = TypeVar("Place", bound=Hashable)
 Medians = Mapping[Place, Mapping[str, float]]
 
 
 def winners(medians: Medians[Place], of_one_time: Container[str]) -> dict[Place, Sequence[str]]:
-    """The contenders for each place: one that takes any number of steps, and before it, where that
-    is worth having, the best of those that take the place's alone."""
+    """Return the contenders for each place, each of which is an entry point at a shape.
+
+    The last one takes any number of steps. Before it comes the best of those that take only the
+    place's number of steps (`of_one_time`), if it gains enough.
+    """
     of_any = {
-        place: {name: median for name, median in taken.items() if name not in of_one_time}
-        for place, taken in medians.items()
+        place: {name: median for name, median in at_place.items() if name not in of_one_time}
+        for place, at_place in medians.items()
     }
     chosen: dict[Place, Sequence[str]] = {}
     for place, winner in choose(of_any).items():
-        taken = medians[place]
-        best = min(taken, key=taken.__getitem__)
-        alone = best in of_one_time and taken[winner] >= WORTH * taken[best]
-        chosen[place] = (best, winner) if alone else (winner,)
+        at_place = medians[place]
+        best = min(at_place, key=at_place.__getitem__)
+        both = best in of_one_time and at_place[winner] >= WORTH * at_place[best]
+        chosen[place] = (best, winner) if both else (winner,)
     return chosen
 
 
 def choose(medians: Medians[Place], worth: float = WORTH) -> dict[Place, str]:
-    """The contender for each place, where `medians` holds what each contender took there.
+    """Return the contender for each place, from the median of each contender there.
 
-    Begins with the one that is best on the whole; takes in another, the one that gains most, while
-    somewhere the best of those taken is slower than the best of all by `worth`.
+    Starts with the contender that is best on the whole. Adds the one that gains most while at
+    some place the best chosen one is slower than the best of all by the factor `worth`.
     """
-    best = {place: min(taken.values()) for place, taken in medians.items()}
+    best = {place: min(at_place.values()) for place, at_place in medians.items()}
 
-    def lost(place: Place, name: str) -> float:
+    def slowdown(place: Place, name: str) -> float:
         return medians[place].get(name, inf) / best[place]
 
     def total(names: list[str]) -> float:
-        return sum(log(min(lost(place, name) for name in names)) for place in medians)
+        return sum(log(min(slowdown(place, name) for name in names)) for place in medians)
 
-    every = list(dict.fromkeys(name for taken in medians.values() for name in taken))
-    taken: list[str] = []
-    while not taken or any(min(lost(p, n) for n in taken) >= worth for p in medians):
-        taken.append(min((n for n in every if n not in taken), key=lambda n: total([*taken, n])))
-    return {place: min(taken, key=lambda name: lost(place, name)) for place in medians}
+    every = list(dict.fromkeys(name for at_place in medians.values() for name in at_place))
+    chosen: list[str] = []
+    while not chosen or any(min(slowdown(p, n) for n in chosen) >= worth for p in medians):
+        chosen.append(min((n for n in every if n not in chosen), key=lambda n: total([*chosen, n])))
+    return {place: min(chosen, key=lambda name: slowdown(place, name)) for place in medians}

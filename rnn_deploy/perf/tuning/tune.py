@@ -1,4 +1,4 @@
-"""The whole of tuning: candidates, proof, measurement, choice, settings, plan."""
+"""All steps of tuning: candidates, verification, measurement, choice, settings, plan."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ from rnn_deploy.verifying import verify
 
 Progress = Callable[[str], None]
 LOWERINGS = ("native", "scan")
-MOST_WRITTEN_OUT = 16  # steps of a shape at which they are written out for it alone
+MOST_UNROLLED = 16  # steps of a shape up to which they are unrolled for it alone
 AS_IT_IS = ""  # the bundle itself among the candidates
 USUAL = {SEQUENCE: (Shape(1, 10), Shape(1, 100), Shape(32, 100)), STREAM: (Shape(1, 1),)}
 Place = tuple[str, Shape]  # an entry point at a shape
@@ -33,7 +33,7 @@ Place = tuple[str, Shape]  # an entry point at a shape
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What tuning found. variants: the candidates by name; results: all that was measured."""
+    """What tuning found. variants: the candidates by name. results: every measurement."""
 
     plan: TunedPlan
     variants: Mapping[str, Bundle]
@@ -43,9 +43,10 @@ class TuningResult:
 
 @dataclass
 class _TuningState:
-    """What is known so far: contenders by entry point, each with its candidate, and who is out.
+    """What is known so far: contenders by entry point, and what was left out.
 
-    of_one_time: those that take one number of steps alone.
+    candidate_of: a contender's candidate. of_one_time: the contenders that take only one number of
+    steps. seen: the lowerings that have a contender.
     """
 
     contenders: dict[str, list[Contender]] = field(default_factory=dict)
@@ -61,14 +62,14 @@ def tune(
 ) -> TuningResult:  # fmt: skip
     """Find what is fastest for each entry point and shape; candidates are exported to `folder`.
 
-    A candidate that is not verified on a runtime is not measured there. RuntimeUnavailableError
-    when nothing is left.
+    A candidate that fails verification on a runtime is not measured there. RuntimeUnavailableError
+    if nothing is left.
     """
     bundles, refused = candidates(_names(bundle, places), model, folder, progress)
     found = _TuningState(left_out=list(refused))
     entries = list(dict.fromkeys(entry for entry, _ in places))
     for name, candidate in {AS_IT_IS: bundle, **bundles}.items():
-        _enter(found, name, candidate, entries, progress)
+        _verify_candidate(found, name, candidate, entries, progress)
     results: dict[Place, Sequence[BenchResult]] = {}
     for entry, shape in places:
         contenders = found.contenders.get(entry, [])
@@ -81,7 +82,9 @@ def tune(
     empty = [f"{entry} {shape}" for (entry, shape), of in medians.items() if not of.keys() - alone]
     if empty:
         reasons = "; ".join(f"{left.name}: {left.reason}" for left in found.left_out)
-        raise RuntimeUnavailableError(f"nothing could be measured at {empty[0]} ({reasons})")
+        raise RuntimeUnavailableError(
+            "E-BENCH-NOTHING", f"nothing could be measured at {empty[0]} ({reasons})"
+        )
     rules = [
         _rule(bundle, found, place, name, results[place], seconds, progress)
         for place, names in winners(medians, alone).items()
@@ -93,29 +96,31 @@ def tune(
 
 
 def _names(bundle: Bundle, places: Sequence[Place]) -> list[str]:
-    """The candidates to export: of several layers also those that mix lowerings, and of few steps
-    those that take this number of them alone."""
+    """Return the candidates to export.
+
+    Several layers may mix lowerings; a few steps may be unrolled for that number alone.
+    """
     shapes = [shape for entry, shape in places if entry == SEQUENCE]
     mixed = [f"auto-{shape}" for shape in shapes] if len(_lowerings(bundle, SEQUENCE)) > 1 else []
-    times = dict.fromkeys(shape.time for shape in shapes if shape.time <= MOST_WRITTEN_OUT)
+    times = dict.fromkeys(shape.time for shape in shapes if shape.time <= MOST_UNROLLED)
     lengths = len(bundle.manifest.entry(SEQUENCE).time_symbols)
-    written_out = [f"unrolled-{time}" for time in times] if lengths == 1 else []
-    return [*LOWERINGS, *mixed, *(written_out if lengths else ["unrolled"])]
+    unrolled = [f"unrolled-{time}" for time in times] if lengths == 1 else []
+    return [*LOWERINGS, *mixed, *(unrolled if lengths else ["unrolled"])]
 
 
 def _lowerings(bundle: Bundle, entry: str) -> list[tuple[str, str]]:
-    """Each layer's lowering in the usual ONNX artifact of an entry point, and in its one step."""
+    """Return each layer's lowering in an entry point's usual ONNX artifact, and in its one step."""
     artifact = bundle.manifest.artifact("onnx", entry)
     one = None if artifact is None else step_beside(bundle, artifact)
     return [(c.layer, c.lowering) for a in (artifact, one) if a for c in a.choices]
 
 
-def _enter(
+def _verify_candidate(
     found: _TuningState, name: str, candidate: Bundle, entries: Sequence[str], progress: Progress
 ) -> None:
-    """Verify a candidate on each runtime that is here, and enter it where it passed.
+    """Verify a candidate on each runtime that is here; it is a contender where it passes.
 
-    It is entered for those entry points in which no candidate before it has the same lowerings.
+    Skip entry points in which an earlier candidate has the same lowerings.
     """
     steps = steps_of(name)
     forms = {entry: (entry, steps, *_lowerings(candidate, entry)) for entry in entries}
@@ -130,7 +135,7 @@ def _enter(
         progress(f"verifying {label}")
         if not verify(plain, runtimes=[runtime]).passed:
             found.left_out.append(
-                UnavailablePeer(label, "it was not verified; see rnn-deploy verify")
+                UnavailablePeer(label, "it failed verification; see rnn-deploy verify")
             )
             continue
         found.candidate_of[label] = name
@@ -169,7 +174,7 @@ def _rule(
 
 @dataclass(frozen=True)
 class _TunedSetting:
-    """A contender with settings, and how many times as fast it is as without."""
+    """A contender with settings. gain: how many times as fast it is as without them."""
 
     contender: Contender
     gain: float
@@ -178,7 +183,7 @@ class _TunedSetting:
 def _with_settings(
     bundle: Bundle, contender: Contender, shape: Shape, seconds: float
 ) -> _TunedSetting:
-    """The best of the settings, changed one at a time; none of them where none is worth it."""
+    """Return the best setting, tried one at a time; no setting if none gains enough."""
     entry = bundle.manifest.entry(contender.entry)
     others = [replace(contender, name="one thread", threads=1)]
     others += [

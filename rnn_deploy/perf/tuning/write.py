@@ -1,4 +1,4 @@
-"""The tuned bundle: all that the bundle held, the variants that won beside it, and the plan."""
+"""Write the tuned bundle: a copy of the bundle, the variants that won, and the plan."""
 
 import shutil
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ VARIANTS = "variants"
 
 
 def variant_path(name: str, path: str) -> str:
-    """Where the artifact `path` of the candidate `name` lies in the tuned bundle."""
+    """Return the path in the tuned bundle of the artifact `path` of the candidate `name`."""
     return f"{VARIANTS}/{name}/{path}"
 
 
 def write(
     bundle: Bundle, variants: Mapping[str, Bundle], plan: TunedPlan, output: Path, *, force: bool
 ) -> Bundle:
-    """Write a copy of `bundle` with a plan, and of other bundles those artifacts that it names."""
+    """Write a copy of `bundle` with a plan and the variants' artifacts that the plan names."""
     manifest = bundle.manifest
     named = {rule.artifact for rule in plan.rules}
     with writing_bundle(output, force=force) as root:
@@ -34,10 +34,10 @@ def write(
             for artifact in candidate.manifest.artifacts:
                 if variant_path(name, artifact.path) not in named:
                     continue
-                artifacts.append(_take_in(name, candidate, artifact, root))
+                artifacts.append(_copy_artifact(name, candidate, artifact, root))
                 one = step_beside(candidate, artifact)
                 if one is not None:
-                    artifacts.append(_take_in(name, candidate, one, root))
+                    artifacts.append(_copy_artifact(name, candidate, one, root))
         kept = (record.path for record in manifest.files if not _is_variant(record.path))
         named_by = (path for a in artifacts for path in (a.path, a.weights) if path is not None)
         files = tuple(record_of(root, path) for path in dict.fromkeys((*kept, *named_by)))
@@ -47,11 +47,11 @@ def write(
 
 
 def _is_variant(path: str) -> bool:
-    """Whether it is there for the sake of a plan, which is about to be replaced."""
+    """Return whether a file belongs to the plan, which is about to be replaced."""
     return path.startswith(f"{VARIANTS}/")
 
 
-def _take_in(name: str, candidate: Bundle, artifact: Artifact, root: Path) -> Artifact:
+def _copy_artifact(name: str, candidate: Bundle, artifact: Artifact, root: Path) -> Artifact:
     weights = artifact.weights and variant_path(name, artifact.weights)
     path = variant_path(name, artifact.path)
     for source, place in ((artifact.path, path), (artifact.weights, weights)):

@@ -2,22 +2,19 @@
 
 import os
 import platform
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rnn_deploy.optional import installed_version
 from rnn_deploy.runtimes.base import Runtime
-
-_CPUINFO = Path("/proc/cpuinfo")
+from rnn_deploy.runtimes.machine import graphics_card, processor
 
 
 def environment(runtimes: Iterable[Runtime]) -> dict[str, str]:
     """Facts by name, those of the machine first, then a version for each runtime."""
     facts = {
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor(),
         "system": f"{platform.system()} {platform.release()}".strip(),
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
@@ -25,15 +22,8 @@ def environment(runtimes: Iterable[Runtime]) -> dict[str, str]:
         "rnn-deploy": installed_version("rnn-deploy") or "?",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
+    runtimes = list(runtimes)
+    if any("CUDA" in str(getattr(runtime, "provider", "")) for runtime in runtimes):
+        facts["gpu"] = graphics_card() or "?"
     versions = {runtime.name: runtime.version() for runtime in runtimes}
     return facts | {name: version for name, version in versions.items() if version is not None}
-
-
-def _processor() -> str:
-    """What the processor calls itself, as far as the system tells."""
-    try:
-        text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    found = re.search(r"^(?:model name|Hardware|cpu model)\s*:\s*(.+)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else platform.processor() or "unknown"

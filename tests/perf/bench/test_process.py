@@ -1,5 +1,7 @@
 """A contender in a process of its own: what it answers, and what it refuses."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,30 +10,39 @@ from rnn_deploy.inference.model import load
 from rnn_deploy.perf.bench.contender import of_bundle
 from rnn_deploy.perf.bench.opening import renamed
 from rnn_deploy.perf.bench.process import ContenderProcess
+from rnn_deploy.perf.bench.worker import ContenderServer
+from tests.support.errors import raises
 
 
 def test_a_bundle_is_loaded_called_and_timed(small_bundle, x):
     with ContenderProcess(of_bundle(small_bundle, "ort-cpu", 1)) as worker:
-        taken, (y,) = worker.first({"x": x})
-        assert taken > 0
+        first, (y,) = worker.first({"x": x})
+        assert first > 0
         assert np.array_equal(y, load(small_bundle, "ort-cpu").predict(x))
-        taken = worker.calls(5)
-        assert len(taken) == 5
-        assert min(taken) > 0
-        assert worker.startup_ns > max(taken)
+        times = worker.calls(5)
+        assert len(times) == 5
+        assert min(times) > 0
+        assert worker.startup_ns > max(times)
         assert 10e6 < worker.peak_bytes() < 1e9
 
 
 def test_what_a_runtime_refuses_is_said(small_bundle, x):
     with ContenderProcess(of_bundle(small_bundle, "ort-cpu", None)) as worker:
-        with pytest.raises(InputError, match=r"input 'x' takes float32\(batch, time, 3\)"):
+        with raises(InputError, "E-INPUT-SHAPE", "'x'", "float32(batch, time, 3)"):
             worker.first({"x": x[:, :, :2]})
         assert worker.first({"x": x})[0] > 0  # it goes on
 
 
 def test_what_cannot_be_loaded_is_said(tmp_path):
-    with pytest.raises(BundleError, match="not a bundle"):
+    with raises(BundleError, "E-BUNDLE-NO-MANIFEST"):
         ContenderProcess(of_bundle(tmp_path, "ort-cpu", None))
+
+
+def test_a_system_that_does_not_report_memory_gives_none(monkeypatch):
+    monkeypatch.setattr("rnn_deploy.perf.bench.worker.Path", lambda path: Path("nowhere"))
+    assert ContenderServer().peak_bytes() > 10e6  # from the module resource
+    monkeypatch.setattr("rnn_deploy.perf.bench.worker.resource", None)
+    assert ContenderServer().peak_bytes() is None
 
 
 def test_a_peer_s_inputs_are_known_by_name_or_by_place():

@@ -27,14 +27,14 @@ class FakeWorker:
     def __init__(self, contender):
         self.name, self.us, self.closed = contender.name, int(contender.path), False
         if self.name == "not loaded":
-            raise RuntimeAbortedError("it does not load")
+            raise RuntimeAbortedError("E-RUNTIME-FAILED", "it does not load")
 
     def first(self, feeds):
         return 3_000_000, [feeds["x"] + (0.5 if self.name == "wrong" else 0)]
 
     def calls(self, count):
         if self.name == "dies":
-            raise RuntimeAbortedError("ended with SIGSEGV")
+            raise RuntimeAbortedError("E-RUNTIME-CRASHED", "ended with SIGSEGV")
         return [self.us * 1000] * count
 
     def peak_bytes(self):
@@ -49,7 +49,7 @@ class FakeWorker:
 
 @pytest.fixture
 def run(monkeypatch):
-    monkeypatch.setattr(module, "Worker", FakeWorker)
+    monkeypatch.setattr(module, "ContenderProcess", FakeWorker)
 
     def run(*contenders, shapes=SHAPES):
         found = [Contender(name, "onnx", str(us), only=only) for name, us, only in contenders]
@@ -71,7 +71,7 @@ def test_figures_belong_to_their_contender_and_shape(run):
 
 
 def test_the_limit_is_measured_beside_them_where_layers_are_known(monkeypatch):
-    monkeypatch.setattr(module, "Worker", FakeWorker)
+    monkeypatch.setattr(module, "ContenderProcess", FakeWorker)
     contender = Contender("a", "onnx", "100")
     layers = [LoweringChoice("rnn", "gru", 4, "native", "")]
     (known,) = side_by_side([contender], SHAPES, ENTRY, seconds=0, layers=layers)
@@ -91,7 +91,8 @@ def test_who_answers_something_else_is_apart(run):
 )
 def test_one_that_fails_has_its_reason_and_the_rest_go_on(run, name, why):
     failed, other = run((name, 1, None), ("other", 2, None))
-    assert (failed.failure, failed.timing) == (why, None)
+    assert why in failed.failure
+    assert failed.timing is None
     assert (other.timing.median_us, other.difference) == (2, None)
 
 

@@ -1,4 +1,4 @@
-"""Cells that are not Keras' own."""
+"""Cells written by hand, and a model with a call of its own."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rnn_deploy.keras.tensorflow import keras
 
 @keras.saving.register_keras_serializable("rnn_deploy")
 class Echo(keras.layers.Layer):  # type: ignore[misc]
-    """The output is not the state, and wider."""
+    """A cell whose output is wider than its state."""
 
     def __init__(self, units: int, **options: Any) -> None:
         super().__init__(**options)
@@ -29,7 +29,7 @@ class Echo(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("rnn_deploy")
 class Peephole(keras.layers.Layer):  # type: ignore[misc]
-    """An LSTM whose gates see c, with a layer of its own inside."""
+    """An LSTM whose gates see c, with a Dense layer inside."""
 
     def __init__(self, units: int, **options: Any) -> None:
         super().__init__(**options)
@@ -53,7 +53,7 @@ class Peephole(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("rnn_deploy")
 class Learned(Echo):
-    """It begins in a state that was learned."""
+    """A cell that starts from a learned state."""
 
     def build(self, shape: Any) -> None:
         super().build(shape)
@@ -87,8 +87,8 @@ def subclassed() -> Any:
     return model
 
 
-def own(cell: str, *, masked: bool = False, both: bool = False, **options: Any) -> Build:
-    """A layer of one of these cells; in both directions, or behind a mask."""
+def in_layer(cell: str, *, masked: bool = False, both: bool = False, **options: Any) -> Build:
+    """Return a builder of one of these cells in a layer, in both directions or behind a mask."""
 
     def build() -> Any:
         x = inputs = keras.Input((None, 3), name="x")
@@ -103,7 +103,7 @@ def own(cell: str, *, masked: bool = False, both: bool = False, **options: Any) 
 
 
 def mixed_cells(**options: Any) -> Build:
-    """A list of cells, some of them known."""
+    """Return a builder of a list of Keras' cells and cells of these."""
 
     def build() -> Any:
         inputs = keras.Input((None, 3), name="x")
