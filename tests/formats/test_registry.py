@@ -102,7 +102,7 @@ def strings_in(path):
 
 def named_in(path):
     """The places in a module that name a format, in a string or by importing its package."""
-    formats = r"(?i)\b(onnx|tflite)\b|^c$"
+    formats = r"(?i)\bonnx\b(?! Runtime)|\btflite\b|^c$"
     found = [f"{path.name}:{n} {s!r}" for n, s in strings_in(path) if re.search(formats, s)]
     imports = re.findall(
         r"^ *(?:from|import) rnn_deploy\.(?:onnx|tflite|c)\b.*", path.read_text(), re.M
