@@ -26,7 +26,7 @@ def checked(option: str, data: Mapping[str, Array], entry: EntryPoint) -> Mappin
     wanted = {tensor.name: tensor for tensor in entry.inputs}
     if set(data) != set(wanted):
         raise InputError(
-            "E-INPUT-NAMES",
+            "E-INPUT-UNKNOWN" if set(data) - set(wanted) else "E-INPUT-MISSING",
             f"{option} holds {sorted(data)}, the model's inputs are {sorted(wanted)};"
             " give one array for each input, named like it",
         )
@@ -34,7 +34,7 @@ def checked(option: str, data: Mapping[str, Array], entry: EntryPoint) -> Mappin
         tensor = wanted[name]
         if not tensor.admits(value.shape) or str(value.dtype) != tensor.dtype or 0 in value.shape:
             raise InputError(
-                "E-INPUT-SHAPE",
+                "E-INPUT-SHAPE" if str(value.dtype) == tensor.dtype else "E-INPUT-DTYPE",
                 f"{option}: '{name}' is {value.dtype}{value.shape}, the model takes {tensor}",
             )
     return data

@@ -192,7 +192,7 @@ def test_the_help_lists_formats_profiles_and_lowerings(command):
 @pytest.mark.parametrize(
     ("samples", "names"),
     [
-        ({"z": np.ones((2, 6, 3), "f")}, ["[E-INPUT-NAMES]", "['z']", "['x']"]),
+        ({"z": np.ones((2, 6, 3), "f")}, ["[E-INPUT-UNKNOWN]", "['z']", "['x']"]),
         ({"x": np.ones((6, 3), "f")}, ["[E-INPUT-SHAPE]", "'x'", "float32(6, 3)"]),
     ],
 )

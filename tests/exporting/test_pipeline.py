@@ -136,10 +136,10 @@ def test_samples_become_a_golden_vector(tmp_path):
 @pytest.mark.parametrize(
     ("samples", "code", "name"),
     [
-        ({"z": np.zeros((1, 2, 3), np.float32)}, "E-INPUT-NAMES", "['z']"),
-        ({}, "E-INPUT-NAMES", "['x']"),
+        ({"z": np.zeros((1, 2, 3), np.float32)}, "E-INPUT-UNKNOWN", "['z']"),
+        ({}, "E-INPUT-MISSING", "['x']"),
         ({"x": np.zeros((1, 2, 4), np.float32)}, "E-INPUT-SHAPE", "float32(1, 2, 4)"),
-        ({"x": np.zeros((1, 2, 3))}, "E-INPUT-SHAPE", "float64(1, 2, 3)"),
+        ({"x": np.zeros((1, 2, 3))}, "E-INPUT-DTYPE", "float64(1, 2, 3)"),
         ({"x": np.zeros((1, 0, 3), np.float32)}, "E-INPUT-SHAPE", "float32(1, 0, 3)"),
     ],
 )

@@ -34,9 +34,10 @@ def cases_of(rows, batch="batch"):
 @pytest.mark.parametrize(
     ("data", "code", "name"),
     [
-        ({"z": np.zeros((2, 3, 5), "f")}, "E-INPUT-NAMES", "['z']"),
+        ({"z": np.zeros((2, 3, 5), "f")}, "E-INPUT-UNKNOWN", "['z']"),
+        ({}, "E-INPUT-MISSING", "['x']"),
         ({"x": np.zeros((2, 3, 4), "f")}, "E-INPUT-SHAPE", "float32(2, 3, 4)"),
-        ({"x": np.zeros((2, 3, 5))}, "E-INPUT-SHAPE", "float64(2, 3, 5)"),
+        ({"x": np.zeros((2, 3, 5))}, "E-INPUT-DTYPE", "float64(2, 3, 5)"),
         ({"x": np.zeros((2, 0, 5), "f")}, "E-INPUT-SHAPE", "float32(2, 0, 5)"),
     ],
 )
