@@ -1,4 +1,4 @@
-"""The golden cases of a planned model, from the references that the rest is held against."""
+"""The golden cases of a planned model, and the references that compute them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ READ = 2_000_000_000
 
 
 def references_of(model: Any, plan: ExportPlan) -> References:
-    """The references of a planned model's widest entry point; each is traced when it first runs."""
+    """Return the references of the widest entry point; each is traced when it first runs."""
     entry = (plan.stream or plan.sequence).entry
     return References(*(Reference(model, entry, dtype) for dtype in ("float32", "float64")))
 
@@ -40,9 +40,9 @@ def reference_cases(
     options: ExportOptions,
     calibration: Sequence[GoldenCase] = (),
 ) -> list[GoldenCase]:
-    """Golden cases of a planned model.
+    """Return the golden cases of a planned model.
 
-    calibration: real inputs, from whose rows the cases are drawn where there are any.
+    calibration: real inputs, from whose rows the cases are drawn if there are any.
     """
     stream = plan.stream.entry if plan.stream else None
     samples = checked_samples(options, plan.sequence.entry)
@@ -69,7 +69,7 @@ def calibration_of(
 
 
 def long_steps(plan: ExportPlan, options: ExportOptions) -> int:
-    """Steps of the longest golden vector: of a large model fewer, since each reads its weights."""
+    """Return the steps of the longest golden vector: fewer if the model is large, and so slow."""
     if options.long is not None:
         return options.long
     layers = plan.model._flatten_layers(include_self=False)
@@ -81,14 +81,14 @@ def long_steps(plan: ExportPlan, options: ExportOptions) -> int:
 def special_of(
     plan: ExportPlan, references: References, plain: list[GoldenCase], options: ExportOptions
 ) -> list[GoldenCase]:
-    """The golden cases that are for one check alone."""
+    """Return the golden cases that serve one check only."""
     stream = plan.stream.entry if plan.stream else None
     entries = (plan.sequence.entry, stream)
     return list(special_cases(references, *entries, plain, options.seed, long_steps(plan, options)))
 
 
 def proof_of_plan(plan: ExportPlan, references: References, cases: list[GoldenCase]) -> Proof:
-    """What the references say of each other."""
+    """Return how far the references differ from each other."""
     ours, oracle = references.reference, references.oracle
     if not isinstance(ours, Reference) or not isinstance(oracle, Reference):
         return Proof()

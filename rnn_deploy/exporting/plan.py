@@ -172,9 +172,11 @@ def _has_fixed_time(tensor: TensorSpec) -> bool:
 def _notes(model: Any, state: str) -> tuple[str, ...]:
     """What a user must know of the model's states."""
     if state == "reset":
-        return ("no stream entry point, as asked: each call starts from zero states",)
+        return ("no stream entry point, as requested: each call starts from zero states",)
     if state == "keep":
-        return ("no stream entry point, as asked: each call starts from the states the model held",)
+        return (
+            "no stream entry point, as requested: each call starts from the states the model held",
+        )
     recurrent = (x for x in model._flatten_layers() if isinstance(x, keras.layers.RNN))
     layers = [layer for layer in recurrent if layer.stateful]
     return tuple(_note_of_stateful(layer) for layer in layers)

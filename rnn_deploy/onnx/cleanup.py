@@ -53,7 +53,7 @@ class JoinLayersPass(ir.passes.InPlacePass):  # type: ignore[misc]
         Y -Transpose-> -Squeeze-> (batch, time, units) -Transpose-> X     becomes     Y -Squeeze-> X
 
     Only where none but the next reads them, and none but the operator what it reads itself: else
-    OpenVINO mixes up rows (`onnx_native`). After equal nodes were merged, so that readers count.
+    OpenVINO mixes up rows (`native`). After equal nodes were merged, so that readers count.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

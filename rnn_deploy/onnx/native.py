@@ -1,6 +1,6 @@
 """A layer as ONNX's operator RNN, GRU or LSTM: transpose in, one operator, transpose out.
 
-The operators know no mask; `onnx_compaction` takes what is masked out of their way.
+The operators know no mask; `masks` moves the masked steps out of their way.
 
 The operators are time first and keep a directions axis of 1. With `direction="reverse"` they return
 their outputs in the order of the input, while Keras' go_backwards returns them in the order

@@ -1,7 +1,7 @@
 """A layer for TFLite as a loop whose outputs are written where they stay.
 
 The loop carries the outputs of the whole sequence and writes some rows of them at every turn. As
-the converter leaves it, TFLite copies all of them at every turn, twice; `exporting.tflite_inplace`
+the converter leaves it, TFLite copies all of them at every turn, twice; `flatbuffer.alias`
 names the tensors in the file so that it copies none.
 
 A sequence is gone through by one or two loops, one after the other:
@@ -45,7 +45,7 @@ def support(layer: Recurrence) -> Support:
 def lower(
     layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
 ) -> tuple[Any, States]:
-    """As `tflite_loop.lower`."""
+    """As `loop.lower`."""
     length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
     loop, parts = _InplaceLoop(StepWalk(layer), mask, length), list(_parts(layer, x, length))
     place = _InplaceOutputs(_room(layer, x, length, parts), loop.walk.start(tf.shape(x)[0], states))

@@ -26,7 +26,7 @@ def support(layer: Recurrence) -> Support:
 def lower(
     layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
 ) -> tuple[Any, States]:
-    """As `tflite_loop.lower`; time must be fixed in x."""
+    """As `loop.lower`; time must be fixed in x."""
     assert layer.steps is not None
     walk = StepWalk(layer)
     if layer.go_backwards:

@@ -81,7 +81,7 @@ def test_the_choice_is_read_back_from_the_manifest(tmp_path):
     bundle = open_bundle(tmp_path / "b")
     assert bundle.manifest.state == "reset"
     assert bundle.manifest.notes == (
-        "no stream entry point, as asked: each call starts from zero states",
+        "no stream entry point, as requested: each call starts from zero states",
     )
 
 
