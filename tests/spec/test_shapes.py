@@ -5,7 +5,7 @@ import pytest
 from rnn_deploy.errors import InputError
 from rnn_deploy.perf.bench.feeds import USUAL
 from rnn_deploy.spec import EntryPoint, TensorSpec
-from rnn_deploy.spec.shapes import Shape, shape_from, shapes_for
+from rnn_deploy.spec.shapes import Shape, shape_from, shapes_by_entry, shapes_for
 from tests.support.errors import raises
 
 
@@ -26,6 +26,16 @@ def test_a_shape_is_read_and_said_alike():
 def test_what_is_no_shape_is_refused(text):
     with raises(InputError, "E-OPTION-SHAPE", f"--shape {text}", "BATCHxTIME"):
         shape_from(text)
+
+
+def test_shapes_are_read_by_entry_point():
+    words = ["8x20", "stream=64x1", "sequence=2x9"]
+    shapes = {"sequence": (Shape(8, 20), Shape(2, 9)), "stream": (Shape(64, 1),)}
+    assert shapes_by_entry(words, ("sequence", "stream")) == shapes
+    with raises(InputError, "E-OPTION-SHAPE-ENTRY", "--expect step=1x1", "sequence, stream"):
+        shapes_by_entry(["step=1x1"], ("sequence", "stream"), "--expect")
+    with raises(InputError, "E-OPTION-SHAPE", "many"):
+        shapes_by_entry(["stream=many"], ("sequence", "stream"))
 
 
 def test_the_usual_shapes_follow_what_the_model_fixes():
