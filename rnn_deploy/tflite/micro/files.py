@@ -26,7 +26,7 @@ from rnn_deploy.tflite.isolated import run_isolated
 from rnn_deploy.tflite.quantise.quantise import QuantisedFile
 from rnn_deploy.tflite.quantise.recurrent_weights import operator_names
 
-WORKER = Path(__file__).with_name("micro_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 SECONDS = 120.0
 _LACKS = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 Quantise = Callable[[bytes, EntryPoint], QuantisedFile]

@@ -34,7 +34,7 @@ NONE = "none"
 FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
 MODES = (NONE, FLOAT16, DYNAMIC, INT8)
 TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8"}  # how an Embedding's is kept
-WORKER = Path(__file__).with_name("quantisation_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 FLOAT32, INT8_TYPE = 0, 9  # schema.TensorType
 # Feeds by signature: what to run each entry point on to learn the ranges of its tensors.
 Feeds = Mapping[str, Sequence[Mapping[str, Array]]]

@@ -1,4 +1,4 @@
-"""Where and with what something was verified: machine, system, versions, date."""
+"""The environment of a verification: machine, system, versions, date."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def environment(runtimes: Iterable[Runtime]) -> dict[str, str]:
-    """Facts by name, those of the machine first, then a version for each runtime."""
+    """Return facts by name: those of the machine first, then the version of each runtime."""
     facts = {
         "machine": platform.machine(),
         "processor": _processor(),
@@ -30,7 +30,7 @@ def environment(runtimes: Iterable[Runtime]) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """What the processor calls itself, as far as the system tells."""
+    """Return the processor's name, if the system knows it."""
     try:
         text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -20,7 +20,7 @@ from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
 from rnn_deploy.tflite.micro import files as micro
 from rnn_deploy.tflite.micro.source import resolver_call
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 layers = keras.layers
 

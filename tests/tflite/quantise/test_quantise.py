@@ -22,7 +22,7 @@ from rnn_deploy.tflite.quantise import quantise as quantisation
 from rnn_deploy.tflite.quantise.calibration import calibration_cases, draws_from, feeds_by_entry
 from rnn_deploy.tflite.quantise.quantise import quantised
 from rnn_deploy.tflite.quantise.recurrent_weights import kept_as, operator_names, recurrent_weights
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 layers = keras.layers
 # Signal to noise that each mode must keep, in dB; measured: 74, 43 and 31.
