@@ -109,7 +109,7 @@ def test_html_without_its_extra_is_an_error_before_anything_runs(
 ):
     monkeypatch.setitem(sys.modules, package, None)
     ended = command("verify", small_bundle, "--html", tmp_path / "r.html")
-    ended.refused(3, f"'{package}'", "pip install 'rnn-deploy[report]'")
+    ended.refused(3, f"'{package}'", "pip install", "[report]")
     assert not (tmp_path / "r.html").exists()
 
 

@@ -1,4 +1,4 @@
-"""Reject a recurrent node that did not run on the device it was placed on.
+"""Reject a misplaced node: one that did not run on the requested device.
 
 The devices come from the runtime's own profile of one run, or from the graph it compiled. If a
 runtime has neither, the report says that the placement is unknown.
@@ -19,7 +19,7 @@ CHECK = "placement"
 def node_devices(
     runtime: Runtime, bundle: Bundle, options: RunOptions
 ) -> Iterator[NodeDevice | FailedCheck | UnknownPlacement]:
-    """Yield the device of every recurrent node, and a failed check for each misplaced one."""
+    """Yield the device of every node to check, and a failed check for each misplaced one."""
     if not isinstance(runtime, ReportsPlacement):
         yield UnknownPlacement(runtime.name)
         return

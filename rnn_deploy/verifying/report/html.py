@@ -60,7 +60,7 @@ def _context(report: Report, profiles: ErrorProfiles) -> dict[str, Any]:
             (len({c.check for c in report.comparisons}), "checks"),
             (f"{len(kinds) - states} + {states}", "outputs + states"),
             (f"{len(report.comparisons):,}", "comparisons"),
-            (_percent(most_used), "largest part of a budget used"),
+            (_percent(most_used), "largest use of a budget"),
         ),
         "findings": findings[:MOST_FINDINGS],
         "more_findings": len(findings) - MOST_FINDINGS,

@@ -72,16 +72,21 @@ class CheckTiming:
 class Report:
     """The result of a verification; `passed` and `verdict` sum it up.
 
-    reference: what runtimes were compared with, in words. bundle: the bundle's path; digest: its
-    SHA-256, in hexadecimal. environment: machine, versions and date, by name. comparisons: one for
-    each tensor, golden case, check and runtime; errors and budgets are absolute, in the tensor's
-    own unit. failed_checks: checks that ended with an error, or found a misplaced node. skipped:
-    runtimes that were not verified, and why. notes: about the model and the limits of the verdict.
-    findings: for each failed check of a runtime, the first wrong place. node_devices: where
-    recurrent nodes ran. tolerance: where budgets come from, in words. reference_distances: how far
-    TensorFlow, the oracle and NumPy are from each other, for each recurrent layer. timings: in
-    seconds. unknown_placements: runtimes that do not report where nodes ran. expected_tensors: the
-    outputs and states that had to be compared on each of `runtimes`, which are names.
+    reference: what runtimes were compared with, in words.
+    bundle, digest: the bundle's path, and its SHA-256 in hexadecimal.
+    environment: machine, versions and date, by name.
+    comparisons: one for each tensor, golden case, check and runtime. Errors and budgets are
+        absolute, in the tensor's own unit.
+    failed_checks: checks that ended with an error, or found a misplaced node.
+    skipped: runtimes that were not verified, and why.
+    notes: about the model, and about the limits of the verdict.
+    findings: the first wrong place of each failed check and runtime.
+    node_devices, unknown_placements: where nodes ran, and the runtimes that do not report it.
+    tolerance: where budgets come from, in words.
+    reference_distances: how far TensorFlow, the oracle and NumPy are apart, by recurrent layer.
+    timings: the time of each check, in seconds.
+    runtimes, expected_tensors: the names of runtimes, and of the outputs and states that had to be
+        compared on each.
     """
 
     reference: str

@@ -37,13 +37,13 @@ def comparison_line(comparison: Comparison) -> str:
 
 
 def placement_lines(report: Report) -> list[str]:
-    """Return where recurrent nodes ran on each runtime, or that it is unknown."""
+    """Return where the nodes of each runtime ran, or that it is unknown."""
     lines = []
     for runtime in dict.fromkeys(node.runtime for node in report.node_devices):
         nodes = [node for node in report.node_devices if node.runtime == runtime]
         providers = dict.fromkeys(node.provider for node in nodes)
         counts = (f"{sum(n.provider == p for n in nodes)} on {p}" for p in providers)
-        lines.append(f"recurrent nodes of {runtime} ran: {', '.join(counts)}")
+        lines.append(f"nodes of {runtime} ran: {', '.join(counts)}")
     names = ", ".join(unknown.runtime for unknown in report.unknown_placements)
     if names:
         lines.append(f"placement unknown: {names} do not report where nodes ran")
