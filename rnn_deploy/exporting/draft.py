@@ -18,6 +18,7 @@ from rnn_deploy.exporting.cases import LONG, checked_samples, long_steps
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import ExportPlan
 from rnn_deploy.exporting.reading import ModelReader, Progress, ReadModel
+from rnn_deploy.keras.compat import layers_in
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel
 from rnn_deploy.onnx import saved_model
 from rnn_deploy.onnx import writer as onnx
@@ -159,6 +160,6 @@ def draft_of_saved_model(
 
 def _label(source: ModelSource, options: ExportOptions, model: Any = None) -> ModelMetadata:
     said = f"{source.name} ({source.kind}), {source.digest}"
-    layers = [] if model is None else [layer.name for layer in model._flatten_layers()]
+    layers = [] if model is None else [layer.name for layer in layers_in(model)]
     inner = frozenset(name for name in layers if model is None or name != model.name)
     return ModelMetadata(version("rnn-deploy"), options.opset, said, inner)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.keras.compat import convert_variables_to_constants
 from rnn_deploy.keras.opening import OpenedSavedModel
 from rnn_deploy.keras.signature import BATCH, Signature, dims_of
 from rnn_deploy.keras.tensorflow import tf
@@ -99,7 +99,7 @@ def _drawn(inputs: Sequence[TensorSpec], probe: int) -> dict[str, Array]:
 
 def convert(opened: OpenedSavedModel, entry: EntryPoint, label: ModelMetadata) -> ir.Model:
     """The serving function as ONNX, as tf2onnx writes it."""
-    graph = convert_variables_to_constants_v2(opened.function, lower_control_flow=False)
+    graph = convert_variables_to_constants(opened.function, lower_control_flow=False)
     signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))
     model = onnx.convert(Trace(signature, _InOrder(graph, opened, entry), {}, (), {}))
     return onnx.assemble(model, {}, (), entry, label)

@@ -20,6 +20,7 @@ from rnn_deploy.onnx.metadata import ModelMetadata
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.samples import draw
 from tests.conftest import randomised, small_model
+from tests.support.errors import raises
 
 layers = keras.layers
 TIGHT = 2e-6
@@ -318,7 +319,7 @@ class Conditional(layers.Layer):
 
 def test_a_recurrent_layer_in_a_condition_is_refused():
     model = model_of(Conditional())
-    with pytest.raises(UnsupportedModelError, match="'rnn': a recurrent layer inside a condition"):
+    with raises(UnsupportedModelError, "E-MODEL-INNER-LAYER", "'rnn'"):
         plan_of(model, ExportOptions())  # before TensorFlow is asked for states it cannot reach
 
 

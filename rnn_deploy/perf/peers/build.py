@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
 from rnn_deploy.errors import InputError, one_line
+from rnn_deploy.keras.compat import convert_variables_to_constants
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.optional import require
 from rnn_deploy.perf.bench.contender import Contender
@@ -110,7 +109,7 @@ def _litert_stock(order: PeerRequest) -> list[Contender]:
 def _litert_at(order: PeerRequest, shape: Shape) -> Contender:
     place = order.folder / f"{shape}.tflite"
     # As constants: left as variables they convert, and then the interpreter finds none.
-    frozen = convert_variables_to_constants_v2(order.model.function(shape).get_concrete_function())
+    frozen = convert_variables_to_constants(order.model.function(shape).get_concrete_function())
     signature = order.model.signature(shape)
     called = tf.function(lambda *tensors: frozen(*tensors), signature, autograph=False)
     graph = called.get_concrete_function()
