@@ -42,8 +42,7 @@ class Trace:
 
     graph: a frozen ConcreteFunction, inputs and outputs in the signature's order.
     calls: the recurrent calls that an output depends on, in order; a marker's token ends in its
-    key here. unused: the layers of the other calls.
-    facts: what was noted of inputs on their way: vocabulary and padding.
+    key. unused: the layers of the other calls. facts: vocabulary and padding by input.
     """
 
     signature: Signature
@@ -183,8 +182,7 @@ def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> An
         return _marker(len(calls) - 1, pair, both.forward, halves, _merged_shapes(pair))
 
     specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
-    function = lambda *tensors: call_flat(model, tensors)  # noqa: E731
-    return _traced(model, mark, function, specs, mark_both)
+    return _traced(model, mark, lambda *tensors: call_flat(model, tensors), specs, mark_both)
 
 
 def _marker(

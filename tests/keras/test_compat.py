@@ -303,3 +303,11 @@ def test_a_replaced_name_is_put_back(fail):
         pass
     assert dict(vars(Heir)) == before
     assert Heir.inherited() == 1
+
+
+def test_every_code_is_documented():
+    table = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    for part in ("keras", "references"):
+        for path in (PACKAGE / part).glob("*.py"):
+            codes = re.findall(r'"(E-[A-Z0-9-]+)"', path.read_text(encoding="utf-8"))
+            assert [code for code in codes if f"| {code} |" not in table] == [], path
