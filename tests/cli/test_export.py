@@ -291,5 +291,5 @@ def test_an_expectation_that_cannot_be_is_refused(command, small_keras, tmp_path
     command(*words, "3x1", "--lowering", "scan").refused(2, "[E-EXPORT-EXPECT-UNUSED]")
     command(*words, "3x1", "--to", "tflite").refused(2, "[E-EXPORT-OPTION-UNUSED]", "--expect")
     command(*words, "stream=3x1", "--state", "reset").refused(
-        2, "[E-EXPORT-EXPECT-ENTRY]", "'stream'"
+        2, "[E-OPTION-SHAPE-ENTRY]", "'stream'"
     )
