@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 from tflite_limit import LIMITS, input_of, limit, turns_of
 
-from rnn_deploy.cli.console import data, progress, table, without_chatter
+from rnn_deploy.cli.console import data, progress, table, without_native_log_lines
 from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.optional import require
 from rnn_deploy.spec import RecurrentLayer, Support
 from rnn_deploy.tflite import writer as tflite
+from rnn_deploy.tflite.format import request_from
 from rnn_deploy.tflite.quantise.quantise import DYNAMIC, FLOAT16, quantised
 
 Shape = tuple[int, ...]
@@ -213,7 +214,7 @@ def _model(cell: str, steps: int | None, width: int, units: int, **options: Any)
 def _ours(model: Any, lowering: str) -> bytes:
     options = ExportOptions(to=("tflite",), tflite_lowering=lowering)
     plan = with_chunks(plan_of(model, options), Support(True))
-    return tflite.convert(model, tflite.parts_of(plan, options.tflite_wishes))
+    return tflite.convert(model, tflite.parts_of(plan, request_from(options)))
 
 
 def _quantised(model: Any, mode: str) -> bytes:
@@ -349,6 +350,6 @@ def _row(forms: Mapping[str, Figures], f: Figures) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    with without_chatter():
+    with without_native_log_lines():
         code = main()
     sys.exit(code)
