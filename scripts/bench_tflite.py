@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 from tflite_limit import LIMITS, input_of, limit, turns_of
 
-from rnn_deploy.cli.console import data, progress, table, without_native_log_lines
+from rnn_deploy.cli.console import data, progress, table, without_chatter
 from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.optional import require
 from rnn_deploy.spec import RecurrentLayer, Support
 from rnn_deploy.tflite import writer as tflite
-from rnn_deploy.tflite.format import request_from
-from rnn_deploy.tflite.quantise.quantise import DYNAMIC, FLOAT16, quantised
+from rnn_deploy.tflite.format import DYNAMIC, FLOAT16, request_from
+from rnn_deploy.tflite.quantise.quantise import quantised
 
 Shape = tuple[int, ...]
 # (batch, steps, width, units)
@@ -350,6 +350,6 @@ def _row(forms: Mapping[str, Figures], f: Figures) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    with without_native_log_lines():
+    with without_chatter():
         code = main()
     sys.exit(code)

@@ -28,7 +28,11 @@ def write_npz(place: Path, arrays: Mapping[str, Array]) -> None:
 def read_npz(place: Path) -> dict[str, Array]:
     """Read all arrays by name; ValueError says what is wrong with the file."""
     with open_npz(place) as file:
-        return {name: file[name] for name in file.files}
+        arrays = {name: file[name] for name in file.files}
+    for name, value in arrays.items():
+        if not isinstance(value, np.ndarray):  # NumPy returns the bytes of any other member
+            raise ValueError(f"'{name}' is not an array")
+    return arrays
 
 
 @contextmanager

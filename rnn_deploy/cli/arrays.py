@@ -30,15 +30,18 @@ ENDINGS = (".npz", ".npy", ".csv", ".jsonl")
 
 def read_arrays(place: Path, entry: EntryPoint) -> dict[str, Array]:
     """Read the inputs of `entry` from a file; InputError if it does not hold them."""
-    reader = _READERS.get(place.suffix.lower())
-    if reader is None:
-        raise InputError("E-DATA-ENDING", f"{place}: a file of inputs must end in {_endings()}")
-    return _read(place, lambda: reader(place, entry))
+    return _read(place, lambda: _reader_of(place)(place, entry))
 
 
 def read_npz(place: Path) -> dict[str, Array]:
     """Return the arrays of an .npz file by name; InputError if it cannot be read."""
     return _read(place, lambda: npz.read_npz(place))
+
+
+def _reader_of(place: Path) -> Callable[[Path, EntryPoint], dict[str, Array]]:
+    if place.suffix.lower() not in _READERS:
+        raise InputError("E-DATA-ENDING", f"{place}: a file of inputs must end in {_endings()}")
+    return _READERS[place.suffix.lower()]
 
 
 def _read(place: Path, reader: Callable[[], dict[str, Array]]) -> dict[str, Array]:

@@ -8,13 +8,13 @@ budgets, errors must stay below an absolute bound. `judged` needs neither Tensor
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle import Bundle, cases_of
 from rnn_deploy.bundle.proof import AGREE, ReferenceDistances, proof_of
 from rnn_deploy.conformance.gaps import gap_of
 from rnn_deploy.errors import RnnDeployError
@@ -102,9 +102,32 @@ def judged(
     runtimes: Iterable[Runtime],
     most_error: float = MOST_ERROR,
 ) -> list[CaseOutcome]:
-    """Verify a bundle on every runtime that has an artifact in it, and in the cells in NumPy."""
+    """Verify a bundle on every runtime that has an artifact in it; the cells in NumPy vote too.
+
+    All runtimes are verified together, from golden vectors that are read once. If that raises an
+    error, one at a time, so that only the runtime with the error has a fault.
+    """
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
-    outcomes = [_on(bundle, case, form, r, most_error) for r in runtimes if r.format in formats]
+    fitting = [runtime for runtime in runtimes if runtime.format in formats]
+    faults = {runtime.name: why_wrong(bundle, runtime) or "" for runtime in fitting}
+    able = [runtime for runtime in fitting if not faults[runtime.name]]
+    golden = list(cases_of(bundle, special=True))
+    reports: dict[str, Report] = {}
+    try:
+        whole = verify(bundle, runtimes=able, cases=golden, checks=BASIC)
+        reports = {runtime.name: _part_of(whole, runtime.name) for runtime in able}
+    except RnnDeployError:
+        for runtime in able:
+            try:
+                reports[runtime.name] = verify(
+                    bundle, runtimes=[runtime], cases=golden, checks=BASIC
+                )
+            except RnnDeployError as error:
+                faults[runtime.name] = str(error)
+    outcomes = [
+        _outcome(bundle, (case, form, r.name), faults[r.name], reports.get(r.name), most_error)
+        for r in fitting
+    ]
     votes = proof_of(bundle).votes
     return [*outcomes, _by_cells(votes, case, form)] if votes else outcomes
 
@@ -119,21 +142,27 @@ def with_random_weights(model: Any, seed: int, scale: float) -> Any:
     return model
 
 
-def _on(bundle: Bundle, case: str, form: str, runtime: Runtime, most_error: float) -> CaseOutcome:
-    gap = gap_of(case, form, runtime.name)
+def _part_of(report: Report, runtime: str) -> Report:
+    """Return what a report says about one of its runtimes."""
+    parts: dict[str, Any] = {}
+    for field in fields(report):
+        value = getattr(report, field.name)
+        if isinstance(value, tuple):
+            parts[field.name] = tuple(v for v in value if getattr(v, "runtime", runtime) == runtime)
+    return replace(report, **parts | {"runtimes": (runtime,)})
+
+
+def _outcome(
+    bundle: Bundle, of: tuple[str, str, str], fault: str, report: Report | None, most_error: float
+) -> CaseOutcome:
+    """Judge what became of (case, form, runtime), by its report unless there is a fault."""
+    gap = gap_of(*of)
     worst, compared = 0.0, 0
-    fault = why_wrong(bundle, runtime) or ""
-    if not fault:
-        try:
-            report = verify(bundle, runtimes=[runtime], checks=BASIC)
-        except RnnDeployError as error:
-            fault = str(error)
-        else:
-            worst = max((c.max_abs for c in report.comparisons), default=0.0)
-            compared = len(report.comparisons)
-            fault = _fault_of(bundle, report, worst, most_error)
-    reason = "" if gap is None else gap.reason
-    return CaseOutcome(case, form, runtime.name, fault, reason, worst, compared)
+    if report is not None:
+        worst = max((c.max_abs for c in report.comparisons), default=0.0)
+        compared = len(report.comparisons)
+        fault = _fault_of(bundle, report, worst, most_error)
+    return CaseOutcome(*of, fault, "" if gap is None else gap.reason, worst, compared)
 
 
 def _by_cells(votes: Sequence[ReferenceDistances], case: str, form: str) -> CaseOutcome:

@@ -22,9 +22,9 @@ from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.keras.tracing import FrozenGraph, frozen, tensorflow_spec
 from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
 from rnn_deploy.tflite.choice import TFLITE_LOWERINGS, choices_of
-from rnn_deploy.tflite.flatbuffer.alias import written_in_place
+from rnn_deploy.tflite.flatbuffer.alias import write_in_place
 from rnn_deploy.tflite.flatbuffer.fuse import fuse
-from rnn_deploy.tflite.flatbuffer.merge import merged
+from rnn_deploy.tflite.flatbuffer.merge import merged_models, unpacked
 from rnn_deploy.tflite.format import FUSED, INPLACE, LOOP, TfliteLoweringRequest
 
 
@@ -66,7 +66,7 @@ def convert(model: Any, parts: Sequence[TfliteEntry]) -> bytes:
             f"model '{model.name}': computes in float64, which TFLite's operators do not;"
             " export with --to onnx only",
         )
-    return merged([(_convert_part(model, part), part.entry) for part in parts])
+    return merged_models([(_convert_part(model, part), part.entry) for part in parts])
 
 
 def _step_of(plan: ExportPlan) -> TfliteEntry | None:
@@ -77,7 +77,12 @@ def _step_of(plan: ExportPlan) -> TfliteEntry | None:
     return TfliteEntry(plan.step.entry, choices, plan.step.undeclared)
 
 
-def _convert_part(model: Any, part: TfliteEntry) -> bytes:
+def _convert_part(model: Any, part: TfliteEntry) -> Any:
+    """Return one entry point in object form.
+
+    It stays in object form until the file is whole: to read and write a file of a small model takes
+    as long as the converter itself.
+    """
     entry = part.entry
     given: dict[StateKey, Any] = {}
     finals: dict[StateKey, Any] = {}
@@ -96,8 +101,12 @@ def _convert_part(model: Any, part: TfliteEntry) -> bytes:
     with taking_any_length(model) if part.undeclared else nullcontext():
         graph = frozen(model, handler, function, specs)
     content = _converted(model, graph, allow_custom_ops=bool(fused))
-    content = fuse(content, fused) if fused else content
-    return written_in_place(content) if INPLACE in lowerings.values() else content
+    file = unpacked(content)
+    if fused:
+        fuse(file, fused)
+    if INPLACE in lowerings.values():
+        write_in_place(file)
+    return file
 
 
 def _lowered_by(

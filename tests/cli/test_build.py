@@ -1,7 +1,11 @@
+from pathlib import Path
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
+from rnn_deploy.cli.build import builder_in
 from rnn_deploy.keras.opening import open_model
 
 GOOD = """
@@ -52,26 +56,26 @@ def test_another_function_is_called_by_name(build, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("def (", ["model.py: cannot be imported: SyntaxError: invalid syntax", "line 1"]),
-        ("import no_such_module", ["cannot be imported: ModuleNotFoundError: No module named"]),
-        ("1 / 0", ["cannot be imported: ZeroDivisionError: division by zero"]),
-        ("\0", ["cannot be imported"]),
-        (b"\xff", ["cannot be imported"]),
-        ("", ["model.py: has no function build_model()"]),
-        ("build_model = 3", ["has no function build_model()"]),
-        ("def build_model(): return 3", ["model.py: gave int, expected a keras.Model"]),
-        ("def build_model(): pass", ["gave NoneType, expected a keras.Model"]),
+        ("def (", ["E-SOURCE-IMPORT", "model.py", "SyntaxError: invalid syntax", "line 1"]),
+        ("import no_such_module", ["E-SOURCE-IMPORT", "ModuleNotFoundError", "no_such_module"]),
+        ("1 / 0", ["E-SOURCE-IMPORT", "ZeroDivisionError: division by zero"]),
+        ("\0", ["E-SOURCE-IMPORT"]),
+        (b"\xff", ["E-SOURCE-IMPORT"]),
+        ("", ["E-SOURCE-NO-FUNCTION", "model.py", "build_model()"]),
+        ("build_model = 3", ["E-SOURCE-NO-FUNCTION", "build_model()"]),
+        ("def build_model(): return 3", ["E-SOURCE-NO-MODEL", "model.py", "int", "keras.Model"]),
+        ("def build_model(): pass", ["E-SOURCE-NO-MODEL", "NoneType"]),
         (
             "def build_model(): raise ValueError('no data\\nat all')",
-            ["model.py: building the model failed: ValueError: no data at all", "--debug"],
+            ["E-SOURCE-BUILD", "model.py", "ValueError: no data at all", "--debug"],
         ),
-        ("import sys; sys.exit(3)", ["model.py: cannot be imported: SystemExit: 3"]),
-        ("def build_model(): raise SystemExit(0)", ["building the model failed: SystemExit: 0"]),
+        ("import sys; sys.exit(3)", ["E-SOURCE-IMPORT", "model.py", "SystemExit: 3"]),
+        ("def build_model(): raise SystemExit(0)", ["E-SOURCE-BUILD", "SystemExit: 0"]),
         (
             "import keras\ndef build_model(): return keras.Sequential([keras.layers.GRU(3)])",
-            ["model.py: model 'sequential", "has no weights yet; begin it with keras.Input"],
+            ["E-SOURCE-NOT-BUILT", "model.py", "'sequential", "keras.Input"],
         ),
-        ("def build_model(size): pass", ["building the model failed: TypeError: ", "'size'"]),
+        ("def build_model(size): pass", ["E-SOURCE-BUILD", "TypeError: ", "'size'"]),
     ],
 )
 def test_a_file_that_makes_no_model_is_refused(build, tmp_path, text, words):
@@ -79,8 +83,25 @@ def test_a_file_that_makes_no_model_is_refused(build, tmp_path, text, words):
     assert [place.name for place in tmp_path.iterdir() if place.suffix] == ["model.py"]
 
 
+@pytest.mark.parametrize(
+    ("file", "path", "name"),
+    [
+        ("m.py", "m.py", "build_model"),
+        ("m.py:make", "m.py", "make"),
+        ("C:\\m.py", "C:\\m.py", "build_model"),
+        ("C:\\m.py:make", "C:\\m.py", "make"),
+        ("a:b/m.py", "a:b/m.py", "build_model"),
+    ],
+)
+def test_a_colon_that_is_part_of_the_path_names_no_function(monkeypatch, file, path, name):
+    functions = SimpleNamespace(build_model=lambda: "build_model", make=lambda: "make")
+    modules = {Path(path): functions}
+    monkeypatch.setattr("rnn_deploy.cli.build.load_module", modules.__getitem__)
+    assert builder_in(file)() == name
+
+
 def test_a_function_that_is_not_there_is_named(build):
-    build(GOOD, function=":nope").refused(2, "has no function nope()")
+    build(GOOD, function=":nope").refused(2, "E-SOURCE-NO-FUNCTION", "nope()")
 
 
 @pytest.mark.parametrize("name", ["gone.py", "model.txt", "folder.py"])
@@ -88,18 +109,18 @@ def test_what_is_no_python_file_is_refused(command, tmp_path, name):
     (tmp_path / "model.txt").write_text(GOOD)
     (tmp_path / "folder.py").mkdir()
     ended = command("build", tmp_path / name, "-o", tmp_path / "m.keras")
-    ended.refused(2, f"{name}: no such Python file; give one with a function build_model()")
+    ended.refused(2, "E-SOURCE-NO-PYTHON", name, "build_model()")
 
 
 @pytest.mark.parametrize("output", ["m.txt", "m", "m.onnx"])
 def test_an_ending_keras_does_not_write_is_refused_before_the_file_runs(build, output):
     ended = build("raise SystemExit('it ran')", output=output)
-    ended.refused(2, f"{output}: the model's file must end in .keras or .h5")
+    ended.refused(2, "E-OPTION-ENDING", output, ".keras", ".h5")
 
 
 def test_a_model_that_is_there_is_replaced_only_by_force(build, tmp_path):
     (tmp_path / "m.keras").write_text("mine")
-    build("raise SystemExit('it ran')").refused(2, "exists already; add --force to replace it")
+    build("raise SystemExit('it ran')").refused(2, "E-OPTION-EXISTS", "m.keras", "--force")
     assert (tmp_path / "m.keras").read_text() == "mine"
     assert build(GOOD, "--force").code == 0
     assert open_model(tmp_path / "m.keras").model.name == "built"

@@ -53,7 +53,7 @@ def test_float16_from_export_to_run(command, small_keras, tmp_path):
 
 def test_int8_without_calibration_is_refused(command, small_keras, tmp_path):
     words = ("export", small_keras, "-o", tmp_path / "b", "--quantize", "int8")
-    command(*words).refused(2, "--quantize int8", "--calibration")
+    command(*words).refused(2, "[E-EXPORT-CALIBRATION-MISSING]", "--quantize int8", "--calibration")
     assert not (tmp_path / "b").exists()
 
 
@@ -64,4 +64,4 @@ def test_a_savedmodel_is_not_quantised(command, tmp_path):
     module.f = tf.function(lambda x: x + 1, input_signature=[tf.TensorSpec([None, 2], name="x")])
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.f)
     words = ("export", tmp_path / "saved", "-o", tmp_path / "b", "--quantize", "float16")
-    command(*words).refused(4, "--quantize")
+    command(*words).refused(4, "[E-SOURCE-SAVED-MODEL-OPTION]", "--quantize")

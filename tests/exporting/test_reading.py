@@ -53,7 +53,7 @@ def reader():
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_every_form_is_the_one_it_is_alone(form, reader, tmp_path):
-    options = ExportOptions(long=0, test_data=False, **form)
+    options = ExportOptions(long=0, **form)
     shared = export(reader.model, tmp_path / "shared", options, reader=reader)
     alone = export(reader.model, tmp_path / "alone", options)
     assert contents(shared.root) == contents(alone.root)
@@ -65,6 +65,6 @@ def test_the_references_are_traced_once_for_all_forms(tmp_path, monkeypatch):
     monkeypatch.setattr(Reference, "_seen", lambda r, *x: traced.append(r.dtype) or seen(r, *x))
     reader = ModelReader(model())
     for number, form in enumerate(FORMS[1:4]):
-        options = ExportOptions(long=0, test_data=False, **form)
+        options = ExportOptions(long=0, **form)
         export(reader.model, tmp_path / str(number), options, reader=reader)
     assert sorted(traced) == ["float32", "float64"]

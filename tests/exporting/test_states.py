@@ -7,6 +7,7 @@ import pytest
 import rnn_deploy
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from tests.support.errors import raises
 from tests.support.models import LONG, randomised, small_model
 
 LAYERS = keras.layers
@@ -85,10 +86,10 @@ def test_the_choice_is_read_back_from_the_manifest(tmp_path):
 
 
 def test_what_cannot_be_kept_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--state keep: no layer of model 'small' holds a state"):
+    with raises(InputError, "E-EXPORT-STATE-KEEP", "'small'"):
         rnn_deploy.export(small_model(), tmp_path / "b", state="keep")
-    with pytest.raises(InputError, match="no --state 'freeze'; there are input, reset, keep"):
+    with raises(InputError, "E-EXPORT-CHOICE", "--state freeze", "input, reset, keep"):
         rnn_deploy.export(small_model(), tmp_path / "b", state="freeze")
     small_model().export(tmp_path / "saved", verbose=False)
-    with pytest.raises(UnsupportedModelError, match="--state and --quantize do not apply"):
+    with raises(UnsupportedModelError, "E-SOURCE-SAVED-MODEL-OPTION", "--state"):
         rnn_deploy.export(tmp_path / "saved", tmp_path / "b", state="reset", to=("onnx",))

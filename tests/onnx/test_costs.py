@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.onnx.choice import OnnxLoweringRequest, choices_of, choose
+from rnn_deploy.onnx.choice import choices_of, choose
 from rnn_deploy.onnx.costs import COSTS, CallSize, features, gain, microseconds
-from rnn_deploy.onnx.expected import USUAL, asked_from, check_entries, expected_of
+from rnn_deploy.onnx.expected import USUAL, check_entries, expected_of, expected_shapes
+from rnn_deploy.onnx.format import OnnxLoweringRequest
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
 from rnn_deploy.spec.shapes import Shape
+from tests.support.errors import raises
 from tests.support.layers import layer_of
 
 RNG = np.random.default_rng(0)
@@ -21,8 +23,8 @@ def entry_of(name=SEQUENCE, shape=("batch", "time", 3)):
     return EntryPoint(name, (TensorSpec("x", shape, "float32"),), ())
 
 
-def chosen(expected, entry=SEQUENCE, wished=None, **changes):
-    return choose(layer_of(RNG, **changes), wished or OnnxLoweringRequest(), entry, expected)
+def chosen(expected, entry=SEQUENCE, request=None, **changes):
+    return choose(layer_of(RNG, **changes), request or OnnxLoweringRequest(), entry, expected)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +59,8 @@ def test_without_an_expectation_the_first_that_can_is_taken():
 
 
 def test_costs_of_onnx_runtime_decide_for_onnx_runtime_only():
-    assert (
-        chosen(MANY, wished=OnnxLoweringRequest(target="openvino"), units=64).lowering == "native"
-    )
+    request = OnnxLoweringRequest(profile="openvino")
+    assert chosen(MANY, request=request, units=64).lowering == "native"
 
 
 def test_steps_that_a_layer_fixes_count_and_not_those_expected():
@@ -91,13 +92,13 @@ def test_every_kind_has_both_lowerings_and_a_coefficient_for_each_feature():
 
 
 def test_what_is_expected_is_the_usual_what_is_asked_or_what_the_model_fixes():
-    asked = asked_from(["8x20", "stream=64x1", "2x9"])
+    shapes = expected_shapes(["8x20", "stream=64x1", "2x9"])
     assert expected_of(entry_of(), {}) == USUAL[SEQUENCE]
-    assert expected_of(entry_of(), asked) == (Shape(8, 20), Shape(2, 9))
-    assert expected_of(entry_of(STREAM), asked) == (Shape(64, 1),)
+    assert expected_of(entry_of(), shapes) == (Shape(8, 20), Shape(2, 9))
+    assert expected_of(entry_of(STREAM), shapes) == (Shape(64, 1),)
     assert expected_of(entry_of(shape=(7, 5, 3)), {}) == (Shape(7, 5),)
-    with pytest.raises(InputError, match="--expect 8x20: the model takes steps 5, not 20"):
-        expected_of(entry_of(shape=("batch", 5, 3)), asked)
+    with raises(InputError, "E-OPTION-SHAPE-FIXED", "8x20", "5"):
+        expected_of(entry_of(shape=("batch", 5, 3)), shapes)
 
 
 def test_a_batch_that_the_model_fixes_decides():
@@ -107,24 +108,34 @@ def test_a_batch_that_the_model_fixes_decides():
     assert choices_of(calls, OnnxLoweringRequest(), at_32)[0].lowering == "scan"
     assert choices_of(calls, OnnxLoweringRequest(), at_1)[0].lowering == "native"
     assert (
-        choices_of(calls, OnnxLoweringRequest(expect=asked_from(["1x9"])), entry_of())[0].lowering
+        choices_of(calls, OnnxLoweringRequest(expect=expected_shapes(["1x9"])), entry_of())[
+            0
+        ].lowering
         == "native"
     )
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "code", "name"),
     [
-        (lambda: asked_from(["many"]), "--expect many: expected BATCHxTIME"),
-        (lambda: asked_from(["step=1x1"]), "--expect step=1x1: no entry point 'step', only seq"),
-        (lambda: check_entries(asked_from(["stream=2x1"]), [SEQUENCE]), "has no 'stream'"),
-        (lambda: OnnxLoweringRequest("scan", expect=asked_from(["1x1"])), "nothing is left to it"),
+        (lambda: expected_shapes(["step=1x1"]), "E-EXPORT-EXPECT-ENTRY", "'step'"),
         (
-            lambda: OnnxLoweringRequest(target="portable", expect=asked_from(["1x1"])),
-            "costs are known of --target ort only",
+            lambda: check_entries(expected_shapes(["stream=2x1"]), [SEQUENCE]),
+            "E-EXPORT-EXPECT-ENTRY",
+            "'stream'",
+        ),
+        (
+            lambda: OnnxLoweringRequest("scan", expect=expected_shapes(["1x1"])),
+            "E-EXPORT-EXPECT-UNUSED",
+            "auto",
+        ),
+        (
+            lambda: OnnxLoweringRequest(profile="portable", expect=expected_shapes(["1x1"])),
+            "E-EXPORT-EXPECT-UNUSED",
+            "--profile ort",
         ),
     ],
 )
-def test_an_expectation_that_decides_nothing_is_refused(make, message):
-    with pytest.raises(InputError, match=message):
+def test_an_expectation_that_decides_nothing_is_refused(make, code, name):
+    with raises(InputError, code, name):
         make()

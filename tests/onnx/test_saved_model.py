@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import onnx
 import pytest
 import tensorflow as tf
 
@@ -10,6 +11,7 @@ from rnn_deploy.errors import BundleError, UnsupportedModelError
 from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.verifying import verify
+from tests.support.errors import raises
 from tests.support.models import randomised, small_model
 
 layers = keras.layers
@@ -67,23 +69,27 @@ def test_streaming_it_is_refused_with_the_reason(bundle):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "code", "name"),
     [
-        (
-            ExportOptions(lowering="scan"),
-            "--time, --state and --quantize do not apply; export the .keras",
-        ),
-        (
-            ExportOptions(time=4),
-            "--time, --state and --quantize do not apply; export the .keras",
-        ),
-        (ExportOptions(("tflite",)), r"loops need more than TFLite's builtin.*--to onnx"),
+        ({"lowering": "scan"}, "E-SOURCE-SAVED-MODEL-OPTION", "--lowering"),
+        ({"profile": "portable"}, "E-SOURCE-SAVED-MODEL-OPTION", "--profile"),
+        ({"time": 4}, "E-SOURCE-SAVED-MODEL-OPTION", "--time"),
+        ({"state": "reset"}, "E-SOURCE-SAVED-MODEL-OPTION", "--state"),
+        ({"quantize": "float16"}, "E-SOURCE-SAVED-MODEL-OPTION", "--quantize"),
+        ({"to": "tflite"}, "E-SOURCE-SAVED-MODEL-FORMAT", "TFLite"),
     ],
 )
-def test_what_a_saved_model_cannot_have_is_refused(saved, options, message, tmp_path):
-    with pytest.raises(UnsupportedModelError, match=message):
-        export(saved, tmp_path / "b", options)
+def test_what_a_saved_model_cannot_have_is_refused(saved, options, code, name, tmp_path):
+    with raises(UnsupportedModelError, code, name, ".keras"):
+        export(saved, tmp_path / "b", ExportOptions(**options))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_its_opset_and_its_test_data_are_written_on_request(saved, tmp_path):
+    options = ExportOptions("onnx", opset=20, test_data=True)
+    bundle = export(saved, tmp_path / "b", options)
+    assert onnx.load(bundle.root / "sequence.onnx").opset_import[0].version == 20
+    assert bundle.checked("test_data/sequence/test_data_set_0/input_0.pb").is_file()
 
 
 def test_two_inputs_and_two_outputs_keep_their_names_and_values(tmp_path):

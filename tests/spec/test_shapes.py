@@ -6,6 +6,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.perf.bench.feeds import USUAL
 from rnn_deploy.spec import EntryPoint, TensorSpec
 from rnn_deploy.spec.shapes import Shape, shape_from, shapes_for
+from tests.support.errors import raises
 
 
 def entry_of(*inputs):
@@ -23,7 +24,7 @@ def test_a_shape_is_read_and_said_alike():
 
 @pytest.mark.parametrize("text", ["", "1", "x", "0x1", "1x0", "1x1x1", "-1x1", "²x1", "1 x1"])
 def test_what_is_no_shape_is_refused(text):
-    with pytest.raises(InputError, match=r"--shape .*: expected BATCHxTIME, for instance 32x100"):
+    with raises(InputError, "E-OPTION-SHAPE", f"--shape {text}", "BATCHxTIME"):
         shape_from(text)
 
 
@@ -33,10 +34,10 @@ def test_the_usual_shapes_follow_what_the_model_fixes():
 
 
 def test_a_shape_that_the_model_does_not_take_is_refused_and_not_bent():
-    with pytest.raises(InputError, match="--shape 1x7: the model takes steps 5, not 7"):
+    with raises(InputError, "E-OPTION-SHAPE-FIXED", "--shape 1x7", "5"):
         shapes_for(FIXED, [Shape(1, 7)], USUAL)
     one = entry_of(TensorSpec("x", (1, "time", 3), "float32"))
-    with pytest.raises(InputError, match="--expect 2x7: the model takes batch 1, not 2"):
+    with raises(InputError, "E-OPTION-SHAPE-FIXED", "--expect 2x7", "batch", "1"):
         shapes_for(one, [Shape(2, 7)], USUAL, "--expect")
     assert shapes_for(FIXED, [Shape(9, 5), Shape(9, 5)], USUAL) == (Shape(9, 5),)
 

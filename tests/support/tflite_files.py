@@ -10,6 +10,7 @@ from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.samples import draw
 from rnn_deploy.spec import Support
 from rnn_deploy.tflite import writer as tflite
+from rnn_deploy.tflite.format import request_from
 
 TIGHT = 2e-6
 OPTIONS = {"return_sequences": True, "return_state": True}
@@ -19,7 +20,7 @@ def parts_for(model, lowering="auto", time=None):
     """What is converted of a model that can be run in chunks."""
     options = ExportOptions(tflite_lowering=lowering, time=time)
     plan = with_chunks(plan_of(model, options), Support(True))
-    return tflite.parts_of(plan, options.tflite_wishes)
+    return tflite.parts_of(plan, request_from(options))
 
 
 def custom_operators(content):

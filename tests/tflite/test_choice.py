@@ -9,7 +9,9 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.spec import RecurrentLayer, TracedLayer
 from rnn_deploy.tflite import inplace as tflite_inplace
 from rnn_deploy.tflite import loop as tflite_loop
-from rnn_deploy.tflite.choice import LOOP, TfliteLoweringRequest, choices_of, tflite_wishes
+from rnn_deploy.tflite.choice import choices_of
+from rnn_deploy.tflite.format import LOOP, LOWERINGS, TfliteLoweringRequest
+from tests.support.errors import raises
 
 RNN = RecurrentLayer(
     name="rnn", cell="simple_rnn", units=4, go_backwards=False, return_sequences=True, steps=None,
@@ -25,7 +27,7 @@ OWN = TracedLayer(
 
 
 def chosen(layer, lowering="auto", entry="sequence"):
-    (choice,) = choices_of([layer], tflite_wishes(lowering), entry)
+    (choice,) = choices_of([layer], TfliteLoweringRequest.read(lowering), entry)
     return choice
 
 
@@ -98,19 +100,20 @@ def test_a_turn_takes_fewer_steps_where_weights_are_large_and_so_many_that_few_a
 
 
 @pytest.mark.parametrize(
-    ("layer", "lowering", "why"),
+    ("layer", "lowering", "names"),
     [
-        (GRU, "fused", "an operator for SimpleRNN and LSTM only, not gru"),
-        (OWN, "fused", "an operator for SimpleRNN and LSTM only, not Echo"),
-        (replace(RNN, masked=True), "fused", "UNIDIRECTIONAL_SEQUENCE_RNN knows no masks"),
-        (replace(RNN, activation="gelu"), "fused", "has no activation 'gelu', only tanh, relu"),
-        (replace(LSTM, recurrent_activation="tanh"), "fused", "has sigmoid gates, not 'tanh'"),
-        (RNN, "unrolled", "number of steps is open; add --time N"),
-        (replace(RNN, steps=1000), "unrolled", "1000 steps are too many to write out; at most 256"),
+        (GRU, "fused", ["gru"]),
+        (OWN, "fused", ["Echo"]),
+        (replace(RNN, masked=True), "fused", ["UNIDIRECTIONAL_SEQUENCE_RNN", "masks"]),
+        (replace(RNN, activation="gelu"), "fused", ["'gelu'", "tanh, relu"]),
+        (replace(LSTM, recurrent_activation="tanh"), "fused", ["sigmoid", "'tanh'"]),
+        (RNN, "unrolled", ["--time N"]),
+        (replace(RNN, steps=1000), "unrolled", ["1000", "256"]),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(layer, lowering, why):
-    with pytest.raises(UnsupportedModelError, match=rf"'{layer.name}': TFLite lowering .*{why}"):
+def test_what_cannot_be_is_refused_with_the_reason(layer, lowering, names):
+    found = (f"'{layer.name}'", f"'{lowering}'", *names)
+    with raises(UnsupportedModelError, "E-MODEL-LOWERING", *found):
         chosen(layer, lowering)
 
 
@@ -120,14 +123,16 @@ def test_a_stream_is_not_unrolled_and_says_so():
     assert choice.reason.startswith("not unrolled, since a chunk may have any length; ")
 
 
-def test_wishes_by_layer():
-    found = choices_of([RNN, LSTM, GRU], tflite_wishes({"lstm": "fused", "*": "loop"}), "stream")
+def test_lowerings_are_requested_by_layer():
+    found = choices_of(
+        [RNN, LSTM, GRU], TfliteLoweringRequest.read({"lstm": "fused", "*": "loop"}), "stream"
+    )
     assert [choice.lowering for choice in found] == ["loop", "fused", "loop"]
-    assert found[0].reason.startswith("asked for; ")
+    assert found[0].reason.startswith("requested; ")
 
 
 def test_names_that_there_are_not_are_refused():
-    with pytest.raises(InputError, match="no TFLite lowering 'scan'; there are auto, inplace, lo"):
+    with raises(InputError, "E-EXPORT-LOWERING-UNKNOWN", "scan", "auto", *LOWERINGS):
         TfliteLoweringRequest("scan")
-    with pytest.raises(InputError, match="no recurrent layer 'x' to lower; there are rnn"):
-        choices_of([RNN], tflite_wishes({"x": "loop"}), "sequence")
+    with raises(InputError, "E-EXPORT-LAYER-UNKNOWN", "'x'", "rnn"):
+        choices_of([RNN], TfliteLoweringRequest.read({"x": "loop"}), "sequence")

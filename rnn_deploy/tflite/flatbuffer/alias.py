@@ -30,13 +30,18 @@ _BUILTIN = schema.BuiltinOperator
 
 
 def written_in_place(content: bytes) -> bytes:
-    """The file with every buffer that a WHILE carries and its body updates written in place."""
+    """Return the file with its loops changed as `write_in_place` does."""
     model = unpacked(content)
+    write_in_place(model)
+    return packed(model)
+
+
+def write_in_place(model: Any) -> None:
+    """Let each loop of an object form update the buffers that it carries in place."""
     for graph in model.subgraphs:
         for loop in graph.operators:
             if _code(model, loop) == _BUILTIN.WHILE:
                 _alias(model, loop)
-    return packed(model)
 
 
 def written_apart(content: bytes) -> bytes:

@@ -15,8 +15,6 @@ from tensorflow.lite.python import schema_py_generated as schema
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.spec import Array, RecurrentLayer
 from rnn_deploy.tflite.flatbuffer.editor import SubgraphEditor
-from rnn_deploy.tflite.flatbuffer.merge import unpacked
-from rnn_deploy.tflite.flatbuffer.packing import packed
 from rnn_deploy.tflite.fused import MARKER
 
 _BUILTIN = schema.BuiltinOperator
@@ -27,12 +25,11 @@ _ACTIVATIONS = {
 _ABSENT = -1  # in place of an optional input
 
 
-def fuse(content: bytes, layers: Mapping[str, RecurrentLayer]) -> bytes:
-    """The file with an operator for every marker; layers by name.
+def fuse(model: Any, layers: Mapping[str, RecurrentLayer]) -> None:
+    """Put an operator in place of every marker of an object form; layers by name.
 
     Raises UnsupportedModelError for operators that are neither builtins nor markers.
     """
-    model = unpacked(content)
     for graph in list(model.subgraphs):
         editor = SubgraphEditor(model, graph)
         markers = [o for o in graph.operators if editor.custom(o) == "PyFuncStateless"]
@@ -49,7 +46,6 @@ def fuse(content: bytes, layers: Mapping[str, RecurrentLayer]) -> bytes:
             _call(editor, marker, layers[_layer_of(marker)], outputs)
         graph.operators = [o for o in graph.operators if o not in shaping]
     _refuse_foreign(model)
-    return packed(model)
 
 
 def _call(editor: SubgraphEditor, marker: Any, layer: RecurrentLayer, outputs: list[int]) -> None:

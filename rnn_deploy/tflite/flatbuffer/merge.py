@@ -17,11 +17,16 @@ from rnn_deploy.tflite.flatbuffer.packing import packed
 
 
 def merged(files: Sequence[tuple[bytes, EntryPoint]]) -> bytes:
-    """The files as one, the main subgraph of each being the signature of its entry point.
+    """Return the files as one, the main subgraph of each as the signature of its entry point."""
+    return merged_models([(unpacked(content), entry) for content, entry in files])
 
-    The first one's main subgraph stays the file's main subgraph.
+
+def merged_models(files: Sequence[tuple[Any, EntryPoint]]) -> bytes:
+    """Merge object forms, which it changes, as `merged` merges files.
+
+    The main subgraph of the first one stays the main subgraph of the file.
     """
-    models = [_with_signature(content, entry) for content, entry in files]
+    models = [_with_signature(model, entry) for model, entry in files]
     first = models[0]
     for other in models[1:]:
         _append(first, other)
@@ -41,9 +46,8 @@ def unpacked(content: bytes) -> Any:
     return model
 
 
-def _with_signature(content: bytes, entry: EntryPoint) -> Any:
-    """The model with its main subgraph as the signature `entry.name`, tensors named alike."""
-    model = unpacked(content)
+def _with_signature(model: Any, entry: EntryPoint) -> Any:
+    """Make the main subgraph the signature `entry.name`, with tensors named alike."""
     main = model.subgraphs[0]
     # Of use to who looks at the file; constants and what is in loops need no names.
     told = {int(index) for operator in main.operators for index in operator.outputs}

@@ -6,17 +6,18 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import rnn_deploy
-from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.plan import plan_of, with_chunks
+from rnn_deploy.exporting.real_inputs import calibration_cases
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.references.golden import References
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.spec import Support
 from rnn_deploy.tflite import writer as tflite
-from rnn_deploy.tflite.choice import TfliteLoweringRequest
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
+from rnn_deploy.tflite.format import TfliteLoweringRequest
 from rnn_deploy.tflite.quantise import quantise as quantisation
-from rnn_deploy.tflite.quantise.calibration import calibration_cases, draws_from, feeds_by_entry
+from rnn_deploy.tflite.quantise.calibration import feeds_by_entry
 from rnn_deploy.tflite.quantise.quantise import quantised
 from rnn_deploy.tflite.quantise.recurrent_weights import kept_as, operator_names, recurrent_weights
 from tests.support import worker_calls
@@ -193,51 +194,6 @@ def test_a_quantiser_without_a_result_is_one_line(made, monkeypatch, call, time_
     monkeypatch.setattr(quantisation, "WORKER", f"{CALLS}:{call}")
     monkeypatch.setattr(quantisation, "TIME_LIMIT", time_limit)
     _refused(made, code, name)
-
-
-def test_golden_vectors_are_drawn_from_the_calibration_data(made):
-    plan, _, _, cases, *_ = made
-    draw = draws_from(cases, plan.stream.entry)
-    rows = {row.tobytes() for row in cases[0].feeds["x"].reshape(-1, 5)}
-    ends = {row.tobytes() for row in cases[0].reference["second_c_out"]}
-    rng = np.random.default_rng(0)
-    tensors = [state.tensor for state in plan.stream.entry.states]
-    for time in (1, 11, 30):
-        found = draw([*plan.sequence.entry.inputs, *tensors], {"batch": 3, "time": time}, rng)
-        assert found["x"].shape == (3, time, 5)
-        assert {row.tobytes() for row in found["x"].reshape(-1, 5)} <= rows
-        assert {row.tobytes() for row in found["second_c_in"]} <= ends
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"quantize": "int4"}, "no --quantize 'int4'; there are none, float16,"),
-        ({"quantize": "int8"}, r"--quantize int8 takes .* add --calibration DATA\.npz"),
-        ({"calibration": {}}, "--calibration: nothing is quantised here; add --quantize int8"),
-        ({"quantize": "float16", "to": ("onnx",)}, "--quantize is of TFLite, which"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(options, said):
-    with pytest.raises(InputError, match=said):
-        ExportOptions(**options)
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        ({"z": np.zeros((2, 3, 5), "f")}, r"--calibration holds \['z'\], the model's inputs are"),
-        ({"x": np.zeros((2, 3, 4), "f")}, r"--calibration: 'x' is float32\(2, 3, 4\), the model"),
-        ({"x": np.zeros((2, 3, 5))}, r"--calibration: 'x' is float64\(2, 3, 5\), the model"),
-        ({"x": np.full((2, 3, 5), np.nan, "f")}, "--calibration: 'x' holds NaN or infinities"),
-    ],
-)
-def test_calibration_data_that_do_not_fit_are_refused(tmp_path, data, said):
-    x = keras.Input((None, 5), name="x")
-    model = keras.Model(x, layers.SimpleRNN(3, name="rnn")(x))
-    with pytest.raises(InputError, match=said):
-        rnn_deploy.export(model, tmp_path / "b", to=("tflite",), quantize="int8", calibration=data)
-    assert not (tmp_path / "b").exists()
 
 
 def test_what_gives_int8_reads_int8_where_an_output_is_read_within(tmp_path):
