@@ -128,7 +128,7 @@ def profile(tmp_path_factory):
         ("scan", "sequence", {"Scan", "MatMul", "Tanh", "Sigmoid"}),
         ("scan", "stream", {"Scan", "MatMul", "Tanh", "Sigmoid"}),
         ("unrolled", "sequence", {"Tanh", "Sigmoid"}),
-        ("native", "step", {"Tanh", "Sigmoid"}),
+        ("auto", "step", {"Tanh", "Sigmoid"}),
     ],
 )
 def test_in_a_real_graph_every_node_but_shape_arithmetic_is_checked(
