@@ -156,7 +156,7 @@ def test_a_class_that_is_not_here_is_refused(command, tmp_path):
     [
         (["--lowering", "magic"], 2, "no lowering 'magic'; there are auto, native, scan, unrolled"),
         (["--lowering", "unrolled"], 4, "needs a fixed number of steps, and time is open; add"),
-        (["--samples", "gone.npz"], 2, "gone.npz: no such file"),
+        (["--samples", "gone.npz"], 2, "gone.npz: no such file; give an .npz file"),
     ],
 )
 def test_a_wrong_option_is_refused(command, snapshot, small_keras, tmp_path, words, code, message):

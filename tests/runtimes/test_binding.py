@@ -115,7 +115,7 @@ def test_views_and_other_orders_in_memory_are_read_as_they_are(both):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda x: x[:1], "E-INPUT-BATCH"),
+        (lambda x: x[:1], "runs 2 sequences side by side, input 'x' brings 1"),
         (lambda x: x.astype(np.float64), "found float64; convert it"),
         (lambda x: x[:, :, :2], "axis 2 must be 3"),
         (lambda x: {"x": x, "z": x}, "unknown 'z'"),

@@ -42,7 +42,7 @@ def test_an_altered_file_never_reaches_the_session(large_bundle, path):
     _load(large_bundle)
     place.write_bytes(altered)
     try:
-        with pytest.raises(BundleError, match=rf"{path}.*E-BUNDLE-ALTERED"):
+        with pytest.raises(BundleError, match=rf"{path}: its SHA-256 is not the manifest's"):
             _load(large_bundle)
     finally:
         place.write_bytes(content)
@@ -52,7 +52,7 @@ def test_missing_shared_weights_are_named(large_bundle, tmp_path):
     content = (large_bundle / "weights.bin").read_bytes()
     (large_bundle / "weights.bin").unlink()
     try:
-        with pytest.raises(BundleError, match=r"weights\.bin: .*E-BUNDLE-FILE-MISSING"):
+        with pytest.raises(BundleError, match=r"weights\.bin: .* lists this file and it is miss"):
             _load(large_bundle, "stream")
     finally:
         (large_bundle / "weights.bin").write_bytes(content)

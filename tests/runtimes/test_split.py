@@ -138,5 +138,5 @@ def test_onnx_runtime_gives_the_same(gru_bundle, entry):
 def test_what_was_closed_says_so(gru_bundle):
     split = runtime_named("ort-cpu").load(open_bundle(gru_bundle), RunOptions(session=(SPLIT,)))
     split.close()
-    with pytest.raises(InputError, match="E-RUNTIME-CLOSED"):
+    with pytest.raises(InputError, match="was closed; load the bundle again"):
         split.run({"x": numbers(4, 6, 3)})

@@ -163,7 +163,7 @@ def test_without_a_plan_it_says_how_to_get_one(small_bundle):
 def test_what_was_closed_is_not_loaded_again(planned, x):
     runner = load(planned(rule("sequence", 1, 1))).runner()
     runner.close()
-    with pytest.raises(InputError, match="E-RUNTIME-CLOSED"):
+    with pytest.raises(InputError, match="was closed; load the bundle again"):
         runner.run({"x": x})
 
 

@@ -269,7 +269,7 @@ def test_an_altered_file_is_refused_not_compared(name, small_bundle):
     content = bytearray(place.read_bytes())
     content[len(content) // 2] ^= 1
     place.write_bytes(content)
-    with pytest.raises(BundleError, match=rf"{name}.*E-BUNDLE-ALTERED"):
+    with pytest.raises(BundleError, match=rf"{name}: its SHA-256 is not the manifest's"):
         rnn_deploy.verify(small_bundle)
 
 
