@@ -55,7 +55,7 @@ def test_another_name_is_an_attribute_error():
 def test_a_type_is_imported_when_it_is_used_and_not_before():
     code = """
 import sys, rnn_deploy
-from rnn_deploy import load, InputError
+from rnn_deploy import verify, InputError
 lazy = set(rnn_deploy._MODULES.values())
 assert not lazy & set(sys.modules), lazy & set(sys.modules)
 assert "numpy" not in sys.modules
