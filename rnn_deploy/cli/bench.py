@@ -20,7 +20,7 @@ from rnn_deploy.perf.bench.feeds import USUAL
 from rnn_deploy.perf.bench.plot import check_place, draw
 from rnn_deploy.perf.bench.side_by_side import BenchResult, side_by_side
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
+from rnn_deploy.runtimes.registry import default_runtime, runtime_named, runtimes_for
 from rnn_deploy.spec import SEQUENCE
 from rnn_deploy.spec.shapes import Shape, shape_from, shapes_for
 
@@ -121,6 +121,8 @@ def _layers(bundle: Bundle) -> tuple[LoweringChoice, ...]:
 def _runtimes(bundle: Bundle, names: Sequence[str]) -> tuple[list[Runtime], list[Said]]:
     if not names:
         usable, skipped = runtimes_for(bundle)
+        if not usable:
+            default_runtime(bundle)  # raises the error with pip commands
         return usable, [(s.runtime, s.reason) for s in skipped]
     runtimes = [runtime_named(name) for name in dict.fromkeys(names)]
     for runtime in runtimes:

@@ -13,6 +13,7 @@ from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.conformance import suite
 from rnn_deploy.conformance.checking import FORMS, CaseOutcome
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, VerificationError
+from rnn_deploy.optional import pip_line
 from rnn_deploy.runtimes.base import Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES, runtime_named
@@ -97,7 +98,9 @@ def _runtimes(names: Sequence[str]) -> list[Runtime]:
         if why is not None:
             raise RuntimeUnavailableError(f"runtime '{runtime.name}': {why}")
     if not chosen:
-        raise RuntimeUnavailableError("no runtime is here; pip install 'rnn-deploy[ort]'")
+        raise RuntimeUnavailableError(
+            "E-RUNTIME-NONE", f"no runtime is installed here; {pip_line('onnxruntime')}"
+        )
     return chosen
 
 

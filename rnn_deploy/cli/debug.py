@@ -14,7 +14,7 @@ from rnn_deploy.cli.reference_model import SEED, ModelOption
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
-from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
+from rnn_deploy.runtimes.registry import default_runtime, runtime_named, runtimes_for
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.diagnose.by_layer import LayerComparison, LayerReport, by_layer
@@ -60,6 +60,8 @@ def command(
         raise InputError("--case chooses what layers are compared on, which needs --model MODEL")
     opened = open_bundle(bundle)
     named = [runtime_named(name) for name in runtime] or runtimes_for(opened)[0]
+    if not named:
+        default_runtime(opened)  # raises the error with pip commands if no runtime is installed
     layers: ByLayer = {}
     with progress() as step, staying(named) as runtimes:
         cases, original = at_hand.taken(opened, step)

@@ -12,7 +12,7 @@ from rnn_deploy.cli.report_files import ReportFiles, evidence_options, limit_of
 from rnn_deploy.cli.tolerances import atol_option, rtol_option, tolerances_from
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
-from rnn_deploy.runtimes.registry import runtime_named
+from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.diagnose.file_verdicts import blames
 from rnn_deploy.verifying.diagnose.finding import told_once
@@ -78,6 +78,8 @@ def command(
         _refuse_with_from(running)
     limit = limit_of(isolate, time_limit, quick=quick)
     opened = open_bundle(bundle)
+    if not runtime and stored is None:
+        default_runtime(opened)  # raises the error with pip commands if no runtime is installed
     with outputs.recording() as recording, progress() as step:
         if stored is not None:
             report = judged_again(read_results(stored, opened), asked, recording.record)

@@ -108,7 +108,7 @@ def test_html_without_matplotlib_is_one_line_before_anything_is_run(
 ):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     ended = command("verify", small_bundle, "--html", tmp_path / "r.html")
-    ended.refused(3, "'matplotlib' is needed here", "pip install 'rnn-deploy[report]'")
+    ended.refused(3, "'matplotlib'", "[report]'", "[E-RUNTIME-MISSING-EXTRA]")
     assert not (tmp_path / "r.html").exists()
 
 

@@ -5,3 +5,5 @@
 model   the Keras model of a bundle, and its call as a plain function of tensors
 build   the peers by name
 """
+
+from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra
