@@ -24,7 +24,7 @@ import numpy as np
 
 import rnn_deploy
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.cli.console import data, say, table, without_chatter
+from rnn_deploy.cli.console import data, say, table, without_native_log_lines
 from rnn_deploy.perf.bench.measure import LONG_TURNS, in_rounds, measure, ratio, timed
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.registry import runtime_named
@@ -174,6 +174,6 @@ def _medians(
 
 
 if __name__ == "__main__":
-    with without_chatter():
+    with without_native_log_lines():
         code = main()
     sys.exit(code)

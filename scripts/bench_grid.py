@@ -30,7 +30,7 @@ import onnxruntime
 import rnn_deploy
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.store import writing_file
-from rnn_deploy.cli.console import progress, say, without_chatter
+from rnn_deploy.cli.console import progress, say, without_native_log_lines
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.optional import installed_version, require
 from rnn_deploy.perf.bench.contender import Contender, of_bundle
@@ -296,6 +296,6 @@ def _draw(points: Sequence[Point], place: Path) -> None:
 
 
 if __name__ == "__main__":
-    with without_chatter():
+    with without_native_log_lines():
         code = main(sys.argv[1:])
     sys.exit(code)

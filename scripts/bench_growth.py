@@ -14,7 +14,7 @@ from pathlib import Path
 
 import rnn_deploy
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.cli.console import progress, table, without_chatter
+from rnn_deploy.cli.console import progress, table, without_native_log_lines
 from rnn_deploy.perf.bench.feeds import feeds_of
 from rnn_deploy.perf.bench.measure import measure
 from rnn_deploy.runtimes.base import RunOptions
@@ -58,6 +58,6 @@ def _row(cell: str, shapes: list[Shape], folder: Path, step: object) -> tuple[st
 
 
 if __name__ == "__main__":
-    with without_chatter():
+    with without_native_log_lines():
         code = main()
     sys.exit(code)

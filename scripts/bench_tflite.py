@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from tflite_limit import LIMITS, input_of, limit, turns_of
 
-from rnn_deploy.cli.console import data, progress, table, without_chatter
+from rnn_deploy.cli.console import data, progress, table, without_native_log_lines
 from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.tensorflow import keras, tf
@@ -350,6 +350,6 @@ def _row(forms: Mapping[str, Figures], f: Figures) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    with without_chatter():
+    with without_native_log_lines():
         code = main()
     sys.exit(code)

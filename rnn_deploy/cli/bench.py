@@ -59,7 +59,7 @@ class BenchRequest:
         if self.model is None and (self.lowering or self.against):
             option = "--lowering" if self.lowering else "--against"
             raise InputError(
-                "E-OPTION-NEEDS-MODEL", f"{option} exports the model again; add --model M.keras"
+                "E-OPTION-NEEDS", f"{option} exports the model again; add --model M.keras"
             )
 
 

@@ -92,7 +92,7 @@ def command(request: ConformanceRequest) -> None:
             steps = suite.run(chosen, runtimes, step)
         found = list(steps)
     if not found:
-        raise VerificationError("E-VERIFY-NO-CASE", f"no case is like '{request.case}'")
+        raise VerificationError("E-VERIFY-UNKNOWN-CASE", f"no case is like '{request.case}'")
     _judge(found, request.as_json)
 
 
@@ -105,7 +105,7 @@ def _judge(found: Found, as_json: bool) -> None:
     wrong = [outcome for _, outcome in found if not outcome.as_expected]
     if wrong:
         raise VerificationError(
-            "E-VERIFY-CONFORMANCE", f"{len(wrong)} of {len(found)} outcomes are not as expected"
+            "E-VERIFY-FAILED", f"{len(wrong)} of {len(found)} outcomes are not as expected"
         )
 
 

@@ -99,7 +99,7 @@ def composed_outcomes(
 def save(chosen: SuiteSelection, place: Path, progress: Progress) -> int:
     """Write the bundles to the new folder `place`; return their number."""
     if place.exists():
-        raise InputError("E-DATA-EXISTS", f"{place}: exists already; give a new folder")
+        raise InputError("E-OPTION-EXISTS", f"{place}: exists already; give a new folder")
     members, exporter = _members(chosen), CaseExporter()
     for member in members:
         progress(f"{member.case}, {member.form}")

@@ -49,10 +49,10 @@ def open_artifact(place: Path) -> Runner:
     loader = LOADERS.get(place.suffix.lower())
     if loader is None:
         raise InputError(
-            "E-DATA-NOT-A-MODEL", f"{place}: expected a file that ends in {' or '.join(LOADERS)}"
+            "E-DATA-ENDING", f"{place}: expected a file that ends in {' or '.join(LOADERS)}"
         )
     if not place.is_file():
-        raise InputError("E-DATA-NO-FILE", f"{place}: no such file")
+        raise InputError("E-DATA-NOT-FOUND", f"{place}: no such file")
     return loader(place)
 
 

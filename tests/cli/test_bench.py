@@ -38,7 +38,10 @@ def test_every_shape_is_measured_on_every_runtime_here(bench, request, which):
     root = request.getfixturevalue(which)
     ended = bench("--shape", "1x1", "--shape", "3x2", "--json", bundle=root)
     assert ended.code == 0
-    results = json.loads(ended.out)["results"]
+    facts = json.loads(ended.out)
+    assert facts["environment"]["ort-cpu"]
+    assert "gpu" not in facts["environment"]
+    results = facts["results"]
     pairs = [(fact["shape"], fact["contender"]) for fact in results]
     assert {("1x1", "ort-cpu"), ("1x1", "litert"), ("3x2", "ort-cpu"), ("3x2", "litert")} <= {
         *pairs
@@ -83,23 +86,30 @@ def test_other_lowerings_and_peers_run_beside_the_bundle(bench, small_keras, tmp
 def test_a_picture_that_is_there_stays(bench, tmp_path, monkeypatch, asked):
     place = tmp_path / "out.png"
     place.write_text("mine")
-    bench("--plot", place).refused(2, "out.png: exists already; add --force")
+    bench("--plot", place).refused(2, "E-OPTION-EXISTS", "out.png", "--force")
     assert place.read_text() == "mine"
-    bench("--plot", tmp_path / "out.txt").refused(2, "give a file that ends in .svg, .png")
+    bench("--plot", tmp_path / "out.txt").refused(2, "E-OPTION-ENDING", "out.txt", ".svg, .png")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    bench("--plot", tmp_path / "new.png").refused(3, "pip install 'rnn-deploy[report]'")
+    bench("--plot", tmp_path / "new.png").refused(3, "[report]'", "[E-RUNTIME-MISSING-EXTRA]")
     assert asked == []
 
 
 def test_nothing_measured_is_an_error(bench, asked):
-    bench("--shape", "1x1").refused(3, "nothing could be measured: noted")
+    bench("--shape", "1x1").refused(3, "E-BENCH-NOTHING", "noted")
 
 
 def test_another_model_than_the_bundle_s_is_refused(bench, tmp_path):
     place = tmp_path / "other.keras"
     small_model(seed=5).save(place)
     words = ["--model", place, "--against", "tf2onnx"]
-    bench(*words).refused(2, "other.keras: holds other weights than those")
+    bench(*words).refused(2, "E-VERIFY-OTHER-MODEL", "other.keras")
+
+
+def test_without_a_runtime_the_reason_of_each_is_shown(bench, monkeypatch):
+    gone = FakeRuntime(dict, "gone")
+    monkeypatch.setattr(type(gone), "why_unavailable", lambda runtime: "it went away")
+    monkeypatch.setattr(registry, "RUNTIMES", {"gone": gone})
+    bench().refused(3, "no runtime", "gone: it went away")
 
 
 def test_what_is_left_out_is_said_with_its_reason(bench, monkeypatch):
@@ -112,30 +122,30 @@ def test_what_is_left_out_is_said_with_its_reason(bench, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("words", "names"),
     [
-        (["--shape", "0x1"], 2, "--shape 0x1: expected BATCHxTIME, for instance 32x100"),
-        (["--shape", "1x1x1"], 2, "--shape 1x1x1: expected BATCHxTIME"),
-        (["--shape", "x"], 2, "--shape x: expected"),
-        (["--shape", "1x-1"], 2, "--shape 1x-1: expected"),
-        (["--shape", "²x1"], 2, "--shape ²x1: expected"),
-        (["--shape", "1x1", "--seconds", "nan"], 2, "--seconds nan: expected a number of seconds"),
-        (["--seconds", "inf"], 2, "--seconds inf: expected"),
-        (["--seconds", "-1"], 2, "--seconds -1.0: expected"),
-        (["--runtime", "zzz"], 2, "no runtime 'zzz'; there are ort-cpu"),
-        (["--threads", "0"], 2, "0 threads; give 1 to"),
-        (["--against", "tf2onnx"], 2, "--against makes another export of the model; add --model"),
-        (["--lowering", "scan"], 2, "--lowering makes another export of the model; add --model"),
+        (["--shape", "0x1"], ["E-OPTION-SHAPE", "--shape 0x1"]),
+        (["--shape", "1x1x1"], ["E-OPTION-SHAPE", "--shape 1x1x1"]),
+        (["--shape", "x"], ["E-OPTION-SHAPE", "--shape x"]),
+        (["--shape", "1x-1"], ["E-OPTION-SHAPE", "--shape 1x-1"]),
+        (["--shape", "²x1"], ["E-OPTION-SHAPE", "--shape ²x1"]),
+        (["--shape", "1x1", "--seconds", "nan"], ["E-OPTION-SECONDS", "--seconds nan"]),
+        (["--seconds", "inf"], ["E-OPTION-SECONDS", "--seconds inf"]),
+        (["--seconds", "-1"], ["E-OPTION-SECONDS", "--seconds -1.0"]),
+        (["--runtime", "zzz"], ["E-RUNTIME-UNKNOWN", "'zzz'", "ort-cpu"]),
+        (["--threads", "0"], ["E-OPTION-THREADS", "0"]),
+        (["--against", "tf2onnx"], ["E-OPTION-NEEDS", "--against", "--model"]),
+        (["--lowering", "scan"], ["E-OPTION-NEEDS", "--lowering", "--model"]),
     ],
 )
-def test_a_wrong_option_is_refused_before_anything_runs(bench, asked, words, code, message):
-    bench(*words).refused(code, message)
+def test_a_wrong_option_is_refused_before_anything_runs(bench, asked, words, names):
+    bench(*words).refused(2, *names)
     assert asked == []
 
 
 def test_a_peer_or_a_lowering_that_there_is_not_is_refused(bench, small_keras):
     bench("--model", small_keras, "--against", "coreml").refused(
-        2, "--against coreml: there is no such peer, only tf2onnx, keras-export"
+        2, "E-BENCH-UNKNOWN-PEER", "--against coreml", "tf2onnx, keras-export"
     )
     bench("--model", small_keras, "--lowering", "fast").refused(2, "no lowering 'fast'; there are")
 
@@ -144,11 +154,11 @@ def test_a_runtime_that_is_not_here_ends_with_3(bench, monkeypatch):
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    bench("--runtime", "ort-cuda").refused(3, "runtime 'ort-cuda': ")
+    bench("--runtime", "ort-cuda").refused(3, "E-RUNTIME-UNAVAILABLE", "'ort-cuda'")
 
 
 def test_a_bundle_that_is_none_is_refused(bench, tmp_path):
-    bench(bundle=tmp_path / "nothing").refused(2, "no such bundle")
+    bench(bundle=tmp_path / "nothing").refused(2, "E-BUNDLE-NOT-FOUND", "nothing")
 
 
 def test_an_altered_artifact_has_no_figures(bench, small_bundle):

@@ -11,7 +11,7 @@ import pytest
 
 import rnn_deploy
 from rnn_deploy.bundle.store import writing_file
-from rnn_deploy.cli import VERBS, export
+from rnn_deploy.cli import CLOSED_PIPE, VERBS, export
 from rnn_deploy.errors import (
     BundleError,
     InputError,
@@ -64,8 +64,8 @@ def test_a_closed_standard_error_costs_no_data(small_bundle, tmp_path, x):
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["inspect", "{bundle}"], 128 + signal.SIGPIPE),  # no verdict, as 1 would be
-        (["inspect", "{bundle}", "--json"], 128 + signal.SIGPIPE),
+        (["inspect", "{bundle}"], CLOSED_PIPE),  # no verdict, as 1 would be
+        (["inspect", "{bundle}", "--json"], CLOSED_PIPE),
         (["run", "{bundle}", "--inputs", "nowhere.npz"], 2),
         (["run", "{bundle}"], 2),
     ],

@@ -103,7 +103,7 @@ def test_states_that_the_model_file_does_not_hold_are_not_lost(command, tmp_path
     export(model, tmp_path / "b", to=("onnx",), state="keep", long=0)
     words = (tmp_path / "b", "--model", tmp_path / "m.keras")
     for verb in (("tune", *words, "-o", tmp_path / "t"), ("bench", *words, "--lowering", "scan")):
-        command(*verb).refused(2, "begins from the states that its model held", "--state keep")
+        command(*verb).refused(2, "E-BENCH-KEPT-STATE", "--state keep")
 
 
 def test_a_batch_is_split_where_that_pays(
@@ -157,12 +157,12 @@ def test_mistakes_are_refused(command, small_bundle, small_keras, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "mine").write_text("")
     out = ["-o", tmp_path / "t"]
-    for words, message in (
-        (["--model", tmp_path / "other.keras", *out], "holds other weights than those"),
-        (["--model", small_keras, "-o", tmp_path / "there"], "exists already"),
-        (["--model", small_keras, *out, "--shape", "3"], "--shape 3: expected BATCHxTIME"),
-        (["--model", small_keras, *out, "--shape", "step=1x1"], "no entry point 'step'"),
-        (["--model", small_keras, *out, "--seconds", "nan"], "--seconds nan: expected"),
+    for words, code, name in (
+        (["--model", tmp_path / "other.keras", *out], "E-VERIFY-OTHER-MODEL", "other.keras"),
+        (["--model", small_keras, "-o", tmp_path / "there"], "E-OPTION-", "there"),
+        (["--model", small_keras, *out, "--shape", "3"], "E-OPTION-SHAPE", "--shape 3"),
+        (["--model", small_keras, *out, "--shape", "step=1x1"], "E-EXPORT-EXPECT-ENTRY", "'step'"),
+        (["--model", small_keras, *out, "--seconds", "nan"], "E-OPTION-SECONDS", "--seconds nan"),
     ):
-        command("tune", small_bundle, *words).refused(2, message)
+        command("tune", small_bundle, *words).refused(2, code, name)
     assert not (tmp_path / "t").exists()

@@ -53,7 +53,7 @@ def model_of(bundle: Bundle, place: Path, *, trust_source: bool = False) -> Peer
         )
     if opened.source.digest != bundle.manifest.source.digest:
         raise InputError(
-            "E-SOURCE-OTHER-MODEL",
+            "E-VERIFY-OTHER-MODEL",
             f"{place}: has other weights than the model that {bundle.root} was made from"
             f" ({bundle.manifest.source.name}); give that model, or export this one",
         )

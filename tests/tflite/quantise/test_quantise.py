@@ -183,16 +183,16 @@ def test_a_quantiser_that_changes_nothing_is_an_error(made, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("call", "code", "name"),
+    ("call", "time_limit", "code", "name"),
     [
-        ("kills_itself", "E-RUNTIME-CRASHED", "SIGSEGV"),
-        ("raises_value_error", "E-RUNTIME-FAILED", "ValueError: no such operator"),
-        ("sleeps", "E-RUNTIME-HUNG", "2 s"),
+        ("kills_itself", 60, "E-RUNTIME-CRASHED", "SIGSEGV"),
+        ("raises_value_error", 60, "E-RUNTIME-FAILED", "ValueError: no such operator"),
+        ("sleeps", 1, "E-RUNTIME-HUNG", "1 s"),
     ],
 )
-def test_a_quantiser_that_comes_to_nothing_is_one_line(made, monkeypatch, call, code, name):
+def test_a_quantiser_without_a_result_is_one_line(made, monkeypatch, call, time_limit, code, name):
     monkeypatch.setattr(quantisation, "WORKER", f"{CALLS}:{call}")
-    monkeypatch.setattr(quantisation, "TIME_LIMIT", 2.0)
+    monkeypatch.setattr(quantisation, "TIME_LIMIT", time_limit)
     _refused(made, code, name)
 
 
