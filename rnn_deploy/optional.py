@@ -18,6 +18,7 @@ EXTRA_OF = {
     "ai_edge_quantizer": "quantize",
     "tflite_micro": "micro",
     "matplotlib": "report",
+    "jinja2": "report",
 }
 
 

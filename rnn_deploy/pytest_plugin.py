@@ -1,6 +1,6 @@
-"""The fixture `assert_same`, which pytest finds by itself where rnn-deploy is installed.
+"""The fixture `assert_same`; pytest finds it if rnn-deploy is installed.
 
-It imports nothing of rnn-deploy until a test asks for it.
+Nothing of rnn-deploy is imported until a test uses it.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def assert_same() -> Callable[..., Any]:
-    """`rnn_deploy.testing.assert_same`: a bundle's runtimes against its golden vectors."""
+    """Return `rnn_deploy.testing.assert_same`, which compares runtimes with golden vectors."""
     from rnn_deploy.testing import assert_same
 
     return assert_same

@@ -1,4 +1,4 @@
-"""The proof inside your own test suite.
+"""Verify a bundle in your own test suite.
 
 from rnn_deploy.testing import assert_same
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.isolation import LIMIT
+from rnn_deploy.runtimes.isolation import TIME_LIMIT
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.judge.checks import CHECKS
 from rnn_deploy.verifying.judge.tolerance import ALL, UserTolerance
-from rnn_deploy.verifying.report.words import failure_of
+from rnn_deploy.verifying.report.text import failure_text
 
 Tolerances = float | Mapping[str, float] | None
 
@@ -29,18 +29,19 @@ def assert_same(
     atol: Tolerances = None,
     rtol: Tolerances = None,
     threads: int | None = None,
-    time_limit: float | None = LIMIT,
+    time_limit: float | None = TIME_LIMIT,
 ) -> Report:
-    """Assert that runtimes give what a bundle's golden vectors say, outputs and states.
+    """Assert that the outputs and states of runtimes agree with a bundle's golden vectors.
 
-    runtimes: names, or runtimes of your own; by default all that are here. checks: names; by
-    default all. atol, rtol: in place of the derived budget, for all tensors or by name. threads:
-    within an operator. time_limit: seconds for one call in a process of its own, so that an abort
-    or a hang is a failed test; None runs in this process.
+    runtimes: names, or runtimes of your own; by default all that are available. checks: names; by
+    default all. atol, rtol: absolute and relative tolerances that replace the derived budget, for
+    all tensors or by name. threads: within an operator. time_limit: seconds for one call of a
+    runtime in a process of its own, so that an abort or a hang is a failed test; None runs all in
+    this process.
 
-    Returns the report. AssertionError with the first place where a runtime differs; InputError for
-    an unknown runtime, check or tensor, BundleError for a damaged bundle,
-    RuntimeUnavailableError for a runtime that is named and not here.
+    Returns the report. Raises AssertionError with the first wrong place of each runtime, InputError
+    for an unknown runtime, check or tensor, BundleError for a damaged bundle, and
+    RuntimeUnavailableError for a runtime in `runtimes` that is not available.
     """
     __tracebackhide__ = True  # pytest shows the caller's line, not ours
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
@@ -52,15 +53,15 @@ def assert_same(
         runtimes=chosen,
         checks=tuple(CHECKS) if checks is None else checks,
         options=RunOptions(threads=threads),
-        asked=UserTolerance(_by_name(atol), _by_name(rtol)),
-        limit=time_limit,
+        tolerance=UserTolerance(_by_name(atol), _by_name(rtol)),
+        time_limit=time_limit,
     )
     if not report.passed:
-        raise AssertionError(failure_of(report))
+        raise AssertionError(failure_text(report))
     return report
 
 
-def _by_name(given: Tolerances) -> Mapping[str, float]:
-    if given is None:
+def _by_name(tolerances: Tolerances) -> Mapping[str, float]:
+    if tolerances is None:
         return {}
-    return given if isinstance(given, Mapping) else {ALL: given}
+    return tolerances if isinstance(tolerances, Mapping) else {ALL: tolerances}

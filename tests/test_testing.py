@@ -9,6 +9,7 @@ import pytest
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.errors import InputError
 from rnn_deploy.testing import assert_same
+from tests.support.errors import raises
 from tests.support.spoiled import spoiled
 
 
@@ -36,24 +37,29 @@ def test_a_failure_names_the_place_and_stays_short(small_bundle):
 def test_a_tolerance_for_all_or_by_name(small_bundle):
     bundle = open_bundle(small_bundle)
     wrong = {"runtimes": [spoiled(bundle)], "checks": ["states"]}
-    assert assert_same(bundle, **wrong, atol=2e-3).tolerance == "asked for: --atol 0.002"
+    assert assert_same(bundle, **wrong, atol=2e-3).tolerance.endswith("--atol 0.002")
     assert assert_same(bundle, **wrong, atol={"second_h_out": 2e-3}).passed
     with pytest.raises(AssertionError, match="second_h_out"):
         assert_same(bundle, **wrong, rtol={"y": 1.0})
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("options", "code", "name"),
     [
-        ({"runtimes": ["abacus"]}, "no runtime 'abacus'"),
-        ({"checks": ["smell"]}, "no check smell"),
-        ({"atol": {"z": 1.0}}, "a tolerance for z"),
-        ({"atol": -1.0}, "--atol -1: give a number"),
+        ({"checks": ["smell"]}, "E-VERIFY-UNKNOWN-CHECK", "smell"),
+        ({"atol": {"z": 1.0}}, "E-VERIFY-UNKNOWN-TENSOR", "z"),
+        ({"atol": -1.0}, "E-VERIFY-TOLERANCE", "-1"),
     ],
 )
-def test_a_mistake_is_no_failed_assertion(small_bundle, asked, message):
-    with pytest.raises(InputError, match=message):
-        assert_same(small_bundle, **asked)
+def test_a_mistake_is_an_error_and_not_a_failed_assertion(small_bundle, options, code, name):
+    with raises(InputError, code, name):
+        assert_same(small_bundle, **options)
+
+
+def test_an_unknown_runtime_is_an_error_and_not_a_failed_assertion(small_bundle):
+    with pytest.raises(InputError) as error:
+        assert_same(small_bundle, runtimes=["abacus"])
+    assert "'abacus'" in str(error.value)
 
 
 def test_nothing_to_check_fails(small_bundle):

@@ -1,7 +1,8 @@
-"""`rnn-deploy compare`: two models, made here or not, on the same inputs."""
+"""`rnn-deploy compare`: two models, exported by rnn-deploy or not, on the same inputs."""
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -10,15 +11,33 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.cli.arrays import read_arrays
 from rnn_deploy.cli.console import data, progress, say, table, verdict
-from rnn_deploy.cli.tolerances import atol_option, rtol_option, tolerances_from
+from rnn_deploy.cli.options import grouped
+from rnn_deploy.cli.tolerances import ToleranceOptions, tolerance_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.artifact import open_artifact
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.verifying.judge.compare import Comparison
-from rnn_deploy.verifying.judge.tolerance import UserTolerance
-from rnn_deploy.verifying.pairing import PairComparison, compared
-from rnn_deploy.verifying.report.words import number
+from rnn_deploy.verifying.pairing import NamedRunner, PairComparison, compare_models
+from rnn_deploy.verifying.report.text import number
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """The two models. entry, runtime, second_runtime: apply only to bundles."""
+
+    first: Path
+    second: Path
+    entry: str
+    runtime: str | None = None
+    second_runtime: str | None = None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of the models: their files; of one bundle on two runtimes, with the runtime."""
+        if self.first != self.second:
+            return str(self.first), str(self.second)
+        return f"{self.first} ({self.runtime})", f"{self.second} ({self.second_runtime})"
 
 
 @click.command("compare")
@@ -28,57 +47,59 @@ from rnn_deploy.verifying.report.words import number
     "--inputs",
     required=True,
     type=click.Path(path_type=Path),
-    help="Inputs for both, by the names of either: .npz, .npy, .csv or .jsonl.",
+    help="Inputs of both models, with the names of either: .npz, .npy, .csv or .jsonl.",
 )
-@click.option("--entry", default="sequence", show_default=True, help="Of a bundle.")
-@click.option("--runtime", "first_runtime", help="Of FIRST, if it is a bundle.")
-@click.option("--second-runtime", help="Of SECOND, if it is a bundle.")
-@atol_option
-@rtol_option
+@click.option("--entry", default="sequence", show_default=True, help="Entry point of a bundle.")
+@click.option("--runtime", help="Runtime of FIRST, if it is a bundle.")
+@click.option("--second-runtime", help="Runtime of SECOND, if it is a bundle.")
+@tolerance_options
 @click.option("--json", "as_json", is_flag=True, help="Print the comparisons as JSON.")
+@grouped(CompareOptions, ToleranceOptions)
 def command(
-    first: Path, second: Path, inputs: Path, entry: str, first_runtime: str | None,
-    second_runtime: str | None, atol: tuple[str, ...], rtol: tuple[str, ...], as_json: bool,
-) -> None:  # fmt: skip
+    options: CompareOptions, tolerances: ToleranceOptions, inputs: Path, as_json: bool
+) -> None:
     """Compare SECOND with FIRST: each a bundle, an .onnx or a .tflite file.
 
-    Outputs are paired by name, or by order where names differ. Exit code 1 when they are apart.
+    Outputs are paired by name, or by order if the names differ. Exit code 1 if they are different.
     """
-    asked = UserTolerance(tolerances_from("--atol", atol), tolerances_from("--rtol", rtol))
+    tolerance = tolerances.tolerance
     with progress() as step:
         step("loading")
-        truth = _opened(first, entry, first_runtime)
-        other = _opened(second, entry, second_runtime)
+        first = _load(options.first, options.entry, options.runtime)
+        second = _load(options.second, options.entry, options.second_runtime)
         step("running both")
-        feeds = read_arrays(inputs, truth.entry)
-        names = (str(first), str(second))
-        if first == second:
-            names = (f"{first} ({first_runtime})", f"{second} ({second_runtime})")
-        paired = compared(truth, other, names, feeds, asked)
+        feeds = read_arrays(inputs, first.entry)
+        a, b = map(NamedRunner, options.names, (first, second))
+        compared = compare_models(a, b, feeds, tolerance)
     if as_json:
-        data(_json(paired))
+        data(_json(compared))
     else:
-        _show(paired)
-    if not paired.passed:
-        raise VerificationError(f"{second}: {paired.verdict}")
+        _show(compared)
+    if not compared.passed:
+        raise VerificationError("E-VERIFY-FAILED", f"{options.second}: {compared.verdict}")
 
 
-def _opened(place: Path, entry: str, runtime: str | None) -> Runner:
+def _load(place: Path, entry: str, runtime: str | None) -> Runner:
     if not place.is_dir():
         if runtime is not None:
-            raise InputError(f"{place}: is no bundle, so a runtime cannot be chosen; leave it out")
+            raise InputError(
+                "E-OPTION-NEEDS",
+                f"a runtime can be chosen only for a bundle, and {place} is a file; remove the"
+                " option",
+            )
         return open_artifact(place)
     bundle = open_bundle(place)
     chosen = default_runtime(bundle) if runtime is None else runtime_named(runtime)
     return chosen.load(bundle, RunOptions(entry=entry))
 
 
-def _show(paired: PairComparison) -> None:
+def _show(compared: PairComparison) -> None:
     columns = ("output", ">largest error", ">budget", "where", ">found", ">expected", "verdict")
-    table(f"{paired.second} beside {paired.first}", columns, [_row(c) for c in paired.comparisons])
-    for note in paired.notes:
+    rows = [_row(c) for c in compared.comparisons]
+    table(f"{compared.second} compared with {compared.first}", columns, rows)
+    for note in compared.notes:
         say(f"note: {note}")
-    data(paired.verdict)
+    data(compared.verdict)
 
 
 def _row(c: Comparison) -> tuple[str, ...]:
@@ -86,8 +107,8 @@ def _row(c: Comparison) -> tuple[str, ...]:
             f"{c.found:.7g}", f"{c.expected:.7g}", verdict(c.passed))  # fmt: skip
 
 
-def _json(paired: PairComparison) -> str:
-    facts = dataclasses.asdict(paired) | {"passed": paired.passed, "verdict": paired.verdict}
-    for comparison, entry in zip(paired.comparisons, facts["comparisons"], strict=True):
+def _json(compared: PairComparison) -> str:
+    facts = dataclasses.asdict(compared) | {"passed": compared.passed, "verdict": compared.verdict}
+    for comparison, entry in zip(compared.comparisons, facts["comparisons"], strict=True):
         entry["passed"] = comparison.passed
     return json.dumps(finite(facts), indent=1, allow_nan=False)

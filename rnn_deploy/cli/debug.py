@@ -1,4 +1,4 @@
-"""`rnn-deploy debug`: where a bundle leaves the original model, layer by layer, and why."""
+"""`rnn-deploy debug`: where a bundle differs from the original model, layer by layer, and why."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,8 @@ import click
 from rnn_deploy.bundle import Bundle, GoldenCase, cases_of, open_bundle
 from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.cli.console import data, progress, say, table, verdict
-from rnn_deploy.cli.reference_model import SEED, ModelOption
+from rnn_deploy.cli.options import grouped
+from rnn_deploy.cli.reference_model import ModelOption, model_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
@@ -18,98 +19,81 @@ from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.diagnose.by_layer import LayerComparison, LayerReport, by_layer
-from rnn_deploy.verifying.diagnose.finding import told_once
+from rnn_deploy.verifying.diagnose.finding import merged_lines
 from rnn_deploy.verifying.diagnose.inner import FORMATS
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
-from rnn_deploy.verifying.report.words import number
+from rnn_deploy.verifying.report.text import number
 
 CHECKS = ("sequence", "states", "step", "teacher-forced", "masks", "running-bound")
-ByLayer = dict[str, dict[str, LayerReport]]  # by runtime, then by entry point
+LayerReports = dict[str, dict[str, LayerReport]]  # by runtime, then by entry point
 
 
 @click.command("debug")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    metavar="MODEL",
-    help="The model it was made from: every layer is compared, and faults are called by name.",
-)
-@click.option(
-    "--against",
-    type=click.Path(path_type=Path),
-    metavar="MODEL",
-    help="The same on new inputs, in place of the bundle's golden vectors.",
-)
-@click.option("--runtime", multiple=True, help="A runtime; by default all that are here.")
-@click.option("--case", "wanted", metavar="NAME", help="The golden case to compare layers on.")
-@click.option("--seed", type=int, help=f"Of the inputs made with --against.  [default: {SEED}]")
-@click.option("--trust-source", is_flag=True, help="Let MODEL run code of its own.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@model_options
+@click.option("--runtime", multiple=True, help="A runtime to compare.  [default: all available]")
+@click.option("--case", metavar="NAME", help="The golden case on which to compare layers.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@grouped(ModelOption)
 def command(
-    bundle: Path, model: Path | None, against: Path | None, runtime: tuple[str, ...],
-    wanted: str | None, seed: int | None, trust_source: bool, as_json: bool,
-) -> None:  # fmt: skip
-    """Say where BUNDLE first leaves the original model: layer, step, row, unit, and values.
+    model: ModelOption, bundle: Path, runtime: tuple[str, ...], case: str | None, as_json: bool
+) -> None:
+    """Show where BUNDLE first differs from the original model: layer, step, row, unit, values.
 
-    With --model MODEL every layer's output is compared (of ONNX this needs onnx), and the fault is
-    named where it is one of the usual ones. Exit code 1 when anything differs.
+    With --model MODEL every layer's output is compared (for ONNX this needs onnx), and usual faults
+    are named. Exit code 1 if anything differs.
     """
-    at_hand = ModelOption(against, model, seed, trust_source)
-    if wanted is not None and not (model or against):
-        raise InputError("--case chooses what layers are compared on, which needs --model MODEL")
+    if case is not None and not (model.model or model.against):
+        raise InputError(
+            "E-OPTION-NEEDS", "--case applies only to the comparison of layers; add --model MODEL"
+        )
     opened = open_bundle(bundle)
-    named = [runtime_named(name) for name in runtime] or runtimes_for(opened)[0]
-    layers: ByLayer = {}
-    with progress() as step, staying(named) as runtimes:
-        cases, original = at_hand.taken(opened, step)
+    chosen = [runtime_named(name) for name in runtime] or runtimes_for(opened)[0]
+    layers: LayerReports = {}
+    with progress() as step, staying(chosen) as runtimes:
+        cases, original = model.open(opened, step)
         if original is not None:
-            given = cases or list(cases_of(opened, special=True))
-            layers = _layers(opened, runtimes, original, given, wanted, step)
+            golden = cases or list(cases_of(opened, special=True))
+            layers = _compare_layers(opened, runtimes, original, golden, case, step)
         report = verify(
-            opened,
-            runtimes=runtimes,
-            checks=CHECKS,
-            cases=cases,
-            original=original,
-            progress=step,
+            opened, runtimes=runtimes, checks=CHECKS, cases=cases, original=original, progress=step
         )
     data(_json(layers, report)) if as_json else _show(bundle, layers, report)
     wrong = next((each.first_wrong for each in _each(layers) if each.first_wrong), None)
     if wrong or not report.passed:
-        where = f"layer '{wrong.layer}' is the first that differs; " if wrong else ""
-        raise VerificationError(f"{bundle}: {where}{report.verdict}")
+        layer = f"layer '{wrong.layer}' is the first that differs; " if wrong else ""
+        raise VerificationError("E-VERIFY-FAILED", f"{bundle}: {layer}{report.verdict}")
 
 
-def _layers(
+def _compare_layers(
     bundle: Bundle,
     runtimes: Sequence[Runtime],
     original: OriginalModel,
     cases: Sequence[GoldenCase],
-    wanted: str | None,
+    name: str | None,
     step: Callable[[str], None],
-) -> ByLayer:
-    """Of each runtime and entry point, every layer."""
-    found: ByLayer = {}
+) -> LayerReports:
+    """Compare every layer, for each runtime and entry point. name: the case to show."""
+    reports: LayerReports = {}
     for runtime in runtimes:
         if runtime.format not in FORMATS:
-            say(f"note: the layers of {runtime.name} cannot be seen, only states and outputs")
+            say(f"note: only states and outputs of {runtime.name} are compared, not its layers")
             continue
         for entry in (e.name for e in bundle.manifest.entries):
             fitting = [c for c in cases if entry in c.entries and not c.probes]
             if bundle.manifest.artifact(runtime.format, entry) is not None and fitting:
                 step(f"comparing layer by layer on {runtime.name}")
-                feeds = [_case(fitting, wanted).feeds, *_single_steps(bundle, cases, entry)]
+                feeds = [_case(fitting, name).feeds, *_single_steps(bundle, cases, entry)]
                 options = RunOptions(entry=entry)
-                of_entry = by_layer(bundle, runtime, options, feeds, original)
-                found.setdefault(runtime.name, {})[entry] = of_entry
-    return found
+                report = by_layer(bundle, runtime, options, feeds, original)
+                reports.setdefault(runtime.name, {})[entry] = report
+    return reports
 
 
 def _single_steps(
     bundle: Bundle, cases: Sequence[GoldenCase], entry: str
 ) -> list[Mapping[str, Array]]:
-    """Inputs of single steps side by side, without states where the entry point takes none."""
+    """Return the inputs of single steps, without states if the entry point takes none."""
     names = {tensor.name for tensor in bundle.manifest.entry(entry).all_inputs}
     return [
         {name: value for name, value in case.feeds.items() if name in names}
@@ -118,30 +102,32 @@ def _single_steps(
     ]
 
 
-def _case(cases: Sequence[GoldenCase], wanted: str | None) -> GoldenCase:
-    """The case of that name; else the longest plain one, and one that is masked before it."""
-    names = [case.name for case in cases]
-    if wanted is not None and wanted not in names:
-        raise InputError(f"no golden case '{wanted}'; there are {', '.join(names)}")
-    name = wanted or ("masks" if "masks" in names else names[0])
+def _case(cases: Sequence[GoldenCase], name: str | None) -> GoldenCase:
+    """Return the case of that name; by default the one for masks, or the longest plain one."""
+    by_name = {case.name: case for case in cases}
+    if name is not None and name not in by_name:
+        raise InputError(
+            "E-VERIFY-UNKNOWN-CASE",
+            f"there is no golden case '{name}'; the cases are {', '.join(by_name)}",
+        )
     plain = [case for case in cases if not case.check]
-    if wanted is None and name != "masks" and plain:
+    if name is None and "masks" not in by_name and plain:
         return max(plain, key=lambda case: sum(case.chunks))
-    return next(case for case in cases if case.name == name)
+    return by_name[name or ("masks" if "masks" in by_name else cases[0].name)]
 
 
-def _show(bundle: Path, layers: ByLayer, report: Report) -> None:
+def _show(bundle: Path, layers: LayerReports, report: Report) -> None:
     columns = ("layer", ">largest error", ">TensorFlow's own", ">budget", "where", "verdict")
     for runtime, entries in layers.items():
-        for entry, of_entry in entries.items():
-            rows = [_row(each) for each in of_entry.compared]
+        for entry, compared in entries.items():
+            rows = [_row(each) for each in compared.layers]
             table(f"{bundle} on {runtime}, entry point '{entry}', layer by layer", columns, rows)
-            if of_entry.said:
-                data(of_entry.said)
-    for lines in told_once(report.findings):
+            if compared.summary:
+                data(compared.summary)
+    for lines in merged_lines(report.findings):
         data("\n  ".join(lines))
-    for fault in report.faults:
-        say(f"broke off: {fault.runtime}, {fault.check}, case {fault.case}: {fault.message}")
+    for failed in report.failed_checks:
+        say(str(failed))
     for note in report.notes:
         say(f"note: {note}")
     if not layers and report.findings:
@@ -158,23 +144,26 @@ def _row(each: LayerComparison) -> tuple[str, ...]:
             verdict(c.passed))  # fmt: skip
 
 
-def _json(layers: ByLayer, report: Report) -> str:
+def _json(layers: LayerReports, report: Report) -> str:
     by_runtime = {
         runtime: {
-            entry: {"layers": [_facts(e) for e in of_entry.compared], "said": of_entry.said}
-            for entry, of_entry in entries.items()
+            entry: {"layers": [_facts(e) for e in compared.layers], "summary": compared.summary}
+            for entry, compared in entries.items()
         }
         for runtime, entries in layers.items()
     }
-    findings = [asdict(f) | {"said": list(f.lines)} for f in report.findings]
-    faults = [asdict(f) for f in report.faults]
-    whole: dict[str, object] = {"runtimes": by_runtime, "findings": findings, "faults": faults}
-    whole |= {"passed": report.passed, "verdict": report.verdict}
-    return json.dumps(finite(whole), indent=1, allow_nan=False)
+    result: dict[str, object] = {
+        "runtimes": by_runtime,
+        "findings": [asdict(f) | {"lines": list(f.lines)} for f in report.findings],
+        "failed_checks": [asdict(f) for f in report.failed_checks],
+        "passed": report.passed,
+        "verdict": report.verdict,
+    }
+    return json.dumps(finite(result), indent=1, allow_nan=False)
 
 
-def _each(layers: ByLayer) -> list[LayerReport]:
-    return [of_entry for entries in layers.values() for of_entry in entries.values()]
+def _each(layers: LayerReports) -> list[LayerReport]:
+    return [report for entries in layers.values() for report in entries.values()]
 
 
 def _facts(each: LayerComparison) -> dict[str, object]:

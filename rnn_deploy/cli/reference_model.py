@@ -1,7 +1,7 @@
-"""The Keras model that a bundle was made from, at hand to recompute, localise and explain with.
+"""The Keras model that a bundle was made from: recomputes golden cases, and explains faults.
 
---against MODEL --model_at_hand--> new golden cases, and the original
---model MODEL   --original_later--> the original, opened when it is first asked
+--against MODEL --open_reference--> new golden cases and the original model
+--model MODEL   --open_later--> the original model, opened when it is first used
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import click
 
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import InputError
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
     from rnn_deploy.references.reference import Reference
 
 
-SEED = 1  # another than export's
+SEED = 1  # not the seed of `export`, so that the inputs are new
 
 
 @dataclass(frozen=True)
 class OpenedReference:
-    """A model that is at hand. cases: new golden cases of every kind."""
+    """An opened Keras model. cases: new golden cases of every kind."""
 
     cases: Sequence[GoldenCase]
     original: OriginalModel
@@ -33,10 +35,9 @@ class OpenedReference:
 
 @dataclass(frozen=True)
 class ModelOption:
-    """The model as the command line names it, to recompute (`against`) or to explain with.
+    """The options that name the Keras model; see `model_options`.
 
-    seed: of the inputs made with `against`. InputError for options that contradict each other, or
-    that nothing would come of.
+    Raises InputError for options that exclude each other, or would have no effect.
     """
 
     against: Path | None
@@ -46,37 +47,69 @@ class ModelOption:
 
     def __post_init__(self) -> None:
         if self.against and self.model:
-            raise InputError("--against and --model both name the model; leave one of them out")
+            raise InputError(
+                "E-OPTION-CONFLICT", "--against and --model both name the model; give one of them"
+            )
         if self.seed is not None and not self.against:
             raise InputError(
-                "--seed is of the inputs that --against makes; leave it out, or add that"
+                "E-OPTION-NEEDS",
+                "--seed applies only to the inputs of --against; add --against MODEL or remove it",
             )
         if self.trust_source and not (self.against or self.model):
-            raise InputError("--trust-source is of a model, and none is named; add --model MODEL")
+            raise InputError(
+                "E-OPTION-NEEDS", "--trust-source applies only to a model; add --model MODEL"
+            )
 
-    def taken(
+    def open(
         self, bundle: Bundle, step: Callable[[str], None]
     ) -> tuple[Sequence[GoldenCase] | None, OriginalModel | None]:
-        """New cases where they are asked for, and the original where the model is at hand."""
+        """Return new cases for --against, and the original model for either option."""
         if self.against is not None:
             seed = SEED if self.seed is None else self.seed
-            at_hand = model_at_hand(bundle, self.against, seed, self.trust_source, step)
-            return at_hand.cases, at_hand.original
+            reference = open_reference(bundle, self.against, seed, self.trust_source, step)
+            return reference.cases, reference.original
         if self.model is None:
             return None, None
-        return None, original_later(bundle, self.model, self.trust_source, step)
+        return None, open_later(bundle, self.model, self.trust_source, step)
 
 
-def model_at_hand(
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of ModelOption to a command."""
+    options = (
+        click.option(
+            "--against",
+            type=click.Path(path_type=Path),
+            metavar="MODEL",
+            help="Recompute the reference with this model, on new inputs.",
+        ),
+        click.option(
+            "--model",
+            type=click.Path(path_type=Path),
+            metavar="MODEL",
+            help="The model that the bundle was made from, to name the wrong layer and its fault.",
+        ),
+        click.option(
+            "--seed",
+            type=int,
+            help=f"Random seed for the inputs of --against.  [default: {SEED}]",
+        ),
+        click.option("--trust-source", is_flag=True, help="Let MODEL run its own code."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def open_reference(
     bundle: Bundle, model: Path, seed: int, trust_source: bool, step: Callable[[str], None]
 ) -> OpenedReference:
-    """Open the model of a bundle; InputError when it is another one."""
+    """Open the model of a bundle and make new cases; InputError if it is another model."""
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
     from rnn_deploy.exporting.plan import plan_of, with_chunks
     from rnn_deploy.keras.intercept import keeping_states
 
-    opened = _opened(bundle, model, trust_source)
+    opened = _open_same_model(bundle, model, trust_source)
     _refuse_int8(bundle)
     fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
     (time,) = fixed if len(fixed) == 1 else (None,)
@@ -99,13 +132,18 @@ def model_at_hand(
     return OpenedReference(cases, _original(*both, keep=state == "keep"))
 
 
-def original_later(
+def open_later(
     bundle: Bundle, model: Path, trust_source: bool, step: Callable[[str], None]
 ) -> OriginalModel:
-    """The model of a bundle, opened when something is first asked of it: where nothing fails,
-    TensorFlow is not even imported. InputError at once where there is no such file."""
+    """Return the model of a bundle, opened when it is first used.
+
+    If nothing fails, TensorFlow is not imported. Raises InputError at once for a missing file.
+    """
     if not model.exists():
-        raise InputError(f"{model}: no such model; give the file '{bundle.root}' was made from")
+        raise InputError(
+            "E-SOURCE-NOT-FOUND",
+            f"{model} does not exist; give the model file that {bundle.root} was made from",
+        )
 
     @cache
     def opened() -> OriginalModel:
@@ -114,7 +152,7 @@ def original_later(
 
     return OriginalModel(
         lambda feeds: opened().oracle(feeds),
-        lambda feeds: opened().watched(feeds),
+        lambda feeds: opened().recurrent_calls(feeds),
         lambda feeds: opened().layers(feeds),
     )
 
@@ -122,7 +160,7 @@ def original_later(
 def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> OriginalModel:
     from rnn_deploy.references.reference import Reference
 
-    opened = _opened(bundle, model, trust_source)
+    opened = _open_same_model(bundle, model, trust_source)
     names = [entry.name for entry in bundle.manifest.entries]
     entry = bundle.manifest.entry(STREAM if STREAM in names else names[0])
     ours, oracle = (Reference(opened.model, entry, dtype) for dtype in ("float32", "float64"))
@@ -153,20 +191,26 @@ def _refuse_int8(bundle: Bundle) -> None:
     quantisation = bundle.manifest.quantisation
     if quantisation is not None and quantisation.mode == "int8":
         raise InputError(
-            "--against makes up inputs, and int8 is right only within the ranges of those it was"
-            " calibrated on; verify without it, on the bundle's own golden vectors"
+            "E-VERIFY-INT8-INPUTS",
+            "--against generates inputs, but an int8 model is only right within the range of its"
+            " calibration data; verify without --against, on the bundle's golden vectors",
         )
 
 
-def _opened(bundle: Bundle, model: Path, trust_source: bool) -> Any:
+def _open_same_model(bundle: Bundle, model: Path, trust_source: bool) -> Any:
     from rnn_deploy.keras.opening import OpenedSavedModel, open_model
 
     opened = open_model(model, trust_source=trust_source)
     if isinstance(opened, OpenedSavedModel):
-        raise InputError(f"{model}: give the .keras or .h5 file, not a SavedModel")
+        raise InputError(
+            "E-VERIFY-SAVED-MODEL",
+            f"{model} is a SavedModel, from which the reference cannot be recomputed; give the"
+            " .keras or .h5 file",
+        )
     if opened.source.digest != bundle.manifest.source.digest:
         raise InputError(
-            f"{model}: its weights are not those '{bundle.root}' was made from"
-            f" ({bundle.manifest.source.name}); give that model, or export this one"
+            "E-VERIFY-OTHER-MODEL",
+            f"{model} has other weights than the model that {bundle.root} was made from"
+            f" ({bundle.manifest.source.name}); give that model, or export this one",
         )
     return opened

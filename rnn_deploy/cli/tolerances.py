@@ -1,39 +1,65 @@
 """Tolerances on the command line: `--atol 1e-5`, `--rtol y=1e-6`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import click
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.verifying.judge.tolerance import ALL
-
-atol_option = click.option(
-    "--atol",
-    multiple=True,
-    metavar="[NAME=]E",
-    help="Allow an absolute error of E in place of the derived budget; for all or for one output"
-    " or state, may be given several times.",
-)
-rtol_option = click.option(
-    "--rtol",
-    multiple=True,
-    metavar="[NAME=]E",
-    help="The same relative to each true value; with --atol their sum.",
-)
+from rnn_deploy.verifying.judge.tolerance import ALL, UserTolerance
 
 
-def tolerances_from(option: str, words: Sequence[str]) -> dict[str, float]:
-    """NAME=E by name, E under ALL; InputError for what is no number, or given twice."""
-    found: dict[str, float] = {}
-    for word in words:
-        name, equals, number = word.rpartition("=")
+@dataclass(frozen=True)
+class ToleranceOptions:
+    """The values of --atol and --rtol; see `tolerance_options`."""
+
+    atol: tuple[str, ...]
+    rtol: tuple[str, ...]
+
+    @cached_property
+    def tolerance(self) -> UserTolerance:
+        """The tolerance that they set; InputError for values that are no tolerance."""
+        return UserTolerance(
+            tolerances_from("--atol", self.atol), tolerances_from("--rtol", self.rtol)
+        )
+
+
+def tolerance_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of ToleranceOptions to a command."""
+    atol = click.option(
+        "--atol",
+        multiple=True,
+        metavar="[NAME=]E",
+        help="Allow an absolute error of E instead of the derived budget, for every tensor or for"
+        " the output or state NAME. Can be repeated.",
+    )
+    rtol = click.option(
+        "--rtol",
+        multiple=True,
+        metavar="[NAME=]E",
+        help="Allow an error of E relative to each true value; added to --atol.",
+    )
+    return atol(rtol(command))
+
+
+def tolerances_from(option: str, values: Sequence[str]) -> dict[str, float]:
+    """Read NAME=E, or E for ALL; InputError for a value that is no number, or a repeated name."""
+    tolerances: dict[str, float] = {}
+    for value in values:
+        name, equals, number = value.rpartition("=")
         key = name if equals else ALL
-        if key in found:
-            raise InputError(f"{option} is given twice for {name or 'all'}")
+        if key in tolerances:
+            raise InputError(
+                "E-OPTION-TWICE",
+                f"{option} is given twice for {name or 'all tensors'}; give it once for each name",
+            )
         try:
-            found[key] = float(number)
+            tolerances[key] = float(number)
         except ValueError:
             raise InputError(
-                f"{option} {word}: '{number}' is no number; give one, such as 1e-5 or y=1e-5"
+                "E-VERIFY-TOLERANCE",
+                f"{option} {value}: '{number}' is not a number; give one, such as 1e-5 or y=1e-5",
             ) from None
-    return found
+    return tolerances

@@ -1,15 +1,14 @@
-"""Proof: a runtime's outputs and states against the reference's, each within its budget.
+"""Verify a bundle: compare a runtime's outputs and states with the reference, within budgets.
 
-checks      what is run: the whole sequence, the states, chunks, single steps, hand-over, ...
-compare     one tensor against the truth, NaN-strict
-tolerance   the budget of an error, derived from TensorFlow's own
-parts       parts of a golden case, and what is true of them
-localise    the first place that differs, and the smallest input that shows it
-suspects    the usual faults; explain, one_weight: the one that fits
-by_layer    an ONNX artifact layer by layer
-pairing     any two models
-report      everything compared, as one value with a verdict
-run         cases x runtimes x checks
+run                   verify a bundle: every golden case x runtime x check
+request               what to verify: checks, golden cases, budgets
+runtime_verification  verify one runtime: run the checks, localise what failed
+checked_runner        a runner whose results are complete, and whose files are known
+judge/                decide: the checks, the tolerance of a tensor, the comparison, placement
+diagnose/             find out where and why a runtime is wrong
+report/               the result: a Report, as text, JSON, HTML, JUnit XML, saved tensors
+pairing               compare any two models
+quantisation_error    measure the error of a quantised bundle, on export
 """
 
 from rnn_deploy.verifying.report.report import Report

@@ -1,8 +1,8 @@
-"""Two models on the same inputs, output by output.
+"""Compare two models on the same inputs, output by output.
 
-Inputs and outputs are paired by name; where names differ and there are as many on both sides, by
-order, which is said. The first model is the truth. With no oracle beside it, an error may be
-BLIND * u * s (tolerance.py) unless a tolerance is asked for.
+Inputs and outputs are paired by name. If the names differ and both models have as many, they are
+paired by order, and a note says so. The first model is the truth. Since it has no oracle, an error
+may be ULPS_WITHOUT_ORACLE * u * s (judge/tolerance.py), unless the user sets a tolerance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,21 @@ import numpy as np
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array, TensorSpec
-from rnn_deploy.verifying.judge.compare import Comparison, compare
-from rnn_deploy.verifying.judge.tolerance import UserTolerance, budget
+from rnn_deploy.verifying.judge.compare import Comparison, ComparisonContext, TensorPair, compare
+from rnn_deploy.verifying.judge.tolerance import Budget, UserTolerance, allowed_error
 
-CHECK = "compare"
+
+@dataclass(frozen=True)
+class NamedRunner:
+    """A model to compare: what to call it, and how to run it."""
+
+    name: str
+    runner: Runner
 
 
 @dataclass(frozen=True)
 class PairComparison:
-    """Two models compared. notes: what had to be guessed."""
+    """Two models compared. notes: how inputs and outputs were paired, and NaN of the first."""
 
     first: str
     second: str
@@ -30,7 +36,7 @@ class PairComparison:
 
     @property
     def passed(self) -> bool:
-        """Something was compared, and everything is within its budget."""
+        """Whether something was compared, and everything is within its budget."""
         return bool(self.comparisons) and all(c.passed for c in self.comparisons)
 
     @property
@@ -38,83 +44,67 @@ class PairComparison:
         """The outcome in one line."""
         failed = sum(not comparison.passed for comparison in self.comparisons)
         if self.passed:
-            return f"the same: {len(self.comparisons)} outputs, all within their budgets"
-        return f"APART: {failed} of {len(self.comparisons)} outputs outside their budgets"
+            return f"equal: {len(self.comparisons)} outputs, all within their budgets"
+        return f"DIFFERENT: {failed} of {len(self.comparisons)} outputs outside their budgets"
 
 
-def compared(
-    first: Runner,
-    second: Runner,
-    names: tuple[str, str],
-    feeds: Mapping[str, Array],
-    asked: UserTolerance,
+def compare_models(
+    first: NamedRunner, second: NamedRunner, feeds: Mapping[str, Array], tolerance: UserTolerance
 ) -> PairComparison:
-    """Run both on `feeds`, by the names of either. names: what the two are called.
+    """Run both models on `feeds`, named as the inputs of either, and compare the outputs.
 
-    InputError when inputs or outputs cannot be paired, or a tolerance names none.
+    Raises InputError if inputs or outputs cannot be paired, or a tolerance names no output.
     """
-    notes: list[str] = []
-    into = _pairs(first.entry.all_inputs, second.entry.all_inputs, "inputs", names, notes)
-    out = _pairs(first.entry.all_outputs, second.entry.all_outputs, "outputs", names, notes)
-    asked.check_names(out)
-    of_first = _named(feeds, into)
-    of_second = {into[name]: value for name, value in of_first.items()}
-    truth, found = first.run(of_first), second.run(of_second)
-    comparisons = [
-        _compared(found[other], truth[name], name, names, asked) for name, other in out.items()
+    a, b = first.runner.entry, second.runner.entry
+    models = (first.name, second.name)
+    inputs, input_notes = _pairs(a.all_inputs, b.all_inputs, "inputs", models)
+    outputs, output_notes = _pairs(a.all_outputs, b.all_outputs, "outputs", models)
+    tolerance.check_names(outputs)
+    first_feeds = _first_names(feeds, inputs)
+    truth = first.runner.run(first_feeds)
+    actual = second.runner.run({inputs[name]: value for name, value in first_feeds.items()})
+    comparisons = []
+    for name, other in outputs.items():
+        atol, rtol = tolerance.for_tensor(name) or (allowed_error(truth[name], None), 0.0)
+        context = ComparisonContext(second.name, "compare", "inputs", name, "output")
+        pair = TensorPair(actual[other], truth[name])
+        comparisons.append(compare(pair, context, Budget(atol, rtol=rtol)))
+    nan_notes = [
+        f"{first.name} returns NaN or infinity in '{name}'"
+        for name in outputs
+        if truth[name].dtype.kind == "f" and not np.isfinite(truth[name]).all()
     ]
-    for name in out:
-        if truth[name].dtype.kind == "f" and not np.isfinite(truth[name]).all():
-            notes.append(f"{names[0]} gives NaN or infinity in '{name}'")
-    return PairComparison(*names, tuple(comparisons), tuple(notes))
-
-
-def _compared(
-    found: Array, truth: Array, name: str, names: tuple[str, str], asked: UserTolerance
-) -> Comparison:
-    atol, rtol = asked.of(name) or (budget(truth, None), 0.0)
-    return compare(
-        found,
-        truth,
-        runtime=names[1],
-        check=CHECK,
-        case="inputs",
-        name=name,
-        kind="output",
-        budget=atol,
-        reference_error=None,
-        rtol=rtol,
-    )
+    notes = (*input_notes, *output_notes, *nan_notes)
+    return PairComparison(*models, tuple(comparisons), notes)
 
 
 def _pairs(
-    first: Sequence[TensorSpec],
-    second: Sequence[TensorSpec],
-    what: str,
-    names: tuple[str, str],
-    notes: list[str],
-) -> dict[str, str]:
-    """The names of the second by those of the first."""
+    first: Sequence[TensorSpec], second: Sequence[TensorSpec], kind: str, models: tuple[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the second model's names by the first's, and a note if they are paired by order."""
     ours, theirs = [t.name for t in first], [t.name for t in second]
     if set(ours) == set(theirs):
-        return {name: name for name in ours}
+        return {name: name for name in ours}, []
     if len(ours) == len(theirs):
         pairs = dict(zip(ours, theirs, strict=True))
-        said = ", ".join(f"{a} with {b}" for a, b in pairs.items())
-        notes.append(f"{what} have other names, so they are paired by order: {said}")
-        return pairs
+        listed = ", ".join(f"{a} with {b}" for a, b in pairs.items())
+        return pairs, [f"{kind} have different names, so they are paired by order: {listed}"]
     raise InputError(
-        f"the {what} do not pair: {names[0]} has {', '.join(ours)}; {names[1]} has"
-        f" {', '.join(theirs)}; compare models with as many {what}"
+        "E-VERIFY-UNPAIRED",
+        f"the {kind} of the two models cannot be paired: {models[0]} has {', '.join(ours)};"
+        f" {models[1]} has {', '.join(theirs)}; compare models with the same number of {kind}",
     )
 
 
-def _named(feeds: Mapping[str, Array], into: Mapping[str, str]) -> dict[str, Array]:
-    """The inputs under the first model's names, given under either's."""
-    if set(feeds) <= set(into):
+def _first_names(feeds: Mapping[str, Array], pairs: Mapping[str, str]) -> dict[str, Array]:
+    """Return feeds with the names of either model under the first model's names."""
+    if set(feeds) <= set(pairs):
         return dict(feeds)
-    back = {theirs: ours for ours, theirs in into.items()}
-    unknown = [name for name in feeds if name not in back]
+    names = {theirs: ours for ours, theirs in pairs.items()}
+    unknown = [name for name in feeds if name not in names]
     if unknown:
-        raise InputError(f"unknown input {', '.join(unknown)}; the model takes {', '.join(into)}")
-    return {back[name]: value for name, value in feeds.items()}
+        raise InputError(
+            "E-INPUT-UNKNOWN",
+            f"there is no input {', '.join(unknown)}; the model's inputs are {', '.join(pairs)}",
+        )
+    return {names[name]: value for name, value in feeds.items()}

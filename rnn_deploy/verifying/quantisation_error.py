@@ -1,8 +1,8 @@
-"""What quantisation costs, measured on export, in a process of its own: a quantised file that ends
-the runtime must not end the export without a word.
+"""Measure the error of a quantised bundle on export.
 
-For each output and state, over all cases and every check that fits, with t the oracle's values
-and e the error:
+The runtime has a process of its own, so that a file that aborts it does not abort the export. For
+each output and state, over all cases and every check that applies, with t the oracle's values and
+e the error:
 
     SNR = 10 log10( sum t^2 / sum e^2 )   dB
 """
@@ -18,25 +18,30 @@ from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.bundle.manifest import Quantisation, QuantisationError
 from rnn_deploy.errors import (
     InputError,
-    RnnDeployError,
     RuntimeAbortedError,
     UnsupportedModelError,
+    one_line,
 )
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.spec import SEQUENCE, Array
 from rnn_deploy.verifying.judge.checks import CHECKS, CheckSubject, applies
-from rnn_deploy.verifying.judge.compare import errors
-from rnn_deploy.verifying.judge.quantised import FLOOR, UNFIT, below_floor, fit_checks
+from rnn_deploy.verifying.judge.distance import errors
+from rnn_deploy.verifying.judge.quantisation import (
+    FLOOR,
+    SKIPPED_CHECKS,
+    below_floor,
+    checks_for,
+)
 
-# They compare one answer of the runtime with another.
-WITHOUT_TRUTH = ("hand-over", "reset", "batch")
+# They need more than one call or runtime, and measure no other error.
+_NOT_MEASURED = ("hand-over", "reset", "batch")
 
 
 @dataclass
 class _ErrorSums:
-    """What is summed up for one tensor."""
+    """The sums over all values of one tensor."""
 
     kind: str
     signal: float = 0.0
@@ -49,62 +54,58 @@ class _ErrorSums:
 def appraise(
     bundle: Bundle, cases: Sequence[GoldenCase]
 ) -> tuple[tuple[QuantisationError, ...], tuple[str, ...]]:
-    """The cost of a quantised bundle on the first runtime for its format, and what to warn of.
+    """Return the errors of a quantised bundle on the first runtime for its format, and warnings.
 
-    cases: golden vectors and, where given, calibration data, each with its truth.
-    UnsupportedModelError where the runtime does not run it, or ends.
+    cases: golden vectors and calibration data with their true values. Raises
+    UnsupportedModelError if the runtime refuses the file or aborts.
     """
     quantisation = bundle.manifest.quantisation
     assert quantisation is not None
     runtime = next(r for r in RUNTIMES.values() if r.format == quantisation.format)
     try:
-        with staying([runtime]) as (apart,):
-            costs = costs_of(bundle, apart, cases)
+        with staying([runtime]) as (isolated,):
+            quantisation_errors = errors_on(bundle, isolated, cases)
     except (InputError, RuntimeAbortedError) as error:
-        raise UnsupportedModelError(_not_run(bundle, runtime, quantisation, error)) from error
-    return costs, tuple(_warning(cost) for cost in costs if below_floor(cost))
+        others = " or ".join(mode for mode in SKIPPED_CHECKS if mode != quantisation.mode)
+        raise UnsupportedModelError(
+            "E-MODEL-QUANTISED-NOT-RUN",
+            f"{runtime.name} does not run model '{bundle.manifest.source.name}' quantised to"
+            f" {quantisation.mode}: {one_line(error)}; export with --quantize {others}, or without"
+            " --quantize, and please report this with the model",
+        ) from error
+    warnings = (_warning(each) for each in quantisation_errors if below_floor(each))
+    return quantisation_errors, tuple(warnings)
 
 
-def _not_run(
-    bundle: Bundle, runtime: Runtime, quantisation: Quantisation, error: RnnDeployError
-) -> str:
-    others = " or ".join(mode for mode in UNFIT if mode != quantisation.mode)
-    return (
-        f"model '{bundle.manifest.source.name}' is not run by {runtime.name} once it is quantised"
-        f" to {quantisation.mode}: {error}; export with --quantize {others}, or leave --quantize"
-        " out, and please report it with the model"
-    )
-
-
-def costs_of(
+def errors_on(
     bundle: Bundle, runtime: Runtime, cases: Iterable[GoldenCase]
 ) -> tuple[QuantisationError, ...]:
-    """What each output and state lost on `runtime`, by every way there is to run it."""
+    """Return the error of each output and state on `runtime`, over every check that applies."""
     states = {s.next_name for entry in bundle.manifest.entries for s in entry.states}
-    how = bundle.manifest.quantisation
+    quantisation = bundle.manifest.quantisation
     sums: dict[str, _ErrorSums] = {}
     names = [entry.name for entry in bundle.manifest.entries]
     with ExitStack() as stack:
         runners = {name: runtime.load(bundle, RunOptions(name)) for name in names}
         for runner in runners.values():
             stack.callback(runner.close)
-        for check, case, results in _results(CheckSubject(runners), cases, how):
+        for check, case, results in _results(CheckSubject(runners), cases, quantisation):
             for name, value in results.items():
                 kind = "state" if name in states else "output"
                 summed = sums.setdefault(name, _ErrorSums(kind))
                 _add(summed, value, case.truth[name], count=check == SEQUENCE)
-    return tuple(_cost(name, summed) for name, summed in sums.items())
+    return tuple(_total(name, summed) for name, summed in sums.items())
 
 
 def _results(
     subject: CheckSubject, cases: Iterable[GoldenCase], quantisation: Quantisation | None
 ) -> Iterator[tuple[str, GoldenCase, Mapping[str, Array]]]:
-    """What every check that is judged by the case's truth gives for every case."""
-    checks = fit_checks(quantisation, [check for check in CHECKS if check not in WITHOUT_TRUTH])
+    """Yield the results of every check that compares with the truth, for every case."""
+    checks = checks_for(quantisation, [check for check in CHECKS if check not in _NOT_MEASURED])
     for case in cases:
         for check in checks:
-            for found in CHECKS[check](subject, case) if applies(check, case) else ():
-                yield check, case, found.values
+            for result in CHECKS[check](subject, case) if applies(check, case) else ():
+                yield check, case, result.values
 
 
 def _add(summed: _ErrorSums, value: Array, truth: Array, *, count: bool) -> None:
@@ -119,7 +120,7 @@ def _add(summed: _ErrorSums, value: Array, truth: Array, *, count: bool) -> None
         summed.changed += int(changed.sum())
 
 
-def _cost(name: str, summed: _ErrorSums) -> QuantisationError:
+def _total(name: str, summed: _ErrorSums) -> QuantisationError:
     snr = _decibels(summed.signal, summed.noise)
     return QuantisationError(name, summed.kind, snr, summed.max_abs, summed.labels, summed.changed)
 
@@ -133,7 +134,7 @@ def _decibels(signal: float, noise: float) -> float | None:
 
 def _warning(cost: QuantisationError) -> str:
     return (
-        f"{cost.kind} '{cost.tensor}' keeps {cost.snr_db:.1f} dB of signal over noise, less than"
-        f" the {FLOOR:g} dB below which verification fails; calibrate with data like the real, or"
-        " quantise less"
+        f"{cost.kind} '{cost.tensor}' has a signal-to-noise ratio of {cost.snr_db:.1f} dB;"
+        f" verification fails below {FLOOR:g} dB; calibrate with data like the real inputs, or"
+        " choose another --quantize"
     )

@@ -1,7 +1,7 @@
-"""What is asked of every runtime: the checks, the cases, the budgets, how to load."""
+"""What to verify on every runtime: checks, golden cases, budgets, and how to load."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rnn_deploy.bundle import Bundle, GoldenCase, cases_of
 from rnn_deploy.bundle.manifest import Quantisation
@@ -11,80 +11,94 @@ from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.spec import STREAM, Array, EntryPoint
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING
-from rnn_deploy.verifying.judge.quantised import fit_checks, noise_budgets
-from rnn_deploy.verifying.judge.tolerance import Budgets, UserTolerance, tolerance_of
-from rnn_deploy.verifying.report.evidence import Record, nothing
+from rnn_deploy.verifying.judge.quantisation import checks_for, noise_budgets
+from rnn_deploy.verifying.judge.tolerance import Budgets, UserTolerance, derive_budgets
+from rnn_deploy.verifying.report.observation import Record, record_nothing
+
+
+@dataclass(frozen=True)
+class VerificationOptions:
+    """The options of a verification; see `verify`."""
+
+    checks: Sequence[str] = tuple(CHECKS)
+    cases: Sequence[GoldenCase] | None = None
+    tolerance: UserTolerance = field(default_factory=UserTolerance)
+    run: RunOptions = field(default_factory=RunOptions)
+    original: OriginalModel | None = None
+    record: Record = record_nothing
 
 
 @dataclass(frozen=True)
 class VerificationRequest:
-    """What is asked; see `verify`. bounds: of the states of the case for `running-bound`."""
+    """The options of a verification, and what the bundle adds to them.
 
-    checks: Sequence[str]
-    tolerance: Budgets
+    states: the names of all final states. read: reads the golden cases, one at a time. bounds: the
+    largest errors of the states in the case for `running-bound`. distances: of the references.
+    """
+
+    options: VerificationOptions
+    budgets: Budgets
     states: frozenset[str]
-    options: RunOptions
     read: Callable[[], Iterable[GoldenCase]]
     entries: Sequence[EntryPoint]
     bounds: Mapping[str, Array]
-    votes: tuple[ReferenceDistances, ...] = ()
-    original: OriginalModel | None = None
-    record: Record = nothing
+    distances: tuple[ReferenceDistances, ...]
+
+    @property
+    def checks(self) -> Sequence[str]:
+        """The checks to run."""
+        return self.options.checks
+
+    def for_quantised(self, quantisation: Quantisation | None) -> "VerificationRequest":
+        """Return the request for a runtime whose model file is quantised so; None for float32."""
+        return replace(
+            self,
+            options=replace(self.options, checks=checks_for(quantisation, self.checks)),
+            budgets=replace(self.budgets, noise=noise_budgets(quantisation)),
+        )
 
 
-def verification_of(
-    bundle: Bundle,
-    cases: Sequence[GoldenCase] | None,
-    checks: Sequence[str],
-    options: RunOptions | None,
-    asked: UserTolerance,
-    original: OriginalModel | None,
-    record: Record,
-) -> VerificationRequest:
-    """What is asked of a bundle's runtimes; InputError for an unknown check or tensor."""
-    unknown = [name for name in checks if name not in CHECKS]
+def request_for(bundle: Bundle, options: VerificationOptions) -> VerificationRequest:
+    """Return what to verify of a bundle; InputError for an unknown check or tensor."""
+    unknown = [name for name in options.checks if name not in CHECKS]
     if unknown:
-        raise InputError(f"no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+        raise InputError(
+            "E-VERIFY-UNKNOWN-CHECK",
+            f"there is no check {', '.join(unknown)}; the checks are {', '.join(CHECKS)}",
+        )
     entries = bundle.manifest.entries
     dtypes = {tensor.name: tensor.dtype for entry in entries for tensor in entry.all_outputs}
-    asked.check_names(dtypes)
+    options.tolerance.check_names(dtypes)
     proof = proof_of(bundle)
-    read = _reader(bundle, cases, proof)
+    read = _reader(bundle, options.cases, proof)
     return VerificationRequest(
-        checks=checks,
-        tolerance=tolerance_of(read, dtypes, asked),
+        options=options,
+        budgets=derive_budgets(read, dtypes, options.tolerance),
         states=frozenset(state.next_name for entry in entries for state in entry.states),
-        options=options or RunOptions(),
         read=read,
         entries=entries,
         bounds={n: r.bound for n, r in proof.running.items() if r.bound is not None},
-        votes=proof.votes,
-        original=original,
-        record=record,
+        distances=proof.votes,
     )
-
-
-def fitted(asking: VerificationRequest, quantisation: Quantisation | None) -> VerificationRequest:
-    """What is asked of a runtime whose artifact is quantised so."""
-    tolerance = replace(asking.tolerance, noise=noise_budgets(quantisation))
-    return replace(asking, checks=fit_checks(quantisation, asking.checks), tolerance=tolerance)
 
 
 def _reader(
     bundle: Bundle, cases: Sequence[GoldenCase] | None, proof: Proof
 ) -> Callable[[], Iterable[GoldenCase]]:
-    """The cases, each time anew; last the one whose running bound is known."""
-    followed: list[GoldenCase] = []
+    """Return a function that reads the cases; last the one with a known running bound."""
+    running: list[GoldenCase] = []
     if proof.running:
-        true = {name: running.true for name, running in proof.running.items()}
-        ours = {name: running.reference for name, running in proof.running.items()}
-        followed = [GoldenCase("followed", (STREAM,), (), proof.feeds, ours, true, check=RUNNING)]
+        true = {name: states.true for name, states in proof.running.items()}
+        reference = {name: states.reference for name, states in proof.running.items()}
+        running = [
+            GoldenCase("followed", (STREAM,), (), proof.feeds, reference, true, check=RUNNING)
+        ]
 
     def read() -> Iterator[GoldenCase]:
         case = None
         for case in cases_of(bundle, special=True) if cases is None else cases:
             yield case
-        if case is not None:  # where there is nothing else, it proves nothing
-            yield from followed
+        if case is not None:  # without other cases it would prove nothing
+            yield from running
 
     return read

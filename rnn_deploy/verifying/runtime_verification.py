@@ -1,9 +1,9 @@
-"""One runtime under verification: loaded once, checked, what failed localised.
+"""Verify one runtime: load it once, run the checks, localise what failed.
 
-    load --> checks --> hand_over (another runtime takes over) --> localised
+    load --> check --> hand_over (another runtime takes over) --> localise
 
-`load` and `checks` touch nothing but this runtime, so those of several may run side by side. Golden
-cases are read one at a time.
+`load` and `check` use nothing but this runtime, so several may run at the same time. Golden cases
+are read one at a time.
 """
 
 from collections.abc import Iterator
@@ -15,197 +15,202 @@ from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, Runtime
 from rnn_deploy.spec import SEQUENCE, STREAM, Array
-from rnn_deploy.verifying.checked_runner import CheckedRunner, FilesRun, steps_apart, watched
+from rnn_deploy.verifying.checked_runner import (
+    CheckedRunner,
+    FilesRun,
+    has_step_file,
+    load_checked,
+)
 from rnn_deploy.verifying.diagnose.by_layer import LayerReport, by_layer
-from rnn_deploy.verifying.diagnose.explain import explained
-from rnn_deploy.verifying.diagnose.failures import RuntimeFailures
+from rnn_deploy.verifying.diagnose.explain import explain_finding
+from rnn_deploy.verifying.diagnose.failure_log import FailureLog
 from rnn_deploy.verifying.diagnose.finding import Finding
-from rnn_deploy.verifying.diagnose.localise import finding_of
+from rnn_deploy.verifying.diagnose.localise import localise
 from rnn_deploy.verifying.judge.checks import CHECKS, HAND_OVER, CheckSubject, applies
-from rnn_deploy.verifying.judge.compare import Comparison, compare
+from rnn_deploy.verifying.judge.compare import (
+    Comparison,
+    ComparisonContext,
+    Kind,
+    TensorPair,
+    compare,
+)
 from rnn_deploy.verifying.judge.known_differences import why_known
-from rnn_deploy.verifying.report.evidence import Observation, place_in_time
-from rnn_deploy.verifying.report.node_devices import CHECK as PLACEMENT
-from rnn_deploy.verifying.report.node_devices import placed
+from rnn_deploy.verifying.judge.parts import KnownCase
+from rnn_deploy.verifying.judge.placement import CHECK as PLACEMENT
+from rnn_deploy.verifying.judge.placement import node_devices
+from rnn_deploy.verifying.report.observation import Observation, place_in_time
 from rnn_deploy.verifying.report.report import (
     CheckTiming,
+    FailedCheck,
     NodeDevice,
-    UnfinishedCheck,
     UnknownPlacement,
 )
 from rnn_deploy.verifying.request import VerificationRequest
 
-Result = Comparison | UnfinishedCheck | NodeDevice | UnknownPlacement | CheckTiming | Finding
+Result = Comparison | FailedCheck | NodeDevice | UnknownPlacement | CheckTiming | Finding
 
 
 class RuntimeVerification:
-    """One runtime. results: what was found so far, in order."""
+    """The verification of one runtime. results: everything so far, in order."""
 
     def __init__(
-        self, bundle: Bundle, runtime: Runtime, asking: VerificationRequest, stack: ExitStack
+        self, bundle: Bundle, runtime: Runtime, request: VerificationRequest, stack: ExitStack
     ) -> None:
         self.runtime = runtime
         self.results: list[Result] = []
-        self._bundle, self._asking, self._stack = bundle, asking, stack
-        self._failures = RuntimeFailures(asking.read)
+        self._bundle, self._request, self._stack = bundle, request, stack
+        self._failed = FailureLog(request.read)
         self._subject: CheckSubject | None = None
-        self._ran = FilesRun()
+        self._files_run = FilesRun()
 
     def load(self) -> None:
-        """Load every entry point; a node that was placed elsewhere is a fault.
+        """Load every entry point; a misplaced node is a failed check.
 
-        RuntimeUnavailableError where the runtime is not here, or takes none of it.
+        Raises RuntimeUnavailableError if the runtime is not available, or loads none of them.
         """
         try:
-            runners = {entry.name: self._loaded(entry.name) for entry in self._asking.entries}
-            by_stream = self._by_stream() if STREAM in runners else None
+            runners = {entry.name: self._load(entry.name) for entry in self._request.entries}
+            stream_only = self._load_stream_only() if STREAM in runners else None
         except MisplacedError as error:
             self.results.append(
-                UnfinishedCheck(self.runtime.name, PLACEMENT, "golden vectors", str(error))
+                FailedCheck(self.runtime.name, PLACEMENT, "golden vectors", str(error))
             )
             return
-        self._subject = CheckSubject(runners, by_stream, bounds=self._asking.bounds, ran=self._ran)
+        self._subject = CheckSubject(
+            runners, stream_only, bounds=self._request.bounds, files_run=self._files_run
+        )
 
-    def checks(self) -> None:
-        """Placement, and every check that needs no other runtime."""
+    def check(self) -> None:
+        """Check the placement, and run every check that needs no other runtime."""
         if self._subject is None:
             return
-        self.results += placed(self.runtime, self._bundle, self._asking.options)
-        wanted = [check for check in self._asking.checks if check != HAND_OVER]
-        for case in self._asking.read():
-            for check in wanted:
-                self._check(self._subject, check, case)
+        self.results += node_devices(self.runtime, self._bundle, self._request.options.run)
+        checks = [check for check in self._request.checks if check != HAND_OVER]
+        for case in self._request.read():
+            for check in checks:
+                self._run_check(self._subject, check, case)
 
     def hand_over(self, partner: "RuntimeVerification") -> None:
-        """The check in which `partner` takes over; where that did not load, this one once more."""
+        """Run the check hand-over; if `partner` is not loaded, a second instance takes over."""
         subject = self._subject
-        if HAND_OVER not in self._asking.checks or subject is None or subject.stream is None:
+        if HAND_OVER not in self._request.checks or subject is None or subject.stream is None:
             return
         if partner is self or partner._subject is None:
-            runners, name = {STREAM: self._loaded(STREAM)}, f"another {self.runtime.name}"
+            runners, name = {STREAM: self._load(STREAM)}, f"another {self.runtime.name}"
         else:
             theirs = partner._subject.runners[STREAM]
             assert isinstance(theirs, CheckedRunner)
-            runners, name = {STREAM: theirs.noting(self._ran)}, partner.runtime.name
+            runners, name = {STREAM: theirs.noting(self._files_run)}, partner.runtime.name
         self._subject = replace(subject, partner=runners, partner_name=name)
-        for case in self._asking.read():
-            self._check(self._subject, HAND_OVER, case)
+        for case in self._request.read():
+            self._run_check(self._subject, HAND_OVER, case)
 
     def localise(self) -> None:
-        """Where each check that failed first leaves the truth, and what fault it may be."""
+        """Find the first wrong place of each failed check, and the fault that explains it."""
         if self._subject is None:
             return
-        original = self._asking.original
+        original = self._request.options.original
         oracle = None if original is None else original.oracle
-        said: dict[str, str] = {}  # of a layer, what fault it seems to have
+        faults: dict[str, str] = {}  # by layer
         layers: dict[str, LayerReport] = {}  # by entry point
-        for failed, case, single in self._failures.worth_localising():
-            found = finding_of(self._subject, failed, case, self._asking.tolerance, single, oracle)
-            if found.layer not in said:
-                said[found.layer] = self._explained(found)
-            found = replace(found, explained=said[found.layer])
+        for failed, case, single_steps in self._failed.to_localise():
+            known = KnownCase(case, single_steps, oracle)
+            finding = localise(self._subject, failed, known, self._request.budgets)
+            if finding.layer not in faults:
+                faults[finding.layer] = self._explain(finding)
+            finding = replace(finding, fault=faults[finding.layer])
             entry = _entry_of(failed, case)
             if entry not in layers:
-                layers[entry] = self._layers(entry, case, single)
-                first = layers[entry].where if found.explained else layers[entry].said
-                found = replace(found, by_layer=first)
-            self.results.append(found)
+                layers[entry] = report = self._by_layer(entry, known)
+                first = report.first_difference if finding.fault else report.summary
+                finding = replace(finding, by_layer=first)
+            self.results.append(finding)
 
-    def _loaded(self, entry: str, *, step_form: bool = True) -> CheckedRunner:
-        options = replace(self._asking.options, entry=entry, step_form=step_form)
-        runner = self.runtime.load(self._bundle, options)
+    def _load(self, entry: str, *, step_form: bool = True) -> CheckedRunner:
+        options = replace(self._request.options.run, entry=entry, step_form=step_form)
+        runner = load_checked(self.runtime, self._bundle, options, self._files_run)
         self._stack.callback(runner.close)
-        return watched(runner, self.runtime, self._bundle, options, self._ran)
+        return runner
 
-    def _by_stream(self) -> Runner | None:
-        options = replace(self._asking.options, entry=STREAM)
-        apart = steps_apart(self.runtime, self._bundle, options)
-        return self._loaded(STREAM, step_form=False) if apart else None
+    def _load_stream_only(self) -> Runner | None:
+        options = replace(self._request.options.run, entry=STREAM)
+        apart = has_step_file(self.runtime, self._bundle, options)
+        return self._load(STREAM, step_form=False) if apart else None
 
-    def _check(self, subject: CheckSubject, check: str, case: GoldenCase) -> None:
-        """Run one check of one case; what it finds, and how long it took."""
+    def _run_check(self, subject: CheckSubject, check: str, case: GoldenCase) -> None:
+        """Run one check of one case, and measure its time."""
         if not applies(check, case):
             return
-        began, before = perf_counter(), len(self.results)
-        for result in _checked(subject, self.runtime.name, check, case, self._asking):
+        start, before = perf_counter(), len(self.results)
+        for result in _compare_check(subject, self.runtime.name, check, case, self._request):
             self.results.append(result)
             if isinstance(result, Comparison) and not result.passed:
-                self._failures.note(result)
+                self._failed.note(result)
         if len(self.results) > before:
-            took = perf_counter() - began
-            self.results.append(CheckTiming(self.runtime.name, check, case.name, took))
+            seconds = perf_counter() - start
+            self.results.append(CheckTiming(self.runtime.name, check, case.name, seconds))
 
-    def _explained(self, finding: Finding) -> str:
-        """The fault that would give just these values, where the model is at hand."""
-        original = self._asking.original
+    def _explain(self, finding: Finding) -> str:
+        """Return the fault that explains a finding, if the Keras model is available."""
+        original = self._request.options.original
         runner = None if self._subject is None else self._subject.runners.get(STREAM)
         if original is None or runner is None or not finding.layer:
             return ""
-        return explained(finding, runner, self._asking.read(), original, self._asking.tolerance)
+        cases, budgets = self._request.read(), self._request.budgets
+        return explain_finding(finding, runner, cases, original, budgets)
 
-    def _layers(self, entry: str, case: GoldenCase, single: GoldenCase | None) -> LayerReport:
-        """Every layer's output beside the original's; none where it is not at hand."""
-        if self._asking.original is None:
+    def _by_layer(self, entry: str, known: KnownCase) -> LayerReport:
+        """Compare every layer's output, if the Keras model is available."""
+        options = self._request.options
+        if options.original is None:
             return LayerReport(())
-        options = replace(self._asking.options, entry=entry)
-        given = [case.feeds, *([] if single is None or entry != STREAM else [single.feeds])]
+        steps = known.single_steps if entry == STREAM else None
+        feeds = [case.feeds for case in (known.case, steps) if case is not None]
+        run = replace(options.run, entry=entry)
         try:
-            return by_layer(self._bundle, self.runtime, options, given, self._asking.original)
+            return by_layer(self._bundle, self.runtime, run, feeds, options.original)
         except RnnDeployError:
-            return LayerReport(())  # none can be seen there; what was found without stands
+            return LayerReport(())  # the layers are not visible; the finding remains without
 
 
 def _entry_of(failed: Comparison, case: GoldenCase) -> str:
-    """The entry point to look into for the layer that differs."""
+    """Return the entry point whose layers to compare."""
     return SEQUENCE if failed.check == SEQUENCE or STREAM not in case.entries else STREAM
 
 
-def _checked(
-    subject: CheckSubject, runtime: str, check: str, case: GoldenCase, asking: VerificationRequest
-) -> Iterator[Comparison | UnfinishedCheck]:
-    subject.ran.taken()
+def _compare_check(
+    subject: CheckSubject, runtime: str, check: str, case: GoldenCase, request: VerificationRequest
+) -> Iterator[Comparison | FailedCheck]:
+    subject.files_run.take()
     try:
-        for found in CHECKS[check](subject, case):
-            files = subject.ran.taken()
-            expected = case.truth if found.expected is None else found.expected
-            for name, value in found.values.items():
-                at = (runtime, check, case.name, name, found.detail)
-                bound = found.bounds.get(name)
-                yield _compared(at, value, expected[name], bound, case, asking, files)
+        for result in CHECKS[check](subject, case):
+            files = subject.files_run.take()
+            expected = case.truth if result.expected is None else result.expected
+            for name, value in result.values.items():
+                kind: Kind = "state" if name in request.states else "output"
+                yield _compare_tensor(
+                    TensorPair(value, expected[name]),
+                    ComparisonContext(runtime, check, case.name, name, kind, result.detail, files),
+                    result.bounds.get(name),
+                    case,
+                    request,
+                )
     except RnnDeployError as error:
-        yield UnfinishedCheck(runtime, check, case.name, str(error), subject.ran.taken())
+        yield FailedCheck(runtime, check, case.name, str(error), subject.files_run.take())
 
 
-def _compared(
-    at: tuple[str, str, str, str, str],
-    value: Array,
-    expected: Array,
+def _compare_tensor(
+    pair: TensorPair,
+    context: ComparisonContext,
     bound: Array | None,
     case: GoldenCase,
-    asking: VerificationRequest,
-    files: tuple[str, ...],
+    request: VerificationRequest,
 ) -> Comparison:
-    runtime, check, of, name, detail = at
-    allowed = asking.tolerance.of(case, name)
-    bound = None if asking.tolerance.asked.of(name) else bound
-    comparison = compare(
-        value,
-        expected,
-        runtime=runtime,
-        check=check,
-        case=of,
-        name=name,
-        kind="state" if name in asking.states else "output",
-        budget=allowed.budget,
-        reference_error=allowed.own,
-        rtol=allowed.rtol,
-        bound=bound,
-        detail=detail,
-        decisive=allowed.decisive,
-        files=files,
-    )
-    comparison = replace(comparison, known=why_known(comparison, value, expected, case.feeds))
-    reference = case.reference.get(name) if case.oracle and expected is case.truth[name] else None
-    axis, steps = place_in_time(asking.entries, name, case, value)
-    asking.record(Observation(comparison, value, expected, reference, bound, axis, steps))
+    name, budget = context.name, request.budgets.budget_of(case, context.name, bound)
+    comparison = compare(pair, context, budget)
+    comparison = replace(comparison, known=why_known(comparison, pair, case.feeds))
+    against_truth = case.oracle and pair.truth is case.truth[name]
+    reference = case.reference.get(name) if against_truth else None
+    axis, steps = place_in_time(request.entries, name, case, pair.actual)
+    request.options.record(Observation(comparison, pair, budget, reference, axis, steps))
     return comparison

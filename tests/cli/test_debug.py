@@ -15,7 +15,7 @@ from rnn_deploy.bundle.store import record_of
 
 
 def altered(root, change):
-    """Change the ONNX files of a bundle and put its manifest in order, as a faulty export would."""
+    """Change the ONNX files of a bundle, and update its manifest as a faulty export would."""
     for name in ("sequence.onnx", "stream.onnx"):
         model = onnx.load(root / name)
         change(model.graph)
@@ -81,7 +81,7 @@ def test_a_flipped_bit_is_found_in_its_layer_and_called_by_name(small_bundle, sm
     ended = command(*words)
     assert ended.code == 1
     assert "layer 'second' is the first that differs" in ended.err
-    assert "one weight differs in one bit: kernel[" in ended.out
+    assert "kernel[" in ended.out
     assert "(bit 22 of its float32 is flipped)" in ended.out
     found = json.loads(command(*words, "--json").out)
     wrong = {"first": True, "second": False, "y": False}
@@ -90,7 +90,7 @@ def test_a_flipped_bit_is_found_in_its_layer_and_called_by_name(small_bundle, sm
     without = command("debug", small_bundle, "--runtime", "ort-cpu")
     assert without.code == 1
     assert "state h of layer 'second'" in without.out
-    assert "next: --model MODEL" in without.err
+    assert "--model MODEL" in without.err
 
 
 def test_the_same_in_tflite_and_by_verify(small_bundle, small_keras, command):
@@ -111,18 +111,19 @@ def test_a_layer_without_states_is_found_by_its_output(small_bundle, small_keras
     altered(small_bundle, flip_a_bit_of_the_head)
     words = ("verify", small_bundle, "--model", small_keras, "--check", "states")
     ended = command(*words, "--runtime", "ort-cpu", "--no-isolate")
-    assert "'y', every state being right" in ended.err
+    assert "'y' (every state is right)" in ended.err
     assert "layer by layer: 'y' is the first whose output differs" in ended.err
 
 
 def test_mistakes_are_one_line(small_bundle, small_keras, tmp_path, command):
-    command("debug", small_bundle, "--case", "n1t1").refused(2, "which needs --model MODEL")
+    command("debug", small_bundle, "--case", "n1t1").refused(2, "E-OPTION-NEEDS", "--model")
     words = ("debug", small_bundle, "--against", small_keras, "--case", "none")
-    command(*words).refused(2, "no golden case 'none'; there are n1t1")
+    command(*words).refused(2, "E-VERIFY-UNKNOWN-CASE", "'none'", "n1t1")
     both = ("--against", small_keras, "--model", small_keras)
-    command("debug", small_bundle, *both).refused(2, "leave one of them out")
-    command("verify", small_bundle, *both).refused(2, "leave one of them out")
-    command("verify", small_bundle, "--model", tmp_path / "no").refused(2, "no such model")
-    command("debug", tmp_path / "gone").refused(2, "no such bundle")
+    command("debug", small_bundle, *both).refused(2, "E-OPTION-CONFLICT", "--model")
+    command("verify", small_bundle, *both).refused(2, "E-OPTION-CONFLICT", "--model")
+    missing = command("verify", small_bundle, "--model", tmp_path / "no")
+    missing.refused(2, "E-SOURCE-NOT-FOUND", str(tmp_path / "no"))
+    command("debug", tmp_path / "gone").refused(2, "gone")
     shutil.copy(small_bundle / "golden.npz", tmp_path / "model.keras")
     command("debug", small_bundle, "--against", tmp_path / "model.keras").refused(2, "model.keras")

@@ -14,6 +14,7 @@ from rnn_deploy.cli import main
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
+from rnn_deploy.verifying.report.report import NOTHING
 from tests.support.models import small_model, token_model
 
 
@@ -43,7 +44,7 @@ def from_the_golden_vectors(spoil=lambda name, value: value):
         for case in known:
             if all(np.array_equal(case.feeds.get(n, 0 * v), v) for n, v in feeds.items()):
                 return {t.name: spoil(t.name, case.reference[t.name]) for t in entry.all_outputs}
-        raise InputError("not a golden case")
+        raise InputError("E-TEST-CASE", "not a golden case")
 
     fake = FakeRuntime(answer)
     object.__setattr__(fake, "load", load)
@@ -89,7 +90,7 @@ def test_a_fault_ends_with_1_and_names_its_tensor(
     words = (small_bundle, "--runtime", "fake", "--check", "states")
     code, out, err = rnn_deploy_verify(*words)
     assert code == 1
-    assert "verification FAILED" in err
+    assert "E-VERIFY-FAILED" in err
     failing = [line for line in out.splitlines() if tensor in line and "│" in line]
     assert failing
     assert all("FAILED" in line for line in failing)
@@ -116,40 +117,37 @@ def test_checks_are_chosen(small_bundle, rnn_deploy_verify):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("words", "expected"),
     [
-        (["--check", "spelling"], 2, "'spelling' is not one of 'sequence', 'states', 'chunked'"),
-        (
-            ["--runtime", "abacus"],
-            2,
-            "no runtime 'abacus'; there are ort-cpu, ort-cuda, litert, openvino-cpu",
-        ),
-        (["--runtime", ""], 2, "no runtime ''"),
-        (["--against", "no-such.keras"], 2, "no-such.keras: no such file"),
-        (["--atol", "-1e-5"], 2, "--atol -1e-05: give a number that is 0 or more"),
-        (["--rtol", "y=-1"], 2, "--rtol y=-1: give a number that is 0 or more"),
-        (["--atol", "y=much"], 2, "'much' is no number; give one, such as 1e-5 or y=1e-5"),
-        (["--atol", "1", "--atol", "2"], 2, "--atol is given twice for all"),
-        (["--atol", "z=1"], 2, "a tolerance for z: the model gives y, first_h_out, second_h_out"),
-        (["--quick", "--check", "states"], 2, "--quick chooses the checks itself"),
-        (["--threads", "0"], 2, "0 threads; give 1 to 256"),
-        (["--model", "m", "--against", "m"], 2, "--against and --model both name the model"),
-        (["--seed", "1"], 2, "--seed is of the inputs that --against makes"),
-        (["--model", "m", "--seed", "1"], 2, "--seed is of the inputs that --against makes"),
-        (["--trust-source"], 2, "--trust-source is of a model, and none is named"),
-        (["--frobnicate"], 2, "No such option"),
+        (["--check", "spelling"], ("'spelling'", "'sequence', 'states', 'chunked'")),
+        (["--runtime", "abacus"], ("'abacus'", "ort-cpu, ort-cuda, litert, openvino-cpu")),
+        (["--runtime", ""], ("runtime ''",)),
+        (["--against", "no-such.keras"], ("no-such.keras",)),
+        (["--model", "no-such.keras"], ("E-SOURCE-NOT-FOUND", "no-such.keras")),
+        (["--atol", "-1e-5"], ("E-VERIFY-TOLERANCE", "--atol -1e-05")),
+        (["--rtol", "y=-1"], ("E-VERIFY-TOLERANCE", "--rtol y=-1")),
+        (["--atol", "y=much"], ("E-VERIFY-TOLERANCE", "--atol y=much")),
+        (["--atol", "1", "--atol", "2"], ("E-OPTION-TWICE", "--atol")),
+        (["--atol", "z=1"], ("E-VERIFY-UNKNOWN-TENSOR", "z", "y, first_h_out, second_h_out")),
+        (["--quick", "--check", "states"], ("E-OPTION-CONFLICT", "--quick", "--check")),
+        (["--threads", "0"], ("0 threads",)),
+        (["--model", "m", "--against", "m"], ("E-OPTION-CONFLICT", "--against", "--model")),
+        (["--seed", "1"], ("E-OPTION-NEEDS", "--seed", "--against")),
+        (["--model", "m", "--seed", "1"], ("E-OPTION-NEEDS", "--seed", "--against")),
+        (["--trust-source"], ("E-OPTION-NEEDS", "--trust-source", "--model")),
+        (["--frobnicate"], ("--frobnicate",)),
     ],
 )
-def test_a_mistake_is_one_clear_line(words, code, message, small_bundle, rnn_deploy_verify):
-    found, out, err = rnn_deploy_verify(small_bundle, *words)
-    assert (found, out) == (code, "")
-    assert message in err
+def test_a_mistake_is_one_clear_line(words, expected, small_bundle, rnn_deploy_verify):
+    code, out, err = rnn_deploy_verify(small_bundle, *words)
+    assert (code, out) == (2, "")
+    assert all(word in err for word in expected)
 
 
 def test_a_bundle_that_is_not_there_or_none_is_said(tmp_path, rnn_deploy_verify):
     code, out, err = rnn_deploy_verify(tmp_path / "nothing")
     assert (code, out) == (2, "")
-    assert "no such bundle; make one with: rnn-deploy export" in err
+    assert "rnn-deploy export" in err
     code, _, err = rnn_deploy_verify(tmp_path)
     assert code == 2
     assert "E-BUNDLE-NO-MANIFEST" in err
@@ -180,15 +178,15 @@ def test_nothing_to_check_is_no_pass(small_bundle, rnn_deploy_verify):
     without_cases(small_bundle)
     code, out, err = rnn_deploy_verify(small_bundle)
     assert code == 1
-    assert "FAILED: nothing was checked" in out
-    assert "nothing was checked" in err
+    assert NOTHING in out
+    assert NOTHING in err
 
 
 def test_no_runtime_at_all_is_no_pass(small_bundle, monkeypatch, rnn_deploy_verify):
     monkeypatch.setattr(registry, "RUNTIMES", {})
     code, out, _ = rnn_deploy_verify(small_bundle)
     assert code == 1
-    assert "nothing was checked" in out
+    assert NOTHING in out
 
 
 def test_against_the_model_itself_new_inputs_are_used(small_bundle, small_keras, rnn_deploy_verify):
@@ -219,7 +217,7 @@ def test_against_another_model_is_refused(build, small_bundle, tmp_path, rnn_dep
     build().save(tmp_path / "other.keras")
     code, out, err = rnn_deploy_verify(small_bundle, "--against", tmp_path / "other.keras")
     assert (code, out) == (2, "")
-    assert "its weights are not those" in err
+    assert "E-VERIFY-OTHER-MODEL" in err
     assert "small.keras" in err
 
 
@@ -251,7 +249,7 @@ def test_against_what_is_no_model_is_refused(
     place.write_bytes(b"hello" if content == "text" else whole[: len(whole) // 2])
     code, _, err = rnn_deploy_verify(small_bundle, "--against", place)
     assert code == 2
-    assert "bad.keras: is not a Keras model" in err
+    assert "bad.keras" in err
 
 
 def test_the_report_is_written_and_never_overwritten_unasked(
@@ -264,7 +262,7 @@ def test_the_report_is_written_and_never_overwritten_unasked(
     place.write_text("mine")
     code, _, err = rnn_deploy_verify(*words)
     assert code == 2
-    assert "exists already; add --force" in err
+    assert "--force" in err
     assert place.read_text() == "mine"
     assert rnn_deploy_verify(*words, "--force")[0] == 0
     assert json.loads(place.read_text())["passed"] is True
@@ -283,4 +281,4 @@ def test_a_runtime_that_is_not_here_ends_with_3(small_bundle, rnn_deploy_verify)
         pytest.skip("CUDA is here")
     code, out, err = rnn_deploy_verify(small_bundle, "--runtime", "ort-cuda")
     assert (code, out) == (3, "")
-    assert "runtime 'ort-cuda'" in err
+    assert "'ort-cuda'" in err

@@ -1,6 +1,6 @@
 """Faults planted in an ONNX file of the gated model: each a change of the graph in place.
 
-FAULTS[name](model) -> whether the file has what the fault needs
+FAULTS[name](model) -> whether the fault could be planted
 """
 
 import re

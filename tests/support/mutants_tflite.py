@@ -1,6 +1,6 @@
 """Faults planted in one signature of a TFLite file of the gated model.
 
-FAULTS[name](Mutant(file, signature), gated) -> whether the signature has what the fault needs
+FAULTS[name](Mutant(file, signature), gated) -> whether the fault could be planted
 """
 
 import numpy as np

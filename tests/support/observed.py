@@ -3,9 +3,10 @@
 import numpy as np
 
 from rnn_deploy.runtimes.registry import SkippedRuntime
-from rnn_deploy.verifying.judge.compare import compare
-from rnn_deploy.verifying.report.evidence import Observation
-from rnn_deploy.verifying.report.report import NodeDevice, Report, UnfinishedCheck
+from rnn_deploy.verifying.judge.compare import ComparisonContext, TensorPair, compare
+from rnn_deploy.verifying.judge.tolerance import Budget
+from rnn_deploy.verifying.report.observation import Observation
+from rnn_deploy.verifying.report.report import FailedCheck, NodeDevice, Report
 
 RNG = np.random.default_rng(7)
 BUDGET = 1e-5
@@ -13,12 +14,11 @@ WRONG_STEP, WRONG_UNIT = 4, 2
 
 
 def observation(runtime, check, name, value, truth, axis, steps, case="n2t6"):
-    compared = compare(
-        value, truth, runtime=runtime, check=check, case=case, name=name,
-        kind="output" if axis else "state", budget=BUDGET, reference_error=2e-7,
-    )  # fmt: skip
+    pair, budget = TensorPair(value, truth), Budget(BUDGET, 2e-7)
+    kind = "output" if axis else "state"
+    compared = compare(pair, ComparisonContext(runtime, check, case, name, kind), budget)
     reference = (truth + 2e-7).astype(np.float32)
-    return Observation(compared, value, truth, reference, None, axis, steps)
+    return Observation(compared, pair, budget, reference, axis, steps)
 
 
 def observations():
@@ -31,17 +31,17 @@ def observations():
         yield observation(runtime, "states", "h_out", (h + 1e-7).astype(np.float32), h, None, (5,))
 
 
-def report_of(seen, faults=(), name="<model> & co", digest="ab" * 32):
+def report_of(seen, failed_checks=(), name="<model> & co", digest="ab" * 32):
     return Report(
         reference="TensorFlow",
         bundle=f"some/{name}",
         digest=digest,
         environment={"machine": "abacus", "date": "2026-01-01 00:00:00 UTC", "ort-cpu": "1.0"},
         comparisons=tuple(o.comparison for o in seen),
-        faults=tuple(faults),
+        failed_checks=tuple(failed_checks),
         skipped=(SkippedRuntime("ort-cuda", "no <CUDA> here"),),
-        placed=(NodeDevice("ort-cpu", "stream", "rnn/RNN", "RNN", "CPU", "CPU"),),
+        node_devices=(NodeDevice("ort-cpu", "stream", "rnn/RNN", "RNN", "CPU", "CPU"),),
     )
 
 
-ABORTED = UnfinishedCheck("litert", "chunked", "n3t5", "ended with SIGABRT while running")
+ABORTED = FailedCheck("litert", "chunked", "n3t5", "ended with SIGABRT while running")

@@ -1,4 +1,4 @@
-"""The gated model exported once, its fake, and the model at hand."""
+"""The gated model: exported once, as a fake runtime, and as an opened Keras model."""
 
 import numpy as np
 import pytest
@@ -24,16 +24,16 @@ def gated_bundle(tmp_path_factory, gated_keras):
 
 @pytest.fixture(scope="session")
 def gated_at_hand(gated_keras, gated_bundle):
-    """The gated model at hand: oracle, recurrent calls, every layer's outputs."""
-    from rnn_deploy.cli.reference_model import model_at_hand
+    """The opened Keras model: oracle, recurrent calls, every layer's outputs."""
+    from rnn_deploy.cli.reference_model import open_reference
 
-    return model_at_hand(gated_bundle, gated_keras, 1, False, lambda step: None)
+    return open_reference(gated_bundle, gated_keras, 1, False, lambda step: None)
 
 
 @pytest.fixture(scope="session")
 def gated(gated_at_hand):
     """The gated model as a fake runtime that is right."""
-    runs = gated_at_hand.original.watched({"x": np.ones((1, 1, 3), np.float32)})
+    runs = gated_at_hand.original.recurrent_calls({"x": np.ones((1, 1, 3), np.float32)})
     gru, lstm = (run.layers[0] for run in runs)
     dense = gated_model().get_layer("y").get_weights()
     return Gated(gru, lstm, tuple(weight.astype(np.float64) for weight in dense))

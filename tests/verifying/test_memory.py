@@ -10,7 +10,7 @@ from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.report.profiles import ErrorProfiles
+from rnn_deploy.verifying.report.error_profiles import ErrorProfiles
 from rnn_deploy.verifying.report.results import ResultsWriter
 
 ROWS, STEPS = 500, 100

@@ -19,7 +19,7 @@ def late_mask(mask):
     return np.concatenate([np.ones_like(mask[:, :1]), mask[:, :-1]], axis=1)
 
 
-# The fault, the layer it must be found in, and what the report must call it.
+# The fault, the layer it must be found in, and the name that the report must give it.
 FAULTS = {
     "gates of the GRU swapped": (
         lambda g: g.with_layer("gru", **moved_gates(g.gru, (1, 0, 2))),
@@ -33,10 +33,10 @@ FAULTS = {
         lambda g: g.with_layer("gru", reset_after=False),
         "gru", "the reset gate is applied before the product (reset_after, linear_before_reset)",
     ),
-    "bias left out": (lambda g: g.with_layer("lstm", bias=None), "lstm", "the bias is left out"),
+    "bias left out": (lambda g: g.with_layer("lstm", bias=None), "lstm", "the bias is missing"),
     "half of a bias left out": (
         lambda g: g.with_layer("gru", bias=g.gru.bias * np.array([[1.0], [0.0]])),
-        "gru", "the bias of the recurrent product is left out",
+        "gru", "the bias of the recurrent product is missing",
     ),
     "mask off by one": (
         lambda g: replace(g, masked=late_mask), "gru", "the mask is off by one, a step too late",
@@ -46,22 +46,22 @@ FAULTS = {
     ),
     "stale state": (
         lambda g: replace(g, states_out=lambda before, after: [before[0], *after[1:]]),
-        "gru", "the state is stale: what goes in comes out",
+        "gru", "the state is stale",
     ),
     "h and c swapped on their way out": (
         lambda g: replace(g, states_out=lambda before, after: [after[0], after[2], after[1]]),
-        "lstm", "the states h and c leave in each other's place",
+        "lstm", "the final states h and c are exchanged",
     ),
     "hard_sigmoid's slope": (
         lambda g: g.with_layer("gru", recurrent_activation="hard_sigmoid of slope 0.2"),
-        "gru", "recurrent_activation is hard_sigmoid of slope 0.2 in place of hard_sigmoid",
+        "gru", "recurrent_activation is hard_sigmoid of slope 0.2",
     ),
     "bfloat16": (
-        lambda g: replace(g, rounded=bfloat16), "gru", "it is computed in bfloat16 in place of",
+        lambda g: replace(g, rounded=bfloat16), "gru", "computed in bfloat16",
     ),
     "weights of bfloat16": (
         lambda g: g.with_layer("lstm", **{n: bfloat16(getattr(g.lstm, n)) for n in WEIGHTS}),
-        "lstm", "the weights are bfloat16, cut in place of float32",
+        "lstm", "the weights are bfloat16, cut",
     ),
     "one bit of an input weight": (
         lambda g: flipped(g, "gru", "kernel", (1, 6), 21),
@@ -94,8 +94,8 @@ def test_a_planted_fault_is_localised_and_named(fault, gated, gated_bundle, gate
     )
     assert not report.passed
     assert {finding.layer for finding in report.findings} == {layer}
-    assert name in {f.explained for f in report.findings}.pop()
-    assert all(name in line for f in report.findings for line in f.lines[-1:])
+    assert name in {f.fault for f in report.findings}.pop()
+    assert all(name in f.lines[-1] for f in report.findings)
 
 
 def test_what_is_right_is_found_right_by_every_check(gated, gated_bundle):
@@ -110,4 +110,4 @@ def test_a_fault_of_no_known_kind_is_localised_and_not_named(gated, gated_bundle
         gated_bundle, runtimes=[odd.runtime()], checks=("states",), original=gated_at_hand.original
     )
     (finding,) = report.findings
-    assert (finding.layer, finding.explained) == ("lstm", "")
+    assert (finding.layer, finding.fault) == ("lstm", "")

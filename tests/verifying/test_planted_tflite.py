@@ -62,12 +62,12 @@ FAULTS = {
     ),
     "bias": (
         lambda g: with_weights(g.lstm, bias=np.zeros_like(g.lstm.bias)),
-        "lstm", "the bias is left out",
+        "lstm", "the bias is missing",
     ),
-    "stale state": (lambda g: stale, "gru", "the state is stale: what goes in comes out"),
+    "stale state": (lambda g: stale, "gru", "the state is stale"),
     "bfloat16": (
         lambda g: with_weights(g.lstm, **{n: bfloat16(getattr(g.lstm, n)) for n in WEIGHTS}),
-        "lstm", "the weights are bfloat16, cut in place of float32",
+        "lstm", "the weights are bfloat16, cut",
     ),
     "one bit": (
         lambda g: with_weights(g.gru, kernel=one_bit(g.gru.kernel)),
@@ -92,10 +92,10 @@ def test_a_fault_in_the_file_is_found_and_named(
         runtimes=[runtime_named("litert")],
         checks=("states", "teacher-forced"),
         original=gated_at_hand.original,
-        limit=None,
+        time_limit=None,
     )
     assert {finding.layer for finding in report.findings} == {layer}
-    assert any(name in finding.explained for finding in report.findings)
+    assert any(name in finding.fault for finding in report.findings)
     first = report.findings[0].by_layer
     # A stale state leaves the outputs of the call as they are.
     assert (f"'{layer}' is the first whose output differs" in first) is (fault != "stale state")

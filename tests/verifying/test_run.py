@@ -17,6 +17,8 @@ from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.checks import BASIC
+from rnn_deploy.verifying.report.report import NOTHING
+from tests.support.errors import raises
 
 
 @pytest.fixture(scope="module")
@@ -192,14 +194,14 @@ def test_a_planted_fault_fails_and_its_tensor_is_named(plant, where, small_bundl
     assert not report.passed
     assert report.verdict.startswith("FAILED")
     assert failed(report) == where
-    assert not report.faults
+    assert not report.failed_checks
 
 
-def test_a_lost_axis_is_an_infinite_error_or_a_check_broken_off(small_bundle, weights):
+def test_a_lost_axis_is_an_infinite_error_or_a_failed_check(small_bundle, weights):
     report = report_on(small_bundle, batch_axis_lost(weights))
     assert not report.passed
     assert ("states", "second_h_out") in failed(report)
-    assert {fault.check for fault in report.faults} <= {"chunked"}
+    assert {failed.check for failed in report.failed_checks} <= {"chunked"}
 
 
 def test_a_runtime_that_refuses_is_a_fault_and_the_rest_is_still_compared(small_bundle, weights):
@@ -207,13 +209,13 @@ def test_a_runtime_that_refuses_is_a_fault_and_the_rest_is_still_compared(small_
 
     def answer(entry, feeds):
         if feeds["x"].shape[0] == 17:
-            raise InputError("seventeen are too many")
+            raise InputError("E-TEST-SEVENTEEN", "seventeen rows")
         return good(entry, feeds)
 
     report = report_on(small_bundle, answer)
     assert not report.passed
-    assert {fault.message for fault in report.faults} == {"seventeen are too many"}
-    assert {fault.case for fault in report.faults} == {"n17t3"}
+    assert all("E-TEST-SEVENTEEN" in failed.message for failed in report.failed_checks)
+    assert {failed.case for failed in report.failed_checks} == {"n17t3"}
     assert report.comparisons
     assert all(comparison.passed for comparison in report.comparisons)
 
@@ -230,7 +232,7 @@ def test_nothing_compared_is_no_pass(how, small_bundle, weights):
         **({"checks": ()} if how == "no checks" else {}),
     )
     assert not report.passed
-    assert report.verdict == "FAILED: nothing was checked"
+    assert NOTHING in report.verdict
 
 
 @pytest.mark.parametrize("check", ["sequence", "states", "chunked"])
@@ -241,7 +243,7 @@ def test_a_single_check_runs_alone(check, small_bundle, weights):
 
 
 def test_an_unknown_check_is_a_mistake_of_the_user(small_bundle, weights):
-    with pytest.raises(InputError, match="no check spelling; there are sequence, states, chunked"):
+    with raises(InputError, "E-VERIFY-UNKNOWN-CHECK", "spelling", "sequence, states, chunked"):
         report_on(small_bundle, answers(weights), checks=["states", "spelling"])
 
 
@@ -259,8 +261,9 @@ def test_a_named_runtime_that_is_not_here_is_no_pass(small_bundle):
     absent = [r for r in map(runtime_named, ("ort-cuda",)) if r.why_unavailable()]
     if not absent:
         pytest.skip("CUDA is here")
-    with pytest.raises(RuntimeUnavailableError, match="runtime 'ort-cuda'"):
+    with pytest.raises(RuntimeUnavailableError) as error:
         verify(open_bundle(small_bundle), runtimes=absent)
+    assert "'ort-cuda'" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["golden.npz", "sequence.onnx", "stream.onnx", "model.tflite"])
@@ -269,8 +272,9 @@ def test_an_altered_file_is_refused_not_compared(name, small_bundle):
     content = bytearray(place.read_bytes())
     content[len(content) // 2] ^= 1
     place.write_bytes(content)
-    with pytest.raises(BundleError, match=rf"{name}.*E-BUNDLE-ALTERED"):
+    with pytest.raises(BundleError) as error:
         rnn_deploy.verify(small_bundle)
+    assert name in str(error.value)
 
 
 def test_where_tensorflow_itself_overflows_nothing_passes(small_bundle, weights):

@@ -1,11 +1,13 @@
-"""Find out where and why an artifact differs.
+"""Find out where and why a runtime is wrong.
 
-localise     the first place that differs, and the smallest input that shows it
-suspects     the usual faults; explain picks the one that fits
-one_weight   a single wrong weight
-by_layer     the first layer that differs; inner, inner_onnx, inner_tflite: outputs within a file
-blame        which file of a bundle is wrong
-failures     faults that end a runtime
-finding      a finding as one value
-original     the Keras model that the bundle was made from
+failure_log     the failures of a runtime, and which of them to localise
+localise        the first wrong place, and the smallest input that shows it
+finding         that place as a value and in words
+suspects        the usual faults of a recurrent layer
+one_weight      the single wrong weight that explains the values
+explain         the fault that explains the values
+by_layer        the first layer whose output differs
+inner           a bundle with every layer's values as outputs, by inner_onnx and inner_tflite
+file_verdicts   the wrong files of a bundle
+original_model  the Keras model as functions, to explain faults with
 """

@@ -1,9 +1,9 @@
-"""What fault would give just the values that a runtime gave.
+"""Find the fault that explains the wrong values of a runtime.
 
-    Finding (a layer)  --what went into that layer, in float64-->  suspects  --> the one that fits
+    Finding (a layer)  --the layer's inputs in float64-->  suspects  --> the one that fits
 
-Needs the layer's weights and its own input, so the Keras model must be at hand. A suspect fits if
-it gives all that the runtime gave, in every row, to within its budget or a thousandth of the error.
+This needs the layer's weights and inputs, so the Keras model must be available. A suspect fits if
+it gives the runtime's values in every row, to within the budget or a thousandth of the error.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from rnn_deploy.numerics.cells import LayerRun, again
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.diagnose.finding import Finding
-from rnn_deploy.verifying.diagnose.one_weight import one_weight
+from rnn_deploy.verifying.diagnose.one_weight import suspect_weights
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.diagnose.suspects import suspects
 from rnn_deploy.verifying.judge.tolerance import Budgets
@@ -24,17 +24,17 @@ from rnn_deploy.verifying.judge.tolerance import Budgets
 NEAR = 1e-3
 
 
-def explained(
+def explain_finding(
     finding: Finding,
     runner: Runner,
     cases: Iterable[GoldenCase],
     original: OriginalModel,
-    tolerance: Budgets,
+    budgets: Budgets,
 ) -> str:
-    """The fault in words, empty where none is recognised. runner: of the stream entry point."""
-    for case in _telling(cases, runner):
+    """Return the fault in words, empty if none fits. runner: of the stream entry point."""
+    for case in _ordered_cases(cases, runner):
         try:
-            runs = {run.name: run for run in original.watched(case.feeds)}
+            runs = {run.name: run for run in original.recurrent_calls(case.feeds)}
             results = runner.run(case.feeds)
         except RnnDeployError:
             continue
@@ -43,27 +43,28 @@ def explained(
             continue
         states = [s.next_name for s in runner.entry.states if s.layer == finding.layer]
         found = [results[name] for name in states]
-        budget = max(tolerance.of(case, name).budget for name in states)
-        said = _fitting(true, found, budget)
-        if said:
-            return f"as if: {said}"
+        budget = max(budgets.budget_of(case, name).atol for name in states)
+        fault = _fitting_fault(true, found, budget)
+        if fault:
+            return f"as if: {fault}"
     return ""
 
 
-def _telling(cases: Iterable[GoldenCase], runner: Runner) -> Iterator[GoldenCase]:
-    """Masks first, where there are any; then single steps, whose states before are given."""
+def _ordered_cases(cases: Iterable[GoldenCase], runner: Runner) -> Iterator[GoldenCase]:
+    """Return usable cases: masks first, then single steps, whose states before are known."""
     fitting = [c for c in cases if runner.entry.name in c.entries and not c.probes]
     wanted = [c for c in fitting if c.check in ("", "teacher-forced", "masks")]
     yield from sorted(wanted, key=lambda c: (c.check != "masks", not c.steps))
 
 
-def explained_by_output(true: LayerRun, output: Array, budget: float) -> str:
-    """The same of a call whose output is known in place of its states."""
-    said = _fitting(true, [output], budget, by_output=True) if len(true.layers) == 1 else ""
-    return said and f"as if: {said}"
+def explain_output(true: LayerRun, output: Array, budget: float) -> str:
+    """Return the fault of a call whose output is known, but not its states."""
+    several = len(true.layers) != 1
+    fault = "" if several else _fitting_fault(true, [output], budget, by_output=True)
+    return fault and f"as if: {fault}"
 
 
-def _fitting(
+def _fitting_fault(
     true: LayerRun, found: Sequence[Array], budget: float, *, by_output: bool = False
 ) -> str:
     right = (true.output,) if by_output else true.after
@@ -72,34 +73,34 @@ def _fitting(
         return ""
     near = max(budget, NEAR * off)
     if not by_output and _distance(found, true.before) <= UNCHANGED * budget:
-        return "the state is stale: what goes in comes out"
+        return "the state is stale: the initial state is returned"
     if not by_output and _distance(found[::-1], right) <= near and len(found) > 1:
-        return "the states h and c leave in each other's place"
+        return "the final states h and c are exchanged"
     digits = _digits(found)
     if digits:
-        return f"it is computed in {digits} in place of float32"
+        return f"it is computed in {digits} instead of float32"
     for name, suspect in suspects(true):
-        if _distance(found, _given(suspect, by_output)) <= near:
+        if _distance(found, _result_of(suspect, by_output)) <= near:
             return name
     flat = [value.reshape(len(value), -1) for value in found]
-    for weight, suspect in one_weight(true, flat, budget):
-        if _distance(found, _given(suspect, by_output)) <= near:
-            return weight.said
+    for weight, suspect in suspect_weights(true, flat, budget):
+        if _distance(found, _result_of(suspect, by_output)) <= near:
+            return weight.description
     return ""
 
 
-def _given(suspect: LayerRun, by_output: bool) -> Sequence[Array]:
-    """The states that a suspect ends in, or its output; it may well overflow."""
+def _result_of(suspect: LayerRun, by_output: bool) -> Sequence[Array]:
+    """Return the final states of a suspect, or its output; both may overflow."""
     with np.errstate(all="ignore"):
         output, states = again(suspect)
         return (output,) if by_output else states
 
 
-UNCHANGED = 1e-3  # of the budget: a state that is handed on is so to the last bit
+UNCHANGED = 1e-3  # of the budget: a stale state is equal to the last bit
 
 
 def _digits(found: Sequence[Array]) -> str:
-    """The coarser format that every value found fits in, if there is one."""
+    """Return the coarser format that holds every value exactly, if there is one."""
     values = np.concatenate([value.ravel() for value in found]).astype(np.float32)
     values = values[np.isfinite(values) & (values != 0)]
     if len(values) < 8:

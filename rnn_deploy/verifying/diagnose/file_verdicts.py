@@ -1,4 +1,4 @@
-"""Which files of a bundle are wrong, as the comparisons tell that were run by one alone."""
+"""Find the wrong files of a bundle, from the comparisons that a single file computed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,48 +9,48 @@ from rnn_deploy.verifying.judge.compare import Comparison
 
 @dataclass(frozen=True)
 class FileVerdicts:
-    """What one runtime ran. wrong: files that gave something wrong. right: the others.
+    """The model files that one runtime ran: those with wrong results, and the others.
 
-    told: whether each of the wrong ones was wrong alone; else one of them may be right.
+    certain: False if some of the wrong files only failed together; then one of them may be right.
     """
 
     runtime: str
     wrong: tuple[str, ...]
     right: tuple[str, ...]
-    told: bool = True
+    certain: bool = True
 
     def __str__(self) -> str:
-        wrong = (" and " if self.told else " or ").join(self.wrong)
+        wrong = (" and " if self.certain else " or ").join(self.wrong)
         return f"wrong on {self.runtime}: {wrong}" + (
             f"; right: {' and '.join(self.right)}" if self.right else ""
         )
 
 
-def blames(comparisons: Iterable[Comparison]) -> tuple[FileVerdicts, ...]:
-    """For each runtime on which something failed and that tells its files, those to look at.
+def file_verdicts(comparisons: Iterable[Comparison]) -> tuple[FileVerdicts, ...]:
+    """Return the verdicts of each runtime on which something failed and whose files are known.
 
-    What was handed over is run by two runtimes, and says nothing of either alone.
+    The check hand-over is left out: two runtimes computed its values.
     """
-    ran: dict[str, list[Comparison]] = {}
+    by_runtime: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         if comparison.files and comparison.check != HAND_OVER:
-            ran.setdefault(comparison.runtime, []).append(comparison)
+            by_runtime.setdefault(comparison.runtime, []).append(comparison)
     return tuple(
-        _blame(runtime, found)
-        for runtime, found in ran.items()
-        if not all(comparison.passed for comparison in found)
+        _verdicts(runtime, compared)
+        for runtime, compared in by_runtime.items()
+        if not all(comparison.passed for comparison in compared)
     )
 
 
-def _blame(runtime: str, found: list[Comparison]) -> FileVerdicts:
-    failed = [comparison.files for comparison in found if not comparison.passed]
-    alone = {files[0] for files in failed if len(files) == 1}
-    together = [files for files in failed if not alone.intersection(files)]
-    wrong = alone.union(*together)
-    every = dict.fromkeys(file for comparison in found for file in comparison.files)
+def _verdicts(runtime: str, compared: list[Comparison]) -> FileVerdicts:
+    failed = [comparison.files for comparison in compared if not comparison.passed]
+    single = {files[0] for files in failed if len(files) == 1}
+    together = [files for files in failed if not single.intersection(files)]
+    wrong = single.union(*together)
+    every = dict.fromkeys(file for comparison in compared for file in comparison.files)
     return FileVerdicts(
         runtime,
         tuple(file for file in every if file in wrong),
         tuple(file for file in every if file not in wrong),
-        told=not together,
+        certain=not together,
     )

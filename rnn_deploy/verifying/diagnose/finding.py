@@ -1,4 +1,4 @@
-"""Where two runtimes part, as a value and in words."""
+"""A finding: the first wrong place of a runtime, as a value and in words."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ElementPair:
-    """One element, as it was found and as it must be."""
+    """The value of one element and its expected value."""
 
     index: tuple[int, ...]
     found: float
@@ -15,16 +15,16 @@ class ElementPair:
 
 @dataclass(frozen=True)
 class Finding:
-    """The first place where a runtime leaves the truth, in one failing check.
+    """The first place where the values of a runtime are wrong, in one failed check.
 
-    tensor: the first output or state that differs, in the order of the layers. layer, role: whose
-    state it is; empty where every state is right, or none can be seen. step, row: of the case,
-    counted from 0; step None where it cannot be told. beside: elements of that row, the one that
-    differs most first. batch, steps: the smallest input that still fails, which starts at step
-    `start`. states_right: every state was compared there and is right. explained: what fault
-    would give just these values, where one was recognised. by_layer: the first layer whose output
-    differs, said once for each entry point, where the original model is at hand. files: what the
-    runtime runs for the smallest input.
+    tensor: the first output or state that differs, in the order of the layers. layer, role: the
+    layer and role (h or c) of the state; empty if every state is right, or none is known. step,
+    row: the place in the case, from 0; step is None if it is not known. elements: elements of that
+    row, the one with the largest error first. batch, steps: the size of the smallest input that
+    still fails, which starts at step `start`. states_right: every state was compared there and is
+    right. fault: the fault that explains these values, empty if none is recognised. by_layer: the
+    first layer whose output differs, if the Keras model is available; once for each entry point.
+    files: the model files that the runtime runs for the smallest input.
     """
 
     runtime: str
@@ -35,44 +35,45 @@ class Finding:
     role: str
     step: int | None
     row: int | None
-    beside: tuple[ElementPair, ...]
+    elements: tuple[ElementPair, ...]
     batch: int
     steps: int
     start: int = 0
     states_right: bool = False
     detail: str = ""
-    explained: str = ""
+    fault: str = ""
     by_layer: str = ""
     files: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """In words, a line each."""
-        said = (self._where, self._values, self._smallest, self.by_layer, self.explained)
-        return tuple(filter(None, said))
+        """The finding in words, line by line."""
+        lines = (self._place, self._values, self._smallest, self.by_layer, self.fault)
+        return tuple(filter(None, lines))
 
     @property
-    def _where(self) -> str:
-        of = f"state {self.role} of layer '{self.layer}'" if self.layer else f"'{self.tensor}'"
+    def _place(self) -> str:
+        tensor = f"state {self.role} of layer '{self.layer}'" if self.layer else f"'{self.tensor}'"
         if self.states_right:
-            of += ", every state being right"
+            tensor += " (every state is right)"
         places = [
             f"step {self.step}" if self.step is not None else "",
             f"row {self.row}" if self.row is not None else "",
-            f"unit {', '.join(map(str, self.beside[0].index))}" if self.beside else "",
+            f"unit {', '.join(map(str, self.elements[0].index))}" if self.elements else "",
         ]
         place = ", ".join(filter(None, places))
         how = f" ({self.detail})" if self.detail else ""
         return (
-            f"{self.runtime}, {self.check}, case {self.case}{how}: the first difference is in {of}"
+            f"{self.runtime}, {self.check}, case {self.case}{how}: the first difference is in"
+            f" {tensor}"
             + (f" at {place}" if place else "")
             + (f", run by {' and '.join(self.files)}" if self.files else "")
         )
 
     @property
     def _values(self) -> str:
-        said = (f"{b.found:.7g} for {b.expected:.7g}" for b in self.beside)
-        return f"found {'; '.join(said)}" if self.beside else ""
+        pairs = (f"{e.found:.7g} for {e.expected:.7g}" for e in self.elements)
+        return f"found {'; '.join(pairs)}" if self.elements else ""
 
     @property
     def _smallest(self) -> str:
@@ -86,14 +87,14 @@ class Finding:
         )
 
 
-def told_once(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
-    """Findings in lines; several checks that found one place on a runtime are told together."""
+def merged_lines(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
+    """Return the lines of findings; checks with the same finding on a runtime share one entry."""
     alike: dict[object, list[Finding]] = {}
     for f in findings:
-        place = (f.runtime, f.layer, f.tensor, f.role, f.step, f.row, f.explained)
+        place = (f.runtime, f.layer, f.tensor, f.role, f.step, f.row, f.fault)
         alike.setdefault(place, []).append(f)
-    told = []
+    merged = []
     for first, *more in alike.values():
         others = ", ".join(f.check for f in more)
-        told.append((*first.lines, *([f"the same in: {others}"] if others else [])))
-    return told
+        merged.append((*first.lines, *([f"the same in: {others}"] if others else [])))
+    return merged

@@ -1,8 +1,8 @@
-"""A bundle whose entry point tells what every layer gives, as further outputs.
+"""A copy of a bundle in which one entry point has every layer's values as extra outputs.
 
-    Bundle --inner_onnx, inner_tflite--> Bundle in a temporary folder, the names by layer
+    Bundle --inner_onnx, inner_tflite--> Bundle in a temporary folder, value names by layer
 
-It loads on any runtime that loads the original one, in a process of its own or not.
+Every runtime that loads the original bundle loads the copy, in a process of its own or not.
 """
 
 import tempfile
@@ -26,19 +26,20 @@ FORMATS: dict[str, Altering] = {
 
 
 @contextmanager
-def telling_inner_values(
+def bundle_with_inner_values(
     bundle: Bundle, format: str, entry: str, layers: Iterable[str]
 ) -> Iterator[tuple[Bundle, Inner]]:
-    """While open, the bundle with one entry point of one format that tells more.
+    """Yield the bundle with the inner values of `layers`, and the names of the values by layer.
 
-    layers: the layers asked for, by name. InputError where the bundle has no such artifact, or it
-    is of a format that cannot be opened up.
+    Raises InputError if the bundle has no model file of `format` for the entry point `entry`, or
+    the inner values of that format cannot be read.
     """
     artifact = bundle.manifest.artifact(format, entry)
     if artifact is None or format not in FORMATS:
         raise InputError(
-            f"{bundle.root}: holds no {format} artifact of '{entry}' whose layers could be seen;"
-            f" those of {' and '.join(FORMATS)} can"
+            "E-VERIFY-NO-INNER-VALUES",
+            f"{bundle.root} has no {format} file of entry point '{entry}' whose layers can be"
+            f" compared; that is possible for {' and '.join(FORMATS)}",
         )
     if artifact.weights is not None:
         bundle.checked(artifact.weights)

@@ -1,7 +1,7 @@
-"""An ONNX model whose layers' values are outputs, too (needs onnx).
+"""Add the values of an ONNX model's layers to its outputs (needs onnx).
 
-Nodes are named after their Keras layers, so a value leaves a layer where a node of another name
-reads it, or it is an output.
+Nodes are named after their Keras layers, so a value leaves a layer if a node of another layer reads
+it, or it is an output.
 """
 
 from collections.abc import Iterable
@@ -14,15 +14,15 @@ Inner = dict[str, list[str]]  # the names of the values that leave each layer
 
 
 def with_inner_values(place: Path, entry: str, layers: Iterable[str]) -> tuple[bytes, Inner]:
-    """The model file with them as further outputs, its weights inside; their names by layer.
+    """Return the model file with extra outputs and its weights inside, and their names by layer.
 
-    (The file holds one entry point, and every node says its layer: neither must be known.)
+    entry, layers: not used, since the file has one entry point and nodes name their layers.
     """
     onnx = require("onnx")
     model = onnx.load(place)
     leaving = _leaving(model.graph)
-    there = {output.name for output in model.graph.output}
-    extra = [name for names in leaving.values() for name in names if name not in there]
+    known = {output.name for output in model.graph.output}
+    extra = [name for names in leaving.values() for name in names if name not in known]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in extra)
     return model.SerializeToString(), leaving
 
@@ -43,7 +43,7 @@ def _leaving(graph: Any) -> Inner:
 
 
 def _read_inside(node: Any) -> list[str]:
-    """What the bodies of a loop read from outside."""
+    """Return the names that the bodies of a loop read."""
     bodies = [a.g for a in node.attribute if a.HasField("g")]
     return [name for body in bodies for inner in body.node for name in inner.input]
 

@@ -1,97 +1,96 @@
-"""The first place where a runtime leaves the truth, and the smallest input that shows it.
+"""Find the first wrong place of a runtime, and the smallest input that shows it.
 
-    failing check of a case --fewest steps--> --one row--> --latest start--> Finding
+    failed check of a case --fewest steps--> --fewest rows--> --latest start--> Finding
 
-Steps are taken away from the end while the rest still fails, then rows, then steps from the
-beginning (the state before them is the reference's). Of what is left, the first state that differs,
-in the order of the layers, names the layer; the first element outside its budget names row and
-unit.
+Steps are removed from the end while the rest still fails, then rows, then steps from the beginning
+(the state before them is the reference's). In what is left, the first state that differs, in the
+order of the layers, names the layer; the first element outside its budget names row and unit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.spec import STREAM, Array, StateSpec, chunks
 from rnn_deploy.verifying.diagnose.finding import ElementPair, Finding
 from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING, CheckSubject
-from rnn_deploy.verifying.judge.compare import Comparison, errors, limits_of
-from rnn_deploy.verifying.judge.parts import CasePart, CaseParts, Run
-from rnn_deploy.verifying.judge.tolerance import Budgets
-from rnn_deploy.verifying.judge.trials import Trial, TrialResult, as_known, trials_of
-from rnn_deploy.verifying.report.evidence import Observation
+from rnn_deploy.verifying.judge.compare import Comparison, TensorPair
+from rnn_deploy.verifying.judge.distance import errors
+from rnn_deploy.verifying.judge.parts import CasePart, KnownCase
+from rnn_deploy.verifying.judge.tolerance import Budget, Budgets
+from rnn_deploy.verifying.judge.trials import Trial, TrialResult, trial_at_known_steps, trials_of
+from rnn_deploy.verifying.report.observation import Observation
 
 MOST_TRIED = 64  # steps tried one by one
-MOST_HALVED = 1024  # steps of a part that is halved on to find where it begins to fail
-SHOWN = 4  # elements shown beside each other
+MOST_HALVED = 1024  # a part with more steps is not halved to find its first wrong step
+SHOWN = 4  # elements of a finding
 
 
 @dataclass(frozen=True)
 class FirstDifference:
-    """The first element of a tensor that is outside its budget, and those beside it.
+    """The first element of a tensor outside its budget, and other elements of its row.
 
-    row, step: where it is in the batch and in time, as far as the tensor has these axes.
+    row, step: its place in the batch and in time, if the tensor has these axes.
     """
 
     tensor: str
     row: int | None = None
     step: int | None = None
-    beside: tuple[ElementPair, ...] = ()
+    elements: tuple[ElementPair, ...] = ()
 
 
-def finding_of(
-    subject: CheckSubject,
-    failed: Comparison,
-    case: GoldenCase,
-    tolerance: Budgets,
-    single: GoldenCase | None = None,
-    oracle: Run | None = None,
+def localise(
+    subject: CheckSubject, failed: Comparison, known: KnownCase, budgets: Budgets
 ) -> Finding:
-    """Where `failed`, a comparison of this case, first leaves the truth.
-
-    single: the golden case of this one's single steps. oracle: the model in float64, if at hand.
-    """
-    plain = Finding(failed.runtime, failed.check, failed.case, failed.name, "", "", None, None, (),
-                    0, 0, detail=failed.detail, files=failed.files)  # fmt: skip
-    for trial in trials_of(failed.check, subject, case, single, oracle):
-        search = _Search(trial, tolerance)
+    """Find where `failed`, a comparison of this case, is wrong first."""
+    plain = _finding_without_place(failed)
+    for trial in trials_of(failed.check, subject, known):
+        search = _Search(trial, budgets)
         if search.fails(trial.parts.whole):
-            return _found(plain, search, subject)
-    return _from_values(plain, subject, case, tolerance)
+            return _from_search(plain, search, subject)
+    return _from_check(plain, subject, known, budgets)
 
 
-def _found(plain: Finding, search: "_Search", subject: CheckSubject) -> Finding:
+def _finding_without_place(failed: Comparison) -> Finding:
+    return Finding(failed.runtime, failed.check, failed.case, failed.name, "", "", None, None, (),
+                   0, 0, detail=failed.detail, files=failed.files)  # fmt: skip
+
+
+def _from_search(plain: Finding, search: "_Search", subject: CheckSubject) -> Finding:
     trial, part = search.trial, search.smallest()
-    place, right = search.first(part), trial.runner.entry.name == STREAM
+    place, states_seen = search.first(part), trial.runner.entry.name == STREAM
     stream = subject.runners.get(STREAM)
-    if not right and stream is not None and trial.parts.entry is stream.entry and trial.rows == 1:
+    same_entry = stream is not None and trial.parts.entry is stream.entry
+    if stream is not None and not states_seen and same_entry and trial.rows == 1:
         # The stream shows states, the sequence entry point does not.
-        beside = _Search(as_known(trial.parts, stream), search.tolerance)
-        seen = beside.first(part)
-        if seen is None and beside.tried(part) is not None:
-            said = "the stream entry point is right there"
-            plain = replace(plain, detail="; ".join(filter(None, (plain.detail, said))))
-        place, right = seen or place, seen is not None
-    subject.ran.taken()
-    tried = search.tried(part)
-    plain = replace(plain, files=subject.ran.taken())
-    known = {} if tried is None else tried.truth
-    right = right and all(state.next_name in known for state in _states(subject))
-    return _said(plain, trial.parts, part, place or FirstDifference(plain.tensor), subject, right)
+        by_stream = _Search(trial_at_known_steps(trial.parts, stream), search.budgets)
+        seen = by_stream.first(part)
+        if seen is None and by_stream.run(part) is not None:
+            detail = "the stream entry point is right there"
+            plain = replace(plain, detail="; ".join(filter(None, (plain.detail, detail))))
+        place, states_seen = seen or place, seen is not None
+    subject.files_run.take()
+    result = search.run(part)
+    plain = replace(plain, files=subject.files_run.take())
+    known = {} if result is None else result.truth
+    states_seen = states_seen and all(state.next_name in known for state in _states(subject))
+    finding = _with_place(plain, place or FirstDifference(plain.tensor), _states(subject))
+    states_right = states_seen and not finding.layer and bool(_states(subject))
+    return replace(finding, states_right=states_right, **search.extent(part, finding))
 
 
 class _Search:
-    """Parts of one case, run and judged."""
+    """Runs parts of one case and compares them with their true values."""
 
-    def __init__(self, trial: Trial, tolerance: Budgets) -> None:
-        self.trial, self.tolerance, self.parts = trial, tolerance, trial.parts
+    def __init__(self, trial: Trial, budgets: Budgets) -> None:
+        self.trial, self.budgets, self.parts = trial, budgets, trial.parts
 
     def smallest(self) -> CasePart:
-        """The part with the fewest steps, then rows, that still fails."""
+        """Return the part with the fewest steps, then rows, that still fails."""
         part = self._fewest_steps(self.parts.whole)
         part = self._fewest_rows(part)
         for steps in _strides(part.stop):
@@ -101,8 +100,7 @@ class _Search:
         return part
 
     def _fewest_steps(self, whole: CasePart) -> CasePart:
-        """Steps taken away from the end; of very many, as if a part that fails did so from there
-        on."""
+        """Remove steps from the end. Halving assumes that a longer part of a failing one fails."""
         stops = [stop for stop in self.trial.stops or _strides(whole.steps) if stop < whole.stop]
         good = 0
         for stop in stops:
@@ -131,155 +129,132 @@ class _Search:
         return part
 
     def fails(self, part: CasePart) -> bool:
-        """Whether anything that is known of a part is outside its budget."""
+        """Whether a known value of a part is outside its budget."""
         return next(iter(self._places(part)), None) is not None
 
     def first(self, part: CasePart) -> FirstDifference | None:
-        """The first place outside its budget: states before outputs, in the order of the layers."""
+        """Return the first place outside its budget: states before outputs, by layer."""
         names = [state.next_name for state in self.parts.entry.states]
         places = list(self._places(part))
         places.sort(key=lambda p: names.index(p.tensor) if p.tensor in names else len(names))
         return next(iter(places), None)
 
-    def tried(self, part: CasePart) -> TrialResult | None:
-        """What a part gave; None where it cannot be run."""
+    def run(self, part: CasePart) -> TrialResult | None:
+        """Return the values of a part; None if it cannot be run."""
         try:
-            return self.trial.of(part)
+            return self.trial.run(part)
         except RnnDeployError:
             return None
 
+    def extent(self, part: CasePart, finding: Finding) -> dict[str, Any]:
+        """Return the size and start of a part, and a finding's row and step in the whole case."""
+        case = self.parts.case
+        row = None if finding.row is None else part.rows[finding.row]
+        step, start = part.start + part.steps - 1, part.start
+        if finding.step is not None:
+            step = part.start + finding.step
+        if case.steps and row is not None:  # the batch holds the steps of another case
+            step, row = divmod(row, self.parts.batch // case.steps)
+            start = step
+        certain = finding.step is not None or part != self.parts.whole or part.steps == 1
+        return {"step": step if self.parts.steps and certain else None, "row": row,
+                "batch": len(part.rows), "steps": part.steps, "start": start}  # fmt: skip
+
     def _places(self, part: CasePart) -> Iterable[FirstDifference]:
-        tried = self.tried(part)
-        if tried is None:
+        result = self.run(part)
+        if result is None:
             return
-        for name, value in tried.values.items():
-            if name in tried.truth:
-                truth = tried.truth[name]
+        for name, value in result.values.items():
+            if name in result.truth:
                 axis = chunks.time_axes(self.parts.entry).get(name)
-                place = _place(name, value, truth, limits_of(truth, *self._allowed(name)), axis)
-                if place is not None and place.step is not None and tried.steps:
-                    place = replace(place, step=tried.steps[place.step])
+                budget = self.budgets.budget_of(self.parts.case, name)
+                place = _place(name, TensorPair(value, result.truth[name]), budget, axis)
+                if place is not None and place.step is not None and result.steps:
+                    place = replace(place, step=result.steps[place.step])
                 if place is not None:
                     yield place
 
-    def _allowed(self, name: str) -> tuple[float, float]:
-        allowed = self.tolerance.of(self.parts.case, name)
-        return allowed.budget, allowed.rtol
 
+def _place(name: str, pair: TensorPair, budget: Budget, time: int | None) -> FirstDifference | None:
+    """Return the first element outside its budget, by time, then rows; None if all are within.
 
-def _place(
-    name: str, value: Array, truth: Array, limits: Array, time: int | None
-) -> FirstDifference | None:
-    """The first element outside its budget, by the axis of time, then rows; None if all are within.
-
-    Its row is what stands beside it: of one step, where the tensor is over time.
+    time: the axis over time. The elements are those of the same row, and of the same step if the
+    tensor is over time.
     """
+    value, truth = pair.actual, pair.truth
     if value.shape != truth.shape:
         return FirstDifference(name)
     error = errors(value, truth)
-    wrong = np.argwhere(error > limits.astype(np.float64))
+    wrong = np.argwhere(error > budget.limits(truth))
     if not len(wrong):
         return None
     first = min(map(tuple, wrong), key=lambda i: (i[1], i[0]) if time == 1 else i[:1])
     row = first[:2] if time == 1 else first[:1]
     order = np.argsort(-error[row], axis=None, kind="stable")[:SHOWN]
     units = [tuple(map(int, np.unravel_index(k, error[row].shape))) for k in order]
-    beside = tuple(ElementPair(u, float(value[row][u]), float(truth[row][u])) for u in units)
-    return FirstDifference(name, int(first[0]), int(first[1]) if time == 1 else None, beside)
+    elements = tuple(ElementPair(u, float(value[row][u]), float(truth[row][u])) for u in units)
+    return FirstDifference(name, int(first[0]), int(first[1]) if time == 1 else None, elements)
 
 
-def finding_in(observation: Observation, states: Sequence[StateSpec]) -> Finding:
-    """What the tensors of one comparison that failed show by themselves; nothing is run.
+def localise_observation(observation: Observation, states: Sequence[StateSpec]) -> Finding:
+    """Find the first wrong place in the tensors of one failed comparison; nothing is run.
 
-    states: all there are, to tell whose a tensor is.
+    states: the states of the bundle, to name the layer of a tensor.
     """
     o, c = observation, observation.comparison
-    limits = limits_of(o.truth, *o.allowed, o.bound)
-    over_time = 1 if o.time_axis == 1 else None
-    place = _place(c.name, o.actual, o.truth, limits, over_time) or FirstDifference(c.name)
+    time = 1 if o.time_axis == 1 else None
+    place = _place(c.name, o.tensors, o.budget, time) or FirstDifference(c.name)
     row, step = place.row, None if place.step is None else o.steps[place.step]
     if o.time_axis == 0 and row is not None:  # steps side by side in the batch
         step = o.steps[row]
         row -= o.steps.index(step)
-    plain = Finding(c.runtime, c.check, c.case, c.name, "", "", step, row, (), 0, 0, 0, False,
-                    c.detail, files=c.files)  # fmt: skip
-    return _placed(plain, place, states)
+    place = replace(place, row=row, step=step)
+    return _with_place(_finding_without_place(c), place, states)
 
 
-def _said(
-    plain: Finding,
-    parts: CaseParts,
-    part: CasePart,
-    place: FirstDifference,
-    subject: CheckSubject,
-    right: bool,
+def _from_check(
+    plain: Finding, subject: CheckSubject, known: KnownCase, budgets: Budgets
 ) -> Finding:
-    row = None if place.row is None else part.rows[place.row]
-    step, start = part.start + part.steps - 1, part.start
-    if place.step is not None:
-        step = part.start + place.step
-    if parts.case.steps and row is not None:  # its batch holds the steps of another case
-        step, row = divmod(row, parts.batch // parts.case.steps)
-        start = step
-    told = bool(parts.steps) and (place.step is not None or part != parts.whole or part.steps == 1)
-    placed = _placed(plain, place, _states(subject))
-    return replace(
-        placed,
-        states_right=right and not placed.layer and bool(_states(subject)),
-        step=step if told else None,
-        row=row,
-        batch=len(part.rows),
-        steps=part.steps,
-        start=start,
-    )
-
-
-def _from_values(
-    plain: Finding, subject: CheckSubject, case: GoldenCase, tolerance: Budgets
-) -> Finding:
-    """What the check's own run shows, where nothing can be taken away from it."""
+    """Find the first wrong place in the check's own run, if no part of the case can be run."""
+    case, states = known.case, _states(subject)
     axes = {n: a for r in subject.runners.values() for n, a in chunks.time_axes(r.entry).items()}
     try:
-        for found in CHECKS[plain.check](subject, case):
-            expected = case.truth if found.expected is None else found.expected
-            for name in _in_order(found.values, subject):
-                allowed, bound = tolerance.of(case, name), found.bounds.get(name)
-                value, truth = found.values[name], expected[name]
-                limits = limits_of(truth, allowed.budget, allowed.rtol, bound)
-                place = _place(name, value, truth, limits, axes.get(name))
+        for result in CHECKS[plain.check](subject, case):
+            expected = case.truth if result.expected is None else result.expected
+            for name in _in_order(result.values, states):
+                budget = budgets.budget_of(case, name, result.bounds.get(name))
+                pair = TensorPair(result.values[name], expected[name])
+                place = _place(name, pair, budget, axes.get(name))
                 if place is not None:
-                    return _of_values(plain, place, found.detail, case, subject)
+                    if place.step is not None and case.probes:
+                        place = replace(place, step=case.probes[place.step])
+                    finding = _with_place(replace(plain, detail=result.detail), place, states)
+                    return _by_running_step(finding) if plain.check == RUNNING else finding
     except RnnDeployError:
-        return plain  # it breaks off, which the report says already; there are no values to show
+        return plain  # the report mentions the failed check already
     return plain
 
 
-def _of_values(
-    plain: Finding, place: FirstDifference, detail: str, case: GoldenCase, subject: CheckSubject
-) -> Finding:
-    step, row, beside = place.step, place.row, place.beside
-    if step is not None and case.probes:
-        step = case.probes[step]
-    batch = steps = 0
-    if plain.check == RUNNING and row is not None:  # its states are by step, then row
-        step, row, batch, steps = row, 0, 1, row + 1
-        beside = tuple(replace(b, index=b.index[1:]) for b in beside)
-    placed = _placed(plain, place, _states(subject))
-    return replace(
-        placed, step=step, row=row, beside=beside, detail=detail, batch=batch, steps=steps
-    )
+def _by_running_step(finding: Finding) -> Finding:
+    """Correct the place in states of the check `running-bound`, whose first axis is time."""
+    if finding.row is None:
+        return finding
+    elements = tuple(replace(e, index=e.index[1:]) for e in finding.elements)
+    step = finding.row
+    return replace(finding, step=step, row=0, elements=elements, batch=1, steps=step + 1)
 
 
-def _placed(plain: Finding, place: FirstDifference, states: Sequence[StateSpec]) -> Finding:
+def _with_place(plain: Finding, place: FirstDifference, states: Sequence[StateSpec]) -> Finding:
     state = next((s for s in states if s.next_name == place.tensor), None)
     layer, role = (state.layer, state.role) if state else ("", "")
-    return replace(plain, tensor=place.tensor, layer=layer, role=role, beside=place.beside)
+    return replace(plain, tensor=place.tensor, layer=layer, role=role, row=place.row,
+                   step=place.step, elements=place.elements)  # fmt: skip
 
 
-def _in_order(values: Mapping[str, Array], subject: CheckSubject) -> list[str]:
-    """States in the order of the layers, then outputs."""
-    states = [state.next_name for state in _states(subject) if state.next_name in values]
-    return [*states, *(name for name in values if name not in states)]
+def _in_order(values: Mapping[str, Array], states: Sequence[StateSpec]) -> list[str]:
+    """Return the names of states in the order of the layers, then those of outputs."""
+    names = [state.next_name for state in states if state.next_name in values]
+    return [*names, *(name for name in values if name not in names)]
 
 
 def _states(subject: CheckSubject) -> tuple[StateSpec, ...]:
@@ -288,5 +263,5 @@ def _states(subject: CheckSubject) -> tuple[StateSpec, ...]:
 
 
 def _strides(steps: int) -> Iterable[int]:
-    """Numbers of steps to try, fewest first: each, or each twice the last where there are many."""
+    """Return numbers of steps to try: each if there are few, otherwise powers of two."""
     return range(1, steps) if steps <= MOST_TRIED else [2**k for k in range(steps.bit_length())]

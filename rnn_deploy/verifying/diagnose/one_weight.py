@@ -1,8 +1,8 @@
-"""Which single weight of a layer would have to be another one to give what a runtime gave.
+"""Find the single wrong weight of a layer that explains the values of a runtime.
 
-Of single steps, one wrong weight changes one unit. What must be added to a gate of that unit, row
-by row, is found by Newton's method; if it is the same multiple of one input, one state or the bias
-in every row, the weight of that one is wrong, by that multiple.
+In single steps, one wrong weight changes one unit. Newton's method finds what must be added to a
+gate of that unit in every row. If that is the same multiple of one input, one state or the bias in
+every row, the weight of that input, state or bias is wrong by that multiple.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _ROUNDS = 25
 
 @dataclass(frozen=True)
 class SuspectWeight:
-    """A weight by its array and place, as it is and as it would have to be."""
+    """A weight by its array and index, with its right and its suspected wrong value."""
 
     array: str
     index: tuple[int, ...]
@@ -28,23 +28,23 @@ class SuspectWeight:
     wrong: float
 
     @property
-    def said(self) -> str:
-        """In words; a float32 with one bit flipped is recognised."""
+    def description(self) -> str:
+        """The weight in words; a flipped bit of a float32 is recognised."""
         place = f"{self.array}[{', '.join(map(str, self.index))}]"
         bit = _flipped_bit(self.right, self.wrong)
         if bit is None:
-            return f"one weight differs: {place} is {self.wrong:.6g} in place of {self.right:.6g}"
+            return f"one weight differs: {place} is {self.wrong:.6g} instead of {self.right:.6g}"
         flipped = _with_bit(self.right, bit)
         return (
-            f"one weight differs in one bit: {place} is {flipped:.6g} in place of {self.right:.6g}"
+            f"one weight differs in one bit: {place} is {flipped:.6g} instead of {self.right:.6g}"
             f" (bit {bit} of its float32 is flipped)"
         )
 
 
-def one_weight(
+def suspect_weights(
     true: LayerRun, found: Sequence[Array], budget: float
 ) -> Iterator[tuple[SuspectWeight, LayerRun]]:
-    """Candidates, best first, each with the call as it would be with that weight."""
+    """Yield candidates, best first, each with the call that has that wrong weight."""
     (layer,) = true.layers
     if true.x.shape[1] != 1:
         return
@@ -59,7 +59,7 @@ def one_weight(
         for recurrent in (False, True) if layer.reset_after else (False,):
             missing = _missing(true, found, column, unit, recurrent)
             for array, row, values in columns:
-                if not _is_of(array, recurrent, layer):
+                if not _is_in_sum(array, recurrent, layer):
                     continue
                 by = _multiple(missing, values)
                 if by is not None:
@@ -68,13 +68,13 @@ def one_weight(
                     )
 
 
-def _is_of(array: str, recurrent: bool, layer: RecurrentLayer) -> bool:
-    """Whether a weight is in the sum that is looked at; a GRU may have two."""
+def _is_in_sum(array: str, recurrent: bool, layer: RecurrentLayer) -> bool:
+    """Whether a weight is part of the sum in question; a GRU may have two sums."""
     return array == "bias" or not layer.reset_after or (array == "recurrent_kernel") == recurrent
 
 
 def _columns(true: LayerRun) -> list[tuple[str, int, Float]]:
-    """What each weight of a gate's unit is multiplied with, in every row of the batch."""
+    """Return the factor of each weight of a gate's unit, in every row of the batch."""
     x, h = true.x[:, 0].astype(np.float64), true.before[0].astype(np.float64)
     return [
         *(("kernel", i, x[:, i]) for i in range(x.shape[1])),
@@ -86,14 +86,16 @@ def _columns(true: LayerRun) -> list[tuple[str, int, Float]]:
 def _missing(
     true: LayerRun, found: Sequence[Array], column: int, unit: int, recurrent: bool
 ) -> Float:
-    """What must be added to one gate of one unit, in each row; NaN where nothing does it, and where
-    the step is masked, which weights have no part in."""
+    """Return what must be added to one gate of one unit in each row.
+
+    NaN if no value works, and where the step is masked, since weights have no effect there.
+    """
     (layer,) = true.layers
     x = true.x[:, 0].astype(np.float64)
     before = tuple(state.astype(np.float64) for state in true.before)
     wanted = found[0][:, unit].astype(np.float64)
 
-    def given(nudge: Float) -> Float:
+    def with_nudge(nudge: Float) -> Float:
         nudges = [np.zeros((len(x), layer.kernel.shape[1])) for _ in range(2)]
         nudges[recurrent][:, column] = nudge
         return one_step(layer, x, before, nudges=(nudges[0], nudges[1]))[0][:, unit]
@@ -101,21 +103,21 @@ def _missing(
     nudge = np.zeros(len(x))
     with np.errstate(all="ignore"):
         for _ in range(_ROUNDS):
-            slope = (given(nudge + _NUDGE) - given(nudge - _NUDGE)) / (2 * _NUDGE)
-            nudge = nudge - np.clip((given(nudge) - wanted) / slope, -1.0, 1.0)
-        near = np.abs(given(nudge) - wanted) < 1e-6
+            slope = (with_nudge(nudge + _NUDGE) - with_nudge(nudge - _NUDGE)) / (2 * _NUDGE)
+            nudge = nudge - np.clip((with_nudge(nudge) - wanted) / slope, -1.0, 1.0)
+        near = np.abs(with_nudge(nudge) - wanted) < 1e-6
     counts = np.ones(len(x), bool) if true.mask is None else true.mask[:, 0]
     return np.where(near & counts, nudge, np.nan)
 
 
 def _multiple(missing: Float, values: Float) -> float | None:
-    """The factor by which `missing` is a multiple of `values`, if it is."""
+    """Return the factor by which `missing` is a multiple of `values`, if it is one."""
     known = np.isfinite(missing)
     if known.sum() < 3 or not np.any(values[known]):
         return None
     m, v = missing[known], values[known]
-    telling = np.abs(v) >= np.median(np.abs(v))
-    by = float(np.median(m[telling] / v[telling]))
+    large = np.abs(v) >= np.median(np.abs(v))
+    by = float(np.median(m[large] / v[large]))
     rest = np.abs(m - by * v)
     return by if np.median(rest) < 1e-3 * np.median(np.abs(m)) + 1e-7 else None
 
@@ -141,7 +143,7 @@ def _with_bit(value: float, bit: int) -> float:
 
 
 def _flipped_bit(right: float, wrong: float) -> int | None:
-    """The bit of float32 in which two numbers differ, if it is one (as near as it was found)."""
+    """Return the single bit of float32 in which two numbers differ, approximately; else None."""
     near = [
         (abs(flipped - wrong), bit)
         for bit in range(32)

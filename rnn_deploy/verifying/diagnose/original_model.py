@@ -1,7 +1,6 @@
-"""The original Keras model, where it is at hand: what it says beside the golden vectors.
+"""The original Keras model as three functions, so that nothing here imports Keras.
 
-Verification knows it by three functions only, so that nothing here imports Keras; the command line
-makes one from a .keras file (`cli/at_hand.py`).
+The command line makes one from a model file (`cli/reference_model.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ Feeds = Mapping[str, Array]
 
 @dataclass(frozen=True, eq=False)
 class LayerTruth:
-    """One call of a Keras layer: what it gives in float64, and in TensorFlow's float32."""
+    """The output of one call of a Keras layer: in float64, and in TensorFlow's float32."""
 
     layer: str
     true: Array
@@ -24,12 +23,12 @@ class LayerTruth:
 
 @dataclass(frozen=True)
 class OriginalModel:
-    """The model at hand, for inputs and initial states by name.
+    """Functions of the Keras model that take inputs and initial states by name.
 
-    oracle: outputs and final states in float64. watched: every recurrent call with Keras' own
-    cells in float64. layers: every layer's output, in the order of the calls.
+    oracle: outputs and final states in float64. recurrent_calls: every call of a recurrent layer
+    with Keras' own cells, in float64. layers: every layer's output, in the order of the calls.
     """
 
     oracle: Callable[[Feeds], Mapping[str, Array]]
-    watched: Callable[[Feeds], Sequence[LayerRun]]
+    recurrent_calls: Callable[[Feeds], Sequence[LayerRun]]
     layers: Callable[[Feeds], Sequence[LayerTruth]]

@@ -1,7 +1,7 @@
-"""The usual faults of a recurrent layer, each as the layer that has it.
+"""The usual faults of a recurrent layer, each as a layer that has the fault.
 
-A suspect is one call of the layer as it would be with that fault; what it gives is held beside
-what a runtime gave. Gates are called as in the literature (cells.py).
+A suspect is one call of a layer with one fault; `explain` compares its results with a runtime's.
+Gates have their names in the literature (cells.py).
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ Suspect = tuple[str, LayerRun]
 
 
 def suspects(true: LayerRun) -> Iterator[Suspect]:
-    """Every suspect of one call, the likeliest first."""
+    """Yield every suspect of one call, the likeliest first."""
     (layer,) = true.layers
     for name, altered in (*_gates(layer), *_options(layer), *_weights(layer)):
         yield name, replace(true, layers=(altered,))
@@ -61,25 +61,25 @@ def _options(layer: RecurrentLayer) -> Iterator[tuple[str, RecurrentLayer]]:
         now = "before" if layer.reset_after else "after"
         name = f"the reset gate is applied {now} the product (reset_after, linear_before_reset)"
         yield name, replace(layer, reset_after=not layer.reset_after)
-        if layer.reset_after and layer.bias is not None:  # as ONNX has it: both biases are added
+        if layer.reset_after and layer.bias is not None:  # as in ONNX: both biases are added
             bias = layer.bias.copy()
             bias[0, -layer.units :] += bias[1, -layer.units :]
             yield name, replace(layer, reset_after=False, bias=bias)
     for option in ("recurrent_activation", "activation"):
         for other in (*MISTAKEN, *USUAL, *ACTIVATIONS):
-            given = getattr(layer, option)
-            if other != given and (option == "activation" or layer.cell != "simple_rnn"):
+            right = getattr(layer, option)
+            if other != right and (option == "activation" or layer.cell != "simple_rnn"):
                 changed: dict[str, Any] = {option: other}
-                yield f"{option} is {other} in place of {given}", replace(layer, **changed)
+                yield f"{option} is {other} instead of {right}", replace(layer, **changed)
 
 
 def _weights(layer: RecurrentLayer) -> Iterator[tuple[str, RecurrentLayer]]:
     if layer.bias is not None:
-        yield "the bias is left out", replace(layer, bias=None)
-        for row, of in enumerate(("input", "recurrent") if layer.bias.ndim == 2 else ()):
+        yield "the bias is missing", replace(layer, bias=None)
+        for row, product in enumerate(("input", "recurrent") if layer.bias.ndim == 2 else ()):
             without = layer.bias.copy()
             without[row] = 0
-            yield f"the bias of the {of} product is left out", replace(layer, bias=without)
+            yield f"the bias of the {product} product is missing", replace(layer, bias=without)
     parts = np.split(layer.recurrent_kernel, len(GATES[layer.cell]), axis=1)
     turned = np.concatenate([part.T for part in parts], axis=1)
     yield "the recurrent kernel is transposed", replace(layer, recurrent_kernel=turned)
@@ -90,12 +90,12 @@ def _weights(layer: RecurrentLayer) -> Iterator[tuple[str, RecurrentLayer]]:
             recurrent_kernel=cut(layer.recurrent_kernel),
             bias=None if layer.bias is None else cut(layer.bias),
         )
-        yield f"the weights are {name} in place of float32", rounded
+        yield f"the weights are {name} instead of float32", rounded
 
 
 def _states(true: LayerRun) -> Iterator[Suspect]:
     none = tuple(np.zeros_like(state) for state in true.before)
-    yield "the initial state is ignored, zero in its place", replace(true, before=none)
+    yield "the initial state is ignored, zero is used", replace(true, before=none)
     if len(true.before) == 2:
         yield "the states h and c are swapped", replace(true, before=true.before[::-1])
 
@@ -104,12 +104,12 @@ def _masks(true: LayerRun) -> Iterator[Suspect]:
     if true.mask is None:
         return
     yield "the mask is ignored", replace(true, mask=np.ones_like(true.mask))
-    yield "the mask is turned around: steps that count are left out", replace(true, mask=~true.mask)
-    for by, said in ((1, "late"), (-1, "early")):
+    yield "the mask is inverted: steps that count are skipped", replace(true, mask=~true.mask)
+    for by, direction in ((1, "late"), (-1, "early")):
         for edge in (False, True):
             moved = np.roll(true.mask, by, axis=1)
             moved[:, 0 if by > 0 else -1] = edge
-            yield f"the mask is off by one, a step too {said}", replace(true, mask=moved)
+            yield f"the mask is off by one, a step too {direction}", replace(true, mask=moved)
 
 
 def _order(true: LayerRun) -> Iterator[Suspect]:
@@ -120,13 +120,13 @@ def _order(true: LayerRun) -> Iterator[Suspect]:
             replace(true, x=np.concatenate([true.x[:, :1], true.x[:, :-1]], axis=1)),
         )
         yield (
-            "the last step is left out",
+            "the last step is missing",
             replace(true, x=true.x[:, :-1], mask=None if true.mask is None else true.mask[:, :-1]),
         )
 
 
 def _bfloat16(value: Weights) -> Weights:
-    """The nearest bfloat16, ties to even."""
+    """Round to the nearest bfloat16, ties to even."""
     bits = value.astype(np.float32).view(np.uint32)
     rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     return (rounded & np.uint32(0xFFFF0000)).view(np.float32)

@@ -1,10 +1,12 @@
 """Decide whether a runtime is right.
 
-checks     what is run: whole sequence, states, chunks, single steps, hand-over, ...
-trials     run one check on one case
-parts      parts of a golden case whose results are known
-compare    compare one tensor with the truth, NaN-strict
-tolerance  the error budget, derived from TensorFlow's own error
-quantised  the budget of a quantised file
-known      failures with a known cause
+checks             what each check runs: whole sequence, states, chunks, single steps, ...
+tolerance          the tolerance of an output or state: a derived error budget, or the user's
+quantisation       the budgets of a quantised model file, and the checks that apply to it
+compare            compare one tensor with its true value, NaN-strict
+distance           the error of every element of a tensor
+known_differences  runtimes that are known to differ, and why
+placement          reject a node that ran on another device than requested
+parts              parts of a golden case and their true values
+trials             run a check on a part of a golden case
 """

@@ -1,22 +1,22 @@
-"""What is run for a golden case. A check gives tensors by name, each beside what it must be.
+"""What each check runs for a golden case, and which values it must give.
 
 sequence         the sequence entry point on the whole: outputs
 states           the stream entry point on the whole, from the case's initial states:
                  outputs and final states
 chunked          the stream entry point in chunks, states carried; the chunking is random
-step             the same, one step at a time
-teacher-forced   every step from the reference's own state before it; where single steps have a
-                 form of their own, by the stream's as well
-hand-over        begun here, the state saved, gone on with on another runtime
-reset            called twice, with other inputs in between: the second answer is the first
-batch            each row alone gives what it gives in its batch
-masks            rows masked at the right, at the left, in between, wholly
+step             the stream entry point one step at a time
+teacher-forced   every step from the reference's own state before it; if single steps have a model
+                 file of their own, by that file and by the stream's
+hand-over        begun on this runtime, the state saved, resumed on another runtime
+reset            called twice, with other inputs in between: both results must be equal
+batch            each row alone gives the same as in its batch
+masks            rows masked at the right, at the left, in between, completely
 extremes         zeros, saturating inputs, denormals, infinities, NaN
 long             one sequence of very many steps
 running-bound    every state after every step, within the bound of a float32 layer (rounding.py)
 
-Plain golden cases are for every check that takes them; those in SPECIAL have cases of their own. A
-check that does not apply to a case gives nothing.
+Every check takes the plain golden cases, except those in SPECIAL, which have cases of their own. A
+check that does not apply to a case yields nothing.
 """
 
 import tempfile
@@ -34,43 +34,44 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
 from rnn_deploy.verifying.checked_runner import FilesRun
 
 Runners = Mapping[str, Runner]
-MOST_STEPS = 64  # of a sequence that is fed step by step
+MOST_STEPS = 64  # longer sequences are not fed step by step
 
 
 @dataclass(frozen=True)
 class CheckSubject:
-    """What is under test: a runtime's runners by entry point.
+    """A runtime under test: its runners by entry point.
 
-    by_stream: of the stream, which runs single steps too by the stream's own form, where there is
-    another for them. partner: those of the runtime that a sequence is handed over to,
-    `partner_name`. bounds: of the states of the case for `running-bound`, after each step. ran:
-    what its runners ran.
+    stream_only: a runner of the stream that runs single steps by the stream's model file, too;
+    None if single steps have no file of their own. partner: the runners of the runtime
+    `partner_name`, which takes over in the check hand-over. bounds: the largest error of each
+    state after each step, for `running-bound`. files_run: the model files that the runners ran.
     """
 
     runners: Runners
-    by_stream: Runner | None = None
+    stream_only: Runner | None = None
     partner: Runners = field(default_factory=dict)
     partner_name: str = ""
     bounds: Mapping[str, Array] = field(default_factory=dict)
-    ran: FilesRun = field(default_factory=FilesRun)
+    files_run: FilesRun = field(default_factory=FilesRun)
 
     def takes(self, case: GoldenCase, entry: str) -> bool:
-        """Whether the case can be fed to an entry point that is here."""
+        """Whether the case can be fed to the entry point `entry` of this runtime."""
         return entry in case.entries and entry in self.runners
 
     @property
     def stream(self) -> Runner | None:
-        """The runner of the stream entry point, if chunks give what the whole gives."""
+        """The runner of the stream entry point, if chunks give the same as the whole sequence."""
         runner = self.runners.get(STREAM)
         return runner if runner is not None and runner.entry.chunked.ok else None
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a run gave, by name; `expected`: what it must be, where that is not the case's truth.
+    """The outputs and states of one run, by name.
 
-    detail: how it was run, where a check runs a case more than once. bounds: what is allowed of
-    each element, where that is not the tensor's budget.
+    expected: the values they must have; None for the case's truth. detail: how the case was run,
+    if a check runs it more than once. bounds: the largest error of each element, in place of the
+    tensor's budget.
     """
 
     values: Mapping[str, Array]
@@ -97,12 +98,12 @@ def _chunked(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     if runner is None or len(case.chunks) < 2:
         return
     for lengths in chunkings(case):
-        said = "chunks of " + "+".join(map(str, lengths))
-        yield CheckResult(run_in_chunks(runner, case.feeds, lengths), detail=said)
+        detail = "chunks of " + "+".join(map(str, lengths))
+        yield CheckResult(run_in_chunks(runner, case.feeds, lengths), detail=detail)
 
 
 def chunkings(case: GoldenCase) -> list[tuple[int, ...]]:
-    """The chunks that a case is cut into: its own, and random ones."""
+    """Return the chunk lengths to run a case in: its own, and random ones."""
     return list(dict.fromkeys((case.chunks, _random_chunks(case))))
 
 
@@ -114,23 +115,25 @@ def _step(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
 
 def _hand_over(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     if subject.stream is not None and case.chunks:
-        values = handed_over(subject, case.feeds)
+        values = run_handed_over(subject, case.feeds)
         if values is not None:
-            yield CheckResult(values, detail=f"gone on with on {subject.partner_name}")
+            yield CheckResult(values, detail=f"resumed on {subject.partner_name}")
 
 
-def handed_over(subject: CheckSubject, feeds: Mapping[str, Array]) -> dict[str, Array] | None:
-    """Half of the sequence here, the state written to a file, the rest on the partner; None where
-    there is no partner, or nothing to halve."""
+def run_handed_over(subject: CheckSubject, feeds: Mapping[str, Array]) -> dict[str, Array] | None:
+    """Run half of a sequence, save the state to a file, resume from the file on the partner.
+
+    None if there is no partner, or fewer than two steps.
+    """
     begun, partner = subject.stream, subject.partner.get(STREAM)
     if begun is None or partner is None or chunks.length_of(begun.entry, feeds) < 2:
         return None
     entry, steps = begun.entry, chunks.length_of(begun.entry, feeds)
     first, second = chunks.cut(entry, feeds, [steps // 2, steps - steps // 2])
     batch = next(iter(first.values())).shape[0]
-    given = {s.tensor.name: feeds.get(s.tensor.name) for s in entry.states}
+    initial = {s.tensor.name: feeds.get(s.tensor.name) for s in entry.states}
     stream = Stream(begun, batch)
-    stream.state = stream.state | {n: v for n, v in given.items() if v is not None}
+    stream.state = stream.state | {n: v for n, v in initial.items() if v is not None}
     rest = Stream(partner, batch)
     pieces = [stream.advance(first)]
     with tempfile.TemporaryDirectory() as folder:
@@ -141,17 +144,19 @@ def handed_over(subject: CheckSubject, feeds: Mapping[str, Array]) -> dict[str, 
 
 
 def _reset(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
-    """The same call twice; in between, other inputs from other states."""
+    """Make the same call twice, with other inputs and other states in between."""
     for entry, runner in subject.runners.items():
         if subject.takes(case, entry):
-            again, first = twice(runner, case.feeds)
+            again, first = run_twice(runner, case.feeds)
             yield CheckResult(again, first, f"{entry}, called again")
 
 
-def twice(runner: Runner, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-    """What a second call gives, after one with other inputs from other states; the first."""
+def run_twice(
+    runner: Runner, feeds: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the results of the second and of the first of two equal calls."""
     first = _copied(runner.run(feeds))
-    runner.run(_others(runner.entry, feeds))
+    runner.run(_other_feeds(runner.entry, feeds))
     return runner.run(feeds), first
 
 
@@ -162,16 +167,16 @@ def _batch(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     runner = subject.runners[entry]
     if not all(isinstance(tensor.shape[0], str) for tensor in runner.entry.all_inputs):
         return
-    alone, whole = rows_alone(runner, case.feeds)
+    both = run_row_by_row(runner, case.feeds)
     for row in range(_batch_of(case.feeds)):
-        values, expected = ({n: v[row : row + 1] for n, v in of.items()} for of in (alone, whole))
+        values, expected = ({n: v[row : row + 1] for n, v in each.items()} for each in both)
         yield CheckResult(values, expected, f"row {row} alone")
 
 
-def rows_alone(
+def run_row_by_row(
     runner: Runner, feeds: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """What every row alone gives, one below the other; what they give as a batch."""
+    """Return the results of every row alone, joined to a batch, and those of the batch."""
     whole = _copied(runner.run(feeds))
     rows = [
         _copied(runner.run({name: value[row : row + 1] for name, value in feeds.items()}))
@@ -181,7 +186,7 @@ def rows_alone(
 
 
 def _every_entry(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
-    """A special case at every entry point that takes it: each may be written in its own way."""
+    """Run a special case at every entry point, since each may be lowered in its own way."""
     for entry, runner in subject.runners.items():
         if subject.takes(case, entry):
             values = runner.run(case.feeds)
@@ -192,10 +197,9 @@ def _every_entry(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResul
 
 def _teacher_forced(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     yield from _every_entry(subject, case)
-    if subject.by_stream is not None and subject.takes(case, STREAM):
-        yield CheckResult(
-            subject.by_stream.run(case.feeds), detail="single steps by the stream's form"
-        )
+    if subject.stream_only is not None and subject.takes(case, STREAM):
+        values = subject.stream_only.run(case.feeds)
+        yield CheckResult(values, detail="single steps by the stream's model file")
 
 
 def _running_bound(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
@@ -231,27 +235,27 @@ CHECKS: dict[str, Check] = {
 }
 BASIC = ("sequence", "states", "chunked")
 QUICK = ("sequence", "states", "chunked", "teacher-forced", "extremes")
-# They hold a runtime to itself, or to a bound that is wide.
-NOT_TO_THE_TRUTH = ("reset", "batch", RUNNING)
-# Those with golden cases of their own, which no other check takes.
+# They compare a runtime with itself, or have a wide bound: no evidence of right values.
+WEAK_CHECKS = ("reset", "batch", RUNNING)
+# They have golden cases of their own, which no other check takes.
 SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING)
 
 
 def applies(check: str, case: GoldenCase) -> bool:
-    """Whether a check takes a case at all."""
+    """Whether a check takes a case."""
     return case.check == check if check in SPECIAL else not case.check
 
 
 def _random_chunks(case: GoldenCase) -> tuple[int, ...]:
-    """Lengths that make up the whole; every case has its own, the same on every run."""
+    """Return random chunk lengths that add up to the case; the same on every run."""
     total = sum(case.chunks)
     rng = np.random.default_rng(crc32(case.name.encode()))
     cuts = np.flatnonzero(rng.random(total - 1) < 0.5) + 1
     return tuple(int(length) for length in np.diff([0, *cuts, total]))
 
 
-def _others(entry: EntryPoint, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Inputs of the same shapes that are others; initial states of one."""
+def _other_feeds(entry: EntryPoint, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Return other inputs of the same shapes, and initial states of ones."""
     batch = _batch_of(feeds)
     states = {
         state.tensor.name: np.ones(
@@ -260,12 +264,11 @@ def _others(entry: EntryPoint, feeds: Mapping[str, Array]) -> dict[str, Array]:
         )
         for state in entry.states
     }
-    return {name: _other(value) for name, value in feeds.items()} | states
-
-
-def _other(value: Array) -> Array:
-    """Another value of the same kind."""
-    return value[::-1].copy() if value.dtype.kind != "f" else np.subtract(1, value)
+    others = {
+        name: np.subtract(1, value) if value.dtype.kind == "f" else value[::-1].copy()
+        for name, value in feeds.items()
+    }
+    return others | states
 
 
 def _batch_of(feeds: Mapping[str, Array]) -> int:
@@ -273,5 +276,5 @@ def _batch_of(feeds: Mapping[str, Array]) -> int:
 
 
 def _copied(values: Mapping[str, Array]) -> dict[str, Array]:
-    """Values of a first call, safe from a runtime that uses its buffers again."""
+    """Copy results, since a runtime may reuse its buffers in the next call."""
     return {name: value.copy() for name, value in values.items()}

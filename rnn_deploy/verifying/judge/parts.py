@@ -1,9 +1,9 @@
-"""Parts of a golden case: fewer rows, fewer steps, and what is true of them.
+"""Parts of a golden case: fewer rows, fewer steps, and their true values.
 
-A part is rows of the batch and steps `start` to `stop` of time. What is true of it comes from an
-oracle where one is at hand, else from the golden vectors: of a model whose chunks give what the
-whole gives, an output over time is known for any part, and a state where the golden case for single
-steps holds it (its states before every step).
+A part is some rows of the batch and the steps from `start` to `stop`. Its true values come from the
+oracle if the Keras model is available, otherwise from the golden vectors: if the model gives the
+same in chunks as at once, an output over time is known for any part, and a state if the golden case
+for single steps has it (it has the states before every step).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,8 +20,21 @@ Values = dict[str, Array]
 
 
 @dataclass(frozen=True)
+class KnownCase:
+    """A golden case and the sources of true values for its parts.
+
+    single_steps: the golden case with the single steps of this one, if there is one. oracle: the
+    model in float64, if the Keras model is available.
+    """
+
+    case: GoldenCase
+    single_steps: GoldenCase | None = None
+    oracle: Run | None = None
+
+
+@dataclass(frozen=True)
 class CasePart:
-    """Some rows of a case, from step `start` up to `stop`."""
+    """Some rows of a case, from step `start` up to but not including step `stop`."""
 
     rows: tuple[int, ...]
     start: int
@@ -29,47 +42,46 @@ class CasePart:
 
     @property
     def steps(self) -> int:
-        """How many steps it has."""
+        """The number of steps."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True)
 class CaseParts:
-    """Every part of one case that something is known of.
+    """The parts of one case at one entry point, and what is known of them."""
 
-    entry: the entry point it is fed to. single: the golden case of its single steps, if it has
-    one. oracle: the model in float64, if it is at hand.
-    """
-
-    case: GoldenCase
+    known: KnownCase
     entry: EntryPoint
-    single: GoldenCase | None = None
-    oracle: Run | None = None
+
+    @property
+    def case(self) -> GoldenCase:
+        """The golden case."""
+        return self.known.case
 
     @property
     def batch(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return int(next(iter(self.case.feeds.values())).shape[0])
 
     @property
     def steps(self) -> int:
-        """How many steps there are, 0 where time cannot be cut."""
+        """The number of steps, 0 if time cannot be cut."""
         if len(self.entry.time_symbols) != 1:
             return 0
         return chunks.length_of(self.entry, self.case.feeds)
 
     @property
     def whole(self) -> CasePart:
-        """The case itself."""
+        """The part that is the whole case."""
         return CasePart(tuple(range(self.batch)), 0, self.steps)
 
     @property
     def causal(self) -> bool:
-        """Whether what comes later changes nothing of what came before."""
+        """Whether later steps do not change earlier outputs."""
         return self.entry.chunked.ok
 
     def feeds(self, part: CasePart) -> Values | None:
-        """The inputs of a part, and the states it starts from; None where these are not known."""
+        """Return a part's inputs and initial states; None if the states are not known."""
         feeds = self._cut(self.case.feeds, part)
         if part.start:
             before = self._states_before(part.start)
@@ -79,29 +91,27 @@ class CaseParts:
         return {name: np.take(value, part.rows, axis=0) for name, value in feeds.items()}
 
     def truth(self, part: CasePart) -> Values:
-        """What is true of a part, by name: as much as is known."""
+        """Return the true values of a part that are known, by name."""
         feeds = self.feeds(part)
-        if self.oracle is not None and feeds is not None:
+        if self.known.oracle is not None and feeds is not None:
             try:
-                return dict(self.oracle(feeds))
+                return dict(self.known.oracle(feeds))
             except RnnDeployError:
                 return {}
         if self.case.probes:
-            return {}  # what is kept of a very long case stands at steps of its own
-        known = dict(self.case.truth)
-        if part.stop != self.steps or part.start:
-            known = self._known(part)
-        return self.rows_of(known, part)
+            return {}  # a very long case has true values at some steps only
+        whole = part.stop == self.steps and not part.start
+        return self.rows_of(self.case.truth if whole else self._golden_values(part), part)
 
     def rows_of(self, values: Mapping[str, Array], part: CasePart) -> Values:
-        """The rows of a part; of some rows, values of the whole batch are not known."""
+        """Return the rows of a part, without tensors that have one value for the whole batch."""
         if part.rows == self.whole.rows:
             return dict(values)
-        of_all = self.entry.of_whole_batch
-        return {n: np.take(v, part.rows, axis=0) for n, v in values.items() if n not in of_all}
+        shared = self.entry.of_whole_batch
+        return {n: np.take(v, part.rows, axis=0) for n, v in values.items() if n not in shared}
 
-    def _known(self, part: CasePart) -> Values:
-        """What golden vectors say of steps `start` to `stop`, of every row."""
+    def _golden_values(self, part: CasePart) -> Values:
+        """Return the golden values of the steps of a part, of every row."""
         if not self.causal:
             return {}
         over_time = chunks.time_axes(self.entry)
@@ -110,36 +120,37 @@ class CaseParts:
             for name, value in self.case.truth.items()
             if name in over_time
         }
-        if part.steps == 1 and self.single is not None:
-            return self._at_step(self.single.truth, part.start)
+        single_steps = self.known.single_steps
+        if part.steps == 1 and single_steps is not None:
+            return self._at_step(single_steps.truth, part.start)
         if part.stop == self.steps:
             known |= {n: v for n, v in self.case.truth.items() if n not in over_time}
-        elif self.single is not None:
-            last = self._at_step(self.single.truth, part.stop - 1)
+        elif single_steps is not None:
+            last = self._at_step(single_steps.truth, part.stop - 1)
             known |= {name: value for name, value in last.items() if name not in over_time}
         return known
 
     def _states_before(self, step: int) -> Values | None:
-        """The states before a step, from the golden case of single steps or from the oracle."""
+        """Return the states before a step, from the golden single steps or from the oracle."""
         states = {state.tensor.name: state for state in self.entry.states}
-        if self.single is not None:
-            feeds = self._at_step(self.single.feeds, step)
+        if self.known.single_steps is not None:
+            feeds = self._at_step(self.known.single_steps.feeds, step)
             return {name: value for name, value in feeds.items() if name in states}
-        if self.oracle is None:
+        if self.known.oracle is None:
             return None
         try:
-            before = self.oracle(self._cut(self.case.feeds, replace(self.whole, stop=step)))
+            before = self.known.oracle(self._cut(self.case.feeds, replace(self.whole, stop=step)))
         except RnnDeployError:
             return None
         return {n: before[s.next_name].astype(s.tensor.dtype) for n, s in states.items()}
 
     def _at_step(self, values: Mapping[str, Array], step: int) -> Values:
-        """Of tensors whose batch holds all steps, the rows of one."""
+        """Return the rows of one step, of tensors whose batch holds all steps."""
         rows = slice(step * self.batch, (step + 1) * self.batch)
         return {name: value[rows] for name, value in values.items()}
 
     def _cut(self, feeds: Mapping[str, Array], part: CasePart) -> Values:
-        """Inputs between two steps; initial states only where the part starts at the beginning."""
+        """Cut inputs to a part's steps; keep initial states only if it starts at step 0."""
         states = {state.tensor.name for state in self.entry.states}
         inputs = {name: value for name, value in feeds.items() if name not in states}
         if self.steps and part != self.whole:

@@ -1,56 +1,54 @@
-"""The budget of an error, derived from TensorFlow's own.
+"""Decide the tolerance of every output and state: its error budget, or a limit set by the user.
 
 The oracle is the model in float64; the reference is TensorFlow in float32. Any correct float32
 implementation rounds as often as TensorFlow does, in another order, so for each tensor
 
-    budget = OTHERS * e + ULPS * u * s + UNDERFLOW
+    budget = ERROR_FACTOR * e + ULPS * u * s + UNDERFLOW
 
     e   TensorFlow's own largest error against the oracle over all golden cases
     u   unit roundoff of float32, 2^-24
     s   largest magnitude of the tensor over all golden cases
-    UNDERFLOW, 2^-120: what is below float32's normal numbers (2^-126) may be flushed to zero, as
+    UNDERFLOW, 2^-120: values below float32's normal numbers (2^-126) may be flushed to zero, as
         TensorFlow does, or kept
 
-OTHERS allows for another order of summation and another approximation of tanh (a few ulp each,
-where TensorFlow's own may happen to be none); ULPS for cases so small that TensorFlow's error is
-zero by luck. Both were set by some hundred models composed at random, whose recurrences amplify
-what rounding there is. Wrong arithmetic is far outside: bfloat16 alone errs by 2^-9 s. Higham,
-Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1, gives the bound both terms
-stand for.
+ERROR_FACTOR allows for another order of summation and another approximation of tanh (a few ulp
+each, where TensorFlow's own may happen to be none); ULPS for cases so small that TensorFlow's error
+is zero by luck. Both were set with some hundred models composed at random, whose recurrences
+amplify rounding. Wrong arithmetic is far outside: bfloat16 alone has an error of 2^-9 s. Higham,
+Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1, gives the bound of both terms.
 
-A model that computes in float64 is its own oracle. TensorFlow's error in float32 still says how
-much it amplifies rounding, so there the first two terms are scaled by the ratio of the two unit
+A model that computes in float64 is its own oracle. TensorFlow's error in float32 still shows how
+much it amplifies rounding, so the first two terms are scaled by the ratio of the two unit
 roundoffs, 2^-29; its inputs may be float32, and flushed.
 
-Without an oracle the reference itself is the truth, and its own error unknown: BLIND * u * s.
-Integers and booleans must be equal.
+Without an oracle the reference itself is the truth, and its own error is unknown: the budget is
+ULPS_WITHOUT_ORACLE * u * s. Integers and booleans must be equal.
 
 A recurrence that amplifies rounding makes TensorFlow's own error, and so the budget, as large as
-the values: a comparison then tells nothing. One whose budget is more than s / VAGUE is called not
-decisive, and the verdict rests on the others (single steps from the reference's states).
+the values: a comparison then shows nothing. A budget of more than s / VAGUE is not decisive, and
+the verdict rests on the other comparisons (single steps from the reference's states).
 
-A golden case for one check alone has inputs of its own, so there e and s are taken from that case.
-Where they are extreme, and not single steps of plain ones, s is no less than in the plain cases: a
-sigmoid far from zero is exact to some ulp of one, not of the 1e-21 that it is, and some flush it to
-zero.
+A golden case for a single check has inputs of its own, so e and s are taken from that case. Where
+its inputs are extreme, s is at least that of the plain cases: a sigmoid far from zero is exact to
+some ulp of one, not of its value of 1e-21, and some runtimes flush it to zero.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array
-from rnn_deploy.verifying.judge.compare import max_abs_error
+from rnn_deploy.verifying.judge.distance import Floats, magnitude, max_abs_error
 
 UNIT_ROUNDOFF = 2.0**-24
-FINER = 2.0**-29  # float64's unit roundoff in terms of float32's
-OTHERS = 16.0
+FLOAT64_ROUNDOFF = 2.0**-29  # relative to float32's
+ERROR_FACTOR = 16.0
 ULPS = 32.0
-BLIND = 256.0
+ULPS_WITHOUT_ORACLE = 256.0
 UNDERFLOW = 2.0**-120
 VAGUE = 16.0
 ALL = "*"
@@ -59,161 +57,182 @@ DERIVED = "derived from TensorFlow's own error"
 
 @dataclass(frozen=True)
 class UserTolerance:
-    """A tolerance that the user asks for in place of the derived: by tensor's name, ALL for all.
+    """Absolute and relative tolerances that replace the derived budget, by tensor name.
 
-    An error may be atol + rtol * |true value|; what is not given is 0. InputError for a negative
-    one.
+    An error may be atol + rtol * |true value|; one that is not set is 0. The name ALL stands for
+    every tensor. Raises InputError for a number that is negative or not finite.
     """
 
     atol: Mapping[str, float] = field(default_factory=dict)
     rtol: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for option, given in (("--atol", self.atol), ("--rtol", self.rtol)):
-            for name, value in given.items():
+        for option, values in (("--atol", self.atol), ("--rtol", self.rtol)):
+            for name, value in values.items():
                 if not (math.isfinite(value) and value >= 0):
-                    of = "" if name == ALL else f"{name}="
-                    raise InputError(f"{option} {of}{value:g}: give a number that is 0 or more")
+                    tensor = "" if name == ALL else f"{name}="
+                    raise InputError(
+                        "E-VERIFY-TOLERANCE",
+                        f"{option} {tensor}{value:g}: give a finite number that is 0 or more",
+                    )
 
     def check_names(self, names: Iterable[str]) -> None:
-        """InputError for a tensor that the model does not give."""
+        """Raise InputError for a tensor that the model does not have."""
         known = list(dict.fromkeys(names))
         unknown = sorted({*self.atol, *self.rtol} - {ALL, *known})
         if unknown:
             raise InputError(
-                f"a tolerance for {', '.join(unknown)}: the model gives {', '.join(known)}"
+                "E-VERIFY-UNKNOWN-TENSOR",
+                f"there is a tolerance for {', '.join(unknown)}, but the outputs and states are"
+                f" {', '.join(known)}; use one of these names",
             )
 
     @property
-    def said(self) -> str:
-        """In words, for a report."""
-        given = [
+    def description(self) -> str:
+        """Where budgets come from, for a report."""
+        options = [
             f"{option} {'' if name == ALL else f'{name}='}{value:g}"
             for option, values in (("--atol", self.atol), ("--rtol", self.rtol))
             for name, value in values.items()
         ]
-        return f"asked for: {' '.join(given)}" if given else DERIVED
+        return f"set by the user: {' '.join(options)}" if options else DERIVED
 
-    def of(self, name: str) -> tuple[float, float] | None:
-        """The (atol, rtol) asked for a tensor; None where the derived budget holds."""
+    def for_tensor(self, name: str) -> tuple[float, float] | None:
+        """Return the (atol, rtol) of a tensor; None if its derived budget applies."""
         atol = self.atol.get(name, self.atol.get(ALL))
         rtol = self.rtol.get(name, self.rtol.get(ALL))
         return None if atol is None and rtol is None else (atol or 0.0, rtol or 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Budget:
-    """What is allowed of one tensor: budget + rtol * |true value|.
+    """The largest error allowed of one tensor: atol + rtol * |true value|, or `bound`.
 
-    own: TensorFlow's own error, None without an oracle. decisive: it tells right from wrong.
+    reference_error: TensorFlow's own error, None without an oracle. decisive: False if the budget
+    is too wide to tell right from wrong. bound: the largest error of each element, in place of
+    atol and rtol; it broadcasts to the tensor's shape.
     """
 
-    budget: float
-    own: float | None
+    atol: float
+    reference_error: float | None = None
     rtol: float = 0.0
     decisive: bool = True
+    bound: Array | None = None
+
+    def limits(self, truth: Array) -> Floats:
+        """Return the largest error allowed of each element, in the shape of `truth`."""
+        if self.bound is not None:
+            return np.broadcast_to(self.bound.astype(np.float64), truth.shape)
+        if not self.rtol:
+            return np.full(truth.shape, self.atol)
+        sizes = np.abs(truth.astype(np.float64))
+        return self.atol + self.rtol * np.where(np.isfinite(sizes), sizes, 0.0)
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """The budgets of every tensor of every case, from what all plain cases together say.
+    """The budgets of every tensor of every case.
 
-    noise: what a quantised artifact may err by where that is more.
+    errors, scales: TensorFlow's own largest error and the largest magnitude of each tensor, over
+    all plain cases. noise: the largest error allowed of a quantised artifact, where that is more.
     """
 
     errors: Mapping[str, float]
     scales: Mapping[str, float]
     dtypes: Mapping[str, str]
-    asked: UserTolerance
+    user: UserTolerance
     noise: Mapping[str, float] = field(default_factory=dict)
 
-    def of(self, case: GoldenCase, name: str) -> Budget:
-        """What is allowed of the tensor `name` of a case."""
-        given = self.asked.of(name)
-        if given is not None:
-            return Budget(given[0], self.errors.get(name), given[1])
+    def budget_of(self, case: GoldenCase, name: str, bound: Array | None = None) -> Budget:
+        """Return the budget of the tensor `name` of a case.
+
+        bound: the largest error of each element, if the check derives one; a tolerance that the
+        user sets replaces it, too.
+        """
+        user = self.user.for_tensor(name)
+        if user is not None:
+            return Budget(user[0], self.errors.get(name), user[1])
+        return replace(self._derived_or_noise(case, name), bound=bound)
+
+    def _derived_or_noise(self, case: GoldenCase, name: str) -> Budget:
         derived = self._derived(case, name)
         noise = self.noise.get(name, 0.0)
-        if noise <= derived.budget:
+        if noise <= derived.atol:
             return derived
-        # What may err by as much as it ever is may be anything, nothing at all too.
-        return Budget(noise, derived.own, decisive=noise < self.scales.get(name, math.inf))
+        # With an error as large as its values a tensor may hold anything, even zeros.
+        decisive = noise < self.scales.get(name, math.inf)
+        return Budget(noise, derived.reference_error, decisive=decisive)
 
     def _derived(self, case: GoldenCase, name: str) -> Budget:
-        pooled = self._allowed(case, name, self.errors, self.scales)
+        pooled = self._budget(case, name, self.errors, self.scales)
         if not case.check and pooled.decisive:
             return pooled
-        # A short case may tell what the longest ones, pooled with it, do not.
-        own = {} if name not in case.oracle else {name: _own_error(case, name)}
+        # A short case may show what the longest ones, pooled with it, do not.
+        own = {name: _reference_error(case, name)} if name in case.oracle else {}
         scales = self.scales if case.check and not case.steps else {}
-        alone = self._allowed(case, name, own, scales)
-        return alone if case.check or alone.decisive else pooled
+        own_budget = self._budget(case, name, own, scales)
+        return own_budget if case.check or own_budget.decisive else pooled
 
-    def _allowed(
+    def _budget(
         self, case: GoldenCase, name: str, errors: Mapping[str, float], scales: Mapping[str, float]
     ) -> Budget:
-        own, truth = errors.get(name), case.truth[name]
+        truth, scale = case.truth[name], scales.get(name, 0.0)
         dtype = self.dtypes.get(name, "float32")
-        allowed = budget(truth, own, scales.get(name, 0.0), dtype)
-        scale = max(scales.get(name, 0.0), magnitude(truth)) if truth.dtype.kind == "f" else 0.0
-        return Budget(allowed, own, decisive=allowed - UNDERFLOW <= scale / VAGUE)
+        atol = allowed_error(truth, errors.get(name), scale, dtype)
+        scale = max(scale, magnitude(truth)) if truth.dtype.kind == "f" else 0.0
+        return Budget(atol, errors.get(name), decisive=atol - UNDERFLOW <= scale / VAGUE)
 
 
-def tolerance_of(
+def derive_budgets(
     read: Callable[[], Iterable[GoldenCase]],
     dtypes: Mapping[str, str],
-    asked: UserTolerance | None = None,
+    user: UserTolerance | None = None,
 ) -> Budgets:
-    """The tolerance of a model whose golden cases `read` gives, one at a time."""
+    """Derive the budgets of a model from its golden cases, which `read` yields one at a time."""
     errors: dict[str, float] = {}
     sizes: dict[str, float] = {}
     for case in read():
         if not case.check:
-            for found, new in ((errors, reference_errors([case])), (sizes, scales([case]))):
-                found.update({n: max(found.get(n, 0.0), value) for n, value in new.items()})
-    return Budgets(errors, sizes, dtypes, asked or UserTolerance())
+            for largest, new in ((errors, reference_errors([case])), (sizes, scales([case]))):
+                largest.update({n: max(largest.get(n, 0.0), value) for n, value in new.items()})
+    return Budgets(errors, sizes, dtypes, user or UserTolerance())
 
 
 def reference_errors(cases: Iterable[GoldenCase]) -> dict[str, float]:
-    """TensorFlow's own largest error for each tensor, over all cases that have an oracle."""
+    """Return TensorFlow's own largest error of each tensor, over all cases with an oracle."""
     errors: dict[str, float] = {}
     for case in cases:
         for name in case.oracle:
-            errors[name] = max(errors.get(name, 0.0), _own_error(case, name))
+            errors[name] = max(errors.get(name, 0.0), _reference_error(case, name))
     return errors
 
 
-def _own_error(case: GoldenCase, name: str) -> float:
+def _reference_error(case: GoldenCase, name: str) -> float:
     return max_abs_error(case.reference[name], case.oracle[name])
 
 
 def scales(cases: Iterable[GoldenCase]) -> dict[str, float]:
-    """The largest magnitude of each tensor, over all cases."""
-    found: dict[str, float] = {}
+    """Return the largest magnitude of each tensor, over all cases."""
+    largest: dict[str, float] = {}
     for case in cases:
         for name, truth in case.truth.items():
             if truth.dtype.kind == "f":
-                found[name] = max(found.get(name, 0.0), magnitude(truth))
-    return found
+                largest[name] = max(largest.get(name, 0.0), magnitude(truth))
+    return largest
 
 
-def magnitude(value: Array) -> float:
-    """The largest finite magnitude in an array."""
-    finite = np.abs(value[np.isfinite(value)])
-    return float(finite.max()) if finite.size else 0.0
-
-
-def budget(
+def allowed_error(
     truth: Array, reference_error: float | None, scale: float = 0.0, dtype: str = "float32"
 ) -> float:
-    """The largest absolute error allowed for a tensor whose true value is `truth`.
+    """Return the largest absolute error allowed of a tensor whose true value is `truth`.
 
-    scale: its largest magnitude in other cases. dtype: what the model gives it in.
+    reference_error: TensorFlow's own, None without an oracle. scale: the tensor's largest
+    magnitude in other cases. dtype: the type in which the model computes it.
     """
     if truth.dtype.kind != "f":
         return 0.0
     scale = max(scale, magnitude(truth))
     if reference_error is None:
-        return BLIND * UNIT_ROUNDOFF * scale + UNDERFLOW
-    finer = FINER if dtype == "float64" else 1.0
-    return finer * (OTHERS * reference_error + ULPS * UNIT_ROUNDOFF * scale) + UNDERFLOW
+        return ULPS_WITHOUT_ORACLE * UNIT_ROUNDOFF * scale + UNDERFLOW
+    finer = FLOAT64_ROUNDOFF if dtype == "float64" else 1.0
+    return finer * (ERROR_FACTOR * reference_error + ULPS * UNIT_ROUNDOFF * scale) + UNDERFLOW

@@ -1,13 +1,13 @@
 """Present the result of a verification.
 
-report       everything compared, as one value with a verdict
-results      tensors saved, to be judged again elsewhere
-words        sentences for people
-html         a page; markup, plots, report.css
-junit        JUnit XML
-profiles     which error belongs to which check
-environment  versions and machine
-evidence     golden vectors as evidence
-soundness    whether the references agree
-placing      the device of each node
+report          everything compared, as one value with a verdict; as JSON
+observation     one comparison with its tensors, as `verify` passes it on
+text            comparisons and reports as lines of text
+html            the report as one HTML page, from page.html and page.css
+error_profiles  errors by step and by unit, collected for the plots
+plots           those errors as SVG
+junit           the report as JUnit XML
+results         reports saved with their tensors, and judged again
+notes           what a report says about the model, and about the limits of its verdict
+environment     machine, system, versions, date
 """

@@ -1,4 +1,4 @@
-"""Where and with what something was verified: machine, system, versions, date."""
+"""The environment of a verification: machine, system, versions, date."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from rnn_deploy.runtimes.machine import graphics_card, processor
 
 
 def environment(runtimes: Iterable[Runtime]) -> dict[str, str]:
-    """Facts by name, those of the machine first, then a version for each runtime."""
+    """Return facts by name: those of the machine first, then the version of each runtime."""
     facts = {
         "machine": platform.machine(),
         "processor": processor(),

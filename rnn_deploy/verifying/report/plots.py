@@ -1,7 +1,7 @@
-"""The plots of the HTML page: matplotlib's SVG, coloured by the page's style sheet.
+"""Plot errors as SVG with matplotlib; the page's style sheet sets the colours.
 
-Colours are placeholders that become CSS variables, so one drawing serves a light and a dark page;
-a heatmap is one colour of varying opacity over the page's own ground.
+Colours are placeholders that become CSS variables, so one plot fits a light and a dark page; a
+heatmap is one colour of varying opacity over the page's background.
 """
 
 import io
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_deploy.optional import require
-from rnn_deploy.verifying.report.profiles import TENSORFLOW, ErrorProfile, ErrorProfiles, Floats
+from rnn_deploy.verifying.judge.distance import Floats
+from rnn_deploy.verifying.report.error_profiles import TENSORFLOW, ErrorProfile, ErrorProfiles
 
-# A placeholder for each CSS variable; as colours they are not to be seen.
+# A placeholder for each CSS variable; these colours are never shown.
 INK, QUIET, GRID, LIMIT = "#010101", "#020202", "#030303", "#040404"
 SERIES = ("#050501", "#050502", "#050503", "#050504", "#050505", "#050506")
 VARIABLES = {INK: "--ink", QUIET: "--quiet", GRID: "--grid", LIMIT: "--bad"} | {
@@ -26,26 +27,21 @@ VARIABLES = {INK: "--ink", QUIET: "--quiet", GRID: "--grid", LIMIT: "--bad"} | {
 MARKERS = "osD^vP"
 MOST_POINTS = 300
 MOST_COLUMNS = 128
-LEAST = 1e-3  # of a budget: less than this has no colour
+LEAST = 1e-3  # of a budget: a smaller part has no colour
 HEAT, OVER = (42, 120, 214), (208, 59, 59)
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing with its title, as SVG to stand in a page."""
+    """A plot with its title, as SVG to embed in a page."""
 
     title: str
     note: str
     svg: str
 
 
-def require_matplotlib() -> None:
-    """MissingExtraError with the pip line where matplotlib is not installed."""
-    require("matplotlib")
-
-
 def error_over_time(profiles: ErrorProfiles, runtimes: Sequence[str]) -> Iterator[Plot]:
-    """For each tensor, the largest error after each step on each runtime, beside the budget."""
+    """Plot the largest error after each step on each runtime, and the budget, for each tensor."""
     for (name, kind), checks in _panels(profiles).items():
         for members in checks:
             tracks = _joined(profiles, members, name)
@@ -56,14 +52,16 @@ def error_over_time(profiles: ErrorProfiles, runtimes: Sequence[str]) -> Iterato
 
 
 def error_by_unit(profiles: ErrorProfiles, runtimes: Sequence[str]) -> Iterator[Plot]:
-    """For each tensor, the part of its budget each unit used: a row for each runtime over all
-    checks, and one for each check that fails."""
+    """Plot the part of its budget that each unit used, for each tensor.
+
+    There is one row for each runtime over all checks, and one for each check that fails.
+    """
     for name, kind in _panels(profiles):
         rows: dict[str, Floats] = {}
         for runtime in runtimes:
             tracks = {
                 check: profile.by_unit
-                for (check, tensor, on), profile in profiles.found.items()
+                for (check, tensor, on), profile in profiles.profiles.items()
                 if (tensor, on) == (name, runtime)
             }
             rows |= {f"{runtime}": reduce(_larger, tracks.values())} if tracks else {}
@@ -74,9 +72,9 @@ def error_by_unit(profiles: ErrorProfiles, runtimes: Sequence[str]) -> Iterator[
 
 
 def _panels(profiles: ErrorProfiles) -> dict[tuple[str, str], list[list[str]]]:
-    """For each tensor its checks, those with one and the same budget together."""
+    """Return the checks of each tensor; checks with the same budget share a panel."""
     panels: dict[tuple[str, str], dict[bytes, list[str]]] = {}
-    for (check, name, runtime), profile in profiles.found.items():
+    for (check, name, runtime), profile in profiles.profiles.items():
         if runtime == TENSORFLOW:
             continue
         known = profile.budgets[~np.isnan(profile.budgets)]
@@ -89,9 +87,9 @@ def _panels(profiles: ErrorProfiles) -> dict[tuple[str, str], list[list[str]]]:
 
 
 def _joined(profiles: ErrorProfiles, checks: Sequence[str], name: str) -> dict[str, ErrorProfile]:
-    """One track for each runtime, the largest errors of several checks."""
+    """Return the largest errors of several checks, for each runtime."""
     tracks: dict[str, ErrorProfile] = {}
-    for (check, tensor, runtime), found in profiles.found.items():
+    for (check, tensor, runtime), found in profiles.profiles.items():
         if tensor != name or check not in checks:
             continue
         track = tracks.setdefault(runtime, ErrorProfile(found.kind))
@@ -126,8 +124,8 @@ def _timeline(tracks: Mapping[str, ErrorProfile], runtimes: Sequence[str], title
             style: dict[str, Any] = {"color": QUIET, "ls": (0, (1, 1.5)), "lw": 1.5}
         else:
             i = list(runtimes).index(runtime) % len(SERIES)
-            dotted = {"marker": MARKERS[i], "ms": 4} if few else {}
-            style = {"color": SERIES[i], "lw": 1.6, **dotted}
+            markers = {"marker": MARKERS[i], "ms": 4} if few else {}
+            style = {"color": SERIES[i], "lw": 1.6, **markers}
         axes.plot(steps + 1, shown, **style)
         for step in steps[~np.isfinite(errors)]:
             axes.axvline(step + 1, color=LIMIT, lw=1)
@@ -143,14 +141,14 @@ def _timeline(tracks: Mapping[str, ErrorProfile], runtimes: Sequence[str], title
 
 
 def _floor(tracks: Any) -> float:
-    """Where an error of zero is drawn: just below the least error or budget."""
+    """Return where to plot an error of zero: just below the smallest error or budget."""
     values = np.concatenate([v for t in tracks for v in (t.by_step, t.budgets)])
     positive = values[np.isfinite(values) & (values > 0)]
     return float(positive.min()) / 3 if positive.size else 1e-12
 
 
 def _points(by_step: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The steps that were looked at and the values there, the largest of each stretch."""
+    """Return the compared steps and their values; of many steps, the largest of each stretch."""
     steps = np.flatnonzero(~np.isnan(by_step))
     if len(steps) <= MOST_POINTS:
         return steps, by_step[steps]
@@ -174,14 +172,14 @@ def _heatmap(rows: Mapping[str, Floats], title: str) -> str:
 
 
 def _columns(values: Floats, width: int) -> Floats:
-    """As many values as there are columns, each the largest of its units."""
+    """Reduce the units to `width` columns, each with the largest value of its units."""
     parts = np.array_split(values, width) if len(values) >= width else [*values[:, None]]
     largest = np.array([part.max() for part in parts])
     return np.pad(largest, (0, width - len(largest)), constant_values=np.nan)
 
 
 def _coloured(used: Floats) -> NDArray[np.uint8]:
-    """RGBA: the more of the budget was used, on a log scale, the less transparent."""
+    """Return RGBA: opacity shows the used part of the budget on a log scale."""
     with np.errstate(divide="ignore", invalid="ignore"):
         part = np.clip(1 - np.log10(used) / np.log10(LEAST), 0, 1)
     over = ~(used <= 1) & ~np.isnan(used)
@@ -191,7 +189,7 @@ def _coloured(used: Floats) -> NDArray[np.uint8]:
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    # Drawn without pyplot, which would keep figures and look for a display.
+    # Not with pyplot, which keeps figures and looks for a display.
     figure = require("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("none")

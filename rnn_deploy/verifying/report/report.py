@@ -1,4 +1,4 @@
-"""Everything that was compared, as one value with a verdict, to and from JSON."""
+"""The report of a verification: everything compared, as one value with a verdict, and as JSON."""
 
 import dataclasses
 import json
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.bundle.proof import ReferenceDistances
 from rnn_deploy.runtimes.registry import SkippedRuntime
-from rnn_deploy.verifying.diagnose.file_verdicts import blames
+from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
 from rnn_deploy.verifying.diagnose.finding import Finding
-from rnn_deploy.verifying.judge.checks import NOT_TO_THE_TRUTH
+from rnn_deploy.verifying.judge.checks import WEAK_CHECKS
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.judge.tolerance import DERIVED
 
@@ -18,8 +18,11 @@ NOTHING = "nothing was checked"
 
 
 @dataclass(frozen=True)
-class UnfinishedCheck:
-    """A check that could not be run to its end, and why. files: what the runtime ran for it."""
+class FailedCheck:
+    """A check that failed without a comparison: it ended with an error, or a node was misplaced.
+
+    files: the model files that the runtime ran for it.
+    """
 
     runtime: str
     check: str
@@ -27,34 +30,37 @@ class UnfinishedCheck:
     message: str
     files: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return f"check failed: {self.runtime}, {self.check}, case {self.case}: {self.message}"
+
 
 @dataclass(frozen=True)
 class NodeDevice:
-    """A recurrent node of an entry point, the provider it ran on and the one asked for."""
+    """The device (provider) on which a node of an entry point ran, and the requested one."""
 
     runtime: str
     entry: str
     node: str
     op_type: str
     provider: str
-    asked: str
+    requested: str
 
     @property
     def passed(self) -> bool:
-        """It ran where it was asked to."""
-        return self.provider == self.asked
+        """Whether the node ran on the requested device."""
+        return self.provider == self.requested
 
 
 @dataclass(frozen=True)
 class UnknownPlacement:
-    """A runtime that does not tell where its nodes ran."""
+    """A runtime that does not report where its nodes ran."""
 
     runtime: str
 
 
 @dataclass(frozen=True)
 class CheckTiming:
-    """How long a check of one case took on a runtime, in seconds."""
+    """The time that a check of one case took on a runtime, in seconds."""
 
     runtime: str
     check: str
@@ -64,15 +70,23 @@ class CheckTiming:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a verification.
+    """The result of a verification; `passed` and `verdict` sum it up.
 
-    reference: what the truth is. bundle, digest: what was verified. environment: where. notes:
-    what must be known of the model itself, or of how far the verdict reaches. findings: of each
-    check that failed on a runtime, the first place where it leaves the truth. placed: where the
-    recurrent nodes ran, of runtimes that tell; one elsewhere is a fault, too. tolerance: where
-    budgets come from. votes: how the references agree on each recurrent layer, as the export
-    found. timings: how long each check took. untold: the runtimes that do not tell of placement.
-    due: the outputs and states that were to be compared on each of `runtimes`.
+    reference: what runtimes were compared with, in words.
+    bundle, digest: the bundle's path, and its SHA-256 in hexadecimal.
+    environment: machine, versions and date, by name.
+    comparisons: one for each tensor, golden case, check and runtime. Errors and budgets are
+        absolute, in the tensor's own unit.
+    failed_checks: checks that ended with an error, or found a misplaced node.
+    skipped: runtimes that were not verified, and why.
+    notes: about the model, and about the limits of the verdict.
+    findings: the first wrong place of each failed check and runtime.
+    node_devices, unknown_placements: where nodes ran, and the runtimes that do not report it.
+    tolerance: where budgets come from, in words.
+    reference_distances: how far TensorFlow, the oracle and NumPy are apart, by recurrent layer.
+    timings: the time of each check, in seconds.
+    runtimes, expected_tensors: the names of runtimes, and of the outputs and states that had to be
+        compared on each.
     """
 
     reference: str
@@ -80,100 +94,112 @@ class Report:
     digest: str
     environment: dict[str, str]
     comparisons: tuple[Comparison, ...]
-    faults: tuple[UnfinishedCheck, ...]
+    failed_checks: tuple[FailedCheck, ...]
     skipped: tuple[SkippedRuntime, ...]
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
-    placed: tuple[NodeDevice, ...] = ()
+    node_devices: tuple[NodeDevice, ...] = ()
     tolerance: str = DERIVED
-    votes: tuple[ReferenceDistances, ...] = ()
+    reference_distances: tuple[ReferenceDistances, ...] = ()
     timings: tuple[CheckTiming, ...] = ()
-    untold: tuple[UnknownPlacement, ...] = ()
-    due: tuple[str, ...] = ()
+    unknown_placements: tuple[UnknownPlacement, ...] = ()
+    expected_tensors: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Of each tensor something was compared that tells right from wrong and is a number, on
-        every runtime, everything is within its budget, nothing broke off, and the references
-        agree."""
-        lacking = (self.split, self.not_compared, self.never_finite, self.never_decisive)
+        """Whether the bundle is right on every runtime.
+
+        Every comparison is within its budget, no check ended with an error, the references agree,
+        and each tensor was compared at least once with a finite true value and a decisive budget.
+        """
         return (
             bool(self.comparisons)
-            and not any(lacking)
-            and not self.faults
             and all(comparison.passed for comparison in self.comparisons)
+            and not self.failed_checks
+            and not self._missing_evidence
         )
 
     @property
-    def split(self) -> tuple[ReferenceDistances, ...]:
-        """Layers on which one of the three references says something else."""
-        return tuple(vote for vote in self.votes if vote.alone)
+    def disagreeing_references(self) -> tuple[ReferenceDistances, ...]:
+        """The layers on which one of the three references disagrees with the others."""
+        return tuple(d for d in self.reference_distances if d.alone)
 
     @property
     def not_compared(self) -> tuple[str, ...]:
-        """Outputs and states of which nothing was compared with the truth on a runtime, and
-        runtimes on which nothing was compared at all, in words; none where a check broke off,
-        which says more."""
-        true = (c for c in self.comparisons if c.check not in NOT_TO_THE_TRUTH)
-        seen = {(c.runtime, c.name) for c in true}
-        ran, broken = {c.runtime for c in self.comparisons}, {f.runtime for f in self.faults}
-        whole = [runtime for runtime in self.runtimes if runtime not in broken]
+        """The tensors that were not compared with the truth on a runtime, in words.
+
+        A runtime without any comparison counts as "anything"; one with a failed check is left out,
+        since that is reported anyway.
+        """
+        strong = (c for c in self.comparisons if c.check not in WEAK_CHECKS)
+        seen = {(c.runtime, c.name) for c in strong}
+        compared = {c.runtime for c in self.comparisons}
+        failed = {f.runtime for f in self.failed_checks}
         return tuple(
-            f"'{name}' on {runtime}" if runtime in ran else f"anything on {runtime}"
-            for runtime in whole
-            for name in (self.due if runtime in ran else ("",))
+            f"'{name}' on {runtime}" if name else f"anything on {runtime}"
+            for runtime in self.runtimes
+            if runtime not in failed
+            for name in (self.expected_tensors if runtime in compared else ("",))
             if (runtime, name) not in seen
         )
 
     @property
     def never_finite(self) -> tuple[str, ...]:
-        """Outputs and states of which the truth was never a number: equal, and proof of nothing."""
+        """The names of tensors whose true value never held a finite number."""
         numbers = {c.name for c in self.comparisons if c.finite}
         return tuple(dict.fromkeys(c.name for c in self.comparisons if c.name not in numbers))
 
     @property
     def never_decisive(self) -> tuple[str, ...]:
-        """Outputs and states whose every budget on a runtime is too wide to tell anything."""
-        told = {(c.runtime, c.name) for c in self.comparisons if c.decisive}
-        vague = (c.name for c in self.comparisons if (c.runtime, c.name) not in told)
+        """The names of tensors whose budgets on a runtime are all too wide."""
+        decisive = {(c.runtime, c.name) for c in self.comparisons if c.decisive}
+        vague = (c.name for c in self.comparisons if (c.runtime, c.name) not in decisive)
         return tuple(dict.fromkeys(vague))
 
     @property
+    def _missing_evidence(self) -> str:
+        """Why comparisons that are all within their budgets prove nothing; empty if they do."""
+        layers = [f"'{d.layer}' ({d.alone} is alone)" for d in self.disagreeing_references]
+        reasons = (
+            ("the references disagree on layer {}", layers),
+            ("nothing was compared of {}", self.not_compared),
+            ("the model returns no finite number in {}", self.never_finite),
+            ("no comparison of {} is decisive, since all budgets are too wide",
+             self.never_decisive),
+        )  # fmt: skip
+        return next((text.format(", ".join(names)) for text, names in reasons if names), "")
+
+    @property
     def verdict(self) -> str:
-        """The outcome in one line."""
-        if not self.comparisons and not self.faults:
+        """The result in one line, which starts with "passed" or "FAILED"."""
+        if not self.comparisons and not self.failed_checks:
             return f"FAILED: {NOTHING}"
+        total = len(self.comparisons)
         failed = sum(not comparison.passed for comparison in self.comparisons)
-        known = sum(bool(comparison.known) for comparison in self.comparisons)
-        if self.passed and known:
+        if failed or self.failed_checks:
             return (
-                f"passed: {len(self.comparisons) - known} comparisons within their budgets,"
-                f" {known} differ in a way that is known"
+                f"FAILED: {failed} of {total} comparisons outside their budgets,"
+                f" {len(self.failed_checks)} checks ended with an error"
             )
-        if self.passed:
-            return f"passed: {len(self.comparisons)} comparisons, all within their budgets"
-        if self.split and not failed and not self.faults:
-            layers = ", ".join(f"'{vote.layer}' ({vote.alone} is alone)" for vote in self.split)
-            return f"FAILED: the references disagree on layer {layers}"
-        if self.not_compared and self.comparisons and not failed and not self.faults:
-            return f"FAILED: nothing was compared of {', '.join(self.not_compared)}"
-        if self.never_finite and not failed and not self.faults:
-            names = ", ".join(self.never_finite)
-            return f"FAILED: the model gives no number in {names}, but NaN, infinity or nothing"
-        if not failed and not self.faults:
-            names = ", ".join(self.never_decisive)
-            return f"FAILED: no comparison of {names} tells right from wrong, budgets are too wide"
-        return (
-            f"FAILED: {failed} of {len(self.comparisons)} comparisons outside their budgets,"
-            f" {len(self.faults)} checks broke off"
-        )
+        if self._missing_evidence:
+            return f"FAILED: {self._missing_evidence}"
+        known = sum(bool(comparison.known) for comparison in self.comparisons)
+        if known:
+            return (
+                f"passed: {total - known} comparisons within their budgets, {known} with a known"
+                " difference"
+            )
+        return f"passed: {total} comparisons, all within their budgets"
 
 
 def worst_of_each(
     comparisons: Iterable[Comparison], by: Sequence[str] = ("runtime", "check", "name")
 ) -> list[Comparison]:
-    """For each runtime, check and tensor the comparison that failed or used most of its budget."""
+    """Return the failed comparison, or the one nearest to its budget, of each group.
+
+    by: the fields of a comparison that make a group.
+    """
     worst: dict[tuple[str, ...], Comparison] = {}
     for comparison in comparisons:
         key = tuple(getattr(comparison, field) for field in by)
@@ -183,21 +209,23 @@ def worst_of_each(
 
 
 def json_from_report(report: Report) -> str:
-    """The report as JSON; infinities and NaN become strings, since JSON has none."""
+    """Return the report as JSON; infinity and NaN become strings, since JSON has neither."""
     data = dataclasses.asdict(report)
     for comparison, entry in zip(report.comparisons, data["comparisons"], strict=True):
         entry["passed"] = comparison.passed
-    for vote, entry in zip(report.votes, data["votes"], strict=True):
-        entry["alone"] = vote.alone
+    for distances, entry in zip(
+        report.reference_distances, data["reference_distances"], strict=True
+    ):
+        entry["alone"] = distances.alone
     for finding, entry in zip(report.findings, data["findings"], strict=True):
-        entry["said"] = list(finding.lines)
-    data["files"] = [dataclasses.asdict(blame) for blame in blames(report.comparisons)]
+        entry["lines"] = list(finding.lines)
+    data["files"] = [dataclasses.asdict(each) for each in file_verdicts(report.comparisons)]
     data |= {"passed": report.passed, "verdict": report.verdict}
     return json.dumps(finite(data), indent=1, allow_nan=False) + "\n"
 
 
 def _rank(comparison: Comparison) -> tuple[bool, float]:
-    """Failures first, then by the part of the budget that was used."""
+    """Sort failures first, then by the used part of the budget."""
     if comparison.max_abs == 0 or not comparison.budget:
         return not comparison.passed, comparison.max_abs
     return not comparison.passed, comparison.max_abs / comparison.budget

@@ -1,11 +1,12 @@
-"""Verdicts stored with the tensors they rest on, to be judged again without running anything.
+"""Save a report with its tensors, and judge it again with another tolerance.
 
     verify --record--> ResultsWriter --> results.npz
-    results.npz --read_results--> Results --judged_again--> Report
+    results.npz --read_results--> Results --judge_again--> Report
 
-An .npz without pickles: `index`, the report and its comparisons as JSON in UTF-8 bytes, and each
-tensor once under the hash of its content. The bundle's digest is in the report: results of
-another bundle are refused. Written as verification streams, so memory does not grow.
+An .npz without pickles: `index` holds the report and its comparisons as JSON in UTF-8 bytes, and
+each tensor is stored once under the hash of its content. The report has the bundle's digest, so
+results of another bundle are refused. The file is written while the verification runs, so memory
+does not grow.
 """
 
 import hashlib
@@ -24,24 +25,24 @@ from rnn_deploy.bundle.decoding import decoded
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.spec import Array, StateSpec
 from rnn_deploy.verifying.diagnose.finding import Finding
-from rnn_deploy.verifying.diagnose.localise import finding_in
-from rnn_deploy.verifying.judge.compare import Comparison, compare
+from rnn_deploy.verifying.diagnose.localise import localise_observation
+from rnn_deploy.verifying.judge.compare import Comparison, ComparisonContext, TensorPair, compare
 from rnn_deploy.verifying.judge.known_differences import why_known
-from rnn_deploy.verifying.judge.tolerance import UserTolerance
-from rnn_deploy.verifying.report.evidence import Observation, Record, nothing
+from rnn_deploy.verifying.judge.tolerance import Budget, UserTolerance
+from rnn_deploy.verifying.report.observation import Observation, Record, record_nothing
 from rnn_deploy.verifying.report.report import Report
 
-SCHEMA = 2
+SCHEMA = 3
 INDEX = "index"
-NOT_SMALLER = (
-    "where it fails is told from the stored tensors; rnn-deploy verify {} with the same tolerance"
-    " also makes the input smaller"
+FROM_STORED = (
+    "new failures are localised in the stored tensors; rnn-deploy verify {} with the same tolerance"
+    " also finds the smallest input that fails"
 )
 
 
 @dataclass(frozen=True)
 class StoredTensors:
-    """Where the tensors of one comparison stand in the file; see Observation."""
+    """The names of one comparison's tensors in the file; see Observation."""
 
     actual: str
     truth: str
@@ -52,7 +53,7 @@ class StoredTensors:
 
 
 class ResultsWriter:
-    """Writes a results file: `record` while verification runs, `finish` with its report."""
+    """Writes a results file: `record` while the verification runs, `finish` with its report."""
 
     def __init__(self, place: Path) -> None:
         self._file = zipfile.ZipFile(place, "w", zipfile.ZIP_STORED)
@@ -60,13 +61,13 @@ class ResultsWriter:
         self._stored: dict[int, StoredTensors] = {}
 
     def record(self, observation: Observation) -> None:
-        """Write the tensors of one comparison, each only the first time it is met."""
+        """Write the tensors of one comparison; equal tensors are written once."""
         o = observation
         self._stored[id(o.comparison)] = StoredTensors(
-            actual=self._key(o.actual),
-            truth=self._key(o.truth),
+            actual=self._key(o.tensors.actual),
+            truth=self._key(o.tensors.truth),
             reference=None if o.reference is None else self._key(o.reference),
-            bound=None if o.bound is None else self._key(o.bound),
+            bound=None if o.budget.bound is None else self._key(o.budget.bound),
             time_axis=o.time_axis,
             steps=o.steps,
         )
@@ -102,9 +103,9 @@ class ResultsWriter:
 
 @dataclass(frozen=True)
 class Results:
-    """A results file that was read: its report, and where each comparison's tensors stand.
+    """A results file that was read: its report, and the names of each comparison's tensors.
 
-    states: those of the bundle.
+    states: the states of the bundle.
     """
 
     place: Path
@@ -113,7 +114,7 @@ class Results:
     states: tuple[StateSpec, ...] = ()
 
     def observations(self) -> Iterator[Observation]:
-        """Each stored comparison with its tensors, read one at a time."""
+        """Read the stored comparisons with their tensors, one at a time."""
         with _opened(self.place) as file:
             for comparison, stored in zip(self.report.comparisons, self.stored, strict=True):
                 if stored is not None:
@@ -121,112 +122,116 @@ class Results:
 
 
 def read_results(place: Path, bundle: Bundle) -> Results:
-    """Read a results file of `bundle`; InputError when it is damaged or another bundle's."""
+    """Read a results file; InputError if it is damaged, or not of `bundle`."""
     with _opened(place) as file:
         index = json.loads(file[INDEX].tobytes())
         if index["schema"] != SCHEMA:
             raise InputError(
-                f"{place}: has results in schema {index['schema']}, this rnn-deploy reads {SCHEMA};"
-                " run verify --save again"
+                "E-VERIFY-RESULTS-SCHEMA",
+                f"{place} has schema {index['schema']}, expected {SCHEMA}; run rnn-deploy verify"
+                " --save again",
             )
         report = decoded(Report, index["report"])
         stored = decoded(tuple[StoredTensors | None, ...], index["stored"])
         if len(stored) != len(report.comparisons):
-            raise ValueError("its comparisons and tensors are not as many")
+            raise ValueError("the numbers of comparisons and of tensors differ")
     if report.digest != bundle.digest:
         raise InputError(
-            f"{place}: holds the results of another bundle ({report.bundle}, digest"
-            f" {report.digest[:12]}; {bundle.root} has {bundle.digest[:12]}); run verify"
-            f" {bundle.root} --save again"
+            "E-VERIFY-RESULTS-OTHER-BUNDLE",
+            f"{place} has the results of another bundle ({report.bundle}, digest"
+            f" {report.digest[:12]}), expected {bundle.root}, digest {bundle.digest[:12]}; run"
+            f" rnn-deploy verify {bundle.root} --save again",
         )
     states = tuple(s for entry in bundle.manifest.entries for s in entry.states)
     return Results(place, report, stored, states)
 
 
-def judged_again(results: Results, asked: UserTolerance, record: Record = nothing) -> Report:
-    """The report of stored results, with the tolerance asked for; where none is, with its own.
+def judge_again(
+    results: Results, tolerance: UserTolerance, record: Record = record_nothing
+) -> Report:
+    """Return the report of stored results with another tolerance; if it is empty, their own.
 
-    Of what was localised stays what still fails; what fails besides is localised as far as the
-    stored tensors show it. InputError for a tensor that is not there.
+    Findings that still fail remain; new failures are localised in the stored tensors. Raises
+    InputError for an unknown tensor.
     """
     old = results.report
-    asked.check_names(comparison.name for comparison in old.comparisons)
+    tolerance.check_names(comparison.name for comparison in old.comparisons)
     stored = iter(results.observations())
     judged: list[Comparison] = []
-    places = _FirstPlaces(results.states)
+    localised = _FirstFindings(results.states)
     for comparison, place in zip(old.comparisons, results.stored, strict=True):
         if place is None:
             judged.append(comparison)
             continue
-        again = _again(next(stored), asked)
-        record(again)
-        judged.append(again.comparison)
-        places.note(again)
+        observation = _judge(next(stored), tolerance)
+        record(observation)
+        judged.append(observation.comparison)
+        localised.note(observation)
     failed = {(c.runtime, c.check, c.case) for c in judged if not c.passed}
     kept = [f for f in old.findings if (f.runtime, f.check, f.case) in failed]
-    new = [] if asked == UserTolerance() else places.besides(kept)
+    unchanged = tolerance == UserTolerance()
+    new = [] if unchanged else localised.without(kept)
     return replace(
         old,
         comparisons=tuple(judged),
         findings=(*kept, *new),
-        notes=(*old.notes, *([NOT_SMALLER.format(old.bundle)] if new else [])),
-        tolerance=asked.said if asked != UserTolerance() else old.tolerance,
+        notes=(*old.notes, *([FROM_STORED.format(old.bundle)] if new else [])),
+        tolerance=old.tolerance if unchanged else tolerance.description,
     )
 
 
-class _FirstPlaces:
-    """Of each check that fails on a runtime, what its first case shows: states first."""
+class _FirstFindings:
+    """The finding in the first failed case of each check and runtime; states come first."""
 
     def __init__(self, states: Sequence[StateSpec]) -> None:
         self._states = states
         self._order = [state.next_name for state in states]
-        self._found: dict[tuple[str, str], tuple[int, Finding]] = {}
+        self._first: dict[tuple[str, str], tuple[int, Finding]] = {}
 
     def note(self, observation: Observation) -> None:
-        """Localise a comparison that fails, unless an earlier one tells more."""
+        """Localise a failed comparison, unless there is a better one."""
         c = observation.comparison
         if c.passed:
             return
         rank = self._order.index(c.name) if c.name in self._order else len(self._order)
-        before = self._found.get((c.runtime, c.check))
+        before = self._first.get((c.runtime, c.check))
         if before is None or (before[1].case == c.case and rank < before[0]):
-            found = finding_in(observation, self._states)
-            self._found[c.runtime, c.check] = (rank, found)
+            finding = localise_observation(observation, self._states)
+            self._first[c.runtime, c.check] = (rank, finding)
 
-    def besides(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Of the checks that these say nothing of."""
-        told = {(f.runtime, f.check) for f in findings}
-        return [found for key, (_, found) in self._found.items() if key not in told]
+    def without(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Return the findings of the checks that are not in `findings`."""
+        known = {(f.runtime, f.check) for f in findings}
+        return [finding for key, (_, finding) in self._first.items() if key not in known]
 
 
-def _again(observation: Observation, asked: UserTolerance) -> Observation:
-    old, actual, truth = observation.comparison, observation.actual, observation.truth
-    given = asked.of(old.name)
-    budget, rtol = given or (old.budget, 0.0)
-    bound = None if given else observation.bound
-    new = compare(
-        actual, truth, runtime=old.runtime, check=old.check, case=old.case, name=old.name,
-        kind=old.kind, budget=budget, reference_error=old.reference_error, rtol=rtol,
-        bound=bound, detail=old.detail, decisive=given is not None or old.decisive,
-        files=old.files,
-    )  # fmt: skip
-    # Inputs are not stored, and a tolerance changes nothing of an integer that differs.
-    known = why_known(new, actual, truth, {}) if truth.dtype.kind == "f" else old.known
-    new = replace(new, known=known)
-    return replace(observation, comparison=new, allowed=(budget, rtol), bound=bound)
+def _judge(observation: Observation, tolerance: UserTolerance) -> Observation:
+    old, pair, budget = observation.comparison, observation.tensors, observation.budget
+    user = tolerance.for_tensor(old.name)
+    if user is not None:
+        budget = Budget(user[0], old.reference_error, user[1])
+    context = ComparisonContext(
+        old.runtime, old.check, old.case, old.name, old.kind, old.detail, old.files
+    )
+    new = compare(pair, context, budget)
+    # Inputs are not stored, and a tolerance does not change integers that differ.
+    known = why_known(new, pair, {}) if pair.truth.dtype.kind == "f" else old.known
+    return replace(observation, comparison=replace(new, known=known), budget=budget)
 
 
 @contextmanager
 def _opened(place: Path) -> Iterator[Any]:
-    """The file's arrays by name; InputError when it is missing or damaged."""
-    if not zipfile.is_zipfile(place):
-        raise InputError(f"{place}: no results can be read from it (missing, cut, or not an .npz)")
+    """Yield the file's arrays by name; InputError if it is missing or damaged."""
     try:
+        if not zipfile.is_zipfile(place):
+            raise ValueError("it is missing, truncated, or not an .npz file")
         with np.load(place, allow_pickle=False) as file:
             yield file
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{place}: no results can be read from it ({one_line(error)}); run verify --save again"
+            "E-VERIFY-RESULTS-DAMAGED",
+            f"cannot read results from {place} ({one_line(error)}); run rnn-deploy verify --save"
+            " again",
         ) from error
 
 
@@ -234,10 +239,11 @@ def _observation(comparison: Comparison, stored: StoredTensors, file: Any) -> Ob
     reference, bound = (None if k is None else file[k] for k in (stored.reference, stored.bound))
     return Observation(
         comparison,
-        file[stored.actual],
-        file[stored.truth],
+        TensorPair(file[stored.actual], file[stored.truth]),
+        Budget(
+            comparison.budget, comparison.reference_error, decisive=comparison.decisive, bound=bound
+        ),
         reference,
-        bound,
         stored.time_axis,
         stored.steps,
     )

@@ -34,8 +34,8 @@ def test_time_is_cut_to_the_step_where_it_begins(gated, gated_bundle):
         "n2t16", "lstm", "c", 5, 1,
     )  # fmt: skip
     assert (found.batch, found.steps) == (2, 6)
-    assert found.beside[0].index == (1,)
-    assert abs(found.beside[0].found - found.beside[0].expected - 1e-3) < 1e-6
+    assert found.elements[0].index == (1,)
+    assert abs(found.elements[0].found - found.elements[0].expected - 1e-3) < 1e-6
 
 
 def test_a_long_case_that_only_the_sequence_gets_wrong_is_no_fault_of_the_stream(
@@ -71,7 +71,7 @@ def test_where_only_an_output_is_wrong_the_states_are_said_to_be_right(gated, ga
 
     found = finding(replace(gated, outputs=outputs), gated_bundle, "states")
     assert (found.tensor, found.layer, found.states_right) == ("y", "", True)
-    assert "'y', every state being right" in found.lines[0]
+    assert "'y' (every state is right)" in found.lines[0]
 
 
 def test_an_oracle_tells_of_cases_whose_steps_are_not_kept(gated, gated_bundle, gated_at_hand):
@@ -143,7 +143,7 @@ def test_a_state_that_is_not_handed_over_is_cut_to_the_two_steps_around_it(gated
     report = verify(gated_bundle, runtimes=[gated.runtime("right"), wrong], checks=["hand-over"])
     (found,) = [f for f in report.findings if f.runtime == "wrong"]
     assert (found.batch, found.steps) == (1, 2)
-    assert "gone on with on right" in found.lines[0]
+    assert found.detail == "resumed on right"
 
 
 def test_where_a_bound_is_left_is_told_with_the_steps_up_to_there(gated, gated_bundle):
@@ -156,7 +156,7 @@ def test_a_finding_says_everything_in_lines():
     found = Finding(
         "ort-cpu", "states", "n2t16", "h_out", "rnn", "h", 3, 1,
         (ElementPair((2,), 0.5, 0.25), ElementPair((0,), 1.0, 1.0)), 1, 1, start=3,
-        explained="as if: x",
+        fault="as if: x",
     )  # fmt: skip
     assert found.lines == (
         "ort-cpu, states, case n2t16: the first difference is in state h of layer 'rnn' at step 3,"

@@ -9,11 +9,12 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
 from rnn_deploy.verifying.judge.tolerance import UserTolerance
+from tests.support.errors import raises
 
 
 def failing(bundle, *runtimes, **options):
     report = verify(bundle, runtimes=list(runtimes), **options)
-    assert not report.faults
+    assert not report.failed_checks
     return {c.check for c in report.comparisons if not c.passed}
 
 
@@ -88,7 +89,7 @@ def test_a_state_of_its_own_order_shows_where_it_is_handed_over(gated, gated_bun
     own = replace(gated.runtime("own"), answer=units_reordered(gated))
     report = verify(gated_bundle, runtimes=[own, gated.runtime("right")], checks=["hand-over"])
     failed = {(c.runtime, c.detail) for c in report.comparisons if not c.passed and c.name == "y"}
-    assert failed == {("own", "gone on with on right"), ("right", "gone on with on own")}
+    assert failed == {("own", "resumed on right"), ("right", "resumed on own")}
     alone = verify(gated_bundle, runtimes=[own], checks=["hand-over"])
     from_zero = [c for c in alone.comparisons if "state" not in c.case]
     assert {c.name for c in from_zero if not c.passed} == {"gru_h_out"}
@@ -105,7 +106,7 @@ def test_a_tolerance_by_hand_takes_the_place_of_the_budget(gated, gated_bundle):
 
     def judged(**given):
         return verify(
-            gated_bundle, runtimes=[runtime], checks=["sequence"], asked=UserTolerance(**given)
+            gated_bundle, runtimes=[runtime], checks=["sequence"], tolerance=UserTolerance(**given)
         ).passed
 
     assert not judged()
@@ -113,12 +114,12 @@ def test_a_tolerance_by_hand_takes_the_place_of_the_budget(gated, gated_bundle):
     assert not judged(atol={"*": 2e-3, "y": 1e-4})
     assert judged(atol={"*": 1e-4, "y": 2e-3})
     assert judged(rtol={"*": 0.1}, atol={"y": 1e-3})
-    with pytest.raises(InputError, match="a tolerance for z: the model gives y, gru_h_out"):
+    with raises(InputError, "E-VERIFY-UNKNOWN-TENSOR", "z", "y, gru_h_out"):
         judged(atol={"z": 1.0})
 
 
 @pytest.mark.parametrize("value", [-1e-9, float("nan"), float("inf")])
 @pytest.mark.parametrize("option", ["atol", "rtol"])
 def test_a_tolerance_that_is_none_is_refused(option, value):
-    with pytest.raises(InputError, match=rf"--{option} y=\S+: give a number that is 0 or more"):
+    with raises(InputError, "E-VERIFY-TOLERANCE", f"--{option} y={value:g}"):
         UserTolerance(**{option: {"y": value}})

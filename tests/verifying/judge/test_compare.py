@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from rnn_deploy.verifying.judge.compare import compare, errors, max_abs_error
+from rnn_deploy.verifying.judge.compare import ComparisonContext, TensorPair, compare
+from rnn_deploy.verifying.judge.distance import errors, max_abs_error
+from rnn_deploy.verifying.judge.tolerance import Budget
 
 NAN, INF = np.nan, np.inf
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
 
 def compared(actual, truth, budget=1e-6):
-    return compare(
-        np.asarray(actual), np.asarray(truth), runtime="r", check="c", case="k", name="n",
-        kind="output", budget=budget, reference_error=None,
-    )  # fmt: skip
+    pair = TensorPair(np.asarray(actual), np.asarray(truth))
+    return compare(pair, ComparisonContext("r", "c", "k", "n", "output"), Budget(budget))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from rnn_deploy.verifying.judge.tolerance import (
     ULPS,
     UNDERFLOW,
     UNIT_ROUNDOFF,
-    budget,
+    allowed_error,
+    derive_budgets,
     reference_errors,
-    tolerance_of,
 )
 
 RNG = np.random.default_rng(0)
@@ -38,33 +38,33 @@ def test_a_reference_that_is_nan_where_the_oracle_is_not_shows():
 
 @pytest.mark.parametrize("own", [0.0, 1e-7, None])
 def test_budgets_grow_with_the_tensor(own):
-    small, large = budget(TRUTH, own), budget(100 * TRUTH, own)
+    small, large = allowed_error(TRUTH, own), allowed_error(100 * TRUTH, own)
     assert 0 < small < large
 
 
 @given(own=st.floats(0, 1e-3), more=st.floats(1e-9, 1e-3))
 @settings(max_examples=20, deadline=None)
 def test_budgets_grow_with_tensorflow_s_own_error(own, more):
-    assert budget(TRUTH, own + more) > budget(TRUTH, own)
+    assert allowed_error(TRUTH, own + more) > allowed_error(TRUTH, own)
 
 
 @pytest.mark.parametrize("own", [0.0, None])
 def test_infinities_and_nan_in_the_truth_do_not_open_the_budget(own):
     spoiled = TRUTH.copy()
     spoiled.flat[:3] = [np.inf, -np.inf, np.nan]
-    assert budget(spoiled, own) <= budget(TRUTH, own)
-    assert budget(np.full(3, np.nan), own) == UNDERFLOW
+    assert allowed_error(spoiled, own) <= allowed_error(TRUTH, own)
+    assert allowed_error(np.full(3, np.nan), own) == UNDERFLOW
 
 
 def test_of_float64_it_is_finer_but_what_is_flushed_is_flushed():
-    single, double = budget(TRUTH, 1e-7), budget(TRUTH, 1e-7, dtype="float64")
+    single, double = allowed_error(TRUTH, 1e-7), allowed_error(TRUTH, 1e-7, dtype="float64")
     assert double == pytest.approx(2.0**-29 * single, rel=1e-6)
-    assert budget(TRUTH * 1e-40, 0.0, dtype="float64") >= 1e-40 * np.abs(TRUTH).max()
+    assert allowed_error(TRUTH * 1e-40, 0.0, dtype="float64") >= 1e-40 * np.abs(TRUTH).max()
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.bool_])
 def test_what_is_no_float_must_be_equal(dtype):
-    assert budget(np.ones(3, dtype), 0.1) == 0.0
+    assert allowed_error(np.ones(3, dtype), 0.1) == 0.0
 
 
 def bfloat16(value):
@@ -76,7 +76,7 @@ def bfloat16(value):
 @pytest.mark.parametrize("spoil", [bfloat16, np.float16, lambda v: v * (1 + 1e-3)])
 def test_less_than_single_precision_is_outside_the_budget(spoil, own):
     error = np.abs(np.asarray(spoil(TRUTH), np.float64) - TRUTH).max()
-    assert error > 3 * budget(TRUTH, own)
+    assert error > 3 * allowed_error(TRUTH, own)
 
 
 @pytest.mark.parametrize("terms", [3, 64, 1024])
@@ -93,19 +93,19 @@ def test_another_order_of_summation_is_within_the_budget(terms):
 
     own = np.abs(one_by_one(range(terms)) - truth).max()
     for order in (range(terms - 1, -1, -1), RNG.permutation(terms)):
-        assert np.abs(one_by_one(order) - truth).max() <= budget(truth, own)
+        assert np.abs(one_by_one(order) - truth).max() <= allowed_error(truth, own)
 
 
 def test_a_special_case_is_not_held_to_less_than_what_activations_are_exact_to():
     """A gate far below zero gives some 1e-21, or 0 where it is flushed: neither is wrong."""
     plain = case_of([0.5], [0.5])
-    tolerance = tolerance_of(lambda: [plain], {"y": "float32"})
+    derived = derive_budgets(lambda: [plain], {"y": "float32"})
     tiny = case_of([9.2e-22], [9.2e-22])
     budgets = {
-        check: tolerance.of(replace(tiny, check=check, steps=steps), "y").budget
+        check: derived.budget_of(replace(tiny, check=check, steps=steps), "y").atol
         for check, steps in (("extremes", 0), ("masks", 0), ("teacher-forced", 1))
     }
     assert budgets["extremes"] == budgets["masks"] == ULPS * UNIT_ROUNDOFF * 0.5 + UNDERFLOW
     assert budgets["teacher-forced"] < 1e-26
     large = replace(case_of([40.0], [40.0]), check="extremes")
-    assert tolerance.of(large, "y").budget == ULPS * UNIT_ROUNDOFF * 40 + UNDERFLOW
+    assert derived.budget_of(large, "y").atol == ULPS * UNIT_ROUNDOFF * 40 + UNDERFLOW

@@ -43,11 +43,7 @@ def suites_of(report):
     for element in (root, *root):
         cases = list(element.iter("testcase"))
         assert int(element.get("tests")) == len(cases)
-        for attribute, tag in {
-            "failures": "failure",
-            "errors": "error",
-            "skipped": "skipped",
-        }.items():
+        for attribute, tag in SUMS.items():
             if attribute in element.attrib:
                 found = sum(case.find(tag) is not None for case in cases)
                 assert int(element.get(attribute)) == found
@@ -63,7 +59,7 @@ def test_one_suite_for_each_runtime_with_its_cases_and_surroundings():
     facts = {p.get("name"): p.get("value") for p in suites["litert"].iter("property")}
     assert facts["machine"] == "abacus"
     assert facts["bundle"] == "some/<model> & co"
-    assert facts["placement"] == "recurrent nodes of ort-cpu, as it tells itself: 1 on CPU"
+    assert "ort-cpu ran: 1 on CPU" in facts["placement"]
     assert suites["litert"].get("timestamp") == "2026-01-01T00:00:00"
 
 
@@ -72,22 +68,22 @@ def test_a_failure_names_the_place_and_both_values():
         "testcase"
     )
     (failure,) = bad.findall("failure")
-    assert "litert states: output 'y' in n2t6[1, 4, 2]: found " in failure.get("message")
-    assert "against a budget of 1.0e-05" in failure.text
+    for word in ("litert states", "'y'", "n2t6[1, 4, 2]", "budget 1.0e-05"):
+        assert word in failure.get("message")
     assert broken.get("classname") == "litert.chunked"
     assert broken.find("error").get("message") == "ended with SIGABRT while running"
 
 
 def test_what_was_localised_is_told_first():
-    beside = (ElementPair((2,), 1.25, 1.0),)
-    finding = Finding("litert", "states", "n2t6", "y", "rnn", "h", 4, 1, beside, 1, 5)
+    elements = (ElementPair((2,), 1.25, 1.0),)
+    finding = Finding("litert", "states", "n2t6", "y", "rnn", "h", 4, 1, elements, 1, 5)
     report = replace(report_of(list(observations())), findings=(finding,))
     (case,) = suites_of(report)["litert"].findall("testcase")
     failure = case.find("failure")
-    assert "first difference is in state h of layer 'rnn' at step 4, row 1" in failure.get(
-        "message"
-    )
-    assert failure.text.splitlines()[-1].startswith("litert states: output 'y' in n2t6[1, 4, 2]")
+    assert failure.get("message") == finding.lines[0]
+    lines = failure.text.splitlines()
+    assert lines[:-1] == list(finding.lines)
+    assert "n2t6[1, 4, 2]" in lines[-1]
 
 
 def test_each_test_case_says_how_long_it_took():

@@ -1,7 +1,6 @@
 """The verdict, and the report as JSON."""
 
 import json
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +9,9 @@ import pytest
 from rnn_deploy.runtimes.registry import SkippedRuntime
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.report.report import (
+    NOTHING,
+    FailedCheck,
     Report,
-    UnfinishedCheck,
     json_from_report,
     worst_of_each,
 )
@@ -23,34 +23,35 @@ BAD = replace(GOOD, max_abs=1e-3)
 VAGUE = replace(GOOD, name="z", decisive=False)
 EMPTY = replace(GOOD, name="e", finite=False)
 BROKEN = replace(GOOD, max_abs=np.inf, max_ulp=np.inf, found=np.nan, worst_index=())
-FAULT = UnfinishedCheck("litert", "chunked", "n3t5", "refused")
+FAILED = FailedCheck("litert", "chunked", "n3t5", "refused")
 
 
-def report_of(*comparisons, faults=(), skipped=()):
-    return Report("ref", "b", "0f", {"python": "3"}, comparisons, faults, skipped)
+def report_of(*comparisons, failed_checks=(), skipped=()):
+    return Report("ref", "b", "0f", {"python": "3"}, comparisons, failed_checks, skipped)
 
 
 @pytest.mark.parametrize(
-    ("report", "passed", "verdict"),
+    ("report", "passed", "words"),
     [
-        (report_of(GOOD, GOOD), True, "passed: 2 comparisons, all within their budgets"),
-        (report_of(), False, "FAILED: nothing was checked"),
-        (report_of(skipped=(SkippedRuntime("x", "y"),)), False, "FAILED: nothing was checked"),
-        (report_of(GOOD, BAD), False, "FAILED: 1 of 2 comparisons outside their budgets, 0 checks"),
-        (report_of(BROKEN), False, "FAILED: 1 of 1 comparisons outside"),
-        (report_of(GOOD, faults=(FAULT,)), False, "FAILED: 0 of 1 .* 1 checks broke off"),
-        (report_of(faults=(FAULT,)), False, "FAILED: 0 of 0 .* 1 checks broke off"),
-        (report_of(replace(GOOD, max_abs=np.nan)), False, "FAILED: 1 of 1"),
-        (report_of(GOOD, VAGUE), False, "FAILED: no comparison of z tells right from wrong"),
-        (report_of(GOOD, VAGUE, replace(VAGUE, decisive=True)), True, "passed: 3 comparisons"),
-        (report_of(GOOD, EMPTY), False, "FAILED: the model gives no number in e"),
+        (report_of(GOOD, GOOD), True, ("2 comparisons",)),
+        (report_of(), False, (NOTHING,)),
+        (report_of(skipped=(SkippedRuntime("x", "y"),)), False, (NOTHING,)),
+        (report_of(GOOD, BAD), False, ("1 of 2 comparisons", "0 checks")),
+        (report_of(BROKEN), False, ("1 of 1 comparisons",)),
+        (report_of(GOOD, failed_checks=(FAILED,)), False, ("0 of 1 comparisons", "1 checks")),
+        (report_of(failed_checks=(FAILED,)), False, ("0 of 0 comparisons", "1 checks")),
+        (report_of(replace(GOOD, max_abs=np.nan)), False, ("1 of 1",)),
+        (report_of(GOOD, VAGUE), False, ("of z is decisive",)),
+        (report_of(GOOD, VAGUE, replace(VAGUE, decisive=True)), True, ("3 comparisons",)),
+        (report_of(GOOD, EMPTY), False, ("number in e",)),
     ],
-    ids=["good", "nothing", "all skipped", "bad", "infinite", "fault too", "only fault", "nan",
+    ids=["good", "nothing", "all skipped", "bad", "infinite", "error too", "only an error", "nan",
          "one vague throughout", "one vague somewhere", "one empty throughout"],
 )  # fmt: skip
-def test_the_verdict(report, passed, verdict):
+def test_the_verdict(report, passed, words):
     assert report.passed is passed
-    assert re.match(verdict, report.verdict)
+    assert report.verdict.startswith("passed: " if passed else "FAILED: ")
+    assert all(word in report.verdict for word in words)
 
 
 def test_the_worst_of_each_is_the_one_nearest_to_its_budget():
@@ -76,7 +77,7 @@ def test_each_runtime_check_and_tensor_has_its_own_worst():
 
 def test_json_holds_everything_and_is_strict():
     report = report_of(
-        GOOD, BROKEN, faults=(FAULT,), skipped=(SkippedRuntime("ort-cuda", "no CUDA"),)
+        GOOD, BROKEN, failed_checks=(FAILED,), skipped=(SkippedRuntime("ort-cuda", "no CUDA"),)
     )
 
     def refuse(constant):
@@ -97,7 +98,7 @@ def test_json_holds_everything_and_is_strict():
     )
     as_tuples = {"worst_index": tuple(rebuilt.worst_index), "files": tuple(rebuilt.files)}
     assert replace(rebuilt, **as_tuples) == GOOD
-    assert data["faults"] == [
+    assert data["failed_checks"] == [
         {"runtime": "litert", "check": "chunked", "case": "n3t5", "message": "refused", "files": []}
     ]
     assert data["skipped"] == [{"runtime": "ort-cuda", "reason": "no CUDA"}]

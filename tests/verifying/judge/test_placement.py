@@ -11,7 +11,7 @@ from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.placement import NodePlacement
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.report.words import placement_lines
+from rnn_deploy.verifying.report.text import placement_lines
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -31,7 +31,7 @@ class OnCuda(FakeRuntime):
 
     def placements(self, bundle, options):
         if options.entry == "sequence":
-            raise InputError("no profile")
+            raise InputError("E-TEST-NO-PROFILE", "there is no profile")
         return [
             NodePlacement("first/RNN", "RNN", CUDA),
             NodePlacement("second/RNN", "RNN", CPU),
@@ -44,53 +44,54 @@ class Refuses(FakeRuntime):
     name: str = "refuses"
 
     def load(self, bundle, options):
-        raise MisplacedError("placed recurrent nodes elsewhere: RNN 'rnn' on CPU")
+        raise MisplacedError("E-TEST-MISPLACED", "RNN 'rnn' on CPU")
 
 
 def test_a_recurrent_node_elsewhere_fails_and_is_named(small_bundle):
     report = verify(open_bundle(small_bundle), runtimes=[OnCuda(anything)], checks=["states"])
     assert not report.passed
-    assert [(n.node, n.provider, n.asked, n.passed) for n in report.placed] == [
+    assert [(n.node, n.provider, n.requested, n.passed) for n in report.node_devices] == [
         ("first/RNN", CUDA, CUDA, True), ("second/RNN", CPU, CUDA, False),
     ]  # fmt: skip
-    said = {(f.check, f.case): f.message for f in report.faults}
-    assert said == {
-        ("placement", "sequence"): "no profile",
-        ("placement", "stream"): f"RNN 'second/RNN' on {CPU}, not {CUDA}",
-    }
-    assert placement_lines(report) == [
-        f"recurrent nodes of fake-cuda, as it tells itself: 1 on {CUDA}, 1 on {CPU}"
-    ]
+    messages = {(f.check, f.case): f.message for f in report.failed_checks}
+    assert set(messages) == {("placement", "sequence"), ("placement", "stream")}
+    assert "E-TEST-NO-PROFILE" in messages["placement", "sequence"]
+    for word in ("'second/RNN'", CPU, CUDA):
+        assert word in messages["placement", "stream"]
+    (line,) = placement_lines(report)
+    assert f"fake-cuda ran: 1 on {CUDA}, 1 on {CPU}" in line
 
 
 def test_a_runtime_that_refuses_for_it_is_a_failed_check_and_the_rest_goes_on(small_bundle):
     runtimes = [Refuses(anything), runtime_named("ort-cpu")]
     report = verify(open_bundle(small_bundle), runtimes=runtimes)
     assert not report.passed
-    (fault,) = report.faults
+    (fault,) = report.failed_checks
     assert (fault.runtime, fault.check) == ("refuses", "placement")
     assert "RNN 'rnn' on CPU" in fault.message
     assert {c.runtime for c in report.comparisons} == {"ort-cpu"}
 
 
-@pytest.mark.parametrize("limit", [None, 60])
-def test_onnx_runtime_s_own_profile_shows_every_recurrent_node(small_bundle, limit):
+@pytest.mark.parametrize("time_limit", [None, 60])
+def test_onnx_runtime_s_own_profile_shows_every_recurrent_node(small_bundle, time_limit):
     runtimes = [runtime_named("ort-cpu"), runtime_named("litert")]
-    report = verify(open_bundle(small_bundle), runtimes=runtimes, checks=["states"], limit=limit)
+    report = verify(
+        open_bundle(small_bundle), runtimes=runtimes, checks=["states"], time_limit=time_limit
+    )
     assert report.passed
-    assert {(n.runtime, n.entry, n.op_type, n.provider) for n in report.placed} == {
+    assert {(n.runtime, n.entry, n.op_type, n.provider) for n in report.node_devices} == {
         ("ort-cpu", entry, "RNN", CPU) for entry in ("sequence", "stream")
     }
-    assert len(report.placed) == 4
-    assert [untold.runtime for untold in report.untold] == ["litert"]
-    assert placement_lines(report)[-1] == "where nodes ran is not told by litert"
+    assert len(report.node_devices) == 4
+    assert [unknown.runtime for unknown in report.unknown_placements] == ["litert"]
+    assert placement_lines(report)[-1].startswith("placement unknown: litert")
 
 
 def test_openvino_tells_it_by_the_graph_it_made(small_bundle):
     runtimes = [runtime_named("openvino-cpu")]
     report = verify(open_bundle(small_bundle), runtimes=runtimes, checks=["states"])
     assert report.passed
-    assert report.untold == ()
-    assert [(n.entry, n.op_type, n.provider, n.asked) for n in report.placed] == [
+    assert report.unknown_placements == ()
+    assert [(n.entry, n.op_type, n.provider, n.requested) for n in report.node_devices] == [
         (entry, "RNNSeq", "CPU", "CPU") for entry in ("sequence", "sequence", "stream", "stream")
     ]

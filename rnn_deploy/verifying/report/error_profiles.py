@@ -1,8 +1,8 @@
-"""Errors over time and by unit, reduced while verification streams: what the plots show.
+"""Errors by step and by unit, collected while a verification runs; the plots show them.
 
-    Observation --record--> Profiles: a Profile for each check, tensor and runtime
+    Observation --record--> ErrorProfiles: an ErrorProfile for each check, tensor and runtime
 
-A profile's size is that of its longest sequence and its units, whatever the number of cases.
+The size of a profile depends on its longest sequence and its units, not on the number of cases.
 """
 
 from dataclasses import dataclass, field
@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_deploy.spec import Array
-from rnn_deploy.verifying.judge.compare import Kind, errors
-from rnn_deploy.verifying.report.evidence import Observation
+from rnn_deploy.verifying.judge.compare import Kind, TensorPair
+from rnn_deploy.verifying.judge.distance import Floats, errors
+from rnn_deploy.verifying.report.observation import Observation
 
-Floats = NDArray[np.float64]
 Key = tuple[str, str, str]  # check, tensor, runtime
 TENSORFLOW = "TensorFlow"
 
@@ -27,9 +26,9 @@ def _empty() -> Floats:
 class ErrorProfile:
     """The largest errors of one tensor on one runtime in one check, over all its cases.
 
-    by_step: after each step (NaN: not looked at), of the element that used most of its budget.
-    budgets: the least budget of such an element there. by_unit: of each place of the last axis, as
-    a part of the budget.
+    by_step: (steps,), the error of the element that used most of its budget; NaN if the step was
+    not compared. budgets: (steps,), the smallest budget of such an element. by_unit: (units,), the
+    largest error of each index of the last axis as a part of its budget.
     """
 
     kind: Kind
@@ -39,24 +38,26 @@ class ErrorProfile:
 
 
 class ErrorProfiles:
-    """All profiles, by check, tensor and runtime; TensorFlow's own among the runtimes."""
+    """All profiles, by check, tensor and runtime; TensorFlow counts as a runtime."""
 
     def __init__(self) -> None:
-        self.found: dict[Key, ErrorProfile] = {}
+        self.profiles: dict[Key, ErrorProfile] = {}
 
     def record(self, observation: Observation) -> None:
-        """Take one comparison's errors in, and TensorFlow's own beside them."""
-        self._take(observation, observation.actual, observation.comparison.runtime)
+        """Add the errors of one comparison, and TensorFlow's own."""
+        self._add(observation, observation.tensors, observation.comparison.runtime)
         if observation.reference is not None:
-            self._take(observation, observation.reference, TENSORFLOW)
+            pair = TensorPair(observation.reference, observation.tensors.truth)
+            self._add(observation, pair, TENSORFLOW)
 
-    def _take(self, observation: Observation, value: Array, runtime: str) -> None:
-        c, truth = observation.comparison, observation.truth
+    def _add(self, observation: Observation, pair: TensorPair, runtime: str) -> None:
+        c, value, truth = observation.comparison, pair.actual, pair.truth
         if value.shape != truth.shape or not value.size or value.dtype.kind != "f":
             return
-        profile = self.found.setdefault((c.check, c.name, runtime), ErrorProfile(c.kind))
+        profile = self.profiles.setdefault((c.check, c.name, runtime), ErrorProfile(c.kind))
         error = errors(value, truth)
-        limit = c.budget if observation.bound is None else observation.bound.astype(np.float64)
+        bound = observation.budget.bound
+        limit = c.budget if bound is None else bound.astype(np.float64)
         allowed = np.broadcast_to(limit, error.shape)
         used = np.divide(error, allowed, out=np.full(error.shape, np.inf), where=allowed > 0)
         used[error == 0] = 0
@@ -70,20 +71,20 @@ class ErrorProfiles:
 
 
 def _rows(value: Floats, axis: int | None) -> Floats:
-    """A row for each place of the axis over time; all in one where there is none."""
+    """Return a row for each index of the time axis; one row if there is no such axis."""
     if axis is None:
         return value.reshape(1, -1)
     return np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
 
 
 def _worst(used: Floats, axis: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """In each row the element that used most of its budget."""
+    """Return the index of the element in each row that used most of its budget."""
     rows = _rows(used, axis)
     return np.arange(len(rows)), rows.argmax(axis=1)
 
 
 def _put(into: Floats, places: NDArray[np.int64], values: Floats, keep: np.ufunc) -> Floats:
-    """`values` at `places`, those kept that `keep` prefers; grown where needed."""
+    """Merge `values` into `into` at `places` by the function `keep`; the array grows if needed."""
     size = max(len(into), int(places.max()) + 1)
     grown = np.full(size, np.nan)
     grown[: len(into)] = into

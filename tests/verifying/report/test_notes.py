@@ -15,8 +15,9 @@ from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.judge.compare import compare
+from rnn_deploy.verifying.judge.compare import ComparisonContext, TensorPair, compare
 from rnn_deploy.verifying.judge.known_differences import why_known
+from rnn_deploy.verifying.judge.tolerance import Budget
 from rnn_deploy.verifying.report.report import Report
 from tests.support.gated import Gated
 
@@ -37,8 +38,8 @@ def chaotic(tmp_path_factory):
 def test_a_chaotic_recurrence_is_said_to_be_one_and_judged_by_single_steps(chaotic):
     report = verify(chaotic, runtimes=[runtime_named("ort-cpu")])
     assert report.passed, report.verdict
-    assert any("layer 'rnn' amplifies: an error grows" in note for note in report.notes)
-    assert any("comparisons over many steps tell nothing" in note for note in report.notes)
+    assert any("layer 'rnn' amplifies" in note for note in report.notes)
+    assert any("not decisive" in note and "rnn_h_out" in note for note in report.notes)
     decisive = {c.check for c in report.comparisons if c.decisive}
     vague = {(c.check, c.case) for c in report.comparisons if not c.decisive}
     assert "teacher-forced" in decisive
@@ -68,7 +69,8 @@ def test_wrong_arithmetic_in_a_chaotic_recurrence_is_seen_in_single_steps(chaoti
 def test_only_vague_comparisons_are_no_pass(chaotic):
     report = verify(chaotic, runtimes=[runtime_named("ort-cpu")], checks=["long"])
     assert not report.passed
-    assert "no comparison of rnn, rnn_h_out tells right from wrong" in report.verdict
+    assert report.never_decisive == ("rnn", "rnn_h_out")
+    assert "rnn, rnn_h_out" in report.verdict
 
 
 def test_a_model_that_gives_nan_is_said_loudly(gated, gated_bundle):
@@ -81,9 +83,9 @@ def test_a_model_that_gives_nan_is_said_loudly(gated, gated_bundle):
     nan = Gated(gated.gru, gated.lstm, gated.dense, outputs=lambda feeds, results, calls: {
         name: value * np.nan for name, value in results.items()})  # fmt: skip
     report = verify(gated_bundle, runtimes=[nan.runtime()], cases=spoiled, checks=["states"])
-    assert any("the model itself gives NaN or infinity in 'y'" in note for note in report.notes)
+    assert any("NaN or infinity in 'y'" in note for note in report.notes)
     assert not report.passed
-    assert "the model gives no number in" in report.verdict
+    assert "y" in report.never_finite
 
 
 def test_nan_that_onnx_runtime_swallows_is_known_of_it_and_of_no_other(gated, gated_bundle):
@@ -95,8 +97,9 @@ def test_nan_that_onnx_runtime_swallows_is_known_of_it_and_of_no_other(gated, ga
         runtimes = [spoiled.runtime(swallowing)]
         report = verify(gated_bundle, runtimes=runtimes, checks=["extremes"])
         assert report.passed
-        assert "differ in a way that is known" in report.verdict
-        assert any("swallow NaN" in note for note in report.notes)
+        assert any(comparison.known for comparison in report.comparisons)
+        assert "known difference" in report.verdict
+        assert any("drop NaN" in note for note in report.notes)
     assert not verify(gated_bundle, runtimes=[spoiled.runtime()], checks=["extremes"]).passed
 
     def also_wrong(feeds, results, calls):
@@ -117,10 +120,11 @@ def test_an_integer_made_of_nan_is_each_runtime_s_own(case, row, known):
     truth = np.array([[1, 2, 3], [4, 5, 6]], np.int64)
     found = truth.copy()
     found[row, 2] = -(2**31)
-    given = {"runtime": "litert", "check": "extremes", "case": case, "name": "y"}
-    comparison = compare(found, truth, kind="output", budget=0.0, reference_error=0.0, **given)
+    pair = TensorPair(found, truth)
+    context = ComparisonContext("litert", "extremes", case, "y", "output")
+    comparison = compare(pair, context, Budget(0.0, 0.0))
     assert not comparison.passed
-    assert bool(why_known(comparison, found, truth, {"x": x})) is known
+    assert bool(why_known(comparison, pair, {"x": x})) is known
 
 
 def test_references_that_disagree_are_no_pass(gated, gated_bundle, tmp_path):
@@ -133,14 +137,15 @@ def test_references_that_disagree_are_no_pass(gated, gated_bundle, tmp_path):
     (root / "manifest.json").write_text(json_from_manifest(replace(manifest, files=files)))
     report = verify(open_bundle(root), runtimes=[gated.runtime()], checks=["states"])
     assert not report.passed
-    assert report.verdict == (
-        "FAILED: the references disagree on layer 'gru' (the recurrence in NumPy is alone)"
-    )
-    assert any("layer 'gru': the recurrence in NumPy is alone" in note for note in report.notes)
+    (layer,) = report.disagreeing_references
+    assert (layer.layer, layer.alone) == ("gru", "the recurrence in NumPy")
+    assert "'gru'" in report.verdict
+    assert any("layer 'gru': the recurrence in NumPy" in note for note in report.notes)
 
 
-def test_votes_are_in_the_report(gated, gated_bundle):
+def test_reference_distances_are_in_the_report(gated, gated_bundle):
     report = verify(gated_bundle, runtimes=[gated.runtime()], checks=["states"])
     assert isinstance(report, Report)
-    assert [type(vote) for vote in report.votes] == [ReferenceDistances, ReferenceDistances]
-    assert [vote.alone for vote in report.votes] == ["", ""]
+    distances = report.reference_distances
+    assert [type(each) for each in distances] == [ReferenceDistances, ReferenceDistances]
+    assert [each.alone for each in distances] == ["", ""]

@@ -1,8 +1,6 @@
-"""What a comparison compared, handed on while verification streams.
+"""One comparison with its tensors, passed on while a verification runs.
 
-    verify --record(Observation)--> profiles (for plots), results (to judge again)
-
-Nothing is kept here: whoever records decides what to keep.
+verify --record(Observation)--> error_profiles (for plots), results (to judge again)
 """
 
 from collections.abc import Callable, Sequence
@@ -13,42 +11,38 @@ import numpy as np
 from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.judge.checks import RUNNING
-from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.judge.compare import Comparison, TensorPair
+from rnn_deploy.verifying.judge.tolerance import Budget
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
     """A comparison with its tensors.
 
-    actual: the runtime's. truth: what it was judged against. reference: TensorFlow's own, None
-    where it is not known. bound: what is allowed of each element, None where that is the budget.
-    time_axis: the axis that runs over steps (of single steps side by side,
-    the batch), None for a final state or a last output. steps: which steps stand on that axis, or
-    the one step after which it was taken. allowed: budget and rtol of each element, where there is
-    no bound.
+    reference: TensorFlow's own value, None if it is not known. time_axis: the axis over steps (the
+    batch, if it holds single steps side by side); None for a final state or a last output. steps:
+    the steps on that axis, or the one step after which the tensor was computed.
     """
 
     comparison: Comparison
-    actual: Array
-    truth: Array
+    tensors: TensorPair
+    budget: Budget
     reference: Array | None
-    bound: Array | None
     time_axis: int | None
     steps: tuple[int, ...]
-    allowed: tuple[float, float] = (0.0, 0.0)
 
 
 Record = Callable[[Observation], None]
 
 
-def nothing(observation: Observation) -> None:
+def record_nothing(observation: Observation) -> None:
     """Record nothing."""
 
 
 def place_in_time(
     entries: Sequence[EntryPoint], name: str, case: GoldenCase, value: Array
 ) -> tuple[int | None, tuple[int, ...]]:
-    """The axis over time of an output or state called `name`, and the steps that stand on it."""
+    """Return the time axis of an output or state, and the steps on it; see Observation."""
     if case.check == RUNNING and value.ndim:  # states after each step
         return 0, tuple(range(value.shape[0]))
     if case.steps and value.ndim:  # single steps side by side in the batch
