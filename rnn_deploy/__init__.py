@@ -5,8 +5,8 @@
         y = model.predict(x)
     report = rnn_deploy.verify("build/hello")
 
-Importing this package imports neither TensorFlow nor onnx nor any runtime: the public types are
-imported when they are first used.
+Importing this package imports neither TensorFlow nor onnx nor any runtime: `load` and the public
+types are imported when they are first used.
 """
 
 import importlib
@@ -29,7 +29,7 @@ from rnn_deploy.errors import (
 
 if TYPE_CHECKING:
     from rnn_deploy.bundle.store import Bundle
-    from rnn_deploy.inference.model import Model
+    from rnn_deploy.inference.model import Model, load
     from rnn_deploy.inference.stream import Stream
     from rnn_deploy.inference.stream_batch import StreamBatch
     from rnn_deploy.spec import Array
@@ -61,6 +61,7 @@ _MODULES = {
     "Report": "rnn_deploy.verifying.report.report",
     "Stream": "rnn_deploy.inference.stream",
     "StreamBatch": "rnn_deploy.inference.stream_batch",
+    "load": "rnn_deploy.inference.model",
 }
 
 
@@ -124,25 +125,6 @@ def export(
         seed=seed, long=long, trust_source=trust_source, **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
-
-
-def load(
-    bundle: "str | Path | Bundle",
-    runtime: str | None = None,
-    *,
-    threads: int | None = None,
-    provider: Mapping[str, str] | None = None,
-) -> "Model":
-    """Load a bundle on a runtime, by default the first available one.
-
-    runtime: a name that `rnn-deploy runtimes` lists. threads: number of threads within an operator,
-    by default the runtime's choice. provider: options of ONNX Runtime's execution provider.
-
-    Raises BundleError for a damaged bundle, RuntimeUnavailableError for a missing runtime.
-    """
-    from rnn_deploy.inference.model import load as load_model
-
-    return load_model(bundle, runtime, threads=threads, provider=provider)
 
 
 def verify(bundle: "str | Path | Bundle", runtimes: str | Sequence[str] | None = None) -> "Report":

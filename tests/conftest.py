@@ -8,6 +8,9 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+# The suite runs in as many processes as there are cores; more threads only get in each other's way.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import gc
 import shutil
@@ -80,7 +83,7 @@ def x():
 def runtimes():
     """All runtimes that are here, each in a process of its own that stays for all models."""
     from rnn_deploy.runtimes.isolation import staying
-    from rnn_deploy.runtimes.registry import RUNTIMES
+    from tests.support.runtimes import available
 
-    with staying([r for r in RUNTIMES.values() if r.why_unavailable() is None]) as runtimes:
+    with staying(available()) as runtimes:
         yield runtimes

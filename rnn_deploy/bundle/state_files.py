@@ -92,9 +92,9 @@ def _refuse_other_owner(place: Path, found: StateOwner | None, expected: StateOw
     if found.weights != expected.weights:
         raise InputError(
             "E-STATE-OTHER-BUNDLE",
-            f"{place}: the states belong to another model: the weights there are"
-            f" {found.weights[:12]}, here {expected.weights[:12]} (the bundle that wrote them has"
-            f" the digest {found.bundle[:12]}); {OVERRIDE}",
+            f"{place}: the states belong to another model, with the weights {found.weights[:12]},"
+            f" expected {expected.weights[:12]}; use the bundle that wrote them (its manifest has the"
+            f" SHA-256 {found.bundle[:12]}); {OVERRIDE}",
         )
     if found.entry != expected.entry:
         raise InputError(

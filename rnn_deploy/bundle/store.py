@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -85,6 +85,7 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
     """
     root = Path(root)
     refuse_folder(root, force=force)
+    missing = [folder for folder in root.parents if not folder.exists()]
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=root.parent))
     try:
@@ -94,6 +95,9 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
         _replace_folder(draft, root)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # what is not empty stays
+            for folder in missing:
+                folder.rmdir()
 
 
 @contextmanager

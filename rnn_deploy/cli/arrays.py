@@ -59,7 +59,7 @@ def check_output(place: Path | None, entry: EntryPoint) -> None:
     """Raise InputError if the outputs cannot be written to `place`, or printed if it is None."""
     ending = ".jsonl" if place is None else place.suffix.lower()
     if ending not in ENDINGS:
-        raise InputError("E-DATA-ENDING", f"{place}: a file of outputs must end in {_endings()}")
+        raise InputError("E-OPTION-ENDING", f"{place}: a file of outputs must end in {_endings()}")
     if ending in (".npy", ".csv") and len(entry.outputs) != 1:
         names = ", ".join(tensor.name for tensor in entry.outputs)
         raise InputError(

@@ -1,7 +1,6 @@
 """`rnn-deploy export`: a Keras model to a bundle."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -17,7 +16,6 @@ from rnn_deploy.bundle.manifest import (
 )
 from rnn_deploy.cli.arrays import read_npz
 from rnn_deploy.cli.console import data, progress, say
-from rnn_deploy.cli.options import grouped
 from rnn_deploy.formats.base import FormatOption
 from rnn_deploy.formats.options import NO_QUANTISATION, STATES, ExportOptions, renamed_target
 from rnn_deploy.formats.registry import (
@@ -28,18 +26,6 @@ from rnn_deploy.formats.registry import (
 )
 
 
-@dataclass(frozen=True)
-class ExportFiles:
-    """Files that the command reads and writes."""
-
-    model: Path
-    output: Path
-    samples: Path | None
-    calibration: Path | None
-    force: bool
-    as_json: bool
-
-
 def _options_of_formats(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add every option that a format declares."""
     for option, users in reversed(all_options().values()):
@@ -48,20 +34,14 @@ def _options_of_formats(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _keywords(option: FormatOption, users: Sequence[str]) -> dict[str, Any]:
-    keywords: dict[str, Any] = {"help": f"{option.help}  [{', '.join(users)}]"}
+    keywords = {"help": f"{option.help}  [{', '.join(users)}]", "default": option.default}
     if isinstance(option.default, bool):
-        return {**keywords, "is_flag": True, "default": option.default}
-    default = option.default
-    if option.many and isinstance(default, str):
-        default = (default,)
-    return {
-        **keywords,
-        "default": default,
-        "show_default": bool(default),
-        "multiple": option.many,
-        "metavar": option.metavar,
-        "type": click.Choice(option.choices) if option.choices else type(option.default or ""),
-    }
+        return {**keywords, "is_flag": True}
+    if option.many and isinstance(option.default, str):
+        keywords["default"] = (option.default,)
+    kind = click.Choice(option.choices) if option.choices else type(option.default or "")
+    return {**keywords, "type": kind, "multiple": option.many, "metavar": option.metavar,
+            "show_default": bool(option.default)}  # fmt: skip
 
 
 def _refuse_target(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -134,25 +114,21 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
 @click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
-@grouped(ExportFiles)
-def command(files: ExportFiles, **given: Any) -> None:
+def command(model: Path, output: Path, force: bool, as_json: bool, **given: Any) -> None:
     """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle.
 
     Options marked with formats in brackets apply only to these formats.
     """
     for name in ("samples", "calibration"):
-        place: Path | None = getattr(files, name)
-        given[name] = None if place is None else read_npz(place)
+        given[name] = given[name] and read_npz(given[name])
     options = ExportOptions(**given)
     with progress() as step:
         step("starting TensorFlow")
         from rnn_deploy.exporting.pipeline import export
         from rnn_deploy.verifying.quantisation_error import appraise
 
-        bundle = export(
-            files.model, files.output, options, force=files.force, progress=step, appraise=appraise
-        )
-    if files.as_json:
+        bundle = export(model, output, options, force=force, progress=step, appraise=appraise)
+    if as_json:
         data(json_from_manifest(bundle.manifest).rstrip())
     for line in summary(bundle):
         say(line)

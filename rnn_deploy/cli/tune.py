@@ -68,13 +68,12 @@ def command(request: TuneRequest) -> None:
     opened = open_bundle(request.bundle)
     with progress() as step, tempfile.TemporaryDirectory() as folder:
         step("starting TensorFlow")
-        from rnn_deploy.onnx.expected import expected_shapes
         from rnn_deploy.perf.peers.model import model_of
         from rnn_deploy.perf.tuning.tune import USUAL, tune
         from rnn_deploy.perf.tuning.write import write
-        from rnn_deploy.spec.shapes import shapes_for
+        from rnn_deploy.spec.shapes import shapes_by_entry, shapes_for
 
-        requested = expected_shapes(request.shape, "--shape")
+        requested = shapes_by_entry(request.shape, tuple(USUAL))
         names = requested or [entry.name for entry in opened.manifest.entries]
         entries = {name: opened.manifest.entry(name) for name in names}
         places = [

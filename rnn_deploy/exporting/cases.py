@@ -14,6 +14,7 @@ from rnn_deploy.exporting.real_inputs import (
 )
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan
+from rnn_deploy.keras.compat import layers_in
 from rnn_deploy.keras.signature import call_flat
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.references.golden import References, check_untouched, make_cases
@@ -72,7 +73,7 @@ def long_steps(plan: ExportPlan, options: ExportOptions) -> int:
     """Steps of the longest golden vector: of a large model fewer, since each reads its weights."""
     if options.long is not None:
         return options.long
-    layers = plan.model._flatten_layers(include_self=False)
+    layers = layers_in(plan.model, include_self=False)
     tables = {id(w): w for x in layers if isinstance(x, keras.layers.Embedding) for w in x.weights}
     read = plan.model.count_params() - sum(math.prod(table.shape) for table in tables.values())
     return min(LONG, max(LEAST_LONG, READ // max(1, read)))
@@ -100,7 +101,7 @@ def check_untouched_by(
 ) -> None:
     entry = plan.sequence.entry
     plain = [case for case in cases if entry.name in case.entries]
-    layers = list(plan.model._flatten_layers())
+    layers = layers_in(plan.model)
     stateful = any(getattr(layer, "stateful", False) for layer in layers)
     if not plain or stateful or any(layer.compute_dtype != "float32" for layer in layers):
         return  # the model's own call changes its state, or computes in another precision

@@ -16,6 +16,7 @@ import numpy as np
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, TracedEntry
+from rnn_deploy.keras.compat import layers_in
 from rnn_deploy.keras.intercept import holds_state
 from rnn_deploy.keras.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.keras.reading import refusals_of, refuse
@@ -29,7 +30,7 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, Support, TensorSp
 def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     """Read and trace a Keras model; UnsupportedModelError lists every refusal."""
     refuse(model, refusals_of(model))
-    if options.state == "keep" and not any(map(holds_state, model._flatten_layers())):
+    if options.state == "keep" and not any(map(holds_state, layers_in(model))):
         raise InputError(
             "E-EXPORT-STATE-KEEP",
             f"--state keep: no layer of model '{model.name}' holds a state; a stateful layer holds"
@@ -175,7 +176,7 @@ def _notes(model: Any, state: str) -> tuple[str, ...]:
         return ("no stream entry point, as asked: each call starts from zero states",)
     if state == "keep":
         return ("no stream entry point, as asked: each call starts from the states the model held",)
-    recurrent = (x for x in model._flatten_layers() if isinstance(x, keras.layers.RNN))
+    recurrent = (x for x in layers_in(model) if isinstance(x, keras.layers.RNN))
     layers = [layer for layer in recurrent if layer.stateful]
     return tuple(_note_of_stateful(layer) for layer in layers)
 

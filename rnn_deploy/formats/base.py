@@ -90,17 +90,11 @@ class FormatFiles:
 
 
 class FormatWriter(Protocol):
-    """The functions of a writer's module."""
+    """The functions of a writer's module, as the contract above has them."""
 
-    def write(self, read: "ReadModel", folder: Path, options: "ExportOptions") -> FormatFiles: ...
-
-    def choices(
-        self, plan: "ExportPlan", options: "ExportOptions"
-    ) -> Sequence[tuple[str, LoweringChoice]]: ...
-
-    def write_saved_model(
-        self, read: "ReadSavedModel", folder: Path, options: "ExportOptions"
-    ) -> FormatFiles: ...
+    write: "Callable[[ReadModel, Path, ExportOptions], FormatFiles]"
+    choices: "Callable[[ExportPlan, ExportOptions], Sequence[tuple[str, LoweringChoice]]]"
+    write_saved_model: "Callable[[ReadSavedModel, Path, ExportOptions], FormatFiles]"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.formats.base import FormatOption
 from rnn_deploy.spec import STREAM, Recurrence, Support
 
 AUTO, ALL_OTHERS, UNROLLED = "auto", "*", "unrolled"
@@ -92,10 +93,11 @@ def choose(
     return requested, f"requested; {found.reason}"
 
 
-def lowering_help(where: str, known: Sequence[str]) -> str:
-    """Return the help of an option that requests lowerings."""
+def lowering_option(name: str, title: str, known: Sequence[str]) -> FormatOption:
+    """Return the option of the format `title` that requests lowerings."""
     names = ", ".join((AUTO, *known))
-    return f"Write recurrent layers in {where} as {names}: all of them or one; may be repeated."
+    text = f"Write recurrent layers in {title} as {names}: all of them or one; may be repeated."
+    return FormatOption(name, AUTO, text, many=True, metavar="[LAYER=]NAME")
 
 
 def _by_layer(option: str, words: Sequence[str]) -> dict[str, str]:

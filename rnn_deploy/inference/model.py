@@ -127,6 +127,9 @@ def load(
 ) -> Model:
     """Load a bundle on a runtime, by default the first available one.
 
+    runtime: a name that `rnn-deploy runtimes` lists. threads: number of threads within an operator,
+    by default the runtime's choice. provider: options of ONNX Runtime's execution provider.
+
     Raises BundleError for a damaged bundle, RuntimeUnavailableError for a missing runtime.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)

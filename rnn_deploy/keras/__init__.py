@@ -1,11 +1,14 @@
 """Keras side, first part: open a model, read its recurrent layers, trace the rest.
 
 tensorflow      the only module that imports TensorFlow and Keras, quietly
+compat          every private name of Keras and TensorFlow, with the versions it was checked on
+seams           check that Keras still calls what is replaced
+precision       compute a model in float32 or float64
 opening         .keras, .h5, SavedModel or a live model, in safe mode
 signature       names, shapes and dtypes of a model's inputs and outputs
 lengths         which inputs share one number of steps
 subclassed      inputs of a model that declares none
-intercept       replace the recurrent layers' loops while a model is called
+intercept       answer for the recurrent layers' loops while a model is called
 reading         read a Keras layer as a RecurrentLayer, or return the reason why not
 step            trace one step of a custom cell
 per_step        layers that run anew inside each step of a TimeDistributed

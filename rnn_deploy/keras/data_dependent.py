@@ -1,7 +1,6 @@
-"""Refuses operators that give as many values as the data say: no shape can be promised of them.
+"""Refuse operators whose output shape depends on values: an entry point names its dimensions.
 
-Runtimes differ in such operators (OpenVINO sorts what `unique` finds), and an entry point names
-its outputs' dimensions.
+Runtimes also differ in such operators (OpenVINO sorts the result of `unique`).
 """
 
 from typing import Any
@@ -15,13 +14,15 @@ _OPERATORS = (
 
 
 def refuse_data_dependent(model: Any, graph: Any) -> None:
-    """UnsupportedModelError where `graph`, traced from `model`, holds such an operator."""
+    """Raise UnsupportedModelError if `graph`, traced from `model`, contains such an operator."""
     definition = graph.graph.as_graph_def()
     bodies = (function.node_def for function in definition.library.function)
     nodes = [node for body in (definition.node, *bodies) for node in body]
     found = [f"{node.op} (at {node.name})" for node in nodes if node.op in _OPERATORS]
     if found:
         raise UnsupportedModelError(
-            f"model '{model.name}': how many values {', '.join(found)} gives depends on the data,"
-            " which is not exported; keep all of them and mask, or do this step outside"
+            "E-MODEL-DATA-DEPENDENT",
+            f"model '{model.name}': the number of values that {', '.join(found)} returns depends on"
+            " the data, and every output needs a known shape; keep all values and mask them, or do"
+            " this step outside the model",
         )

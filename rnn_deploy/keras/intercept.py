@@ -1,26 +1,26 @@
-"""Stand in for the recurrent layers' loops while a Keras model is called.
+"""Answer for the recurrent layers' loops while a Keras model is called.
 
-`keras.layers.RNN.call` is where every stock recurrent layer arrives with its input, initial
-state and mask settled. While `intercepting(handler)` is open, the handler is asked instead, once
-per call, and its answer put into the form Keras expects. The three uses differ only in the
-handler: a marker (tracing for ONNX), our own loop (TFLite), Keras' loop with states given and
-taken (the reference). A second handler may answer for both halves of a Bidirectional at once.
+Every recurrent layer of Keras calls `keras.layers.RNN.call` with its input, initial state and mask.
+While `intercepting(handler)` is open, the handler answers in its place, once per call. The three
+uses differ only in the handler: a marker (tracing for ONNX), our own loop (TFLite), Keras' loop
+with states given and taken (the reference). A second handler may answer for both halves of a
+Bidirectional at once. A layer of Keras that computes its output in any other way is an error.
 
-The patches are restored in `finally`; a lock keeps other exports out. A layer with a loop of its
-own is left alone: it runs as it is written, its states unseen.
+Everything is restored at the end; a lock keeps other exports out. A user's layer with a loop of its
+own is not intercepted: it runs as it is written, and its states stay inside.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from tensorflow.python.autograph.core import ag_ctx
-from tensorflow.python.autograph.impl import api
-
+from rnn_deploy.keras import compat
 from rnn_deploy.keras.per_step import all_steps_at_once, within_step
+from rnn_deploy.keras.precision import full_precision
 from rnn_deploy.keras.tensorflow import keras, tf
 
 _LOCK = threading.RLock()
@@ -106,20 +106,11 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
 
     both: answers every Bidirectional.call with (outputs, final states), outputs merged or, with
     no merge mode, two.
-    """
-    original = keras.layers.RNN.call
-    names: set[str] = set()
 
-    def call_of(layer: Any, sequences: Any, initial_state: Any, mask: Any) -> LayerCall:
-        given = None if initial_state is None else list(keras.tree.flatten(initial_state))
-        if given is None and holds_state(layer) and _KEEPING.get():
-            given = [tf.convert_to_tensor(state) for state in keras.tree.flatten(layer.states)]
-        if given is None and _starts_elsewhere(layer):
-            batch = keras.ops.shape(sequences)[0]
-            given = list(keras.tree.flatten(layer.get_initial_state(batch_size=batch)))
-        name = unused(layer.name, names)
-        names.add(name)
-        return LayerCall(name, layer, sequences, given, mask, within_step(), original)
+    RuntimeUnavailableError if Keras calls a recurrent layer in a way that is not answered.
+    """
+    rnn, bidirectional = keras.layers.RNN, keras.layers.Bidirectional
+    here = _Interception(handler, both)
 
     def call(
         self: Any,
@@ -128,10 +119,7 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
         mask: Any = None,
         training: bool = False,
     ) -> Any:
-        if runs_its_own_loop(self):
-            return original(self, sequences, initial_state, mask, training)
-        output, states = handler(call_of(self, sequences, initial_state, mask))
-        return (output, *states) if self.return_state else output
+        return here.call(self, sequences, initial_state, mask, training)
 
     def call_both(
         self: Any,
@@ -140,95 +128,86 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
         mask: Any = None,
         training: bool | None = None,
     ) -> Any:
-        halves = (self.forward_layer, self.backward_layer)
-        if both is None or not all(type(half).call in _CALLS for half in halves):
-            return original_both(self, sequences, initial_state, mask, training)
+        return here.call_both(self, sequences, initial_state, mask, training)
+
+    def call_layer(self: Any, *args: Any, **options: Any) -> Any:
+        with here.refusing_bypass(self):
+            return keras.layers.Layer.__call__(self, *args, **options)
+
+    with (
+        _LOCK,
+        _plain_errors(),
+        all_steps_at_once(),
+        compat.functions_in_place(),
+        full_precision(),
+        compat.replaced(rnn, "call", call),
+        compat.replaced(rnn, "__call__", call_layer),
+        compat.replaced(bidirectional, "call", call_both),
+    ):
+        yield
+
+
+class _Interception:
+    """Answers calls of recurrent layers, and counts those of each layer that arrive."""
+
+    def __init__(self, handler: Handler, both: BothHandler | None) -> None:
+        self._handler, self._both = handler, both
+        self._original, self._original_both = keras.layers.RNN.call, keras.layers.Bidirectional.call
+        self._names: set[str] = set()
+        self._arrived: Counter[int] = Counter()
+
+    def call(self, layer: Any, sequences: Any, initial_state: Any, mask: Any, training: Any) -> Any:
+        """Answer for `layer`, in the form in which its own call would."""
+        self._arrived[id(layer)] += 1
+        if runs_its_own_loop(layer):
+            return self._original(layer, sequences, initial_state, mask, training)
+        output, states = self._handler(self._call_of(layer, sequences, initial_state, mask))
+        return (output, *states) if layer.return_state else output
+
+    def call_both(
+        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, training: Any
+    ) -> Any:
+        """Answer for the Bidirectional `layer`, in the form in which its own call would."""
+        halves = (layer.forward_layer, layer.backward_layer)
+        if self._both is None or not all(type(half).call in _CALLS for half in halves):
+            with self.refusing_bypass(*halves):
+                return self._original_both(layer, sequences, initial_state, mask, training)
         states: list[Any] = [None, None]
         if initial_state is not None:
             given = list(keras.tree.flatten(initial_state))
             states = [given[: len(given) // 2], given[len(given) // 2 :]]
-        calls = (call_of(h, sequences, s, mask) for h, s in zip(halves, states, strict=True))
-        outputs, finals = both(BidirectionalCall(self, *calls))
-        if self.return_state:
+        pairs = zip(halves, states, strict=True)
+        calls = (self._call_of(half, sequences, state, mask) for half, state in pairs)
+        outputs, finals = self._both(BidirectionalCall(layer, *calls))
+        if layer.return_state:
             return (*outputs, *finals)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    original_both = keras.layers.Bidirectional.call
-    with _LOCK, _plain_errors(), all_steps_at_once(), _functions_in_place(), _full_precision():
-        keras.layers.RNN.call, keras.layers.Bidirectional.call = call, call_both
-        try:
-            yield
-        finally:
-            keras.layers.RNN.call = original
-            keras.layers.Bidirectional.call = original_both
+    def _call_of(self, layer: Any, sequences: Any, initial_state: Any, mask: Any) -> LayerCall:
+        given = None if initial_state is None else list(keras.tree.flatten(initial_state))
+        if given is None and holds_state(layer) and _KEEPING.get():
+            given = [tf.convert_to_tensor(state) for state in keras.tree.flatten(layer.states)]
+        if given is None and _starts_elsewhere(layer):
+            batch = keras.ops.shape(sequences)[0]
+            given = list(keras.tree.flatten(layer.get_initial_state(batch_size=batch)))
+        name = unused(layer.name, self._names)
+        self._names.add(name)
+        return LayerCall(name, layer, sequences, given, mask, within_step(), self._original)
 
-
-@contextmanager
-def computing_in(model: Any, dtype: str) -> Iterator[None]:
-    """While open, every layer of `model` computes in `dtype`, its weights read as that dtype.
-
-    Weights are converted as they are read and never touched, so the float64 form of a float32
-    model has exactly the same weights.
-    """
-    policy = keras.DTypePolicy(dtype)
-    layers = list(model._flatten_layers())
-    before = [layer._dtype_policy for layer in layers]
-    try:
-        for layer in layers:
-            layer._dtype_policy = policy
-        with keras.src.backend.AutocastScope(dtype):
-            yield
-    finally:
-        for layer, old in zip(layers, before, strict=True):
-            layer._dtype_policy = old
-
-
-@contextmanager
-def _functions_in_place() -> Iterator[None]:
-    """While open, what is decorated with tf.function is traced where it is called.
-
-    It would bring a graph of its own, from a cache: with Keras' loops in it, or with states that
-    nothing outside may use.
-    """
-    kind = type(tf.function(lambda: None))
-    original = kind.__call__
-
-    def call(self: Any, *args: Any, **options: Any) -> Any:
-        if not self._autograph:
-            return self.python_function(*args, **options)
-        with ag_ctx.ControlStatusCtx(ag_ctx.Status.ENABLED) as anew:
-            return api.tf_convert(self.python_function, anew)(*args, **options)
-
-    kind.__call__ = call
-    try:
+    @contextmanager
+    def refusing_bypass(self, *layers: Any) -> Iterator[None]:
+        """Raise if by the end one of `layers` was not answered, though its code is Keras' own."""
+        before = [self._arrived[id(layer)] for layer in layers]
         yield
-    finally:
-        kind.__call__ = original
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """While open, a model within the model takes what it is given in the precision it comes in.
-
-    It would round to the dtype that its inputs were declared with: a float64 oracle to float32,
-    and the mask of what is rounded is lost on some layers.
-    """
-    functional = keras.src.models.functional.Functional
-    original = functional._convert_inputs_to_tensors
-
-    def convert(self: Any, given: Sequence[Any]) -> list[Any]:
-        pairs = zip(given, original(self, given), strict=True)
-        return [before if _floats(before) and _floats(after) else after for before, after in pairs]
-
-    functional._convert_inputs_to_tensors = convert
-    try:
-        yield
-    finally:
-        functional._convert_inputs_to_tensors = original
-
-
-def _floats(value: Any) -> bool:
-    return bool(tf.is_tensor(value)) and value.dtype.is_floating
+        for layer, count in zip(layers, before, strict=True):
+            kind = type(layer)
+            own = getattr(kind, "call", None) in (keras.layers.RNN.call, *_CALLS)
+            if own and self._arrived[id(layer)] == count:
+                raise compat.newer_than_checked(
+                    "keras",
+                    f"layer '{layer.name}' ({kind.__name__}) computed its output without"
+                    " keras.layers.RNN.call, which rnn_deploy replaces to read the layer",
+                )
 
 
 @contextmanager
@@ -257,8 +236,12 @@ def _maker(cell: type) -> Any:
 
 _OWN = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM)
 _CONV = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
-_CONV_CELL = keras.src.layers.rnn.conv_lstm.ConvLSTMCell
-_CELLS = (keras.layers.SimpleRNNCell, keras.layers.GRUCell, keras.layers.LSTMCell, _CONV_CELL)
+_CELLS = (
+    keras.layers.SimpleRNNCell,
+    keras.layers.GRUCell,
+    keras.layers.LSTMCell,
+    compat.ConvLSTMCell,
+)
 # What Keras itself does; taken before anything is patched.
 _CALLS = [keras.layers.RNN.call, *(layer.call for layer in (*_OWN, *_CONV))]
 _LOOPS = [layer.inner_loop for layer in (keras.layers.RNN, *_OWN, *_CONV)]

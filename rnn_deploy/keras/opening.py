@@ -1,7 +1,7 @@
-"""Open what the user has: .keras, .h5, a SavedModel folder, or a live Keras model.
+"""Open a .keras or .h5 file, a SavedModel folder, or a live Keras model.
 
-Files are untrusted: Keras' safe mode is on unless the user says otherwise, so a file cannot
-run code of its own (a Lambda layer does).
+Files are untrusted: Keras' safe mode is on by default, so a file cannot run code (as a Lambda layer
+does).
 """
 
 import hashlib
@@ -43,19 +43,22 @@ class OpenedSavedModel:
 def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | OpenedSavedModel:
     """Open a path or a live Keras model.
 
-    Raises InputError when it is no model, UnsupportedModelError when it needs code that
-    Keras does not have here.
+    Raises InputError if it is no model, UnsupportedModelError if it needs code or classes that
+    are not available.
     """
     if isinstance(source, keras.Model):
         return OpenedModel(source, ModelSource("live model", source.name, weights_digest(source)))
     if not isinstance(source, str | Path):
         raise InputError(
-            f"expected a Keras model or the path of one, found {type(source).__name__}"
+            "E-SOURCE-TYPE",
+            f"expected a Keras model or the path of one, found {type(source).__name__}; give a"
+            " keras.Model, a .keras or .h5 file, or a SavedModel folder",
         )
     place = Path(source)
     if not place.exists():
         raise InputError(
-            f"{place}: no such file; give a .keras or .h5 file, or a SavedModel folder"
+            "E-SOURCE-NOT-FOUND",
+            f"{place}: no such file; give a .keras or .h5 file, or a SavedModel folder",
         )
     if place.is_dir():
         return _open_saved_model(place)
@@ -84,8 +87,9 @@ def _kind_of(place: Path) -> str:
             if "config.json" in archive.namelist():
                 return ".keras"
     raise InputError(
-        f"{place}: is not a Keras model (neither a .keras archive nor HDF5), or it was cut;"
-        " save it again with model.save(...)"
+        "E-SOURCE-FORMAT",
+        f"{place}: is not a Keras model (neither a .keras archive nor HDF5), or only a part of one;"
+        " copy the whole file again, or save the model again with model.save(...)",
     )
 
 
@@ -93,30 +97,33 @@ def _load(place: Path, *, trust_source: bool) -> Any:
     try:
         with _taking_keras_2() if _is_of_keras_2(place) else nullcontext():
             return keras.saving.load_model(place, compile=False, safe_mode=not trust_source)
-    except Exception as error:  # Keras raises many types here; each becomes one clear line
+    except Exception as error:  # Keras raises many types
         whole = str(error)
-        # Of what it could not read, Keras shows the whole first, and what it ran into at the end.
+        # Keras shows the whole configuration first, and the exception at the end.
         message = " ".join(whole.rpartition("Exception encountered: ")[2].split())[:300]
         if "safe_mode" in whole or "unsafe" in whole.lower():
             raise UnsupportedModelError(
-                f"{place}: holds code of its own (a Lambda layer), which is not run by default;"
-                " add --trust-source if you trust where the file came from"
+                "E-SOURCE-CODE",
+                f"{place}: contains Python code (a Lambda layer), which is not run by default;"
+                " add --trust-source if you trust the source of the file",
             ) from error
         if "Could not locate" in whole or "custom_objects" in whole:
             what = re.search(r"Could not locate [^.]*", whole)
             raise UnsupportedModelError(
-                f"{place}: needs a class that Keras does not have here"
-                f" ({what.group() if what else message});"
-                " export from Python, where your classes are registered:"
-                " rnn_deploy.export(model, ...)"
+                "E-SOURCE-CLASS",
+                f"{place}: needs a class that Keras does not know"
+                f" ({what.group() if what else message}); export from Python, where your classes"
+                " are registered: rnn_deploy.export(model, ...)",
             ) from error
         raise InputError(
-            f"{place}: Keras cannot load it ({message}); save it again with model.save(...)"
+            "E-SOURCE-UNREADABLE",
+            f"{place}: Keras cannot load it ({message}); copy the whole file again, or save the"
+            " model again with model.save(...)",
         ) from error
 
 
 def _is_of_keras_2(place: Path) -> bool:
-    """Whether a file says that a Keras before 3 wrote it; the oldest do not say."""
+    """Return whether a Keras before 3 wrote a file; the oldest releases left no version."""
     if _kind_of(place) == ".h5":
         with h5py.File(place) as file:
             version = file.attrs.get("keras_version", "")
@@ -129,11 +136,11 @@ def _is_of_keras_2(place: Path) -> bool:
 
 @contextmanager
 def _taking_keras_2() -> Iterator[None]:
-    """While open, what Keras 2 wrote and 3 refuses is taken.
+    """While open, Keras 3 accepts configurations that Keras 2 wrote.
 
-    That is `time_major` of recurrent layers, and layers within layers by their class's name alone.
-    Not for what Keras 3 wrote: there operations have the names of layers (Concatenate, Softmax,
-    Subtract), and a layer in place of one refuses its arguments, or heeds a mask it should not.
+    These have `time_major` in recurrent layers, and layers within layers by class name alone. Not
+    for files of Keras 3: there operations have the names of layers (Concatenate, Softmax,
+    Subtract), and a layer in their place rejects their arguments, or applies a mask.
     """
 
     def tolerant(original: Any) -> Any:
@@ -160,16 +167,26 @@ def _taking_keras_2() -> Iterator[None]:
 def _open_saved_model(place: Path) -> OpenedSavedModel:
     graph = place / "saved_model.pb"
     if not graph.is_file():
-        raise InputError(f"{place}: a folder without saved_model.pb is not a SavedModel")
+        raise InputError(
+            "E-SOURCE-FORMAT",
+            f"{place}: this folder is no SavedModel, it has no saved_model.pb; give a SavedModel"
+            " folder, or a .keras or .h5 file",
+        )
     try:
         loaded = tf.saved_model.load(str(place))
         signatures = dict(loaded.signatures)
     except Exception as error:
-        raise InputError(f"{place}: TensorFlow cannot load it ({one_line(error)})") from error
+        raise InputError(
+            "E-SOURCE-UNREADABLE",
+            f"{place}: TensorFlow cannot load it ({one_line(error)}); copy the whole folder again,"
+            " or save the model again",
+        ) from error
     names = [name for name in ("serving_default", "serve") if name in signatures]
     if not names:
         raise UnsupportedModelError(
-            f"{place}: has no signature 'serving_default' or 'serve', only {sorted(signatures)}"
+            "E-SOURCE-SIGNATURE",
+            f"{place}: has no signature 'serving_default' or 'serve', only {sorted(signatures)};"
+            " save it with one of these names",
         )
     digest = hashlib.sha256(graph.read_bytes()).hexdigest()
     source = ModelSource("SavedModel", place.name, digest)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from rnn_deploy.keras import compat
 from rnn_deploy.keras.tensorflow import keras, tf
 
 # These work on the last axis, whatever stands before it.
@@ -26,20 +27,16 @@ def within_step() -> bool:
 @contextmanager
 def all_steps_at_once() -> Iterator[None]:
     """While open, TimeDistributed calls its layer once for all steps."""
-    original = keras.layers.TimeDistributed.call
-    keras.layers.TimeDistributed.call = _call
-    try:
+    with compat.replaced(keras.layers.TimeDistributed, "call", _call):
         yield
-    finally:
-        keras.layers.TimeDistributed.call = original
 
 
 def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     layer = self.layer
-    options = {"training": False} if layer._call_has_training_arg else {}
+    options = {"training": False} if compat.takes_training(layer) else {}
     if type(layer) in ON_LAST_AXIS:
         return layer.call(inputs, **options)
-    if mask is not None and layer._call_has_mask_arg:
+    if mask is not None and compat.takes_mask(layer):
         options["mask"] = _side_by_side(mask)
     token = _WITHIN.set(True)
     try:

@@ -1,7 +1,7 @@
-"""Refuses what is no function of its inputs: it draws random numbers, or writes a variable.
+"""Refuse a model that is no function of its inputs: it draws random numbers or writes a variable.
 
-Neither answers the same twice, so no reference could be taken of it. Layers that do so in training
-alone (Dropout, BatchNormalization) are called for inference and stay as they are.
+Such a model returns something else at every call, so it has no reference. Layers that do so only in
+training (Dropout, BatchNormalization) are called for inference and are exported.
 """
 
 from typing import Any
@@ -10,16 +10,22 @@ from rnn_deploy.errors import UnsupportedModelError
 
 _RANDOM = ("Random", "StatelessRandom", "TruncatedNormal", "ParameterizedTruncated", "Multinomial")
 _WRITES = ("AssignVariable", "AssignAddVariable", "AssignSubVariable", "ResourceScatter")
+_FAULTS = (
+    (_RANDOM, "E-MODEL-RANDOM", "draws random numbers"),  # first: a seed is a variable
+    (_WRITES, "E-MODEL-WRITES", "writes a variable"),
+)
 
 
 def refuse_impure(what: str, graph: Any) -> None:
-    """UnsupportedModelError, beginning with `what`, where a traced graph does such a thing."""
+    """Raise UnsupportedModelError, its message starting with `what`, for such a traced graph."""
     definition = graph.graph.as_graph_def()
     bodies = (function.node_def for function in definition.library.function)
-    for node in (node for body in (definition.node, *bodies) for node in body):
-        for kinds, does in ((_WRITES, "writes a variable"), (_RANDOM, "draws random numbers")):
-            if node.op.startswith(kinds):
-                raise UnsupportedModelError(
-                    f"{what}: {node.name} {does} at every call, so no two answers would be the"
-                    " same; call what is for training with training=False, or do this step outside"
-                )
+    nodes = [node for body in (definition.node, *bodies) for node in body]
+    for kinds, code, does in _FAULTS:
+        for node in (node for node in nodes if node.op.startswith(kinds)):
+            raise UnsupportedModelError(
+                code,
+                f"{what}: {node.name} {does} at every call, so two calls return different values;"
+                " call layers that are meant for training with training=False, or do this step"
+                " outside the model",
+            )

@@ -1,7 +1,7 @@
-"""A Keras recurrent layer as a RecurrentLayer or TracedLayer, or why it cannot be exported exactly.
+"""Read a Keras recurrent layer as a RecurrentLayer or TracedLayer, or say why this is impossible.
 
-Layers are read, never guessed back from a graph. A cell whose code is Keras' own, with an
-activation that is known, is read weight by weight; of any other cell the step is traced.
+Layers are read, never reconstructed from a graph. A cell whose code is Keras' own and whose
+activations are known is read weight by weight; the step of any other cell is traced.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras import compat
 from rnn_deploy.keras.intercept import LayerCall, runs_its_own_loop
 from rnn_deploy.keras.step import state_shapes, traced_step
 from rnn_deploy.keras.tensorflow import keras, tf
@@ -21,6 +22,7 @@ from rnn_deploy.spec import RecurrentLayer, Stack, StateKey, TracedLayer, Weight
 class Refusal:
     """Why one layer cannot be exported, and what to do about it."""
 
+    code: str
     layer: str
     reason: str
     advice: str
@@ -38,8 +40,8 @@ _LOOKS_UP = (
     *(keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization),
     *(keras.layers.Hashing, keras.layers.HashedCrossing),
 )
-# The same functions under other names; what they compute is Keras' own to the last bit or nearly.
-# (keras.ops.gelu is not: it approximates unless told otherwise.)
+# The same functions under other names; they compute the same values to the last bit or nearly.
+# keras.ops.gelu does not: it approximates by default.
 ALIASES: dict[Any, str] = {
     getattr(module, name): name
     for module in (keras.activations, keras.ops, tf.nn)
@@ -55,8 +57,8 @@ ALIASES: dict[Any, str] = {
 
 
 def refusals_of(model: Any) -> list[Refusal]:
-    """Everything about the model's layers that stands in the way, all of it at once."""
-    layers = [layer for layer in model._flatten_layers() if layer is not model]
+    """Return every reason why a layer of the model cannot be exported."""
+    layers = compat.layers_in(model, include_self=False)
     cells = {id(c) for rnn in layers if isinstance(rnn, keras.layers.RNN) for c in cells_of(rnn)}
     found = (_refusal_of(layer) for layer in layers if id(layer) not in cells)
     return [refusal for refusal in found if refusal is not None]
@@ -65,22 +67,24 @@ def refusals_of(model: Any) -> list[Refusal]:
 def refuse(model: Any, refusals: list[Refusal]) -> None:
     """Raise UnsupportedModelError with every refusal, if there is one."""
     if refusals:
+        codes = {refusal.code for refusal in refusals}
         raise UnsupportedModelError(
-            f"model '{model.name}' cannot be exported exactly: " + " | ".join(map(str, refusals))
+            codes.pop() if len(codes) == 1 else "E-MODEL-SEVERAL",
+            f"model '{model.name}' cannot be exported exactly: " + " | ".join(map(str, refusals)),
         )
 
 
 def precision_of(model: Any) -> str:
-    """What the model is computed in: float64 where a layer of it is, float32 otherwise."""
-    computed = {layer.compute_dtype for layer in model._flatten_layers()}
+    """Return float64 if a layer of the model computes in it, else float32."""
+    computed = {layer.compute_dtype for layer in compat.layers_in(model)}
     return "float64" if "float64" in computed else "float32"
 
 
 def read(call: LayerCall) -> Stack:
-    """Read the layer of one call, a layer for each of its cells.
+    """Read the layer of one call as a stack: a layer for each of its cells.
 
-    Over a list of cells only the first one runs backwards, and each but the last hands on its
-    whole sequence: the list is a stack of layers.
+    In a list of cells only the first runs backwards, and each except the last returns its whole
+    sequence.
     """
     cells = cells_of(call.layer)
     last = len(cells) - 1
@@ -103,14 +107,14 @@ def read(call: LayerCall) -> Stack:
 
 
 def read_known(call: LayerCall) -> tuple[RecurrentLayer, ...] | None:
-    """As `read`, but None where a cell would have to be traced."""
+    """Read as `read` does, but return None if a cell would have to be traced."""
     if not all(map(_is_known, cells_of(call.layer))):
         return None
     return tuple(layer for layer in read(call) if isinstance(layer, RecurrentLayer))
 
 
 def keys_of(call: LayerCall) -> list[StateKey]:
-    """The states of one call, as the layers that `read` gives name them."""
+    """Return the keys of the states of one call, as the layers that `read` returns name them."""
     cells = cells_of(call.layer)
     names = [call.name if len(cells) == 1 else f"{call.name}_cell{i}" for i in range(len(cells))]
     counts = [len(state_shapes(cell)) for cell in cells]
@@ -120,25 +124,25 @@ def keys_of(call: LayerCall) -> list[StateKey]:
 
 
 def cells_of(layer: Any) -> list[Any]:
-    """The cells an RNN layer runs, first to last."""
+    """Return the cells of an RNN layer, first to last."""
     stacked = type(layer.cell) is keras.layers.StackedRNNCells
     return list(layer.cell.cells) if stacked else [layer.cell]
 
 
 def activation_name(activation: Any) -> str | None:
-    """Keras' name of an activation that is one of its own functions, or None for any other."""
+    """Return Keras' name of an activation, or None if it is not one of Keras' functions."""
     if activation is None:
         return "linear"
     if isinstance(activation, keras.layers.Layer):
         return _name_of_layer(activation)
     try:
         return ALIASES.get(activation)
-    except TypeError:  # what cannot be hashed is no function of Keras'
+    except TypeError:  # an object that has no hash is no function of Keras'
         return None
 
 
 def _name_of_layer(layer: Any) -> str | None:
-    """The function that an activation layer is, where its parameters are the function's own."""
+    """Return the name of the function that an activation layer computes, if it has one."""
     kind, facts = type(layer), layer.get_config()
     if kind is keras.layers.Activation:
         return activation_name(layer.activation)
@@ -174,8 +178,9 @@ def _traced(cell: Any, width: tuple[int, ...], facts: dict[str, Any]) -> TracedL
     name = facts["name"]
     if None in width:
         raise UnsupportedModelError(
-            f"layer '{name}': runs a cell of its own over steps of an open size {width};"
-            " fix every axis after time"
+            "E-MODEL-OPEN-AXIS",
+            f"layer '{name}': a custom cell needs steps of a fixed size, and theirs is {width};"
+            " fix every axis after time",
         )
     step = traced_step(cell, name, width)
     return TracedLayer(
@@ -196,27 +201,42 @@ def _refusal_of(layer: Any) -> Refusal | None:
         return _refusal_of_recurrent(layer)
     if getattr(layer.dtype_policy, "quantization_mode", None) is not None:
         return Refusal(
-            layer.name, f"is quantised ({layer.dtype_policy.name})", "export the model unquantised"
+            "E-MODEL-QUANTISED",
+            layer.name,
+            f"is quantised ({layer.dtype_policy.name})",
+            "export the model before it is quantised",
         )
     if isinstance(layer, _LOOKS_UP):
         return Refusal(
+            "E-MODEL-LOOKUP",
             layer.name,
-            f"looks up or hashes what it is given ({type(layer).__name__})",
-            "make a model that begins behind it, at its ids, and keep it beside that",
+            f"looks up or hashes its input ({type(layer).__name__})",
+            "make a model that starts at the ids that this layer returns, and apply it outside",
         )
     return None
 
 
 def _refusal_of_recurrent(layer: Any) -> Refusal | None:
     if not layer.built:
-        return Refusal(layer.name, "has no weights yet", "call the model once before exporting")
+        return Refusal(
+            "E-MODEL-UNBUILT",
+            layer.name,
+            "has no weights yet",
+            "call the model once before exporting",
+        )
     if not all(np.isfinite(weight.numpy()).all() for weight in layer.weights):
-        return Refusal(layer.name, "has weights that are NaN or infinite", "train the model anew")
+        return Refusal(
+            "E-MODEL-NOT-FINITE",
+            layer.name,
+            "has weights that are NaN or infinite",
+            "train the model again, or load an earlier checkpoint",
+        )
     if runs_its_own_loop(layer) and layer.stateful:
         return Refusal(
+            "E-MODEL-STATEFUL-LOOP",
             layer.name,
-            f"is stateful with a loop of its own ({type(layer).__name__}.inner_loop)",
-            "keep Keras' loop and write a cell of your own",
+            f"is stateful and has a custom loop ({type(layer).__name__}.inner_loop)",
+            "keep Keras' loop and write a custom cell",
         )
     return None
 

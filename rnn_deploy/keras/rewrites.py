@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras import compat
 from rnn_deploy.keras.tensorflow import keras, tf
 
 # Operations that move token ids about and leave each as it is.
@@ -50,14 +51,13 @@ class InputFacts:
 @contextmanager
 def rewriting() -> Iterator[None]:
     """While open, operations are written in forms that exist everywhere and become few nodes."""
-    backend = keras.src.backend.tensorflow
     encoding = keras.layers.CategoryEncoding.call
     with (
-        _replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)),
-        _replaced(backend.numpy, "signbit", _signbit),
-        _replaced(keras.src.ops.nn, "_normalize", _normalize(keras.src.ops.nn._normalize)),
-        _replaced(backend.nn, "_apply_masks", _masked(backend.nn._get_large_negative)),
-        _replaced(keras.layers.CategoryEncoding, "call", _encoding(encoding)),
+        compat.replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)),
+        compat.replaced(compat.backend_numpy, "signbit", _signbit),
+        compat.replaced(*compat.NORMALIZE, _normalize(getattr(*compat.NORMALIZE))),
+        compat.replaced(*compat.APPLY_MASKS, _masked(compat.get_large_negative)),
+        compat.replaced(keras.layers.CategoryEncoding, "call", _encoding(encoding)),
     ):
         yield
 
@@ -66,10 +66,10 @@ def rewriting() -> Iterator[None]:
 def fitting_tflite() -> Iterator[None]:
     """While open, operations that TFLite gets wrong far from zero are written in others."""
     with (
-        _replaced(tf.math, "softplus", _softplus),
-        _replaced(tf.nn, "softplus", _softplus),
-        _replaced(tf.math, "log_sigmoid", lambda x, name=None: -_softplus(-x)),
-        _replaced(tf.math, "is_inf", lambda x, name=None: tf.abs(x) > x.dtype.max),
+        compat.replaced(tf.math, "softplus", _softplus),
+        compat.replaced(tf.nn, "softplus", _softplus),
+        compat.replaced(tf.math, "log_sigmoid", lambda x, name=None: -_softplus(-x)),
+        compat.replaced(tf.math, "is_inf", lambda x, name=None: tf.abs(x) > x.dtype.max),
     ):
         yield
 
@@ -79,10 +79,10 @@ def noting(facts: dict[str, InputFacts]) -> Iterator[None]:
     """While open, what is found of an input is kept in `facts`, by its name in the graph."""
     masking = keras.layers.Masking.call
     with (
-        _replaced(keras.layers.Embedding, "call", _embedding(facts)),
-        _replaced(keras.layers.Masking, "call", _noting_padding(masking, facts)),
-        _replaced(keras.src.backend.tensorflow.numpy, "digitize", _digitize),
-        _replaced(tf, "one_hot", _one_hot(tf.one_hot)),
+        compat.replaced(keras.layers.Embedding, "call", _embedding(facts)),
+        compat.replaced(keras.layers.Masking, "call", _noting_padding(masking, facts)),
+        compat.replaced(compat.backend_numpy, "digitize", _digitize),
+        compat.replaced(tf, "one_hot", _one_hot(tf.one_hot)),
     ):
         yield
 
@@ -134,9 +134,10 @@ def _encoding(original: Callable[..., Any]) -> Callable[..., Any]:
         last = inputs.shape[-1] if inputs.shape.rank else 0
         if self.output_mode == "one_hot" and last is None:
             raise UnsupportedModelError(
-                f"layer '{self.name}': CategoryEncoding drops the axis of steps where there is one"
-                " step, so it takes no open number of steps; put keras.layers.Reshape((-1, 1))"
-                " before it, or call keras.ops.one_hot"
+                "E-MODEL-ENCODING",
+                f"layer '{self.name}': CategoryEncoding removes the axis of steps if there is one"
+                " step, so it cannot have an open number of steps; put keras.layers.Reshape((-1,"
+                " 1)) before it, or call keras.ops.one_hot",
             )
         return original(self, inputs, *args, **options)
 
@@ -205,14 +206,3 @@ def _masked(least: Callable[[Any], Any]) -> Callable[..., Any]:
         return logits if seen is None else tf.where(seen, logits, least(logits.dtype))
 
     return masked
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """While open, `owner` has another `name`."""
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

@@ -1,7 +1,7 @@
-"""Names, shapes and dtypes of a Keras model's inputs and outputs, as the model says them.
+"""Names, shapes and dtypes of a Keras model's inputs and outputs, as the model declares them.
 
-A dimension that Keras leaves open becomes a symbol: axis 0 "batch", axis 1 "time" (one per
-input, "<input>_time", when several inputs have lengths of their own).
+An open dimension becomes a symbol: axis 0 "batch", axis 1 "time" ("<input>_time" if several inputs
+have open lengths).
 """
 
 import itertools
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.keras import subclassed
+from rnn_deploy.keras import compat, subclassed
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.spec import Array, Dim, TensorSpec
 
@@ -21,7 +21,7 @@ TIME = "time"
 
 @dataclass(frozen=True)
 class Signature:
-    """A model's inputs, and the names of its outputs, in the order Keras flattens them."""
+    """A model's inputs and the names of its outputs, in the order in which Keras flattens them."""
 
     inputs: tuple[TensorSpec, ...]
     output_names: tuple[str, ...]
@@ -34,10 +34,12 @@ class Signature:
 
 
 def signature_of(model: Any, samples: Mapping[str, Array] | None = None) -> Signature:
-    """Read a model's signature; UnsupportedModelError where it does not say it.
+    """Read a model's signature.
 
-    samples: real inputs, by which the dtypes of a subclassed model's inputs are known; they are
-    float32 otherwise.
+    samples: real inputs, which determine the dtypes of a subclassed model's inputs; without them
+    the inputs are float32.
+
+    Raises UnsupportedModelError if the model does not say what its inputs are.
     """
     if is_functional(model):
         return _of_functional(model)
@@ -47,21 +49,21 @@ def signature_of(model: Any, samples: Mapping[str, Array] | None = None) -> Sign
 def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
     """Call `model` for inference on its inputs in flat order; outputs in flat order."""
     if is_functional(model):
-        structure = _functional(model)._inputs_struct
+        structure = compat.input_structure(compat.functional_of(model))
         packed = keras.tree.pack_sequence_as(structure, list(tensors))
         return list(keras.tree.flatten(model(packed, training=False)))
     return subclassed.call_flat(model, tensors)
 
 
 def _of_functional(model: Any) -> Signature:
-    names = _unique([t._keras_history.operation.name for t in model.inputs], taken=())
+    names = _unique([compat.layer_that_made(t).name for t in model.inputs], taken=())
     _refuse_all_but_arrays(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
     inputs = tuple(
         TensorSpec(name, dims_of(name, t.shape, alone=lengths <= 1), str(t.dtype))
         for name, t in zip(names, model.inputs, strict=True)
     )
-    return Signature(inputs, _unique(_output_names(_functional(model)), taken=names))
+    return Signature(inputs, _unique(_output_names(compat.functional_of(model)), taken=names))
 
 
 def _of_subclassed(model: Any, samples: Mapping[str, Array] | None) -> Signature:
@@ -82,7 +84,7 @@ def _of_subclassed(model: Any, samples: Mapping[str, Array] | None) -> Signature
 
 
 def with_time(signature: Signature, time: Callable[[TensorSpec], Dim]) -> Signature:
-    """The signature with axis 1 of every input that has one set to `time(input)`."""
+    """Return the signature with axis 1 of every input that has one set to `time(input)`."""
 
     def changed(tensor: TensorSpec) -> TensorSpec:
         if len(tensor.shape) < 2:
@@ -94,43 +96,39 @@ def with_time(signature: Signature, time: Callable[[TensorSpec], Dim]) -> Signat
 
 def _refuse_all_but_arrays(names: Sequence[str], model: Any) -> None:
     for name, tensor in zip(names, model.inputs, strict=True):
-        for kind, is_so, advice in (
-            ("text", str(tensor.dtype) == "string", _BEGIN_AT_IDS),
-            ("ragged", getattr(tensor, "ragged", False), _PAD),
-            (
-                "sparse",
-                getattr(tensor, "sparse", False),
-                "give it dense: keras.Input(sparse=False)",
-            ),
-        ):
-            if is_so:
-                raise UnsupportedModelError(
-                    f"input '{name}' is {kind}, which is not exported; {advice}"
-                )
+        found = {
+            "text": str(tensor.dtype) == "string",
+            "ragged": getattr(tensor, "ragged", False),
+            "sparse": getattr(tensor, "sparse", False),
+        }
+        for kind in (kind for kind, present in found.items() if present):
+            raise UnsupportedModelError(
+                f"E-MODEL-{kind.upper()}-INPUT",
+                f"input '{name}' is {kind}, which cannot be exported; {_ADVICE[kind]}",
+            )
 
 
-_BEGIN_AT_IDS = "make a model that begins at the token ids and keep the text's part beside it"
-_PAD = "pad its rows and mask them: keras.layers.Masking, or Embedding(mask_zero=True)"
+_ADVICE = {
+    "text": "make a model that starts at the token ids, and turn text into ids outside of it",
+    "ragged": "pad its rows and mask them: keras.layers.Masking, or Embedding(mask_zero=True)",
+    "sparse": "declare it dense: keras.Input(sparse=False)",
+}
 
 
 def is_functional(model: Any) -> bool:
-    """Whether a model keeps its inputs and outputs as a graph of layers."""
-    return bool(getattr(model, "inputs", None)) and hasattr(_functional(model), "_inputs_struct")
-
-
-def _functional(model: Any) -> Any:
-    return getattr(model, "_functional", None) or model
+    """Return whether a model keeps its inputs and outputs as a graph of layers."""
+    return bool(getattr(model, "inputs", None)) and compat.functional_of(model) is not None
 
 
 def _output_names(functional: Any) -> list[str]:
-    structure = functional._outputs_struct
+    structure = compat.output_structure(functional)
     if isinstance(structure, dict):
         return [str(path[0]) for path, _ in keras.tree.flatten_with_path(structure)]
-    return [t._keras_history.operation.name for t in functional.outputs]
+    return [compat.layer_that_made(t).name for t in functional.outputs]
 
 
 def _unique(names: list[str], taken: Sequence[str]) -> tuple[str, ...]:
-    """Names made different from each other (a_1, a_2) and from those taken (a_out)."""
+    """Make names differ from each other (a_1, a_2) and from those taken (a_out)."""
     result: list[str] = []
     for name in names:
         base = f"{name}_out" if name in taken else name
@@ -144,7 +142,7 @@ def _numbered(base: str) -> Iterator[str]:
 
 
 def dims_of(name: str, shape: Sequence[int | None], *, alone: bool) -> tuple[Dim, ...]:
-    """A shape with its open dimensions named; alone: no other input has a length of its own."""
+    """Name the open dimensions of a shape; alone: no other input has an open length."""
     symbols = {0: BATCH, 1: TIME if alone else f"{name}_{TIME}"}
     return tuple(
         symbols.get(axis, f"{name}_axis{axis}") if dim is None else dim
@@ -154,12 +152,7 @@ def dims_of(name: str, shape: Sequence[int | None], *, alone: bool) -> tuple[Dim
 
 @contextmanager
 def taking_any_length(model: Any) -> Iterator[None]:
-    """Let models be called with shapes that they were not declared with; layers look at theirs."""
-    models = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model)]
-    for each in models:
-        object.__setattr__(each, "_assert_input_compatibility", lambda *_: None)
-    try:
+    """While open, models accept other shapes than the declared ones; layers still check theirs."""
+    models = [layer for layer in compat.layers_in(model) if isinstance(layer, keras.Model)]
+    with compat.accepting_any_shape(models):
         yield
-    finally:
-        for each in models:
-            object.__delattr__(each, "_assert_input_compatibility")

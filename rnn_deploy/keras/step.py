@@ -1,4 +1,4 @@
-"""One step of a recurrent cell that is known by its code alone, traced.
+"""Trace one step of a recurrent cell whose code is not Keras' own.
 
 x (batch, *width), states (batch, *shape) each  -->  [output, next states]
 """
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
+from rnn_deploy.keras import compat
 from rnn_deploy.keras.pure import refuse_impure
 from rnn_deploy.keras.tensorflow import keras, tf
 
 
 @dataclass(frozen=True)
 class TracedCellStep:
-    """A traced step, and the shapes it was found to have, each without its batch.
+    """A traced step and its shapes, each without the batch.
 
     function: a ConcreteFunction of x and the states. output_is_state: the output and the first of
-    the next states are one tensor.
+    the next states are the same tensor.
     """
 
     function: Any
@@ -27,11 +28,11 @@ class TracedCellStep:
 
 
 def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedCellStep:
-    """Trace a step of `cell` over inputs (batch, *width), in what is now the compute dtype.
+    """Trace a step of `cell` over inputs (batch, *width), in its current compute dtype.
 
-    UnsupportedModelError, naming `layer`, when that cannot be done.
+    Raises UnsupportedModelError, naming `layer`, if the cell cannot be traced.
     """
-    options = {"training": False} if getattr(cell, "_call_has_training_arg", False) else {}
+    options = {"training": False} if compat.takes_training(cell) else {}
     same: list[bool] = []
 
     def step(x: Any, *states: Any) -> list[Any]:
@@ -48,22 +49,24 @@ def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedCellStep
             function = tf.function(step, autograph=False).get_concrete_function(*specs)
         except Exception as error:  # the cell is the user's, so is what it raises
             raise UnsupportedModelError(
-                f"layer '{layer}': one step of {type(cell).__name__} cannot be traced by itself:"
-                f" {one_line(error)}; its call must need nothing but its inputs and states"
+                "E-MODEL-STEP",
+                f"layer '{layer}': one step of {type(cell).__name__} cannot be traced alone:"
+                f" {one_line(error)}; its call may use nothing but its inputs and states",
             ) from error
     refuse_impure(f"layer '{layer}': one step of {type(cell).__name__}", function)
     output, *after = function.outputs
     found = [tuple(tensor.shape[1:]) for tensor in (output, *after)]
     if any(None in shape for shape in found) or tuple(found[1:]) != shapes:
         raise UnsupportedModelError(
-            f"layer '{layer}': the states {list(shapes)} become {found[1:]} by one step of"
-            f" {type(cell).__name__}; states must keep their shapes"
+            "E-MODEL-STATE-SHAPE",
+            f"layer '{layer}': one step of {type(cell).__name__} returns states of shapes"
+            f" {found[1:]}, expected {list(shapes)}; let the step keep the shapes of its states",
         )
     return TracedCellStep(function, found[0], shapes, dtype, same[-1])
 
 
 def state_shapes(cell: Any) -> tuple[tuple[int, ...], ...]:
-    """The shapes of a cell's states, each without its batch."""
+    """Return the shapes of a cell's states, each without the batch."""
     if not hasattr(cell, "get_initial_state"):
         return tuple((int(size),) for size in keras.tree.flatten(cell.state_size))
     with tf.init_scope():

@@ -1,7 +1,7 @@
-"""A subclassed model: a `call` of the user's own, known by the shapes it was built with.
+"""Inputs and outputs of a subclassed model, from the shapes that it was built with.
 
-Its inputs are one tensor, or a list or dict of them, given to the first argument of `call`. Keras
-keeps their shapes when the model is built or first called; names are the dict's keys, or the
+Its inputs are one tensor, or a list or dict of tensors: the first argument of the user's `call`.
+Keras keeps their shapes when the model is built or first called; names are the dict's keys, or the
 argument's name.
 """
 
@@ -10,27 +10,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
+from rnn_deploy.keras import compat
 from rnn_deploy.keras.tensorflow import keras
 
 Shape = tuple[int | None, ...]
 
 
 def inputs_of(model: Any) -> list[tuple[str, Shape]]:
-    """The inputs' names and shapes, batch open, in flat order."""
+    """Return the inputs' names and shapes, batch open, in flat order."""
     found: list[tuple[str, Shape]] = []
     _collect(_structure(model), _argument(model), found)
     return [(name, (None, *shape[1:])) for name, shape in found]
 
 
 def output_names(model: Any, inputs: Sequence[tuple[Shape, str]]) -> list[str]:
-    """The outputs' names for inputs of these shapes and dtypes: a dict's keys, else by number."""
+    """Return the outputs' names for inputs of these shapes and dtypes: a dict's keys or numbers."""
     tensors = [keras.KerasTensor(shape, dtype) for shape, dtype in inputs]
     try:
         outputs = model.compute_output_spec(_packed(model, tensors))
     except Exception as error:  # the call is the user's, so is what it raises
         raise UnsupportedModelError(
+            "E-MODEL-TRACE",
             f"model '{model.name}': its call cannot be traced with inputs {list(inputs)}:"
-            f" {one_line(error)}"
+            f" {one_line(error)}; call it with such inputs to see the whole error",
         ) from error
     if isinstance(outputs, dict):
         return [str(path[0]) for path, _ in keras.tree.flatten_with_path(outputs)]
@@ -40,22 +42,24 @@ def output_names(model: Any, inputs: Sequence[tuple[Shape, str]]) -> list[str]:
 
 def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
     """Call the model for inference on its inputs in flat order; outputs in flat order."""
-    options = {"training": False} if model._call_has_training_arg else {}
+    options = {"training": False} if compat.takes_training(model) else {}
     return list(keras.tree.flatten(model(_packed(model, tensors), **options)))
 
 
 def _structure(model: Any) -> Any:
-    shapes = getattr(model, "_build_shapes_dict", None)
+    shapes = compat.build_shapes(model)
     if not model.built or not shapes:
         raise UnsupportedModelError(
-            f"model '{model.name}': was never called, so its inputs are not known; call it once"
-            " before exporting, on keras.Input((None, width)) for an open number of steps"
+            "E-MODEL-UNCALLED",
+            f"model '{model.name}' was never called, so its inputs are unknown; call it once before"
+            " the export, on keras.Input((None, width)) for an open number of steps",
         )
     tensors = [p.name for p in _parameters(model) if p.default is inspect.Parameter.empty]
     if len(shapes) > 1 or len(tensors) > 1:
         raise UnsupportedModelError(
-            f"model '{model.name}': its call takes several arguments ({', '.join(tensors)}), of"
-            " which Keras keeps no shapes; let it take one dict of tensors"
+            "E-MODEL-ARGUMENTS",
+            f"model '{model.name}': its call takes several arguments ({', '.join(tensors)}), whose"
+            " shapes Keras does not keep; let it take one dict of tensors",
         )
     return next(iter(shapes.values()))
 

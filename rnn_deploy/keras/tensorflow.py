@@ -1,4 +1,4 @@
-"""The one place where TensorFlow and Keras are imported, with one backend and few log lines."""
+"""Import TensorFlow and Keras, here and nowhere else, with one backend and few log lines."""
 
 import os
 import warnings
@@ -18,8 +18,9 @@ import tensorflow as tf
 
 if keras.config.backend() != "tensorflow":
     raise InputError(
-        f"Keras runs on the backend '{keras.config.backend()}' here; rnn-deploy reads models"
-        " through TensorFlow: set KERAS_BACKEND=tensorflow before Keras is imported"
+        "E-EXPORT-BACKEND",
+        f"Keras runs on the backend '{keras.config.backend()}', but rnn-deploy reads models through"
+        " TensorFlow; set KERAS_BACKEND=tensorflow before Keras is imported",
     )
 
 __all__ = ["keras", "tf"]

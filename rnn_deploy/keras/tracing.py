@@ -1,11 +1,10 @@
-"""The model's TensorFlow graph with a marker where each recurrent layer's loop was.
+"""Trace a model as a TensorFlow graph, with a marker in place of each recurrent layer's loop.
 
-A marker is a stateless op that no pass touches, `PyFuncStateless` with the token
-"rnn_deploy:<index>": its inputs are the sequence and, where the model gives one, the initial
-state; its outputs are the layer's output and its final state. One marker stands for both halves of
-a Bidirectional. The weights of recurrent layers never enter the graph. While tracing, every layer
-computes in float32, or in float64 where one of them does, and some operations are rewritten
-(`rewrites`).
+A marker is a stateless op that no pass changes, `PyFuncStateless` with the token
+"rnn_deploy:<index>". Its inputs are the sequence and the initial state if the model gives one; its
+outputs are the layer's output and final state. Both halves of a Bidirectional have one marker. The
+weights of recurrent layers never enter the graph. While tracing, every layer computes in float32
+(in float64 if one of them does), and some operations are rewritten (`rewrites`).
 """
 
 import traceback
@@ -13,22 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tensorflow.python.framework import convert_to_constants
-from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
-
 from rnn_deploy.errors import UnsupportedModelError, one_line
+from rnn_deploy.keras import compat
 from rnn_deploy.keras.data_dependent import refuse_data_dependent
 from rnn_deploy.keras.intercept import (
     BidirectionalCall,
     BothHandler,
     Handler,
     LayerCall,
-    computing_in,
     intercepting,
 )
+from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.pure import refuse_impure
 from rnn_deploy.keras.reading import precision_of, read
 from rnn_deploy.keras.rewrites import InputFacts, fitting_tflite, noting, rewriting
+from rnn_deploy.keras.seams import check_seams
 from rnn_deploy.keras.signature import Signature, call_flat
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import BidirectionalLayers, Called, Dim, Recurrence, TensorSpec, layers_of
@@ -44,8 +42,7 @@ class Trace:
 
     graph: a frozen ConcreteFunction, inputs and outputs in the signature's order.
     calls: the recurrent calls that an output depends on, in order; a marker's token ends in its
-    key here. unused: the layers of the other calls.
-    facts: what was noted of inputs on their way: vocabulary and padding.
+    key. unused: the layers of the other calls. facts: vocabulary and padding by input.
     """
 
     signature: Signature
@@ -66,18 +63,19 @@ class Trace:
 
 def trace_markers(model: Any, signature: Signature) -> Trace:
     """Trace `model` with markers in place of its recurrent loops."""
+    check_seams()
     facts: dict[str, InputFacts] = {}
     calls: list[Called] = []
     with noting(facts):
         traced = _traced_markers(model, signature, calls)
-    # TensorFlow changes names it cannot hold, so inputs are told by their place.
+    # TensorFlow changes names that it cannot represent, so inputs are matched by position.
     of_inputs = zip(signature.inputs, traced.inputs, strict=False)
     facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
     _refuse_outputs(model, signature, traced.outputs)
     refuse_impure(f"model '{model.name}'", traced)
-    graph = convert_to_constants.convert_variables_to_constants_v2(traced)
+    graph = compat.convert_variables_to_constants(traced)
     for output, before in zip(graph.outputs, traced.outputs, strict=True):
-        output.set_shape(before.shape)  # freezing forgets what comes out of a loop
+        output.set_shape(before.shape)  # freezing forgets the shapes of a loop's outputs
     refuse_data_dependent(model, graph)
     used = _markers_behind(graph)
     unused = (called for index, called in enumerate(calls) if index not in used)
@@ -91,17 +89,17 @@ def trace_markers(model: Any, signature: Signature) -> Trace:
 
 
 def with_facts(signature: Signature, trace: Trace) -> Signature:
-    """The signature with the vocabularies and paddings that the trace met."""
+    """Return the signature with the vocabularies and paddings that the trace found."""
     facts = ((t, trace.facts.get(t.name, InputFacts())) for t in signature.inputs)
     inputs = tuple(replace(t, below=f.below, padding=f.padding) for t, f in facts)
     return replace(signature, inputs=inputs)
 
 
 def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
-    """The outputs with their dimensions named.
+    """Return the outputs with their dimensions named.
 
-    The model is traced once more with a telling size for each symbol; an output dimension of
-    that size is that symbol, one derived otherwise gets a symbol of its own.
+    The model is traced once more with a unique size for each symbol: an output dimension of that
+    size is that symbol, and any other open dimension gets a new symbol.
     """
     sizes = dict(zip(trace.signature.symbols, _PROBES, strict=False))
     shapes = _probe(model, trace.signature, sizes) or trace.output_shapes
@@ -119,7 +117,7 @@ def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
 
 
 def takes_lengths(model: Any, signature: Signature) -> bool:
-    """Whether the model runs where each symbol of the signature has a size of its own."""
+    """Return whether the model runs if each symbol of the signature has a different size."""
     sizes = dict(zip(signature.symbols, _PROBES, strict=False))
     return _probe(model, signature, sizes) is not None
 
@@ -136,16 +134,11 @@ class FrozenGraph:
 def frozen(
     model: Any, handler: Handler, function: Callable[..., Any], specs: list[tf.TensorSpec]
 ) -> FrozenGraph:
-    """Trace `function` of `specs`, which calls `model`, and turn its variables into constants.
-
-    Loops stay loops. No function is made of the graph again, which takes longer than the rest.
-    """
+    """Trace `function`, which calls `model`, with variables as constants; loops stay loops."""
     with fitting_tflite():
         traced = _traced(model, handler, function, specs)
-    data = convert_to_constants._FunctionConverterDataInEager(
-        traced, lower_control_flow=False, aggressive_inlining=False
-    )
-    graph, _ = convert_to_constants._replace_variables_by_constants(data)
+    data = compat.FunctionConverterData(traced, lower_control_flow=False, aggressive_inlining=False)
+    graph, _ = compat.replace_variables_by_constants(data)
     return FrozenGraph(graph, traced.inputs[: len(specs)], traced.outputs)
 
 
@@ -156,19 +149,21 @@ def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
 
 
 def _refuse_outputs(model: Any, signature: Signature, outputs: Sequence[Any]) -> None:
-    """UnsupportedModelError for outputs that the model does not say, or of no known rank."""
+    """Raise UnsupportedModelError for outputs that are not declared, or of unknown rank."""
     names = signature.output_names
     if len(outputs) != len(names):
         raise UnsupportedModelError(
-            f"model '{model.name}': its call gives {len(outputs)} outputs where the graph of layers"
-            f" that it was made with has {len(names)} ({', '.join(names)}); give it these, or let"
-            " it be subclassed without that graph"
+            "E-MODEL-OUTPUT-COUNT",
+            f"model '{model.name}': its call returns {len(outputs)} outputs, but its graph of"
+            f" layers has {len(names)} ({', '.join(names)}); return these, or subclass"
+            " keras.Model without that graph",
         )
     for name, tensor in zip(names, outputs, strict=True):
         if tensor.shape.rank is None:
             raise UnsupportedModelError(
-                f"model '{model.name}': how many axes output '{name}' has is not known before it"
-                " runs; set its shape: keras.ops.reshape, or tf.ensure_shape"
+                "E-MODEL-OUTPUT-RANK",
+                f"model '{model.name}': the number of axes of output '{name}' is unknown before it"
+                " runs; set its shape with keras.ops.reshape or tf.ensure_shape",
             )
 
 
@@ -187,8 +182,7 @@ def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> An
         return _marker(len(calls) - 1, pair, both.forward, halves, _merged_shapes(pair))
 
     specs = [tensorflow_spec(tensor) for tensor in signature.inputs]
-    function = lambda *tensors: call_flat(model, tensors)  # noqa: E731
-    return _traced(model, mark, function, specs, mark_both)
+    return _traced(model, mark, lambda *tensors: call_flat(model, tensors), specs, mark_both)
 
 
 def _marker(
@@ -198,7 +192,7 @@ def _marker(
     calls: Sequence[LayerCall],
     shapes: Sequence[tuple[int, ...]],
 ) -> tuple[list[Any], list[Any]]:
-    """The marker of `calls`, over the sequence and the mask of one: outputs, final states."""
+    """Write the marker of `calls`, over the sequence and the mask of `over`."""
     layers = layers_of(called)
     _refuse_inner(over)
     dtype = tf.as_dtype(layers[0].dtype)
@@ -221,13 +215,14 @@ def _marker(
 
 
 def _refuse_inner(call: LayerCall) -> None:
-    """UnsupportedModelError for a call within a condition or loop, whose states none reaches."""
+    """Raise UnsupportedModelError for a call in a condition or loop: its states are hidden."""
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:
-        if isinstance(graph, ControlFlowFuncGraph):
+        if isinstance(graph, compat.ControlFlowFuncGraph):
             raise UnsupportedModelError(
-                f"layer '{call.name}': a recurrent layer inside a condition or loop is not exported"
-                " so far; call it outside, and choose among what it gives (keras.ops.where)"
+                "E-MODEL-INNER-LAYER",
+                f"layer '{call.name}': a recurrent layer inside a condition or loop cannot be"
+                " exported; call it outside, and choose between its outputs with keras.ops.where",
             )
         graph = getattr(graph, "outer_graph", None)
 
@@ -275,14 +270,16 @@ def _traced(
             return traced.get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise UnsupportedModelError(
+                "E-MODEL-TRACE",
                 f"model '{model.name}': {layer_behind(error, model)}cannot be traced with inputs"
-                f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {one_line(error)}"
+                f" {', '.join(f'{s.name} {s.shape}' for s in specs)}: {one_line(error)}; call it"
+                " with such inputs to see the whole error",
             ) from error
 
 
 def layer_behind(error: Exception, model: Any) -> str:
-    """The innermost layer that an error came out of, as the beginning of a sentence."""
-    layers = {id(layer): layer.name for layer in model._flatten_layers(include_self=False)}
+    """Return the innermost layer that raised an error, as the beginning of a sentence."""
+    layers = {id(layer): layer.name for layer in compat.layers_in(model, include_self=False)}
     frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
     found = [layers[id(owner)] for owner in frames if id(owner) in layers]
     return f"layer '{found[-1]}' " if found else ""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import SEQUENCE, STEP, STREAM, EntryPoint
-from rnn_deploy.spec.shapes import Shape, shape_from, shapes_for
+from rnn_deploy.spec.shapes import Shape, shapes_by_entry, shapes_for
 
 USUAL: dict[str, tuple[Shape, ...]] = {
     SEQUENCE: (Shape(1, 100), Shape(32, 100)),
@@ -19,22 +19,9 @@ EXPECT = "--expect"
 ExpectedShapes = Mapping[str, tuple[Shape, ...]]
 
 
-def expected_shapes(words: Sequence[str], option: str = EXPECT) -> ExpectedShapes:
-    """Return shapes by entry point from [ENTRY=]BATCHxTIME; `sequence` if none is named.
-
-    Raise InputError for another entry point or another form.
-    """
-    expected: dict[str, tuple[Shape, ...]] = {}
-    for word in words:
-        entry, equals, text = word.rpartition("=")
-        name = entry if equals else SEQUENCE
-        if name not in USUAL:
-            raise InputError(
-                "E-EXPORT-EXPECT-ENTRY",
-                f"{option} {word}: unknown entry point '{name}'; choose from: {', '.join(USUAL)}",
-            )
-        expected[name] = (*expected.get(name, ()), shape_from(text, option))
-    return expected
+def expected_shapes(words: Sequence[str]) -> ExpectedShapes:
+    """Return the shapes of --expect by entry point; raise InputError for another form."""
+    return shapes_by_entry(words, tuple(USUAL), EXPECT)
 
 
 def check_entries(expected: ExpectedShapes, entries: Collection[str]) -> None:
@@ -42,7 +29,7 @@ def check_entries(expected: ExpectedShapes, entries: Collection[str]) -> None:
     for name, shapes in expected.items():
         if name not in entries:
             raise InputError(
-                "E-EXPORT-EXPECT-ENTRY",
+                "E-OPTION-SHAPE-ENTRY",
                 f"{EXPECT} {name}={shapes[0]}: this export has no entry point '{name}'; remove it",
             )
 

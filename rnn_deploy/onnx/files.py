@@ -12,6 +12,7 @@ from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel, ReadSavedModel
+from rnn_deploy.keras.compat import layers_in
 from rnn_deploy.onnx import saved_model
 from rnn_deploy.onnx.choice import choices_of, lowerings_of
 from rnn_deploy.onnx.expected import check_entries
@@ -39,7 +40,7 @@ def choices(plan: ExportPlan, options: ExportOptions) -> list[tuple[str, Lowerin
 
 def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
     """Write the files of a Keras model."""
-    layers = [layer.name for layer in read.plan.model._flatten_layers(include_self=False)]
+    layers = [layer.name for layer in layers_in(read.plan.model, include_self=False)]
     models = dict(_models(read, options, _metadata(read.source, options, layers)))
     entries = [traced.entry for traced in read.plan.traced]
     return _written(models, entries, read.cases, folder, options)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.base import Format, FormatOption
-from rnn_deploy.formats.lowerings import AUTO, LoweringRequest, lowering_help
+from rnn_deploy.formats.lowerings import AUTO, LoweringRequest, lowering_option
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.onnx.expected import EXPECT, ExpectedShapes, expected_shapes
 from rnn_deploy.onnx.profiles import ORT, PROFILES
@@ -15,6 +15,12 @@ NATIVE, SCAN, UNROLLED = LOWERINGS = ("native", "scan", "unrolled")
 OPSET = 17
 # The oldest IR version that may carry an opset, so that the oldest runtimes load it.
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10}
+_RANGE = f"{min(IR_VERSIONS)} to {max(IR_VERSIONS)}"
+_EXPECT_HELP = (
+    f"A shape that the model will be called with, by which {AUTO} chooses; may be repeated."
+    " By default 1x100, 32x100 and stream=1x1."
+)
+_TEST_DATA_HELP = "Also write the golden vectors as ONNX test data (test_data_set_N)."
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,9 @@ def request_from(options: ExportOptions) -> OnnxLoweringRequest:
 
 def _check(options: ExportOptions) -> None:
     request_from(options)
-    if options["opset"] not in IR_VERSIONS:
-        least, most = min(IR_VERSIONS), max(IR_VERSIONS)
-        raise InputError(
-            "E-EXPORT-OPSET",
-            f"--opset {options['opset']}: expected a number from {least} to {most}",
-        )
+    opset = options["opset"]
+    if opset not in IR_VERSIONS:
+        raise InputError("E-EXPORT-OPSET", f"--opset {opset}: expected a number from {_RANGE}")
 
 
 FORMAT = Format(
@@ -65,36 +68,11 @@ FORMAT = Format(
     packages=("tf2onnx", "onnx", "onnx_ir"),
     by_default=True,
     options=(
-        FormatOption(
-            "lowering", AUTO, lowering_help("ONNX", LOWERINGS), many=True, metavar="[LAYER=]NAME"
-        ),
-        FormatOption(
-            "profile",
-            ORT,
-            "Where the ONNX file must be correct: ONNX Runtime, OpenVINO, or every runtime tried.",
-            choices=PROFILES,
-        ),
-        FormatOption(
-            "expect",
-            (),
-            f"A shape that the model will be called with, by which {AUTO} chooses; may be repeated."
-            " By default 1x100, 32x100 and stream=1x1.",
-            many=True,
-            metavar="[ENTRY=]BATCHxTIME",
-        ),
-        FormatOption(
-            "opset",
-            OPSET,
-            f"ONNX opset, {min(IR_VERSIONS)} to {max(IR_VERSIONS)}.",
-            metavar="N",
-            saved_models=True,
-        ),
-        FormatOption(
-            "test_data",
-            False,
-            "Also write the golden vectors as ONNX test data (test_data_set_N).",
-            saved_models=True,
-        ),
+        lowering_option("lowering", "ONNX", LOWERINGS),
+        FormatOption("profile", ORT, "Where the ONNX file must be correct.", choices=PROFILES),
+        FormatOption("expect", (), _EXPECT_HELP, many=True, metavar="[ENTRY=]BATCHxTIME"),
+        FormatOption("opset", OPSET, f"ONNX opset: {_RANGE}.", metavar="N", saved_models=True),
+        FormatOption("test_data", False, _TEST_DATA_HELP, saved_models=True),
     ),
     check=_check,
     saved_models=True,

@@ -3,9 +3,9 @@
 from typing import Any
 
 import onnx_ir as ir
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.compat import convert_variables_to_constants
 from rnn_deploy.keras.opening import OpenedSavedModel
 from rnn_deploy.keras.signature import Signature
 from rnn_deploy.keras.tracing import Trace
@@ -16,7 +16,7 @@ from rnn_deploy.spec import EntryPoint
 
 def convert(opened: OpenedSavedModel, entry: EntryPoint, label: ModelMetadata) -> ir.Model:
     """The serving function as ONNX, as tf2onnx writes it."""
-    graph = convert_variables_to_constants_v2(opened.function, lower_control_flow=False)
+    graph = convert_variables_to_constants(opened.function, lower_control_flow=False)
     signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))
     model = onnx.convert(Trace(signature, _InOrder(graph, opened, entry), {}, (), {}))
     return onnx.assemble(model, {}, (), entry, label)

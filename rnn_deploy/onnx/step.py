@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnx_ir as ir
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from rnn_deploy.keras.compat import convert_variables_to_constants
 from rnn_deploy.onnx import tf2onnx_graph as onnx_graph
 from rnn_deploy.onnx.activations import AS_NODES
 from rnn_deploy.onnx.ops import NodeWriter
@@ -276,7 +276,7 @@ def _split(ops: NodeWriter, x: ir.Value, *sizes: int) -> Sequence[ir.Value]:
 def _converted(layer: TracedLayer) -> tuple[ir.Model, list[str]]:
     """The traced step as ONNX, and its inputs; the entry points of a trace share it."""
     if layer.step not in _CONVERTED:
-        frozen = convert_variables_to_constants_v2(layer.step)
+        frozen = convert_variables_to_constants(layer.step)
         inputs = [tensor.name for tensor in frozen.inputs]
         _CONVERTED[layer.step] = onnx_graph.convert(frozen, onnx_graph.OF_STEP), inputs
     return _CONVERTED[layer.step]

@@ -52,12 +52,12 @@ def make_cases(
     every_length: bool = True,
     drawn: Draw | None = None,
 ) -> list[GoldenCase]:
-    """Golden vectors for the entry points: seeded ones, and one of `samples` where given.
+    """Make golden vectors for the entry points: generated ones, and one from `samples` if given.
 
-    drawn: gives the seeded ones in place of `samples.draw`.
+    drawn: generates them in place of `samples.draw`.
 
-    InputError when the model does not take them; without `every_length` only when it takes none
-    (a convolution before the recurrence needs more than one step).
+    Raises InputError if the model rejects one; without `every_length` only if it rejects all (a
+    convolution before the recurrence needs more than one step).
     """
     rng = np.random.default_rng(seed)
     cases: list[GoldenCase] = []
@@ -72,7 +72,8 @@ def make_cases(
     for entry in (sequence, stream):
         if entry is not None and not any(entry.name in case.entries for case in cases):
             raise refusal or InputError(
-                f"no golden vector fits the entry point '{entry.name}'; give --samples FILE.npz"
+                "E-EXPORT-NO-GOLDEN",
+                f"no golden vector fits the entry point '{entry.name}'; give --samples FILE.npz",
             )
     return cases
 
@@ -80,7 +81,7 @@ def make_cases(
 def chunks_match(
     oracle: ReferenceRunner, stream: EntryPoint, cases: Sequence[GoldenCase]
 ) -> Support:
-    """Whether, for every case, running it in its chunks gives what the whole gives."""
+    """Return whether every case, run in its chunks, gives the same as the whole sequence."""
     for tensor in stream.outputs:
         if any(tensor.shape.count(symbol) > 1 for symbol in stream.time_symbols):
             return Support(False, f"'{tensor.name}' holds a value for each pair of steps")
@@ -193,7 +194,11 @@ def _case(
 ) -> GoldenCase:
     entries = fitting(sequence, stream, feeds)
     if not entries:
-        raise InputError(f"golden case '{name}': its shapes fit no entry point")
+        raise InputError(
+            "E-EXPORT-SAMPLE-SHAPES",
+            f"golden case '{name}': its shapes {_shapes(feeds)} fit no entry point; expected"
+            f" {', '.join(map(str, sequence.inputs))}",
+        )
     oracle: dict[str, Array] = {}
     alone = False
     if references.oracle is not None:
@@ -210,7 +215,7 @@ def _case(
 def fitting(
     sequence: EntryPoint, stream: EntryPoint | None, feeds: Mapping[str, Array]
 ) -> tuple[str, ...]:
-    """The entry points that `feeds` can be given to."""
+    """Return the names of the entry points that accept `feeds`."""
     return tuple(
         entry.name
         for entry in (sequence, stream)
@@ -221,7 +226,7 @@ def fitting(
 def check_untouched(
     model: Any, reference: ReferenceRunner, case: GoldenCase, entry: EntryPoint, call: Any
 ) -> None:
-    """Raise if the model, called as its user calls it, says anything else than the reference."""
+    """Raise if the model, called as its user calls it, differs from the reference."""
     tensors = [case.feeds[tensor.name] for tensor in entry.inputs]
     for tensor, value in zip(entry.outputs, call(model, tensors), strict=True):
         plain, observed = np.asarray(value), case.reference[tensor.name]
@@ -229,10 +234,15 @@ def check_untouched(
             plain, observed, 1e-4, 1e-5, equal_nan=True
         ):
             raise RnnDeployError(
-                f"output '{tensor.name}' of the model changed while its states were observed: if"
-                " the model gives the same at every call, and the same in a tf.function, this is a"
-                " defect of rnn-deploy, please report it with the model"
+                "E-EXPORT-CHANGED-MODEL",
+                f"output '{tensor.name}' of the model differs while its states are observed; check"
+                " that the model returns the same at every call, and the same in a tf.function. If"
+                " it does, this is a defect of rnn-deploy: please report it with the model",
             )
+
+
+def _shapes(feeds: Mapping[str, Array]) -> str:
+    return ", ".join(f"{name} {value.shape}" for name, value in feeds.items())
 
 
 def _fits(entry: EntryPoint, feeds: Mapping[str, Array], *, stateless: bool) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rnn_deploy.keras import compat
 from rnn_deploy.keras.intercept import unused
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.references.reference import Reference
@@ -58,8 +59,5 @@ def _noting(noted: Noted, model: Any) -> Iterator[None]:
             noted.append((name, first))
         return outputs
 
-    keras.layers.Layer.__call__ = call
-    try:
+    with compat.replaced(keras.layers.Layer, "__call__", call):
         yield
-    finally:
-        keras.layers.Layer.__call__ = original

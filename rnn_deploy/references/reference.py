@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
-from rnn_deploy.keras.intercept import LayerCall, computing_in, intercepting, unused
+from rnn_deploy.keras import compat
+from rnn_deploy.keras.intercept import LayerCall, intercepting, unused
+from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.reading import keys_of, read, read_known
 from rnn_deploy.keras.signature import call_flat
 from rnn_deploy.keras.tensorflow import tf
@@ -64,7 +66,7 @@ class Reference:
         return [layer_run(layers, t) for layers, t in zip(self._layers, seen, strict=True)]
 
     def results(self, function: Any, feeds: Mapping[str, Array]) -> Any:
-        """What a traced function of the entry point's inputs and states gives for `feeds`."""
+        """Run a traced function of the entry point's inputs and states on `feeds`."""
         batch = next(iter(feeds.values())).shape[0]
         tensors = [tf.constant(feeds[tensor.name]) for tensor in self.entry.inputs]
         for state in self.entry.states:
@@ -77,21 +79,23 @@ class Reference:
             where = layer_behind(error, self.model)
             if self.dtype == "float64" and _lacks_float64(error):
                 raise UnsupportedModelError(
+                    "E-MODEL-NO-FLOAT64",
                     f"model '{self.model.name}': {where or _layer_of_node(error, self.model)}has an"
-                    " operation that TensorFlow does not compute in float64, by which exports are"
-                    " judged (3D pooling is one); write it with others, such as a reshape and a"
-                    f" maximum or a mean ({one_line(error)})"
+                    " operation that TensorFlow cannot compute in float64, and every export is"
+                    " checked in float64 (3D pooling is one); use others, such as a reshape and a"
+                    f" maximum or a mean ({one_line(error)})",
                 ) from error
             if self.dtype == "float64" and _mixes_precisions(error, where):
                 raise UnsupportedModelError(
-                    f"model '{self.model.name}': {where}cannot be computed in float64, by which"
-                    " exports are judged; let it cast to its self.compute_dtype, not to float32"
-                    f" ({one_line(error)})"
+                    "E-MODEL-FLOAT32-ONLY",
+                    f"model '{self.model.name}': {where}cannot be computed in float64, and every"
+                    " export is checked in float64; cast to self.compute_dtype in place of float32"
+                    f" ({one_line(error)})",
                 ) from error
             raise tensorflow_refused(error) from error
 
     def close(self) -> None:
-        """Nothing to release: the model is its owner's."""
+        """Release nothing: the model belongs to its owner."""
 
     def traced(self, call: Callable[..., Any]) -> Any:
         """A function of the entry point's inputs and states, traced."""
@@ -146,14 +150,14 @@ class Reference:
 
 
 def _mixes_precisions(error: Exception, where: str) -> bool:
-    """Whether a layer, or an operation of one, was given float32 beside float64."""
+    """Return whether a layer, or an operation in it, got both float32 and float64."""
     said = str(error)
     in_layer = bool(where) and "float32" in said and "float64" in said
     return in_layer or "elements double but list elements float" in said
 
 
 def _lacks_float64(error: Exception) -> bool:
-    """Whether TensorFlow has no form of an operation for float64."""
+    """Return whether TensorFlow has no float64 kernel for an operation."""
     said = str(error)
     if "No OpKernel was registered" in said:
         return "T=DT_DOUBLE" in said
@@ -161,20 +165,24 @@ def _lacks_float64(error: Exception) -> bool:
 
 
 def _layer_of_node(error: Exception, model: Any) -> str:
-    """The layer in whose scope the node stands that an error names, as the beginning of a sentence.
+    """Return the layer whose scope contains the node that an error names, to begin a sentence.
 
     TensorFlow numbers a scope that is entered again.
     """
     node = re.search(r"{{node ([^}]*)}}", str(error))
     scopes = node[1].split("/") if node else []
-    names = {layer.name for layer in model._flatten_layers(include_self=False)}
+    names = {layer.name for layer in compat.layers_in(model, include_self=False)}
     found = [n for s in reversed(scopes) for n in (s, re.sub(r"_\d+$", "", s)) if n in names]
     return f"layer '{found[0]}' " if found else ""
 
 
 def tensorflow_refused(error: Exception) -> InputError:
-    """The error for inputs that the original model itself does not take."""
-    return InputError(f"TensorFlow cannot run the model on these inputs: {one_line(error)}")
+    """Return the error for inputs that the original model itself rejects."""
+    return InputError(
+        "E-INPUT-REJECTED",
+        f"TensorFlow cannot run the model on these inputs: {one_line(error)}; give inputs that the"
+        " original model accepts",
+    )
 
 
 def states_of(

@@ -15,22 +15,22 @@ WAYS = np.array([2, 4, 1, 6, 3, 5])
 def draw(
     tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
 ) -> dict[str, Array]:
-    """A value for each tensor, its symbols having `sizes`.
+    """Draw a value for each tensor; sizes: those of its symbols.
 
-    InputError for an integer input that reaches no Embedding: its range cannot be known.
+    Raises InputError for an integer input that reaches no Embedding: its range is unknown.
     """
     return {tensor.name: _padded(tensor, _value(tensor, sizes, rng), rng) for tensor in tensors}
 
 
 def says_mask(tensor: TensorSpec) -> bool:
-    """Whether an input says what is masked: by its padding, or as truth values over time."""
+    """Return whether an input determines the mask: by its padding, or as booleans over time."""
     return len(tensor.shape) > 1 and (tensor.padding is not None or tensor.dtype == "bool")
 
 
 def unmasked(
     tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Values like `draw`'s of which no step is masked."""
+    """Draw values as `draw` does, with no step masked."""
     feeds = draw([replace(tensor, padding=None) for tensor in tensors], sizes, rng)
     for tensor in filter(says_mask, tensors):
         value = feeds[tensor.name]
@@ -42,8 +42,7 @@ def unmasked(
 
 
 def ragged(tensors: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Unmasked inputs with some steps of every row masked, row by row in the six ways there are to
-    mask some of three steps and not all."""
+    """Mask some steps in every row: each row in one of the six ways to mask one or two of three."""
     masked = {name: value.copy() for name, value in feeds.items()}
     for shift, tensor in enumerate(filter(says_mask, tensors)):
         value = masked[tensor.name]
@@ -54,12 +53,12 @@ def ragged(tensors: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[st
 
 
 def is_drawable(tensor: TensorSpec) -> bool:
-    """Whether values can be made up for a tensor."""
+    """Return whether values can be generated for a tensor."""
     return tensor.below is not None or np.dtype(tensor.dtype).kind in "fb"
 
 
 def _padded(tensor: TensorSpec, value: Array, rng: np.random.Generator) -> Array:
-    """Steps of padding in the ways they occur: none, right, left, holes, everything."""
+    """Pad steps in the ways that occur: none, right, left, holes, everything."""
     if tensor.padding is None or value.ndim < 2:
         return value
     batch, time = value.shape[:2]
@@ -81,6 +80,7 @@ def _value(tensor: TensorSpec, sizes: Mapping[str, int], rng: np.random.Generato
     if kind == "b":
         return rng.integers(0, 2, shape).astype(tensor.dtype)
     raise InputError(
-        f"input '{tensor.name}' is {tensor.dtype} and does not go straight to an Embedding, so no"
-        " test inputs can be made up for it; give real ones: --samples FILE.npz"
+        "E-EXPORT-NEEDS-SAMPLES",
+        f"input '{tensor.name}' is {tensor.dtype} and reaches no Embedding directly, so its range"
+        " is unknown and no test inputs can be generated; give real ones: --samples FILE.npz",
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -32,6 +33,9 @@ from rnn_deploy.spec import Array, EntryPoint
 DEVICE = "CPU"
 PRECISION = "INFERENCE_PRECISION_HINT"
 NO_SNIPPETS = {"SNIPPETS_MODE": "DISABLE"}
+# Compiled models that a runner still holds, so that `placements` asks the one that runs; to compile
+# it again would be half the time of a small model's verification.
+_IN_USE: WeakValueDictionary[tuple[object, ...], Any] = WeakValueDictionary()
 
 
 class OpenVinoRunner:
@@ -39,6 +43,7 @@ class OpenVinoRunner:
 
     def __init__(self, entry: EntryPoint, compiled: Any) -> None:
         self.entry = entry
+        self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()  # a request serves one call at a time
         self._check = checker(entry)
@@ -66,7 +71,7 @@ class OpenVinoRunner:
 
     def close(self) -> None:
         """Release the compiled model."""
-        self._request = None
+        self._request = self._compiled = None
         self._check = closed
 
 
@@ -121,11 +126,16 @@ class OpenVinoRuntime:
         if artifact.weights is not None:
             bundle.checked(artifact.weights)
         path = str(bundle.checked(artifact.path))
+        key = (bundle.digest, path, options.threads, options.provider)
+        if key in _IN_USE:
+            return _IN_USE[key]
         core = require("openvino").Core()
         try:
-            return core.compile_model(path, DEVICE, _properties(core, options))
+            compiled = core.compile_model(path, DEVICE, _properties(core, options))
         except RuntimeError as error:
             raise not_loaded(self, path, error) from error
+        _IN_USE[key] = compiled
+        return compiled
 
 
 def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.spec import EntryPoint
+from rnn_deploy.spec import SEQUENCE, EntryPoint
 
 
 @dataclass(frozen=True, order=True)
@@ -26,6 +26,26 @@ def shape_from(text: str, option: str = "--shape") -> Shape:
             "E-OPTION-SHAPE", f"{option} {text}: expected BATCHxTIME, for instance 32x100"
         )
     return Shape(int(batch), int(time))
+
+
+def shapes_by_entry(
+    words: Sequence[str], entries: Sequence[str], option: str = "--shape"
+) -> dict[str, tuple[Shape, ...]]:
+    """Return shapes by entry point from [ENTRY=]BATCHxTIME; `sequence` if none is named.
+
+    entries: the names allowed. Raise InputError for another name or another form.
+    """
+    shapes: dict[str, tuple[Shape, ...]] = {}
+    for word in words:
+        entry, equals, text = word.rpartition("=")
+        name = entry if equals else SEQUENCE
+        if name not in entries:
+            raise InputError(
+                "E-OPTION-SHAPE-ENTRY",
+                f"{option} {word}: unknown entry point '{name}'; choose from: {', '.join(entries)}",
+            )
+        shapes[name] = (*shapes.get(name, ()), shape_from(text, option))
+    return shapes
 
 
 def shapes_for(

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.formats.base import Format, FormatOption
-from rnn_deploy.formats.lowerings import AUTO, LoweringRequest, lowering_help
+from rnn_deploy.formats.base import Format
+from rnn_deploy.formats.lowerings import LoweringRequest, lowering_option
 from rnn_deploy.formats.options import ExportOptions
 
 INPLACE, LOOP, UNROLLED, FUSED = LOWERINGS = ("inplace", "loop", "unrolled", "fused")
 FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
-LOWERING_OPTION = FormatOption(
-    "tflite_lowering", AUTO, lowering_help("TFLite", LOWERINGS), many=True, metavar="[LAYER=]NAME"
-)
+LOWERING_OPTION = lowering_option("tflite_lowering", "TFLite", LOWERINGS)
 WHY_NO_SAVED_MODEL = "a SavedModel's loops need more than TFLite's builtin operators"
 
 

@@ -18,8 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-
+from rnn_deploy.keras.compat import xla_dynamic_update_slice
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 from rnn_deploy.tflite.loop import zero_of
@@ -115,7 +114,7 @@ class _InplaceLoop:
                 new = stacked(outputs)
                 new = new if written is None else tf.gather(new, written, axis=1)
                 at = tf.stack([0, start, *[0] * (new.shape.rank - 2)])
-                buffer = gen_xla_ops.xla_dynamic_update_slice(buffer, new, at)
+                buffer = xla_dynamic_update_slice(buffer, new, at)
             end = [start + k, *_InplaceOutputs(buffer, after[-1]).flat]
             for tensor, shape in zip(end, shapes, strict=True):
                 tensor.set_shape(shape)  # a traced step does not know a batch that is fixed

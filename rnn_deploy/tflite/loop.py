@@ -20,8 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-
+from rnn_deploy.keras.compat import xla_dynamic_update_slice
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import Recurrence, Support
 from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked, steps_to_a_turn
@@ -96,9 +95,7 @@ class _BlockOutputs:
         if self.buffer.shape[1] == outputs.shape[1] is not None:
             return _BlockOutputs(outputs, carried)
         at = tf.stack([0, start, *[0] * (outputs.shape.rank - 2)])
-        return _BlockOutputs(
-            gen_xla_ops.xla_dynamic_update_slice(self.buffer, outputs, at), carried
-        )
+        return _BlockOutputs(xla_dynamic_update_slice(self.buffer, outputs, at), carried)
 
 
 @dataclass(frozen=True)

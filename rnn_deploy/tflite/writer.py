@@ -10,11 +10,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from tensorflow.lite.python.convert import ConverterError, convert_graphdef
-
 from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.formats.read_model import ExportPlan
+from rnn_deploy.keras.compat import ConverterError, convert_graphdef, layers_in
 from rnn_deploy.keras.intercept import Handler, LayerCall
 from rnn_deploy.keras.reading import precision_of, read
 from rnn_deploy.keras.signature import call_flat, taking_any_length
@@ -172,7 +171,7 @@ def _reason(model: Any, error: ConverterError) -> str:
     if found is None:
         return f"TFLite's builtin operators cannot express it ({one_line(error)})"
     operator, place = found.groups()
-    names = {layer.name for layer in model._flatten_layers() if layer is not model}
+    names = {layer.name for layer in layers_in(model, include_self=False)}
     # For a cell that was traced by itself, the loop of its layer is named further on.
     loop = re.search(r'at fused\["While:", "([^"]+)', said)
     parts = [re.sub(r"_\d+$", "", p) for p in f"{loop[1] if loop else ''}/{place}".split("/")]

@@ -315,7 +315,7 @@ def test_one_array_for_several_inputs_is_refused(tmp_path, ending):
 
 @pytest.mark.parametrize("name", ["y.txt", "y", "y.npz.gz"])
 def test_an_unknown_ending_is_refused_before_anything_runs(tmp_path, name):
-    with raises(InputError, "E-DATA-ENDING", name, *ENDINGS):
+    with raises(InputError, "E-OPTION-ENDING", name, *ENDINGS):
         check_output(tmp_path / name, _giving(X))
 
 

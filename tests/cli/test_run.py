@@ -297,7 +297,7 @@ def test_a_damaged_manifest_is_refused(run, small_bundle):
         (["--batch-size", 1, "--chunk", 2], 2, "E-OPTION-CONFLICT"),
         (["--batch-size", 1, "--state-out", "s.npz"], 2, "E-OPTION-CONFLICT"),
         (["--state-any-bundle"], 2, "E-OPTION-CONFLICT"),
-        (["-o", "y.txt"], 2, "E-DATA-ENDING"),
+        (["-o", "y.txt"], 2, "E-OPTION-ENDING"),
         (["-o", "a.npz", "--state-out", "a.npz"], 2, "E-OPTION-CONFLICT"),
     ],
 )

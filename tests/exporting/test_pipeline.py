@@ -94,7 +94,7 @@ def test_an_altered_weights_file_is_refused_before_a_runtime_sees_it(tmp_path):
     content = bytearray(place.read_bytes())
     content[1000] ^= 1
     place.write_bytes(content)
-    with pytest.raises(InputError, match=r"weights\.bin.*E-BUNDLE-ALTERED"):
+    with pytest.raises(InputError, match=r"weights\.bin.*SHA-256 is not the manifest"):
         rnn_deploy.load(bundle, "ort-cpu")
 
 
@@ -152,9 +152,7 @@ def test_samples_that_do_not_fit_are_refused(samples, code, name, tmp_path):
 def test_integers_that_are_no_tokens_need_samples(tmp_path):
     x = keras.Input((None, 3), dtype="int32", name="counts")
     model = randomised(keras.Model(x, layers.SimpleRNN(4, name="rnn")(x)))
-    with pytest.raises(
-        InputError, match=r"'counts' is int32 and does not go straight to an Embedding.*--samples"
-    ):
+    with pytest.raises(InputError, match=r"'counts' is int32 .*--samples"):
         export(model, tmp_path / "b")
     counts = {"counts": np.arange(12, dtype=np.int32).reshape(2, 2, 3)}
     bundle = export(model, tmp_path / "b", ExportOptions(samples=counts))
@@ -192,7 +190,7 @@ def test_a_full_disk_leaves_the_old_bundle(small_bundle, monkeypatch):
 def test_a_reference_that_disturbs_the_model_is_noticed(small_keras, tmp_path, monkeypatch):
     call_flat = cases.call_flat
     monkeypatch.setattr(cases, "call_flat", lambda model, x: [2 * y for y in call_flat(model, x)])
-    with pytest.raises(rnn_deploy.RnnDeployError, match="'y' of the model changed while"):
+    with pytest.raises(rnn_deploy.RnnDeployError, match=r"'y' .*E-EXPORT-CHANGED-MODEL"):
         export(small_keras, tmp_path / "b", ExportOptions(("onnx",)))
     assert list(tmp_path.iterdir()) == []
 
@@ -207,7 +205,7 @@ class BySize(layers.Layer):
 def test_a_layer_that_goes_by_what_is_not_known_when_traced_is_noticed(tmp_path):
     x = _x()
     model = randomised(keras.Model(x, layers.GRU(4, name="y")(BySize()(x))))
-    with pytest.raises(rnn_deploy.RnnDeployError, match="'y' of the model changed while"):
+    with pytest.raises(rnn_deploy.RnnDeployError, match=r"'y' .*E-EXPORT-CHANGED-MODEL"):
         export(model, tmp_path / "b", ExportOptions(("onnx",)))
 
 

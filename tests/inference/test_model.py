@@ -16,6 +16,7 @@ from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRunner, FakeRuntime
 from rnn_deploy.spec import EntryPoint, Support, TensorSpec
 from tests.support.errors import raises
+from tests.support.models import small_model
 
 RUNTIMES = ["ort-cpu", "litert"]
 A, B, P, Q = (TensorSpec(name, ("batch", 2), "float32") for name in "abpq")
@@ -272,6 +273,23 @@ def test_a_closed_model_names_itself_and_the_bundle(small_bundle, x):
         model.predict(x)
     with raises(ClosedError, "E-RUNTIME-CLOSED", "'small.keras'", str(small_bundle)):
         model.predict(x)
+
+
+def test_the_state_of_real_exports(small_keras, small_bundle, tmp_path, x):
+    """Another lowering, and smaller weights: the same model. Other weights: another one."""
+    forms = {"lowering": "scan", "quantize": "float16"}
+    again = rnn_deploy.export(small_keras, tmp_path / "again", **forms, long=0)
+    other = rnn_deploy.export(small_model(seed=5), tmp_path / "other", to="onnx", long=0)
+    stream = rnn_deploy.load(small_bundle, "ort-cpu").stream(2)
+    stream.step(x[:, :3])
+    stream.save(tmp_path / "s.npz")
+    expected = stream.step(x[:, 3:])
+    for runtime, tolerance in (("ort-cpu", 1e-6), ("litert", 1e-2)):
+        same = rnn_deploy.load(again, runtime).stream(2)
+        same.restore(tmp_path / "s.npz")
+        np.testing.assert_allclose(same.step(x[:, 3:]), expected, rtol=0, atol=tolerance)
+    with raises(InputError, "E-STATE-OTHER-BUNDLE", "s.npz"):
+        rnn_deploy.load(other, "ort-cpu").stream(2).restore(tmp_path / "s.npz")
 
 
 @pytest.mark.parametrize("runtime", ["ort-cpu", "litert"])

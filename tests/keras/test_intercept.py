@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rnn_deploy.keras.intercept import computing_in, intercepting, unused
+from rnn_deploy.keras.intercept import intercepting, unused
+from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.signature import call_flat
 from tests.support.models import small_model
 

@@ -10,6 +10,7 @@ import pytest
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model, weights_digest
+from tests.support.errors import raises
 from tests.support.models import randomised, small_model
 
 
@@ -64,7 +65,7 @@ def test_what_keras_2_wrote_of_recurrent_layers_is_taken(tmp_path, monkeypatch, 
         file.attrs["model_config"] = json.dumps(config)
         file.attrs["keras_version"] = "2.15.0"
     if time_major:
-        with pytest.raises(InputError, match=r"old\.h5: .*'time_major': True"):
+        with raises(InputError, "E-SOURCE-UNREADABLE", "old.h5", "time_major"):
             open_model(place)
     else:
         assert open_model(place).source.digest == weights_digest(model)
@@ -88,7 +89,7 @@ def test_operations_stay_what_they_are_where_layers_have_their_names(tmp_path):
 def test_hdf5_that_is_called_keras_is_refused(small_keras, small_h5, tmp_path):
     renamed = tmp_path / "model.keras"
     renamed.write_bytes(small_h5.read_bytes())
-    with pytest.raises(InputError, match=r"model\.keras: Keras cannot load it"):
+    with raises(InputError, "E-SOURCE-UNREADABLE", "model.keras"):
         open_model(renamed)
 
 
@@ -156,36 +157,35 @@ def nothing(small_keras, small_h5, place):
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "code"),
     [
-        (nothing, "no such file; give a .keras or .h5 file"),
-        (text_file, "is not a Keras model .neither a .keras archive nor HDF5., or it was cut"),
-        (empty_file, "is not a Keras model"),
-        (other_zip, "is not a Keras model"),
-        (truncated_archive, "is not a Keras model .*or it was cut"),
-        (altered_archive, "Keras cannot load it .*save it again"),
-        (truncated_hdf5, "Keras cannot load it .*save it again"),
-        (hdf5_of_something_else, "Keras cannot load it .*save it again"),
-        (zip_with_wrong_config, "Keras cannot load it .*save it again"),
-        (empty_folder, "a folder without saved_model.pb is not a SavedModel"),
-        (folder_with_a_wrong_graph, "TensorFlow cannot load it"),
+        (nothing, "E-SOURCE-NOT-FOUND"),
+        (text_file, "E-SOURCE-FORMAT"),
+        (empty_file, "E-SOURCE-FORMAT"),
+        (other_zip, "E-SOURCE-FORMAT"),
+        (truncated_archive, "E-SOURCE-FORMAT"),
+        (altered_archive, "E-SOURCE-UNREADABLE"),
+        (truncated_hdf5, "E-SOURCE-UNREADABLE"),
+        (hdf5_of_something_else, "E-SOURCE-UNREADABLE"),
+        (zip_with_wrong_config, "E-SOURCE-UNREADABLE"),
+        (empty_folder, "E-SOURCE-FORMAT"),
+        (folder_with_a_wrong_graph, "E-SOURCE-UNREADABLE"),
     ],
 )
-def test_what_is_no_model_is_refused_in_one_line(make, message, small_keras, small_h5, tmp_path):
+def test_what_is_no_model_is_refused_in_one_line(make, code, small_keras, small_h5, tmp_path):
     place = tmp_path / ("folder" if "folder" in make.__name__ else "model.keras")
     if make in (truncated_hdf5, hdf5_of_something_else):
         place = tmp_path / "model.h5"
     make(small_keras, small_h5, place)
-    with pytest.raises(InputError, match=message) as raised:
+    with raises(InputError, code, str(place)) as raised:
         open_model(place)
-    assert str(place) in str(raised.value)
     assert "\n" not in str(raised.value)
     assert "\x1b" not in str(raised.value)
 
 
 @pytest.mark.parametrize("source", [3, None, b"model.keras", [1]])
 def test_what_is_neither_model_nor_path_is_refused(source):
-    with pytest.raises(InputError, match="expected a Keras model or the path of one, found"):
+    with raises(InputError, "E-SOURCE-TYPE", type(source).__name__):
         open_model(source)
 
 
@@ -195,7 +195,7 @@ def test_code_in_a_file_runs_only_when_trusted(tmp_path):
     model = randomised(keras.Model(x, keras.layers.SimpleRNN(4, name="rnn")(doubled)))
     place = tmp_path / "lambda.keras"
     model.save(place)
-    with pytest.raises(UnsupportedModelError, match=r"a Lambda layer.*--trust-source"):
+    with raises(UnsupportedModelError, "E-SOURCE-CODE", "Lambda", "--trust-source"):
         open_model(place)
     assert open_model(place, trust_source=True).model.get_layer("double") is not None
 
@@ -208,7 +208,7 @@ def test_a_class_keras_does_not_have_is_refused(tmp_path):
     x = keras.Input((None, 3), name="x")
     place = tmp_path / "own.keras"
     keras.Model(x, keras.layers.SimpleRNN(4)(Own()(x))).save(place)
-    with pytest.raises(UnsupportedModelError, match=r"needs a class that Keras does not have.*Own"):
+    with raises(UnsupportedModelError, "E-SOURCE-CLASS", "Own"):
         open_model(place)
 
 

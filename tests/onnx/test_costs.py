@@ -118,10 +118,10 @@ def test_a_batch_that_the_model_fixes_decides():
 @pytest.mark.parametrize(
     ("make", "code", "name"),
     [
-        (lambda: expected_shapes(["step=1x1"]), "E-EXPORT-EXPECT-ENTRY", "'step'"),
+        (lambda: expected_shapes(["step=1x1"]), "E-OPTION-SHAPE-ENTRY", "'step'"),
         (
             lambda: check_entries(expected_shapes(["stream=2x1"]), [SEQUENCE]),
-            "E-EXPORT-EXPECT-ENTRY",
+            "E-OPTION-SHAPE-ENTRY",
             "'stream'",
         ),
         (

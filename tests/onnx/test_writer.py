@@ -320,7 +320,7 @@ class Conditional(layers.Layer):
 
 def test_a_recurrent_layer_in_a_condition_is_refused():
     model = model_of(Conditional())
-    with pytest.raises(UnsupportedModelError, match="'rnn': a recurrent layer inside a condition"):
+    with raises(UnsupportedModelError, "E-MODEL-INNER-LAYER", "'rnn'"):
         plan_of(model, ExportOptions())  # before TensorFlow is asked for states it cannot reach
 
 

@@ -24,6 +24,7 @@ from rnn_deploy.references.golden import (
 )
 from rnn_deploy.references.samples import ragged
 from rnn_deploy.spec import EntryPoint, TensorSpec
+from tests.support.errors import raises
 from tests.support.models import randomised
 from tests.support.running_sums import GOOD, SEQUENCE, STREAM, Sums, X, Y, cases_of
 
@@ -116,7 +117,7 @@ def test_samples_of_unknown_integers_are_the_only_case():
     samples = {"x": np.ones((1, 2, 2), np.int32)}
     cases = make_cases(GOOD, counts, None, samples, 0)
     assert [case.name for case in cases] == ["samples"]
-    with pytest.raises(InputError, match="does not go straight to an Embedding"):
+    with raises(InputError, "E-EXPORT-NEEDS-SAMPLES", "'x'", "int32"):
         make_cases(GOOD, counts, None, None, 0)
 
 
@@ -172,7 +173,7 @@ def case_with(value):
 @pytest.mark.parametrize("said", [[[1.0, 2.1]], [[1.0, np.nan]], [[np.inf, 2.0]], [[1.0]], [1, 2]])
 def test_a_reference_that_says_something_else_than_the_model_is_noticed(said):
     case = case_with([[1.0, 2.0]])
-    with pytest.raises(RnnDeployError, match="'y' of the model changed while its states were"):
+    with raises(RnnDeployError, "E-EXPORT-CHANGED-MODEL", "'y'"):
         check_untouched(None, None, case, SEQUENCE, lambda model, x: [np.array(said)])
 
 

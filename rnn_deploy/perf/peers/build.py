@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
 from rnn_deploy.errors import InputError, one_line
+from rnn_deploy.keras.compat import convert_variables_to_constants
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.optional import require
 from rnn_deploy.perf.bench.contender import Contender
@@ -112,9 +111,7 @@ def _litert_stock(request: PeerRequest) -> list[Contender]:
 def _litert_at(request: PeerRequest, shape: Shape) -> Contender:
     place = request.folder / f"{shape}.tflite"
     # The interpreter finds no variables, so they become constants.
-    frozen = convert_variables_to_constants_v2(
-        request.model.function(shape).get_concrete_function()
-    )
+    frozen = convert_variables_to_constants(request.model.function(shape).get_concrete_function())
     signature = request.model.signature(shape)
     called = tf.function(lambda *tensors: frozen(*tensors), signature, autograph=False)
     graph = called.get_concrete_function()

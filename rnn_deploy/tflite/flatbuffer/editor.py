@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
+from rnn_deploy.keras.compat import schema
 from rnn_deploy.spec import Array
 
 _TYPES = {

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.compat import schema
 from rnn_deploy.spec import Array, RecurrentLayer
 from rnn_deploy.tflite.flatbuffer.editor import SubgraphEditor
 from rnn_deploy.tflite.fused import MARKER

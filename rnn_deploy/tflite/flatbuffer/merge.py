@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
+from rnn_deploy.keras.compat import schema
 from rnn_deploy.spec import EntryPoint, TensorSpec
 from rnn_deploy.tflite.flatbuffer.packing import packed
 

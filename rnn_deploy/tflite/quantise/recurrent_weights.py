@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
+from rnn_deploy.keras.compat import schema
 from rnn_deploy.spec import Array
 
 Place = tuple[int, int]  # subgraph, tensor

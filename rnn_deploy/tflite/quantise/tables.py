@@ -9,8 +9,8 @@ so that only the rows that are looked up are turned back into float32. An int8 t
 from typing import Any
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
+from rnn_deploy.keras.compat import schema
 from rnn_deploy.spec import Array, Weights
 from rnn_deploy.tflite.flatbuffer.editor import SubgraphEditor
 from rnn_deploy.tflite.quantise.recurrent_weights import content_of, operator_names

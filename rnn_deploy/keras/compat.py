@@ -1,0 +1,284 @@
+"""Every private name of Keras and TensorFlow that the project uses, and the signatures it needs.
+
+No other module touches one (tests/keras/test_compat.py). The signatures are checked when this
+module is imported; that Keras still calls what is replaced is checked before the first trace
+(`seams`). `CHECKED` has the newest minor releases on which all tests passed: raise it, the bounds
+in pyproject.toml and constraints.txt together, after `scripts/newest` passed.
+"""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.metadata import version
+from typing import Any
+
+from rnn_deploy.errors import RuntimeUnavailableError
+from rnn_deploy.keras.tensorflow import keras, tf
+
+CHECKED = {"keras": "3.15", "tensorflow": "2.21"}
+
+# Functions that we replace or override, with the parameters that they must have, in order.
+REPLACED = {
+    "keras.layers.RNN.call": "self sequences initial_state mask training",
+    "keras.layers.RNN.inner_loop": "self sequences initial_state mask training",
+    "keras.layers.RNN.get_initial_state": "self batch_size",
+    "keras.layers.Bidirectional.call": "self sequences initial_state mask training",
+    "keras.layers.TimeDistributed.call": "self inputs training mask",
+    "keras.layers.Embedding.call": "self inputs",
+    "keras.layers.Masking.call": "self inputs",
+    "keras.layers.CategoryEncoding.call": "self inputs count_weights",
+    "keras.layers.Layer.__call__": "self args kwargs",
+    "keras.layers.Layer._assert_input_compatibility": "self arg_0",
+    "keras.src.models.functional.Functional._convert_inputs_to_tensors": "self flat_inputs",
+    "keras.src.ops.nn._normalize": "x axis order epsilon",
+    "keras.src.backend.tensorflow.nn._apply_masks": "logits mask is_causal",
+    "keras.src.backend.tensorflow.numpy.signbit": "x",
+    "keras.src.backend.tensorflow.numpy.digitize": "x bins",
+    "tensorflow.tensordot": "a b axes name",
+    "tensorflow.one_hot": "indices depth on_value off_value axis dtype name",
+    "tensorflow.math.softplus": "features name",
+    "tensorflow.math.log_sigmoid": "x name",
+    "tensorflow.math.is_inf": "x name",
+}
+# Functions and classes that we call, with the parameters that we pass by name or by place.
+CALLED = {
+    "keras.layers.Layer._flatten_layers": "include_self",
+    "keras.src.backend.AutocastScope": "dtype",
+    "keras.src.backend.tensorflow.nn._get_large_negative": "dtype",
+    "tensorflow.python.autograph.core.ag_ctx.ControlStatusCtx": "status",
+    "tensorflow.python.autograph.impl.api.tf_convert": "f ctx",
+    "tensorflow.python.framework.convert_to_constants.convert_variables_to_constants_v2": (
+        "func lower_control_flow"
+    ),
+    "tensorflow.python.framework.convert_to_constants._FunctionConverterDataInEager": (
+        "func lower_control_flow aggressive_inlining"
+    ),
+    "tensorflow.python.framework.convert_to_constants._replace_variables_by_constants": (
+        "converter_data"
+    ),
+    "tensorflow.compiler.tf2xla.ops.gen_xla_ops.xla_dynamic_update_slice": "input update indices",
+    "tensorflow.lite.python.convert.convert_graphdef": "input_data input_tensors output_tensors",
+    "tensorflow.raw_ops.PyFuncStateless": "input token Tout",
+}
+_ABSENT = object()
+_REACHED: ContextVar[dict[str, bool] | None] = ContextVar("replaced names reached", default=None)
+
+
+def newer_than_checked(package: str, fault: str) -> RuntimeUnavailableError:
+    """Return the error for a `fault` in how the installed keras or tensorflow behaves.
+
+    fault: what was expected of which name, and what was found.
+    """
+    title = {"keras": "Keras", "tensorflow": "TensorFlow"}[package]
+    found, checked = version(package), CHECKED[package]
+    if _minor(found) > _minor(checked):
+        what = f"is newer than the newest one that rnn_deploy was checked with ({checked})"
+    else:
+        what = f"does not behave as it did when rnn_deploy was checked with {checked}"
+    return RuntimeUnavailableError(
+        "E-EXPORT-KERAS-VERSION",
+        f"this {title} version ({found}) {what}: {fault}; install the checked version:"
+        f" pip install '{package}=={checked}.*'",
+    )
+
+
+def _minor(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split(".")[:2])
+
+
+def find(path: str) -> Any:
+    """Return the object at a dotted path that begins with keras or tensorflow."""
+    package, *rest = path.split(".")
+    found: Any = importlib.import_module(package)
+    module = package
+    for part in rest:
+        module = f"{module}.{part}"
+        if hasattr(found, part):
+            found = getattr(found, part)
+            continue
+        try:
+            found = importlib.import_module(module)
+        except ImportError:
+            raise newer_than_checked(package, f"it has no {path}") from None
+    return found
+
+
+def check_signatures() -> None:
+    """Raise RuntimeUnavailableError if a function that we replace or call takes other arguments."""
+    for path, wanted in REPLACED.items():
+        found = list(_parameters(path))
+        if found != wanted.split():
+            raise newer_than_checked(
+                path.split(".")[0], f"{path} takes ({', '.join(found)}), expected ({wanted})"
+            )
+    for path, wanted in CALLED.items():
+        missing = [name for name in wanted.split() if name not in _parameters(path)]
+        if missing:
+            raise newer_than_checked(path.split(".")[0], f"{path} takes no argument '{missing[0]}'")
+
+
+def _parameters(path: str) -> dict[str, Any]:
+    return dict(inspect.signature(find(path)).parameters)
+
+
+check_signatures()
+
+# TensorFlow
+convert_variables_to_constants = find(
+    "tensorflow.python.framework.convert_to_constants.convert_variables_to_constants_v2"
+)
+FunctionConverterData = find(
+    "tensorflow.python.framework.convert_to_constants._FunctionConverterDataInEager"
+)
+replace_variables_by_constants = find(
+    "tensorflow.python.framework.convert_to_constants._replace_variables_by_constants"
+)
+ControlFlowFuncGraph = find(
+    "tensorflow.python.ops.control_flow_v2_func_graphs.ControlFlowFuncGraph"
+)
+ConverterError = find("tensorflow.lite.python.convert.ConverterError")
+convert_graphdef = find("tensorflow.lite.python.convert.convert_graphdef")
+schema = find("tensorflow.lite.python.schema_py_generated")
+xla_dynamic_update_slice = find(
+    "tensorflow.compiler.tf2xla.ops.gen_xla_ops.xla_dynamic_update_slice"
+)
+ControlStatusCtx = find("tensorflow.python.autograph.core.ag_ctx.ControlStatusCtx")
+AUTOGRAPH_ENABLED = find("tensorflow.python.autograph.core.ag_ctx.Status").ENABLED
+tf_convert = find("tensorflow.python.autograph.impl.api.tf_convert")
+
+# Keras
+AutocastScope = find("keras.src.backend.AutocastScope")
+Functional = find("keras.src.models.functional.Functional")
+ConvLSTMCell = find("keras.src.layers.rnn.conv_lstm.ConvLSTMCell")
+nn_ops = find("keras.src.ops.nn")
+backend_nn = find("keras.src.backend.tensorflow.nn")
+backend_numpy = find("keras.src.backend.tensorflow.numpy")
+get_large_negative = backend_nn._get_large_negative
+# Owner and name of the private functions that are replaced.
+NORMALIZE = (nn_ops, "_normalize")
+APPLY_MASKS = (backend_nn, "_apply_masks")
+CONVERT_INPUTS = (Functional, "_convert_inputs_to_tensors")
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Callable[..., Any]) -> Iterator[None]:
+    """While open, `owner` (a module or class) has `value` as `name`."""
+    before = vars(owner).get(name, _ABSENT)
+    setattr(owner, name, _noted(f"{owner.__name__}.{name}", value))
+    try:
+        yield
+    finally:
+        if before is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+
+@contextmanager
+def noting_reached() -> Iterator[dict[str, bool]]:
+    """While open, say of every name that is replaced whether its replacement was called."""
+    reached: dict[str, bool] = {}
+    token = _REACHED.set(reached)
+    try:
+        yield reached
+    finally:
+        _REACHED.reset(token)
+
+
+def _noted(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
+    reached = _REACHED.get()
+    if reached is None:
+        return value
+    reached.setdefault(name, False)
+
+    @functools.wraps(value)  # Keras looks at the signature of a layer's call
+    def noted(*args: Any, **options: Any) -> Any:
+        reached[name] = True
+        return value(*args, **options)
+
+    return noted
+
+
+def layers_in(model: Any, *, include_self: bool = True) -> list[Any]:
+    """Return every layer of a model, those within layers too."""
+    return list(model._flatten_layers(include_self=include_self))
+
+
+def dtype_policy_of(layer: Any) -> Any:
+    """Return the policy object that a layer holds."""
+    return layer._dtype_policy
+
+
+def set_dtype_policy(layer: Any, policy: Any) -> None:
+    """Replace the policy object of a layer, also of one that is built."""
+    layer._dtype_policy = policy
+
+
+def takes_training(layer: Any) -> bool:
+    """Return whether the `call` of a layer, or of a cell that may be no layer, takes `training`."""
+    return isinstance(layer, keras.layers.Layer) and bool(layer._call_has_training_arg)
+
+
+def takes_mask(layer: Any) -> bool:
+    """Return whether a layer's `call` takes `mask`."""
+    return bool(layer._call_has_mask_arg)
+
+
+def functional_of(model: Any) -> Any | None:
+    """Return the graph of layers of a Functional or Sequential model, None if it has none."""
+    if isinstance(model, keras.Sequential):
+        model = model._functional
+    return model if isinstance(model, Functional) else None
+
+
+def input_structure(functional: Any) -> Any:
+    """Return a functional model's inputs, in the structure that it is called with."""
+    return functional._inputs_struct
+
+
+def output_structure(functional: Any) -> Any:
+    """Return a functional model's outputs, in the structure that it returns."""
+    return functional._outputs_struct
+
+
+def layer_that_made(tensor: Any) -> Any:
+    """Return the layer or operation whose output a symbolic Keras tensor is."""
+    return tensor._keras_history.operation
+
+
+def build_shapes(model: Any) -> dict[str, Any]:
+    """Return the shapes a model was built with, by argument; empty if it was never built."""
+    return getattr(model, "_build_shapes_dict", None) or {}
+
+
+@contextmanager
+def functions_in_place() -> Iterator[None]:
+    """While open, a tf.function is traced where it is called.
+
+    Otherwise it would bring a graph of its own from a cache: one with Keras' loops in it, or with
+    states that nothing outside may use.
+    """
+
+    def call(function: Any, *args: Any, **options: Any) -> Any:
+        if not function._autograph:
+            return function.python_function(*args, **options)
+        with ControlStatusCtx(AUTOGRAPH_ENABLED) as context:
+            return tf_convert(function.python_function, context)(*args, **options)
+
+    with replaced(type(tf.function(lambda: None)), "__call__", call):
+        yield
+
+
+@contextmanager
+def accepting_any_shape(models: list[Any]) -> Iterator[None]:
+    """While open, `models` do not compare the shapes of their inputs with the declared ones."""
+    for model in models:
+        object.__setattr__(model, "_assert_input_compatibility", lambda *_: None)
+    try:
+        yield
+    finally:
+        for model in models:
+            object.__delattr__(model, "_assert_input_compatibility")

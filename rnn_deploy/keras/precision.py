@@ -1,0 +1,56 @@
+"""The precision in which a model is computed: float32, or float64 for the oracle.
+
+Weights are never touched: they are converted where they are read.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rnn_deploy.keras import compat
+from rnn_deploy.keras.tensorflow import keras, tf
+
+
+@contextmanager
+def computing_in(model: Any, dtype: str) -> Iterator[None]:
+    """While open, every layer of `model` computes in `dtype`, its weights read as that dtype.
+
+    The float64 form of a float32 model therefore has exactly the same weights.
+    """
+    policy = keras.DTypePolicy(dtype)
+    layers = compat.layers_in(model)
+    before = [compat.dtype_policy_of(layer) for layer in layers]
+    try:
+        for layer in layers:
+            compat.set_dtype_policy(layer, policy)
+        wrong = [layer.name for layer in layers if layer.compute_dtype != dtype]
+        if wrong:
+            raise compat.newer_than_checked(
+                "keras", f"layer '{wrong[0]}' does not compute in the dtype of its policy ({dtype})"
+            )
+        with compat.AutocastScope(dtype):
+            yield
+    finally:
+        for layer, old in zip(layers, before, strict=True):
+            compat.set_dtype_policy(layer, old)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """While open, a model within the model keeps the precision of what it is called with.
+
+    Keras would round them to the dtype that its inputs were declared with: those of a float64
+    oracle to float32. Some layers would also lose the mask of what is rounded.
+    """
+    original = getattr(*compat.CONVERT_INPUTS)
+
+    def convert(self: Any, given: Sequence[Any]) -> list[Any]:
+        pairs = zip(given, original(self, given), strict=True)
+        return [before if _floats(before) and _floats(after) else after for before, after in pairs]
+
+    with compat.replaced(*compat.CONVERT_INPUTS, convert):
+        yield
+
+
+def _floats(value: Any) -> bool:
+    return bool(tf.is_tensor(value)) and value.dtype.is_floating
