@@ -1,11 +1,18 @@
-"""Import packages that belong to an extra; say the pip command if one is missing."""
+"""Imports of packages that belong to an extra, with the pip command when one is missing."""
 
 import importlib
 import importlib.util
+import json
+import os
+import shlex
+from pathlib import Path
 from types import ModuleType
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from rnn_deploy.errors import MissingExtraError
 
+DISTRIBUTION = "rnn-deploy"
 EXTRA_OF = {
     "tensorflow": "export",
     "keras": "export",
@@ -13,6 +20,7 @@ EXTRA_OF = {
     "onnx": "export",
     "onnx_ir": "export",
     "onnxruntime": "ort",
+    "onnxruntime-gpu": "ort-gpu",
     "openvino": "openvino",
     "ai_edge_litert": "litert",
     "ai_edge_quantizer": "quantize",
@@ -38,13 +46,8 @@ def installed_version(package: str) -> str | None:
         return None
 
 
-def pip_line(package: str) -> str:
-    """Return the command that installs the extra with `package`."""
-    return f"pip install 'rnn-deploy[{EXTRA_OF[package]}]'"
-
-
 def require(module: str) -> ModuleType:
-    """Import `module`; MissingExtraError shows the pip command that installs it."""
+    """Import `module`, or raise MissingExtraError with the pip command that installs it."""
     package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
@@ -55,3 +58,68 @@ def require(module: str) -> ModuleType:
             "E-RUNTIME-MISSING-EXTRA",
             f"the package '{package}' is not installed; install it with {pip_line(package)}",
         ) from error
+
+
+def pip_line(package: str) -> str:
+    """Return the command that adds the extra with `package` to this installation.
+
+    pip notes in direct_url.json (PEP 610) where it installed a distribution from, unless that was
+    an index. An extra has to come from the same place: an index may not have rnn-deploy at all.
+    """
+    extra = EXTRA_OF[package]
+    origin = _origin()
+    url = origin.get("url", "")
+    if not url:
+        words = [f"{DISTRIBUTION}[{extra}]"]
+    elif not url.startswith("file:") or "vcs_info" in origin:
+        words = [f"{DISTRIBUTION}[{extra}] @ {_pinned(url, origin)}"]
+    elif not (place := _path(url)).exists():  # a wheel that was deleted after the installation
+        words = _requirements(extra)
+    elif origin.get("dir_info", {}).get("editable"):
+        words = ["-e", f"{place}[{extra}]"]
+    else:
+        words = [f"{place}[{extra}]"]
+    return f"pip install {' '.join(map(_quoted, words))}"
+
+
+def _origin() -> dict[str, Any]:
+    """Return where this package was installed from, in the form of direct_url.json."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        noted = distribution(DISTRIBUTION).read_text("direct_url.json")
+    except PackageNotFoundError:
+        noted = None
+    if noted is not None:
+        origin: dict[str, Any] = json.loads(noted)
+        return origin
+    source = Path(__file__).resolve().parents[1]
+    if (source / "pyproject.toml").is_file():  # a checkout on PYTHONPATH, not installed
+        return {"url": source.as_uri(), "dir_info": {"editable": True}}
+    return {}
+
+
+def _pinned(url: str, origin: dict[str, Any]) -> str:
+    vcs = origin.get("vcs_info")
+    return url if vcs is None else f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+
+
+def _path(url: str) -> Path:
+    path = unquote(urlsplit(url).path)
+    return Path(path[1:] if os.name == "nt" else path)  # file:///C:/folder
+
+
+def _requirements(extra: str) -> list[str]:
+    """Return what the extra needs, from the metadata: 'onnxruntime>=1.20; extra == "ort"'."""
+    from importlib.metadata import requires
+
+    mark = f"extra=='{extra}'"
+    lines = (line.partition(";") for line in requires(DISTRIBUTION) or ())
+    return [
+        need.strip() for need, _, when in lines if when.replace(" ", "").replace('"', "'") == mark
+    ]
+
+
+def _quoted(word: str) -> str:
+    """Quote for the shell; Windows' own knows only double quotes."""
+    return f'"{word}"' if os.name == "nt" and not word.startswith("-") else shlex.quote(word)

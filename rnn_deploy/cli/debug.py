@@ -15,7 +15,7 @@ from rnn_deploy.cli.reference_model import ModelOption, model_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
-from rnn_deploy.runtimes.registry import runtime_named, runtimes_for
+from rnn_deploy.runtimes.registry import default_runtime, runtime_named, runtimes_for
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.diagnose.by_layer import LayerComparison, LayerReport, by_layer
@@ -49,6 +49,8 @@ def command(
         )
     opened = open_bundle(bundle)
     chosen = [runtime_named(name) for name in runtime] or runtimes_for(opened)[0]
+    if not chosen:
+        default_runtime(opened)  # raises the error with pip commands if no runtime is installed
     layers: LayerReports = {}
     with progress() as step, staying(chosen) as runtimes:
         cases, original = model.open(opened, step)

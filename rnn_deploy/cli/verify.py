@@ -15,7 +15,7 @@ from rnn_deploy.cli.tolerances import ToleranceOptions, tolerance_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.isolation import TIME_LIMIT
-from rnn_deploy.runtimes.registry import runtime_named
+from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
 from rnn_deploy.verifying.diagnose.finding import merged_lines
@@ -132,6 +132,8 @@ def command(
     files.check()
     options.check_stored(model, files)
     opened = open_bundle(bundle)
+    if not options.runtime and options.stored is None:
+        default_runtime(opened)  # raises the error with pip commands if no runtime is installed
     with files.recorder() as recorder, progress() as step:
         if options.stored is not None:
             report = judge_again(read_results(options.stored, opened), tolerance, recorder.record)

@@ -108,13 +108,14 @@ class OrtRuntime:
     def why_unavailable(self) -> str | None:
         """Return why this runtime cannot be used here, None if it can."""
         if not is_installed("onnxruntime"):
-            return f"onnxruntime is not installed; {pip_line('onnxruntime')}"
+            package = "onnxruntime" if self.provider == CPU else "onnxruntime-gpu"
+            return f"{package} is not installed; {pip_line(package)}"
         there = require("onnxruntime").get_available_providers()
         if self.provider in there:
             return None
         return (
             f"this onnxruntime has no {self.provider}, only {', '.join(there)};"
-            " pip install 'rnn-deploy[ort-gpu]' in place of onnxruntime, on a machine with CUDA"
+            f" {pip_line('onnxruntime-gpu')} in place of onnxruntime, on a machine with CUDA"
         )
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:

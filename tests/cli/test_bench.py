@@ -90,9 +90,7 @@ def test_a_picture_that_is_there_stays(bench, tmp_path, monkeypatch, asked):
     assert place.read_text() == "mine"
     bench("--plot", tmp_path / "out.txt").refused(2, "E-OPTION-ENDING", "out.txt", ".svg, .png")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    bench("--plot", tmp_path / "new.png").refused(
-        3, "E-RUNTIME-MISSING-EXTRA", "rnn-deploy[report]"
-    )
+    bench("--plot", tmp_path / "new.png").refused(3, "[report]'", "[E-RUNTIME-MISSING-EXTRA]")
     assert asked == []
 
 
@@ -105,6 +103,13 @@ def test_another_model_than_the_bundle_s_is_refused(bench, tmp_path):
     small_model(seed=5).save(place)
     words = ["--model", place, "--against", "tf2onnx"]
     bench(*words).refused(2, "E-VERIFY-OTHER-MODEL", "other.keras")
+
+
+def test_without_a_runtime_the_reason_of_each_is_shown(bench, monkeypatch):
+    gone = FakeRuntime(dict, "gone")
+    monkeypatch.setattr(type(gone), "why_unavailable", lambda runtime: "it went away")
+    monkeypatch.setattr(registry, "RUNTIMES", {"gone": gone})
+    bench().refused(3, "no runtime", "gone: it went away")
 
 
 def test_what_is_left_out_is_said_with_its_reason(bench, monkeypatch):

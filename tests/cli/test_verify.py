@@ -183,9 +183,9 @@ def test_nothing_to_check_is_no_pass(small_bundle, rnn_deploy_verify):
 
 def test_no_runtime_at_all_is_no_pass(small_bundle, monkeypatch, rnn_deploy_verify):
     monkeypatch.setattr(registry, "RUNTIMES", {})
-    code, out, _ = rnn_deploy_verify(small_bundle)
-    assert code == 1
-    assert NOTHING in out
+    code, out, err = rnn_deploy_verify(small_bundle)
+    assert (code, out) == (3, "")
+    assert "no runtime" in err
 
 
 def test_against_the_model_itself_new_inputs_are_used(small_bundle, small_keras, rnn_deploy_verify):

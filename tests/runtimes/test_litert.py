@@ -184,7 +184,7 @@ def test_options_and_missing_artifacts_are_refused(small_bundle):
 
 def test_litert_that_is_not_installed_is_refused_with_the_pip_line(small_bundle, monkeypatch):
     monkeypatch.setattr(module, "is_installed", lambda package: False)
-    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "'litert'", "rnn-deploy[litert]"):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "'litert'", "[litert]"):
         _load(small_bundle)
 
 

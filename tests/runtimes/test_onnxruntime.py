@@ -125,14 +125,14 @@ def test_an_unknown_entry_point_is_refused_with_those_there_are(small_bundle):
 def test_cuda_that_is_not_here_is_refused_with_what_to_do(small_bundle, monkeypatch):
     pretend = SimpleNamespace(get_available_providers=lambda: [CPU])
     monkeypatch.setattr(module, "require", lambda name: pretend)
-    names = ("'ort-cuda'", CUDA, CPU, "rnn-deploy[ort-gpu]")
+    names = ("'ort-cuda'", CUDA, CPU, "[ort-gpu]")
     with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", *names):
         RUNTIMES["ort-cuda"].load(open_bundle(small_bundle), RunOptions())
 
 
 def test_onnxruntime_that_is_not_installed_is_refused_with_the_pip_line(small_bundle, monkeypatch):
     monkeypatch.setattr(module, "is_installed", lambda package: False)
-    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "'ort-cpu'", "rnn-deploy[ort]"):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "'ort-cpu'", "[ort]"):
         _load(small_bundle)
 
 

@@ -6,3 +6,5 @@ model       the Keras model of a bundle, and its call as a plain function of ten
 build       the peers by name
 candidates  the same model in other lowerings of ours
 """
+
+from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra
