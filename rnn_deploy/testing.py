@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.isolation import LIMIT
+from rnn_deploy.runtimes.isolation import TIME_LIMIT
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.judge.checks import CHECKS
@@ -29,7 +29,7 @@ def assert_same(
     atol: Tolerances = None,
     rtol: Tolerances = None,
     threads: int | None = None,
-    time_limit: float | None = LIMIT,
+    time_limit: float | None = TIME_LIMIT,
 ) -> Report:
     """Assert that the outputs and states of runtimes agree with a bundle's golden vectors.
 

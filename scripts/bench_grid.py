@@ -44,12 +44,14 @@ from rnn_deploy.perf.bench.measure import (
     ratio,
     timed,
 )
-from rnn_deploy.perf.bench.process import ContenderProcess
+from rnn_deploy.perf.bench.side_by_side import TIME_LIMIT
+from rnn_deploy.perf.bench.worker import ContenderServer
 from rnn_deploy.perf.peers.build import build
 from rnn_deploy.perf.peers.model import model_of
 from rnn_deploy.runtimes.machine import cores, processor
 from rnn_deploy.runtimes.onnxruntime import SPLIT
 from rnn_deploy.spec.shapes import Shape
+from rnn_deploy.workers.process import WorkerProcess
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- figures -->", "<!-- end -->"
@@ -139,7 +141,9 @@ def _model_points(
         workers = {}
         for contender in contenders:
             step(f"{cell} {units}: starting {contender.name}")
-            workers[contender.name] = stack.enter_context(ContenderProcess(contender))
+            process = WorkerProcess(ContenderServer, time_limit=TIME_LIMIT)
+            workers[contender.name] = stack.enter_context(process)
+            process.ask("load", contender)
         for shape in shapes:
             if 2 * shape.batch * shape.time * GATES[cell] * units * (units + width) > MOST_FLOP:
                 continue
@@ -151,8 +155,8 @@ def _model_points(
                 if not contender.fits(shape):
                     continue
                 try:
-                    worker.first(feeds)
-                    calls[name] = worker.calls
+                    worker.ask("first", feeds)
+                    calls[name] = partial(worker.ask, "calls")
                 except RnnDeployError as error:
                     say(f"{cell} {units} at {shape}: {name}: {error}")
             calls = _near(calls)

@@ -14,7 +14,7 @@ from rnn_deploy.cli.report_files import ReportFiles, report_options
 from rnn_deploy.cli.tolerances import ToleranceOptions, tolerance_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions
-from rnn_deploy.runtimes.isolation import LIMIT
+from rnn_deploy.runtimes.isolation import TIME_LIMIT
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
@@ -66,7 +66,7 @@ class VerifyOptions:
             isolated = self.isolate
         if not isolated:
             return None
-        return LIMIT if self.time_limit is None else self.time_limit
+        return TIME_LIMIT if self.time_limit is None else self.time_limit
 
     def check_stored(self, model: ModelOption, files: ReportFiles) -> None:
         """Raise InputError for options that have no effect with --from, which runs nothing."""
@@ -104,7 +104,7 @@ class VerifyOptions:
     "--time-limit",
     type=float,
     metavar="SECONDS",
-    help=f"The limit for one call of an isolated runtime.  [default: {LIMIT:g}]",
+    help=f"The limit for one call of an isolated runtime.  [default: {TIME_LIMIT:g}]",
 )
 @report_options
 @click.option(

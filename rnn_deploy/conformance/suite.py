@@ -55,10 +55,10 @@ def run(
 ) -> Iterator[tuple[str, CaseOutcome]]:
     """Export each bundle to a temporary folder and judge it; yield theme and outcome."""
     exporter = CaseExporter()
-    for member in _members(chosen):
+    for member, case in _members(chosen):
         progress(f"{member.case}, {member.form}")
         with tempfile.TemporaryDirectory() as folder:
-            bundle = exporter.export(_case(member.case), member.form, Path(folder) / "bundle")
+            bundle = exporter.export(case, member.form, Path(folder) / "bundle")
             for outcome in judged(bundle, member.case, member.form, runtimes):
                 yield member.theme, outcome
 
@@ -101,10 +101,10 @@ def save(chosen: SuiteSelection, place: Path, progress: Progress) -> int:
     if place.exists():
         raise InputError("E-OPTION-EXISTS", f"{place}: exists already; give a new folder")
     members, exporter = _members(chosen), CaseExporter()
-    for member in members:
+    for member, case in members:
         progress(f"{member.case}, {member.form}")
-        exporter.export(_case(member.case), member.form, place / member.bundle)
-    index = json.dumps([asdict(member) for member in members], indent=1)
+        exporter.export(case, member.form, place / member.bundle)
+    index = json.dumps([asdict(member) for member, _ in members], indent=1)
     (place / INDEX).write_text(index + "\n", encoding="utf-8")
     return len(members)
 
@@ -121,22 +121,16 @@ def run_saved(
                 yield member.theme, outcome
 
 
-def _members(chosen: SuiteSelection) -> list[SuiteBundle]:
+def _members(chosen: SuiteSelection) -> list[tuple[SuiteBundle, "ConformanceCase"]]:
     from rnn_deploy.conformance.cases import THEMES
 
     return [
-        SuiteBundle(theme, case.name, form, f"{case.name}.{form}")
+        (SuiteBundle(theme, case.name, form, f"{case.name}.{form}"), case)
         for theme, cases in THEMES.items()
         for case in cases
         for form in chosen.forms
         if chosen.takes(case.name, form)
     ]
-
-
-def _case(name: str) -> "ConformanceCase":
-    from rnn_deploy.conformance.cases import CASES
-
-    return next(case for case in CASES if case.name == name)
 
 
 def _saved(place: Path) -> list[SuiteBundle]:

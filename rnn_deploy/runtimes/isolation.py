@@ -22,7 +22,7 @@ from rnn_deploy.runtimes.worker import RuntimeServer
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.workers.process import CRASHED, FAILED, HUNG, WorkerError, WorkerProcess
 
-TIME_LIMIT = LIMIT = 120.0  # seconds for one call, loading included
+TIME_LIMIT = 120.0  # seconds for one call, loading included
 MOST_IN_A_ROW = {HUNG: 3, CRASHED: 20}  # fewer hangs, since each costs the whole time limit
 ACTIVITY = {
     "load": "loading", "run": "running", "close": "closing", "placements": "being profiled",

@@ -137,7 +137,7 @@ class OrtRuntime:
         path = _checked(bundle, artifact)
         session = self._session(require("onnxruntime"), path, options)
         if self.provider != CPU:
-            self._prove_placement(bundle, path, entry, options)
+            self._prove_placement(bundle, options)
             return OrtRunner(entry, session)  # the form for one step is faster on the CPU only
         one = step_beside(bundle, artifact)
         if one is None or not options.step_form:
@@ -178,24 +178,14 @@ class OrtRuntime:
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
         """Return every node that ran on a golden vector and where, from ONNX Runtime's profile."""
-        artifact = bundle.manifest.artifact(self.format, options.entry)
-        if artifact is None:
+        if bundle.manifest.artifact(self.format, options.entry) is None:
             return None
-        path = str(bundle.checked(artifact.path))
-        return self._placements(bundle, path, bundle.manifest.entry(options.entry), options)
+        path = _checked(bundle, artifact_for(bundle, self.format, options))
+        session = partial(self._session, require("onnxruntime"), path, options)
+        return run_profiled(session, _golden_feeds(bundle, bundle.manifest.entry(options.entry)))
 
-    def _placements(
-        self, bundle: Bundle, path: str, entry: EntryPoint, options: RunOptions
-    ) -> list[NodePlacement]:
-        def session(**extra: Any) -> Any:
-            return self._session(require("onnxruntime"), path, options, **extra)
-
-        return run_profiled(session, _golden_feeds(bundle, entry))
-
-    def _prove_placement(
-        self, bundle: Bundle, path: str, entry: EntryPoint, options: RunOptions
-    ) -> None:
-        nodes = self._placements(bundle, path, entry, options)
+    def _prove_placement(self, bundle: Bundle, options: RunOptions) -> None:
+        nodes = self.placements(bundle, options)
         if not nodes:
             raise RuntimeUnavailableError(
                 "E-PLACEMENT-UNKNOWN",
@@ -208,7 +198,7 @@ class OrtRuntime:
             more = f" and {len(elsewhere) - MOST_NAMED} more" * (len(elsewhere) > MOST_NAMED)
             raise MisplacedError(
                 "E-PLACEMENT-MISPLACED",
-                f"runtime '{self.name}': expected every node of '{entry.name}' on {self.provider}"
+                f"runtime '{self.name}': expected the nodes of '{options.entry}' on {self.provider}"
                 f" except shape arithmetic, got {named}{more}; export with another --lowering, or"
                 " choose --runtime ort-cpu",
             )

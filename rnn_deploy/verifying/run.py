@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.isolation import LIMIT, IsolatedRuntime, staying
+from rnn_deploy.runtimes.isolation import TIME_LIMIT, IsolatedRuntime, staying
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying.diagnose.finding import Finding
@@ -53,7 +53,7 @@ def verify(
     original: OriginalModel | None = None,
     progress: Progress = lambda step: None,
     record: Record = record_nothing,
-    time_limit: float | None = LIMIT,
+    time_limit: float | None = TIME_LIMIT,
 ) -> Report:
     """Compare runtimes with the golden vectors of `bundle`, or with `cases`.
 

@@ -3,6 +3,6 @@
 process  start one, ask it, end it; or make a single call in one
 serving  the loop inside it, which answers
 
-The only users: runtimes/isolation (runtimes under verification), perf/bench/process (contenders),
+The users: runtimes/isolation (runtimes under verification), perf/bench/side_by_side (contenders),
 tflite/quantise and tflite/micro (tools that may not share a process with TensorFlow).
 """

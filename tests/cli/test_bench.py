@@ -147,7 +147,9 @@ def test_a_peer_or_a_lowering_that_there_is_not_is_refused(bench, small_keras):
     bench("--model", small_keras, "--against", "coreml").refused(
         2, "E-BENCH-UNKNOWN-PEER", "--against coreml", "tf2onnx, keras-export"
     )
-    bench("--model", small_keras, "--lowering", "fast").refused(2, "no lowering 'fast'; there are")
+    bench("--model", small_keras, "--lowering", "fast").refused(
+        2, "E-EXPORT-LOWERING-UNKNOWN", "--lowering fast", "native, scan"
+    )
 
 
 def test_a_runtime_that_is_not_here_ends_with_3(bench, monkeypatch):

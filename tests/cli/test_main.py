@@ -86,7 +86,7 @@ def test_ending_the_process_leaves_nothing_half_written(command, monkeypatch, tm
         with writing_file(tmp_path / "y.npz", force=False):
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr("rnn_deploy.cli.run.run", half_written)
+    monkeypatch.setattr("rnn_deploy.cli.run.open_bundle", half_written)
     before = signal.signal(number, signal.SIG_DFL)  # nohup has one of them ignored
     try:
         assert command("run", "b", "--inputs", "x.npz").code == 128 + number
@@ -128,26 +128,26 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(command, words, message)
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (VerificationError("m"), 1),
-        (InputError("m"), 2),
-        (BundleError("m"), 2),
-        (RuntimeUnavailableError("m"), 3),
-        (MissingExtraError("m"), 3),
-        (UnsupportedModelError("m"), 4),
+        (VerificationError("E-TEST", "m"), 1),
+        (InputError("E-TEST", "m"), 2),
+        (BundleError("E-TEST", "m"), 2),
+        (RuntimeUnavailableError("E-TEST", "m"), 3),
+        (MissingExtraError("E-TEST", "m"), 3),
+        (UnsupportedModelError("E-TEST", "m"), 4),
     ],
 )
 def test_each_error_has_its_exit_code_and_is_one_line(command, monkeypatch, error, code):
     _raise_from_run(monkeypatch, error)
-    command("run", "b", "--inputs", "x").refused(code, "error: m")
+    command("run", "b", "--inputs", "x").refused(code, "error: m [E-TEST]")
 
 
 def _raise_from_run(monkeypatch, error):
     from rnn_deploy.cli import run
 
-    def raising(request):
+    def raising(place):
         raise error
 
-    monkeypatch.setattr(run, "run", raising)
+    monkeypatch.setattr(run, "open_bundle", raising)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_defect_of_ours_is_called_one_and_has_its_own_code(command, monkeypatc
     command("run", "b", "--inputs", "x").refused(70, "a defect of rnn-deploy (KeyError", "--debug")
 
 
-@pytest.mark.parametrize("error", [InputError("m"), KeyError("oops"), OSError("full")])
+@pytest.mark.parametrize("error", [InputError("E-TEST", "m"), KeyError("oops"), OSError("full")])
 def test_debug_shows_the_traceback(command, monkeypatch, error):
     _raise_from_run(monkeypatch, error)
     with pytest.raises(type(error), match=r"m|oops|full"):
@@ -196,7 +196,8 @@ def test_help_imports_nothing_heavy_and_module_is_the_command():
 
 
 def test_every_option_has_a_help_text():
-    assert all(p.help for p in export.command.params if isinstance(p, click.Option))
+    options = [p for p in export.command.params if isinstance(p, click.Option) and not p.hidden]
+    assert all(option.help for option in options)
 
 
 def test_foreign_messages_become_one_short_line():

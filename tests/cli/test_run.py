@@ -347,7 +347,7 @@ def test_recurrent_nodes_on_the_cpu_end_with_3(run, monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Claiming)
     ended = run("--runtime", "ort-cuda")
-    ended.refused(3, "placed recurrent nodes elsewhere: RNN", "on CPUExecutionProvider")
+    ended.refused(3, "E-PLACEMENT-MISPLACED", "RNN", "on CPUExecutionProvider")
 
 
 # States

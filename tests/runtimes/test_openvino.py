@@ -97,7 +97,7 @@ def test_an_altered_file_never_reaches_it(small_bundle):
 
 def test_without_the_package_it_says_which_extra(monkeypatch, small_bundle):
     monkeypatch.setattr(module, "is_installed", lambda name: False)
-    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "rnn-deploy[openvino]"):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-UNAVAILABLE", "[openvino]"):
         load(small_bundle)
 
 

@@ -40,7 +40,7 @@ def report_of(seen, failed_checks=(), name="<model> & co", digest="ab" * 32):
         comparisons=tuple(o.comparison for o in seen),
         failed_checks=tuple(failed_checks),
         skipped=(SkippedRuntime("ort-cuda", "no <CUDA> here"),),
-        node_devices=(NodeDevice("ort-cpu", "stream", "rnn/RNN", "RNN", "CPU", "CPU"),),
+        node_devices=(NodeDevice("ort-cpu", "stream", "RNN", 1, "CPU", "CPU"),),
     )
 
 

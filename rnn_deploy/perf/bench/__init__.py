@@ -5,8 +5,7 @@
 measure       latency in interleaved rounds
 contender     what can be measured, as data
 opening       how each kind of contender is loaded and called
-process       start and ask the process that a contender runs in
-worker        the server in that process
+worker        the server in the process that a contender runs in
 side_by_side  all contenders over all shapes
 feeds         random inputs of a shape
 limits        how fast the recurrent layers could be at most

@@ -5,6 +5,7 @@ a process that does nothing else. The outputs of the others are compared with th
 contender, since a fast wrong answer is worth nothing.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from rnn_deploy.perf.bench.contender import Contender
 from rnn_deploy.perf.bench.feeds import feeds_of
 from rnn_deploy.perf.bench.limits import SpeedLimits, limits_of
 from rnn_deploy.perf.bench.measure import TURNS, CallLatency, Timed, TurnTaking, in_rounds, timed
-from rnn_deploy.perf.bench.process import ContenderProcess
+from rnn_deploy.perf.bench.worker import ContenderServer
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.spec.shapes import Shape
+from rnn_deploy.workers.process import WorkerProcess
 
 Progress = Callable[[str], None]
+TIME_LIMIT = 300.0  # seconds that one answer of a contender's process may take
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ class BenchResult:
 class _StartedContender:
     """A contender after its first call."""
 
-    worker: ContenderProcess
+    process: WorkerProcess
     outputs: list[Array]
+    startup_ns: int
     first_ns: int
 
 
@@ -99,11 +103,11 @@ def _at(
                 failures[contender.name] = str(error)
         progress(f"{shape}: measuring {len(started)} side by side")
         calls: dict[str, Timed] = {
-            name: partial(_calls, name, s.worker, failures) for name, s in started.items()
+            name: partial(_calls, name, s.process, failures) for name, s in started.items()
         }
         calls |= {name: timed(call) for name, call in limits.calls().items()} if limits else {}
         timings = measure(calls)
-        peaks = {name: started[name].worker.peak_bytes() for name in timings if name in started}
+        peaks = {n: s.process.ask("peak_bytes") for n, s in started.items() if n in timings}
     first = next((name for name in timings if name in started), None)
     results = []
     for name in (contender.name for contender in contenders):
@@ -112,7 +116,7 @@ def _at(
             continue
         own = started[name]
         distance = None if name == first else difference(started[str(first)].outputs, own.outputs)
-        startup, called = own.worker.startup_ns / 1e6, own.first_ns / 1e6
+        startup, called = own.startup_ns / 1e6, own.first_ns / 1e6
         share = None if limits is None else limits.share(timings, name)
         figures = (timings[name], startup, called, peaks[name], distance, None, share)
         results.append(BenchResult(shape, name, *figures))
@@ -120,16 +124,19 @@ def _at(
 
 
 def _start(contender: Contender, feeds: Mapping[str, Array], stack: ExitStack) -> _StartedContender:
-    worker = stack.enter_context(ContenderProcess(contender))
-    first_ns, outputs = worker.first(feeds)
-    return _StartedContender(worker, outputs, first_ns)
+    start = time.perf_counter_ns()
+    process = stack.enter_context(WorkerProcess(ContenderServer, time_limit=TIME_LIMIT))
+    process.ask("load", contender)
+    startup_ns = time.perf_counter_ns() - start
+    first_ns, outputs = process.ask("first", feeds)
+    return _StartedContender(process, outputs, startup_ns, first_ns)
 
 
-def _calls(name: str, worker: ContenderProcess, failures: dict[str, str], count: int) -> list[int]:
+def _calls(name: str, process: WorkerProcess, failures: dict[str, str], count: int) -> list[int]:
     if name in failures:
         return []
     try:
-        return worker.calls(count)
+        return list(process.ask("calls", count))
     except RnnDeployError as error:
         failures[name] = str(error)
         return []

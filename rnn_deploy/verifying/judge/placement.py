@@ -4,13 +4,14 @@ The devices come from the runtime's own profile of one run, or from the graph it
 runtime has neither, the report says that the placement is unknown.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import BundleError, RnnDeployError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.placement import ReportsPlacement
+from rnn_deploy.runtimes.placement import ReportsPlacement, misplaced
 from rnn_deploy.verifying.report.report import FailedCheck, NodeDevice, UnknownPlacement
 
 CHECK = "placement"
@@ -19,7 +20,7 @@ CHECK = "placement"
 def node_devices(
     runtime: Runtime, bundle: Bundle, options: RunOptions
 ) -> Iterator[NodeDevice | FailedCheck | UnknownPlacement]:
-    """Yield the device of every node to check, and a failed check for each misplaced one."""
+    """Yield the devices of all nodes by operator, and a failed check for each misplaced node."""
     if not isinstance(runtime, ReportsPlacement):
         yield UnknownPlacement(runtime.name)
         return
@@ -34,13 +35,9 @@ def node_devices(
         if nodes is None:
             yield UnknownPlacement(runtime.name)
             return
-        for node in nodes:
-            if not node.is_shape_arithmetic:
-                device = NodeDevice(
-                    runtime.name, entry.name, node.node, node.op_type, node.provider,
-                    runtime.provider,
-                )  # fmt: skip
-                yield device
-                if not device.passed:
-                    message = f"{node}, not {device.requested}"
-                    yield FailedCheck(runtime.name, CHECK, entry.name, message)
+        requested = runtime.provider
+        counts = Counter((n.op_type, n.provider) for n in nodes if not n.is_shape_arithmetic)
+        for (op_type, provider), count in counts.items():
+            yield NodeDevice(runtime.name, entry.name, op_type, count, provider, requested)
+        for node in misplaced(nodes, requested):
+            yield FailedCheck(runtime.name, CHECK, entry.name, f"{node}, not {requested}")

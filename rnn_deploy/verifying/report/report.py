@@ -36,18 +36,21 @@ class FailedCheck:
 
 @dataclass(frozen=True)
 class NodeDevice:
-    """The device (provider) on which a node of an entry point ran, and the requested one."""
+    """The device (provider) on which nodes of one operator ran, and the requested one.
+
+    count: how many nodes of the entry point; shape arithmetic is not counted.
+    """
 
     runtime: str
     entry: str
-    node: str
     op_type: str
+    count: int
     provider: str
     requested: str
 
     @property
     def passed(self) -> bool:
-        """Whether the node ran on the requested device."""
+        """Whether the nodes ran on the requested device."""
         return self.provider == self.requested
 
 

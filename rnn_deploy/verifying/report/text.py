@@ -42,7 +42,7 @@ def placement_lines(report: Report) -> list[str]:
     for runtime in dict.fromkeys(node.runtime for node in report.node_devices):
         nodes = [node for node in report.node_devices if node.runtime == runtime]
         providers = dict.fromkeys(node.provider for node in nodes)
-        counts = (f"{sum(n.provider == p for n in nodes)} on {p}" for p in providers)
+        counts = (f"{sum(n.count for n in nodes if n.provider == p)} on {p}" for p in providers)
         lines.append(f"nodes of {runtime} ran: {', '.join(counts)}")
     names = ", ".join(unknown.runtime for unknown in report.unknown_placements)
     if names:

@@ -9,33 +9,38 @@ from rnn_deploy.errors import BundleError, InputError
 from rnn_deploy.inference.model import load
 from rnn_deploy.perf.bench.contender import of_bundle
 from rnn_deploy.perf.bench.opening import renamed
-from rnn_deploy.perf.bench.process import ContenderProcess
 from rnn_deploy.perf.bench.worker import ContenderServer
+from rnn_deploy.workers.process import WorkerProcess
 from tests.support.errors import raises
 
 
-def test_a_bundle_is_loaded_called_and_timed(small_bundle, x):
-    with ContenderProcess(of_bundle(small_bundle, "ort-cpu", 1)) as worker:
-        first, (y,) = worker.first({"x": x})
-        assert first > 0
-        assert np.array_equal(y, load(small_bundle, "ort-cpu").predict(x))
-        times = worker.calls(5)
-        assert len(times) == 5
-        assert min(times) > 0
-        assert worker.startup_ns > max(times)
-        assert 10e6 < worker.peak_bytes() < 1e9
+@pytest.fixture
+def process():
+    with WorkerProcess(ContenderServer, time_limit=60) as process:
+        yield process
 
 
-def test_what_a_runtime_refuses_is_said(small_bundle, x):
-    with ContenderProcess(of_bundle(small_bundle, "ort-cpu", None)) as worker:
-        with raises(InputError, "E-INPUT-SHAPE", "'x'", "float32(batch, time, 3)"):
-            worker.first({"x": x[:, :, :2]})
-        assert worker.first({"x": x})[0] > 0  # it goes on
+def test_a_bundle_is_loaded_called_and_timed(process, small_bundle, x):
+    process.ask("load", of_bundle(small_bundle, "ort-cpu", 1))
+    first, (y,) = process.ask("first", {"x": x})
+    assert first > 0
+    assert np.array_equal(y, load(small_bundle, "ort-cpu").predict(x))
+    times = process.ask("calls", 5)
+    assert len(times) == 5
+    assert min(times) > 0
+    assert 10e6 < process.ask("peak_bytes") < 1e9
 
 
-def test_what_cannot_be_loaded_is_said(tmp_path):
+def test_wrong_inputs_are_an_error_and_the_process_goes_on(process, small_bundle, x):
+    process.ask("load", of_bundle(small_bundle, "ort-cpu", None))
+    with raises(InputError, "E-INPUT-SHAPE", "'x'", "float32(batch, time, 3)"):
+        process.ask("first", {"x": x[:, :, :2]})
+    assert process.ask("first", {"x": x})[0] > 0
+
+
+def test_a_contender_that_cannot_be_loaded_is_an_error(process, tmp_path):
     with raises(BundleError, "E-BUNDLE-NO-MANIFEST"):
-        ContenderProcess(of_bundle(tmp_path, "ort-cpu", None))
+        process.ask("load", of_bundle(tmp_path, "ort-cpu", None))
 
 
 def test_a_system_that_does_not_report_memory_gives_none(monkeypatch):
