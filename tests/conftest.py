@@ -14,6 +14,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import gc
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,24 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)  # in place of 700: a model that is traced makes a million objects
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slowest", action="store_true", help="show the ten slowest test files")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Show the test files that took longest, setup and teardown included, if asked."""
+    if not terminalreporter.config.option.slowest:
+        return
+    seconds = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    terminalreporter.section("slowest test files")
+    for file, total in seconds.most_common(10):
+        terminalreporter.line(f"{total:7.1f} s  {file}")
 
 
 @pytest.fixture(scope="session")

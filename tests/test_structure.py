@@ -1,9 +1,12 @@
-"""The shape of the tests: what a test file may import."""
+"""The shape of the tests: what a test file may import, and where each module is tested."""
 
 import ast
 from pathlib import Path
 
 import pytest
+
+import rnn_deploy
+from tests.support.mirror import TESTED_IN, WITHOUT_MODULE
 
 TESTS = Path(__file__).parent
 OTHERS = sorted({*TESTS.rglob("*.py")} - {Path(__file__)})  # this file holds planted imports
@@ -42,3 +45,29 @@ def test_tests_import_helpers_from_support_only(file):
 def test_an_import_from_another_test_is_found(code):
     (name,) = imports_from_tests(code)
     assert not name.startswith("tests.support.")
+
+
+def module_of(test):
+    """The module that a test file is named after."""
+    folder, _, name = test.rpartition("/")
+    return f"{folder}/{name.removeprefix('test_')}".removeprefix("/")
+
+
+PACKAGE = Path(rnn_deploy.__file__).parent
+MODULES = {
+    path.relative_to(PACKAGE).with_suffix("").as_posix()
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__init__.py"
+}
+TEST_FILES = {p.relative_to(TESTS).with_suffix("").as_posix() for p in TESTS.rglob("test_*.py")}
+
+
+def test_every_module_has_its_tests():
+    listed = [module for _, modules in TESTED_IN.values() for module in modules]
+    assert len(listed) == len(set(listed))
+    assert MODULES - {module_of(test) for test in TEST_FILES} == set(listed)
+
+
+def test_every_test_file_has_its_module():
+    assert {test for test in TEST_FILES if module_of(test) not in MODULES} == set(WITHOUT_MODULE)
+    assert set(TESTED_IN) <= TEST_FILES

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from rnn_deploy.bundle import open_bundle
 from rnn_deploy.conformance.cases import CASES
 from rnn_deploy.conformance.checking import FORMS, CaseExporter, judged
+from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.numerics import cells
+from rnn_deploy.runtimes.fake import FakeRuntime
+from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.spec import STEP
 
 
@@ -60,3 +64,16 @@ def test_the_cells_in_numpy_have_a_vote_that_counts(monkeypatch, tmp_path):
     assert outcome.runtime == "numpy"
     assert not outcome.as_expected
     assert "layer 'rnn': NumPy to oracle" in outcome.fault
+
+
+def test_only_the_runtime_that_fails_to_load_has_a_fault(small_bundle):
+    class Unloadable(FakeRuntime):
+        def load(self, bundle, options):
+            raise RuntimeUnavailableError("E-RUNTIME-LOAD", "it does not load this file")
+
+    runtimes = [RUNTIMES["ort-cpu"], Unloadable(lambda entry, feeds: {}, name="broken")]
+    bundle = open_bundle(small_bundle)
+    outcomes = {o.runtime: o for o in judged(bundle, "small", "auto", runtimes)}
+    assert "it does not load this file" in outcomes["broken"].fault
+    assert outcomes["ort-cpu"].fault == ""
+    assert outcomes["ort-cpu"].compared > 10

@@ -1,0 +1,152 @@
+"""Where modules are tested that have no test file of their own name, and what other files test.
+
+The rule is one test file for each module, in the same folder. `tests/test_structure.py` holds the
+rule and these exceptions: a module that gets a test file of its own must leave the list.
+"""
+
+# Test file: why these modules are tested there.
+TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "cli/test_main": ("shared by all commands", ("__main__", "cli/console")),
+    "cli/test_verify": ("parts of one command", ("cli/reference_model", "cli/tolerances")),
+    "cli/test_verify_outputs": ("parts of one command", ("cli/report_files",)),
+    "cli/test_tune": (
+        "a plan is tuned and then run by commands",
+        ("cli/plans", "perf/tuning/tune"),
+    ),
+    "cli/test_bench": (
+        "seen in what the command writes",
+        ("perf/bench/plot", "perf/peers/candidates"),
+    ),
+    "cli/test_debug": (
+        "layers are looked into by this command",
+        (
+            *("references/layer_outputs", "verifying/diagnose/by_layer"),
+            *("verifying/diagnose/inner", "verifying/diagnose/inner_onnx"),
+        ),
+    ),
+    "cli/test_compare": ("used by this command alone", ("runtimes/artifact", "verifying/pairing")),
+    "cli/test_runtimes": ("the command shows the registry", ("runtimes/registry",)),
+    "cli/test_conformance": ("the command runs the suite", ("conformance/suite",)),
+    "conformance/test_conformance": (
+        "every case and model is exported, run and judged there",
+        (
+            *("conformance/cases", "conformance/checking", "conformance/custom_cells"),
+            *("conformance/layers", "conformance/masks", "conformance/models"),
+        ),
+    ),
+    "conformance/test_table": ("the table shows the gaps", ("conformance/gaps",)),
+    "exporting/test_pipeline": ("steps of one export", ("exporting/cases", "exporting/writing")),
+    "exporting/test_reading": ("what the reader returns", ("formats/read_model",)),
+    "exporting/test_rows": ("measured on exported models", ("references/rows",)),
+    "formats/test_registry": ("the protocol of what is registered", ("formats/base",)),
+    "keras/test_compat": (
+        "the private names that these use",
+        ("keras/precision", "keras/seams", "keras/tensorflow"),
+    ),
+    "keras/test_intercept": ("a case of interception", ("keras/per_step",)),
+    "onnx/test_choice": (
+        "what the choice is made from",
+        ("formats/lowerings", "onnx/format", "onnx/profiles"),
+    ),
+    "onnx/test_costs": ("costs at expected sizes", ("onnx/expected",)),
+    "onnx/test_saved_model": ("the same export", ("exporting/saved_model",)),
+    "onnx/test_writer": (
+        "a lowering is right if the written model gives the right values",
+        (
+            *("onnx/activations", "onnx/bidirectional", "onnx/calls", "onnx/files"),
+            *("onnx/float64", "onnx/native", "onnx/ops", "onnx/scan", "onnx/step"),
+            *("onnx/tf2onnx_graph", "onnx/unrolled"),
+        ),
+    ),
+    "perf/bench/test_process": (
+        "the two sides of one process",
+        ("perf/bench/contender", "perf/bench/opening", "perf/bench/worker"),
+    ),
+    "perf/peers/test_build": ("what is built", ("perf/peers/model",)),
+    "references/test_reference": ("what a reference sees of a layer", ("references/probing",)),
+    "runtimes/test_feeds": ("the options and protocols of all runtimes", ("runtimes/base",)),
+    "runtimes/test_isolation": ("the two sides of one process", ("runtimes/worker",)),
+    "runtimes/test_machine": ("shows what the machine says", ("verifying/report/environment",)),
+    "spec/test_entry_points": ("names of types only", ("spec/types",)),
+    "test_testing": ("fixtures and the runtime for tests", ("pytest_plugin", "runtimes/fake")),
+    "tflite/test_choice": ("what the choice is made from", ("tflite/format",)),
+    "tflite/flatbuffer/test_alias": ("loops whose buffers are shared", ("tflite/inplace",)),
+    "tflite/test_writer": (
+        "a lowering is right if the written file gives the right values",
+        (
+            *("tflite/files", "tflite/flatbuffer/editor", "tflite/flatbuffer/fuse"),
+            *("tflite/fused", "tflite/loop", "tflite/step", "tflite/unrolled"),
+        ),
+    ),
+    "tflite/micro/test_files": (
+        "files and the process that runs them",
+        (
+            *("runtimes/tflite_micro", "tflite/micro/format", "tflite/micro/source"),
+            "tflite/micro/worker",
+        ),
+    ),
+    "tflite/quantise/test_quantise": (
+        "seen in the quantised file",
+        (
+            *("tflite/quantise/calibration", "tflite/quantise/recurrent_weights"),
+            *("tflite/quantise/tables", "tflite/quantise/worker"),
+        ),
+    ),
+    "verifying/diagnose/test_localise": (
+        "parts of one search",
+        (
+            *("verifying/diagnose/failure_log", "verifying/diagnose/finding"),
+            "verifying/judge/trials",
+        ),
+    ),
+    "verifying/judge/test_compare": ("parts of a comparison", ("verifying/judge/distance",)),
+    "verifying/report/test_html": (
+        "seen on the page",
+        ("verifying/report/error_profiles", "verifying/report/plots"),
+    ),
+    "verifying/report/test_notes": ("become notes", ("verifying/judge/known_differences",)),
+    "verifying/report/test_results": (
+        "what results and text are made from",
+        ("verifying/report/observation", "verifying/report/text"),
+    ),
+    "verifying/test_mutants": ("faults in single files", ("verifying/diagnose/file_verdicts",)),
+    "verifying/test_planted": (
+        "planted faults are explained",
+        (
+            *("verifying/diagnose/explain", "verifying/diagnose/one_weight"),
+            *("verifying/diagnose/original_model", "verifying/diagnose/suspects"),
+        ),
+    ),
+    "verifying/test_planted_tflite": ("the same in TFLite", ("verifying/diagnose/inner_tflite",)),
+    "verifying/test_quantisation_error": ("judged by it", ("verifying/judge/quantisation",)),
+    "verifying/test_run": (
+        "parts of one verification",
+        ("verifying/request", "verifying/runtime_verification"),
+    ),
+    "workers/test_process": ("the two sides of one process", ("workers/serving",)),
+}
+
+# Test files that are named after no module.
+WITHOUT_MODULE: dict[str, str] = {
+    "cli/test_main": "what all commands share",
+    "cli/test_quantize": "an option of export that needs a package of its own",
+    "cli/test_verify_outputs": "the files that verify writes",
+    "cli/test_without_unix": "all commands on a system without Unix signals",
+    "conformance/test_conformance": "the suite itself",
+    "exporting/test_budgets": "errors of whole exports",
+    "exporting/test_rows": "exports of models that mix the rows of a batch",
+    "exporting/test_states": "the option `state` of export",
+    "exporting/test_zoo": "one model of each kind through the whole export",
+    "inference/test_one_step": "single steps in all entry points",
+    "models/test_models": "the example models beside the package",
+    "numerics/test_masked_cells": "properties of masks, without TensorFlow",
+    "onnx/test_step_form": "the form for single steps",
+    "test_architecture": "the package as a whole",
+    "test_public_api": "the package as a whole",
+    "test_readme": "the README",
+    "test_structure": "the tests",
+    "verifying/test_memory": "memory of a whole verification",
+    "verifying/test_mutants": "mutants of ONNX and TFLite files",
+    "verifying/test_planted": "planted faults",
+    "verifying/test_planted_tflite": "planted faults in TFLite files",
+}
