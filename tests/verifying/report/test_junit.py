@@ -59,7 +59,7 @@ def test_one_suite_for_each_runtime_with_its_cases_and_surroundings():
     facts = {p.get("name"): p.get("value") for p in suites["litert"].iter("property")}
     assert facts["machine"] == "abacus"
     assert facts["bundle"] == "some/<model> & co"
-    assert "ort-cpu ran: 1 on CPU" in facts["placement"]
+    assert "nodes of ort-cpu ran: 1 on CPU" in facts["placement"]
     assert suites["litert"].get("timestamp") == "2026-01-01T00:00:00"
 
 
