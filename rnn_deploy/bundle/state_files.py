@@ -93,8 +93,8 @@ def _refuse_other_owner(place: Path, found: StateOwner | None, expected: StateOw
         raise InputError(
             "E-STATE-OTHER-BUNDLE",
             f"{place}: the states belong to another model, with the weights {found.weights[:12]},"
-            f" expected {expected.weights[:12]}; use the bundle that wrote them (its manifest has"
-            f" the SHA-256 {found.bundle[:12]}); {OVERRIDE}",
+            f" expected {expected.weights[:12]}; use the bundle that wrote them (the SHA-256 of its"
+            f" manifest is {found.bundle[:12]}); {OVERRIDE}",
         )
     if found.entry != expected.entry:
         raise InputError(

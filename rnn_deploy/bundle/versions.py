@@ -22,7 +22,7 @@ def refuse_other_versions(schema: int, data: dict[str, Any], where: str) -> None
             "E-BUNDLE-NEWER",
             f"{where}: was written by rnn-deploy {writer} (schema version {schema}); this is"
             f" {installed_version('rnn-deploy')}, which reads versions up to {SCHEMA_VERSION}:"
-            " upgrade with pip install -U rnn-deploy",
+            " upgrade rnn-deploy",
         )
     if schema < min(STEPS):
         raise BundleError(
