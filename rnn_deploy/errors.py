@@ -15,13 +15,12 @@ class RnnDeployError(Exception):
 
     exit_code = 2
 
-    def __init__(self, code: str, message: str | None = None) -> None:
-        # Until every error has its code, a single argument is the message.
-        self.code, self.message = ("", code) if message is None else (code, message)
-        super().__init__(*((code,) if message is None else (code, message)))
+    def __init__(self, code: str, message: str) -> None:
+        self.code, self.message = code, message
+        super().__init__(code, message)
 
     def __str__(self) -> str:
-        return f"{self.message} [{self.code}]" if self.code else self.message
+        return f"{self.message} [{self.code}]"
 
 
 class VerificationError(RnnDeployError):

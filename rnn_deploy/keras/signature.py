@@ -103,11 +103,16 @@ def _refuse_all_but_arrays(names: Sequence[str], model: Any) -> None:
         }
         for kind in (kind for kind, present in found.items() if present):
             raise UnsupportedModelError(
-                f"E-MODEL-{kind.upper()}-INPUT",
+                _CODE[kind],
                 f"input '{name}' is {kind}, which cannot be exported; {_ADVICE[kind]}",
             )
 
 
+_CODE = {
+    "text": "E-MODEL-TEXT-INPUT",
+    "ragged": "E-MODEL-RAGGED-INPUT",
+    "sparse": "E-MODEL-SPARSE-INPUT",
+}
 _ADVICE = {
     "text": "make a model that starts at the token ids, and turn text into ids outside of it",
     "ragged": "pad its rows and mask them: keras.layers.Masking, or Embedding(mask_zero=True)",

@@ -94,7 +94,7 @@ def _onnx_spec(value: Any) -> TensorSpec:
 
 
 def _not_loaded(runtime: str, place: Path, error: Exception) -> InputError:
-    return InputError("E-RUNTIME-LOAD", f"{runtime} did not load {place}: {one_line(error)}")
+    return InputError("E-INPUT-MODEL-FILE", f"{runtime} did not load {place}: {one_line(error)}")
 
 
 def _tflite(place: Path) -> Runner:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from rnn_deploy.bundle import Artifact, Bundle
-from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
+from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint
 
 MOST_THREADS = 256
@@ -150,7 +150,7 @@ def not_loaded(runtime: Runtime, path: object, error: Exception) -> RuntimeUnava
 def refuse_session_settings(runtime: str, options: RunOptions) -> None:
     """Raise InputError if a runtime other than ONNX Runtime gets settings of its session."""
     if options.session:
-        raise InputError("E-BUNDLE-PLAN", f"{runtime} has no session settings; {TUNE_AGAIN}")
+        raise BundleError("E-BUNDLE-PLAN", f"{runtime} has no session settings; {TUNE_AGAIN}")
 
 
 def refuse_provider_options(runtime: str, options: RunOptions) -> None:

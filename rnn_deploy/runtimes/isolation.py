@@ -192,10 +192,10 @@ class RuntimeProcess:
         try:
             answer = self._process.ask(verb, *given)
         except WorkerError as error:
-            if error.kind == FAILED:
+            if error.code == FAILED:
                 raise
             self._end()
-            ends.append(error.kind)
+            ends.append(error.code)
             self._last_end = f"'{self._runtime.name}' {error.reason} while {ACTIVITY[verb]}"
             last_line = f"; its last line: {error.last_line}" if error.last_line else ""
             raise RuntimeAbortedError(error.code, self._last_end + last_line) from error

@@ -100,7 +100,8 @@ class MicroRuntime:
         arena = None if artifact is None else artifact.details.get("arena")
         if artifact is None or type(arena) is not int or arena < 1:
             raise InputError(
-                f"{bundle.root}: holds nothing for microcontrollers; export with --to tflite-micro"
+                "E-BUNDLE-NO-ARTIFACT",
+                f"{bundle.root}: holds nothing for microcontrollers; export with --to tflite-micro",
             )
         path = bundle.checked(artifact.path)
         micro = require("tflite_micro.python.tflite_micro.runtime")

@@ -21,23 +21,23 @@ from typing import IO, Any, Self
 from rnn_deploy.errors import RnnDeployError, RuntimeAbortedError
 from rnn_deploy.workers.serving import FunctionServer
 
-FAILED, CRASHED, HUNG = "failed", "crashed", "hung"
+FAILED, CRASHED, HUNG = "E-RUNTIME-FAILED", "E-RUNTIME-CRASHED", "E-RUNTIME-HUNG"
 
 
 class WorkerError(RuntimeAbortedError):
     """A call in a worker process came to no result.
 
-    kind: FAILED (it raised an error that is not ours; the process lives), CRASHED (the process
+    code: FAILED (it raised an error that is not ours; the process lives), CRASHED (the process
     ended) or HUNG (it gave no answer in time and was ended). reason: what happened, as the end of
     a sentence. stderr: everything that the process wrote to standard error.
     """
 
-    def __init__(self, kind: str, reason: str, stderr: str = "") -> None:
-        self.kind, self.reason, self.stderr = kind, reason, stderr
+    def __init__(self, code: str, reason: str, stderr: str = "") -> None:
+        self.reason, self.stderr = reason, stderr
         lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-        self.last_line = "" if kind == FAILED or not lines else lines[-1][:300]
+        self.last_line = "" if code == FAILED or not lines else lines[-1][:300]
         message = f"{reason}: {self.last_line}" if self.last_line else reason
-        super().__init__(f"E-RUNTIME-{kind.upper()}", message)
+        super().__init__(code, message)
 
 
 class WorkerProcess:

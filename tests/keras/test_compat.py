@@ -18,8 +18,8 @@ from rnn_deploy.keras.intercept import intercepting
 from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.signature import signature_of
 from rnn_deploy.keras.tracing import trace_markers
-from tests.conftest import small_model
 from tests.support.errors import raises
+from tests.support.models import small_model
 
 layers = keras.layers
 CODE = "E-EXPORT-KERAS-VERSION"

@@ -46,7 +46,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "keras/test_intercept": ("a case of interception", ("keras/per_step",)),
     "onnx/test_choice": (
         "what the choice is made from",
-        ("formats/lowerings", "onnx/format", "onnx/profiles"),
+        ("onnx/format", "onnx/profiles"),
     ),
     "onnx/test_costs": ("costs at expected sizes", ("onnx/expected",)),
     "onnx/test_saved_model": ("the same export", ("exporting/saved_model",)),
@@ -58,9 +58,9 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             *("onnx/tf2onnx_graph", "onnx/unrolled"),
         ),
     ),
-    "perf/bench/test_process": (
+    "perf/bench/test_worker": (
         "the two sides of one process",
-        ("perf/bench/contender", "perf/bench/opening", "perf/bench/worker"),
+        ("perf/bench/contender", "perf/bench/opening"),
     ),
     "perf/peers/test_build": ("what is built", ("perf/peers/model",)),
     "references/test_reference": ("what a reference sees of a layer", ("references/probing",)),

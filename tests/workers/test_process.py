@@ -77,7 +77,7 @@ def test_errors_come_back_and_the_process_goes_on(process):
         process.ask("refuses")
     with raises(RuntimeAbortedError, "E-RUNTIME-FAILED", "ZeroDivisionError") as caught:
         process.ask("fails")
-    assert caught.value.kind == FAILED
+    assert caught.value.code == FAILED
     assert process.ask("times", 2) == 6
 
 
