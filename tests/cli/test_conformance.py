@@ -69,7 +69,7 @@ def test_random_models_are_tried(command):
 @pytest.mark.parametrize(
     ("words", "code", "names"),
     [
-        (["--case", "nothing-*"], 1, ["E-VERIFY-UNKNOWN-CASE", "'nothing-*'"]),
+        (["--case", "nothing-*"], 1, ["E-VERIFY-NO-CASE", "'nothing-*'"]),
         (["--runtime", "abacus"], 2, ["E-RUNTIME-UNKNOWN", "'abacus'"]),
         (["--from", "nowhere"], 2, ["E-DATA-NO-SUITE", "nowhere"]),
         (["--random", "2", "--case", "x"], 2, ["E-OPTION-CONFLICT", "--random", "--case"]),

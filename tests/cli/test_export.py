@@ -88,12 +88,12 @@ def _flipped(content):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (None, "no such file; give a .keras or .h5 file, or a SavedModel folder"),
-        (lambda content: b"", "is not a Keras model"),
-        (lambda content: b"junk" * 50, "is not a Keras model"),
-        (_cut, "or it was cut; save it again with model.save(...)"),
-        (_flipped, "Keras cannot load it ("),
-        (lambda content: b"\x89HDF\r\n\x1a\n" + b"0" * 300, "Keras cannot load it ("),
+        (None, "E-SOURCE-NOT-FOUND"),
+        (lambda content: b"", "E-SOURCE-FORMAT"),
+        (lambda content: b"junk" * 50, "E-SOURCE-FORMAT"),
+        (_cut, "E-SOURCE-FORMAT"),
+        (_flipped, "E-SOURCE-UNREADABLE"),
+        (lambda content: b"\x89HDF\r\n\x1a\n" + b"0" * 300, "E-SOURCE-UNREADABLE"),
     ],
     ids=["missing", "empty", "junk", "cut", "flipped", "bad hdf5"],
 )
@@ -106,7 +106,7 @@ def test_what_is_no_model_is_refused(
         place.write_bytes(damage(small_keras.read_bytes()))
     before = snapshot()
     if verb == "inspect" and damage is None:
-        message = "no such bundle"
+        message = "E-BUNDLE-NOT-FOUND"
     words = ("-o", tmp_path / "b") if verb == "export" else ()
     command(verb, place, *words).refused(2, "model.keras: ", message)
     assert snapshot() == before
@@ -114,7 +114,7 @@ def test_what_is_no_model_is_refused(
 
 def test_a_folder_that_is_no_saved_model_is_refused(command, tmp_path):
     ended = command("export", tmp_path, "-o", tmp_path / "b")
-    ended.refused(2, f"{tmp_path}: a folder without saved_model.pb is not a SavedModel")
+    ended.refused(2, "E-SOURCE-FORMAT", str(tmp_path), "saved_model.pb")
 
 
 # What cannot be exported
@@ -131,9 +131,11 @@ def test_every_layer_that_cannot_be_exported_is_listed(command, snapshot, saved,
     words = ("-o", tmp_path / "b") if verb == "export" else ()
     line = command(verb, place, *words).refused(
         4,
-        "model 'm' cannot be exported exactly: ",
-        "layer 'odd': is quantised (int8_from_float32)",
-        "layer 'odder': is quantised (int8_from_float32)",
+        "E-MODEL-QUANTISED",
+        "'m'",
+        "layer 'odd'",
+        "layer 'odder'",
+        "int8_from_float32",
     )
     assert "'fine'" not in line
     assert snapshot() == before
@@ -157,7 +159,7 @@ def test_a_class_that_is_not_here_is_refused(command, tmp_path):
 
     _model(Own(name="own"), layers.SimpleRNN(2)).save(tmp_path / "m.keras")
     ended = command("export", tmp_path / "m.keras", "-o", tmp_path / "b")
-    ended.refused(4, "needs a class that Keras does not have here", "rnn_deploy.export(model, ...)")
+    ended.refused(4, "E-SOURCE-CLASS", "Own", "rnn_deploy.export(model, ...)")
 
 
 @pytest.mark.parametrize(

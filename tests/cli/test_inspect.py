@@ -66,8 +66,8 @@ def test_a_model_is_drawn_too(command, small_keras):
     ("make", "message"),
     [
         (lambda place: None, "E-BUNDLE-NOT-FOUND"),
-        (lambda place: place.write_text("x"), "is not a Keras model"),
-        (lambda place: place.mkdir(), "a folder without saved_model.pb is not a SavedModel"),
+        (lambda place: place.write_text("x"), "E-SOURCE-FORMAT"),
+        (lambda place: place.mkdir(), "E-SOURCE-FORMAT"),
     ],
     ids=["missing", "text", "folder"],
 )

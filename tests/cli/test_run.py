@@ -147,17 +147,17 @@ def test_the_state_is_that_of_keras(command, small_bundle, tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        (lambda x: {"z": x}, ["unknown 'z', missing 'x'", "takes x float32(batch, time, 3)"]),
-        (lambda x: {"x": x, "z": x}, ["unknown 'z'"]),
-        (lambda x: {"x": x[0]}, ["found 2 dimensions (6, 3)", "x[None]"]),
-        (lambda x: {"x": x[0, 0, 0]}, ["found 0 dimensions ()"]),
-        (lambda x: {"x": x[..., :2]}, ["2): axis 2 must be 3"]),
-        (lambda x: {"x": x.astype("d")}, ["found float64; convert it: np.asarray(x, 'float32')"]),
-        (lambda x: {"x": x.astype("i4")}, ["found int32"]),
-        (lambda x: {"x": x.astype(">f4")}, ["found >f4"]),
-        (lambda x: {"x": x[:0]}, ["(0, 6, 3): axis 0 is empty; give at least one"]),
-        (lambda x: {"x": x[:, :0]}, ["0, 3): axis 1 is empty; give at least one"]),
-        (lambda x: {"x": np.array("text")}, ["input 'x' takes float32(batch, time, 3)"]),
+        (lambda x: {"z": x}, ["E-INPUT-UNKNOWN", "'z'", "'x'", "x float32(batch, time, 3)"]),
+        (lambda x: {"x": x, "z": x}, ["E-INPUT-UNKNOWN", "'z'"]),
+        (lambda x: {"x": x[0]}, ["E-INPUT-RANK", "(6, 3)", "x[None]"]),
+        (lambda x: {"x": x[0, 0, 0]}, ["E-INPUT-RANK", "()"]),
+        (lambda x: {"x": x[..., :2]}, ["E-INPUT-SHAPE", "axis 2"]),
+        (lambda x: {"x": x.astype("d")}, ["E-INPUT-DTYPE", "float64", "np.asarray(x, 'float32')"]),
+        (lambda x: {"x": x.astype("i4")}, ["E-INPUT-DTYPE", "int32"]),
+        (lambda x: {"x": x.astype(">f4")}, ["E-INPUT-DTYPE", ">f4"]),
+        (lambda x: {"x": x[:0]}, ["E-INPUT-EMPTY", "(0, 6, 3)", "axis 0"]),
+        (lambda x: {"x": x[:, :0]}, ["E-INPUT-EMPTY", "0, 3)", "axis 1"]),
+        (lambda x: {"x": np.array("text")}, ["E-INPUT-", "float32(batch, time, 3)", "'x'"]),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(
@@ -172,7 +172,7 @@ def test_inputs_that_do_not_fit_are_refused(
 @pytest.mark.parametrize("way", [[], ["--chunk", 2], ["--batch-size", 1]], ids=lambda way: str(way))
 def test_an_npz_without_arrays_is_refused(run, tmp_path, way):
     np.savez(tmp_path / "x.npz")
-    run(*way).refused(2, "missing 'x'", "takes x float32(batch, time, 3)")
+    run(*way).refused(2, "E-INPUT-MISSING", "'x'", "x float32(batch, time, 3)")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -207,7 +207,7 @@ def test_a_token_outside_the_vocabulary_is_refused(
     place = tmp_path / "ids.csv"
     place.write_text(text)
     ended = command("run", token_bundle, "--inputs", place, "--runtime", runtime, *way)
-    ended.refused(2, f"'ids' holds the id {text[2:].strip()}", "vocabulary has ids 0 to 6")
+    ended.refused(2, "E-INPUT-VOCABULARY", "'ids'", text[2:].strip(), "0 to 6")
 
 
 @pytest.mark.parametrize(
@@ -287,10 +287,10 @@ def test_a_damaged_manifest_is_refused(run, small_bundle):
         (
             ["--runtime", "ort-gpu"],
             2,
-            "no runtime 'ort-gpu'; there are ort-cpu, ort-cuda, litert, openvino-cpu",
+            "E-RUNTIME-UNKNOWN",
         ),
-        (["--threads", 0], 2, "0 threads; give 1 to 256, or leave it out"),
-        (["--threads", 99999], 2, "99999 threads; give 1 to 256"),
+        (["--threads", 0], 2, "E-OPTION-THREADS"),
+        (["--threads", 99999], 2, "E-OPTION-THREADS"),
         (["--option", "x"], 2, "E-OPTION-PAIR"),
         (["--option", "device_id=1"], 2, "ort-cpu has no provider options"),
         (["--runtime", "litert", "--option", "a=b"], 2, "litert has no provider options"),
@@ -313,7 +313,9 @@ def test_cuda_that_is_not_here_ends_with_3(run, monkeypatch):
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    run("--runtime", "ort-cuda").refused(3, "no CUDAExecutionProvider", "rnn-deploy[ort-gpu]")
+    run("--runtime", "ort-cuda").refused(
+        3, "E-RUNTIME-UNAVAILABLE", "CUDAExecutionProvider", "[ort-gpu]"
+    )
 
 
 def test_cuda_that_does_not_start_ends_with_3(run, monkeypatch):

@@ -161,7 +161,7 @@ def test_mistakes_are_refused(command, small_bundle, small_keras, tmp_path):
         (["--model", tmp_path / "other.keras", *out], "E-VERIFY-OTHER-MODEL", "other.keras"),
         (["--model", small_keras, "-o", tmp_path / "there"], "E-OPTION-", "there"),
         (["--model", small_keras, *out, "--shape", "3"], "E-OPTION-SHAPE", "--shape 3"),
-        (["--model", small_keras, *out, "--shape", "step=1x1"], "E-EXPORT-EXPECT-ENTRY", "'step'"),
+        (["--model", small_keras, *out, "--shape", "step=1x1"], "E-OPTION-SHAPE-ENTRY", "'step'"),
         (["--model", small_keras, *out, "--seconds", "nan"], "E-OPTION-SECONDS", "--seconds nan"),
     ):
         command("tune", small_bundle, *words).refused(2, code, name)

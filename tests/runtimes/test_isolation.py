@@ -98,7 +98,7 @@ def test_our_own_refusals_come_back_as_they_are(runner):
 
 
 def test_after_some_deaths_no_more_are_tried(runner, monkeypatch):
-    monkeypatch.setitem(MOST_IN_A_ROW, "crashed", 2)
+    monkeypatch.setitem(MOST_IN_A_ROW, CRASHED, 2)
     for _ in range(2):
         with raises(RuntimeAbortedError, "E-RUNTIME-CRASHED", "SIGABRT"):
             runner.run(feeds(2))
@@ -107,7 +107,7 @@ def test_after_some_deaths_no_more_are_tried(runner, monkeypatch):
 
 
 def test_deaths_between_calls_that_work_do_not_end_it(runner, monkeypatch):
-    monkeypatch.setitem(MOST_IN_A_ROW, "crashed", 2)
+    monkeypatch.setitem(MOST_IN_A_ROW, CRASHED, 2)
     for _ in range(3):
         with raises(RuntimeAbortedError, "E-RUNTIME-CRASHED", "SIGABRT"):
             runner.run(feeds(2))
