@@ -26,7 +26,7 @@ def test_a_quantised_export_says_what_it_cost(command, small_keras, tmp_path):
     assert told["mode"] == "int8"
     assert {cost["tensor"] for cost in told["costs"]} == {"y", "first_h_out", "second_h_out"}
     command("verify", place, "--against", small_keras).refused(
-        2, "E-VERIFY-INT8-INPUTS", "--against"
+        2, "[E-VERIFY-INT8-INPUTS]", "--against"
     )
 
 

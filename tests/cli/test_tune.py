@@ -84,7 +84,7 @@ def test_few_steps_are_written_out_for_their_number_alone(
         (8, 4, "sequence.onnx", False),
         (1, 17, "sequence.onnx", False),
     ]
-    assert "1x4 alone" in ended.err + ended.out
+    assert "1x4 only" in ended.err + ended.out
     assert "unrolled-17" not in ended.err
     followed, plain = load(place), load(small_bundle, "ort-cpu")
     for time in (1, 3, 4, 5):

@@ -94,7 +94,7 @@ def test_an_altered_weights_file_is_refused_before_a_runtime_sees_it(tmp_path):
     content = bytearray(place.read_bytes())
     content[1000] ^= 1
     place.write_bytes(content)
-    with pytest.raises(InputError, match=r"weights\.bin.*SHA-256 is not the manifest"):
+    with raises(InputError, "E-BUNDLE-ALTERED", "weights.bin"):
         rnn_deploy.load(bundle, "ort-cpu")
 
 
@@ -152,7 +152,7 @@ def test_samples_that_do_not_fit_are_refused(samples, code, name, tmp_path):
 def test_integers_that_are_no_tokens_need_samples(tmp_path):
     x = keras.Input((None, 3), dtype="int32", name="counts")
     model = randomised(keras.Model(x, layers.SimpleRNN(4, name="rnn")(x)))
-    with pytest.raises(InputError, match=r"'counts' is int32 .*--samples"):
+    with raises(InputError, "E-EXPORT-NEEDS-SAMPLES", "'counts'", "--samples"):
         export(model, tmp_path / "b")
     counts = {"counts": np.arange(12, dtype=np.int32).reshape(2, 2, 3)}
     bundle = export(model, tmp_path / "b", ExportOptions(samples=counts))
@@ -165,9 +165,9 @@ def test_an_output_that_exists_stays_as_it_was(tmp_path):
     place = tmp_path / "there"
     place.mkdir()
     (place / "mine.txt").write_text("keep")
-    with pytest.raises(InputError, match=r"there: exists already; add --force"):
+    with raises(InputError, "E-OPTION-EXISTS", "there", "--force"):
         export(small_model(), place)
-    with pytest.raises(InputError, match=r"there: exists and is not a bundle"):
+    with raises(InputError, "E-OPTION-NOT-REPLACED", "there"):
         export(small_model(), place, ExportOptions(("onnx",)), force=True)
     assert [p.name for p in place.iterdir()] == ["mine.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["there"]
@@ -190,7 +190,7 @@ def test_a_full_disk_leaves_the_old_bundle(small_bundle, monkeypatch):
 def test_a_reference_that_disturbs_the_model_is_noticed(small_keras, tmp_path, monkeypatch):
     call_flat = cases.call_flat
     monkeypatch.setattr(cases, "call_flat", lambda model, x: [2 * y for y in call_flat(model, x)])
-    with pytest.raises(rnn_deploy.RnnDeployError, match=r"'y' .*E-EXPORT-CHANGED-MODEL"):
+    with raises(rnn_deploy.RnnDeployError, "E-EXPORT-CHANGED-MODEL", "'y'"):
         export(small_keras, tmp_path / "b", ExportOptions(("onnx",)))
     assert list(tmp_path.iterdir()) == []
 
@@ -205,7 +205,7 @@ class BySize(layers.Layer):
 def test_a_layer_that_goes_by_what_is_not_known_when_traced_is_noticed(tmp_path):
     x = _x()
     model = randomised(keras.Model(x, layers.GRU(4, name="y")(BySize()(x))))
-    with pytest.raises(rnn_deploy.RnnDeployError, match=r"'y' .*E-EXPORT-CHANGED-MODEL"):
+    with raises(rnn_deploy.RnnDeployError, "E-EXPORT-CHANGED-MODEL", "'y'"):
         export(model, tmp_path / "b", ExportOptions(("onnx",)))
 
 
@@ -225,7 +225,7 @@ def test_samples_the_model_does_not_take_are_refused(tmp_path):
     y = layers.SimpleRNN(4, return_sequences=True, name="rnn")(x)
     model = randomised(keras.Model(x, layers.MaxPooling1D(2)(y)))
     options = ExportOptions(("onnx",), samples={"x": np.ones((1, 1, 3), np.float32)})
-    with pytest.raises(InputError, match="TensorFlow cannot run the model on these inputs"):
+    with raises(InputError, "E-INPUT-REJECTED"):
         export(model, tmp_path / "b", options)
 
 

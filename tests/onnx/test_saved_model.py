@@ -64,7 +64,7 @@ def test_onnx_runtime_gives_tensorflow_s_values(bundle, x):
 
 
 def test_streaming_it_is_refused_with_the_reason(bundle):
-    with pytest.raises(BundleError, match=r"no entry point 'stream'.*SavedModel"):
+    with raises(BundleError, "E-BUNDLE-NO-ENTRY", "'stream'", "SavedModel"):
         rnn_deploy.load(bundle, "ort-cpu").stream()
 
 
@@ -145,7 +145,5 @@ class WithoutServing(tf.Module):
 def test_a_saved_model_without_a_serving_function_is_refused(tmp_path):
     module = WithoutServing()
     tf.saved_model.save(module, str(tmp_path / "s"), signatures={"double": module.double})
-    with pytest.raises(
-        UnsupportedModelError, match=r"no signature 'serving_default'.*\['double'\]"
-    ):
+    with raises(UnsupportedModelError, "E-SOURCE-SIGNATURE", "serving_default", "double"):
         export(tmp_path / "s", tmp_path / "b")

@@ -15,6 +15,7 @@ from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.isolation import MOST_IN_A_ROW, IsolatedRuntime, isolated, staying
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.runtimes.worker import RuntimeServer
+from rnn_deploy.workers.process import CRASHED
 from tests.support.errors import raises
 
 HEAVY = {"tensorflow", "keras", "onnx", "tf2onnx"}

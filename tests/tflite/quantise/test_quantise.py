@@ -178,7 +178,7 @@ def _refused(made, code, *names):
 def test_a_quantiser_that_changes_nothing_is_an_error(made, monkeypatch):
     monkeypatch.setattr(quantisation, "WORKER", f"{CALLS}:first_argument")
     *_, content, _, feeds, kernels = made
-    with pytest.raises(UnsupportedModelError, match="none of 2 recurrent weights"):
+    with raises(UnsupportedModelError, "E-MODEL-NOT-QUANTISED", "2 recurrent weights"):
         quantised(content, "int8", feeds, kernels=kernels, model="mine")
 
 
