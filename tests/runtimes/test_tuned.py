@@ -97,7 +97,7 @@ def test_the_answers_are_those_of_the_bundle(planned, x):
     rules = [rule("sequence", 2, 6, session=(one,)) for one in SETTINGS]
     for one in [*rules, rule("sequence", 2, 6, "litert"), rule("sequence", 9, 9, threads=2)]:
         tuned = load(planned(one))
-        assert tuned.name == "tuned"
+        assert tuned.runtime == "tuned"
         np.testing.assert_allclose(tuned.predict(x), plain.predict(x), atol=1e-6)
 
 
@@ -125,7 +125,7 @@ def test_wrong_inputs_are_refused_as_by_the_runtime(planned, x):
     for feeds, code in (
         ({"x": x[0]}, "E-INPUT-RANK"),
         ({"x": x[:0]}, "E-INPUT-EMPTY"),
-        ({"x": np.float32(1)}, "E-INPUT-RANK"),  # the model makes an array of it
+        ({"x": np.float32(1)}, "E-INPUT-NOT-AN-ARRAY"),
         ({}, "E-INPUT-MISSING"),
     ):
         with raises(InputError, code, "'x'"):
