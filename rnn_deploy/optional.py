@@ -9,6 +9,7 @@ from rnn_deploy.errors import MissingExtraError
 EXTRA_OF = {
     "tensorflow": "export",
     "keras": "export",
+    "tf_keras": "export",
     "tf2onnx": "export",
     "onnx": "export",
     "onnx_ir": "export",

@@ -18,7 +18,7 @@ from rnn_deploy.exporting.cases import LONG, checked_samples, long_steps
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import ExportPlan
 from rnn_deploy.exporting.reading import ModelReader, Progress, ReadModel
-from rnn_deploy.keras.compat import layers_in
+from rnn_deploy.keras.access import layers_in
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel
 from rnn_deploy.onnx import saved_model
 from rnn_deploy.onnx import writer as onnx
@@ -64,7 +64,7 @@ def draft_of_model(
     read = (reader or ModelReader(opened.model)).read(options, progress)
     plan, cases, references, calibration = read.plan, read.cases, read.references, read.calibration
     entries = tuple(traced.entry for traced in plan.traced)
-    notes = (*plan.notes, *_notes_on(long_steps(plan, options), options))
+    notes = (*opened.notes, *plan.notes, *_notes_on(long_steps(plan, options), options))
     draft = Draft(opened.source, entries, cases, {}, None, notes, options.state, proof=read.proof)
 
     def quantise(content: bytes, *entries: EntryPoint) -> QuantisedFile:

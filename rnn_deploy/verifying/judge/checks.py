@@ -260,12 +260,13 @@ def _others(entry: EntryPoint, feeds: Mapping[str, Array]) -> dict[str, Array]:
         )
         for state in entry.states
     }
-    return {name: _other(value) for name, value in feeds.items()} | states
-
-
-def _other(value: Array) -> Array:
-    """Another value of the same kind."""
-    return value[::-1].copy() if value.dtype.kind != "f" else np.subtract(1, value)
+    ids = {tensor.name for tensor in entry.inputs if tensor.below is not None}
+    others = {
+        # Ids may be floats, too: they must stay in their vocabulary.
+        name: np.subtract(1, v) if v.dtype.kind == "f" and name not in ids else v[::-1].copy()
+        for name, v in feeds.items()
+    }
+    return others | states
 
 
 def _batch_of(feeds: Mapping[str, Array]) -> int:
