@@ -23,7 +23,6 @@ from rnn_deploy.conformance.layers import (
 )
 from rnn_deploy.conformance.masks import masked
 from rnn_deploy.keras.tensorflow import keras, tf
-from rnn_deploy.numerics.cells import HARD_SIGMOID_OF_KERAS_2
 
 KINDS = ("SimpleRNN", "GRU", "LSTM")
 AS_ATTRIBUTE = (
@@ -125,7 +124,7 @@ def _layers() -> Iterator[ConformanceCase]:
 
 def _activations() -> Iterator[ConformanceCase]:
     for names, native in ((AS_ATTRIBUTE, True), (AS_NODES, False), (TRACED, False)):
-        for name in (name for name in names if name != HARD_SIGMOID_OF_KERAS_2):
+        for name in names:
             scale = 0.1 if name in GROWING else 0.3
             build = single(activation=name, return_sequences=True)
             yield ConformanceCase(f"activation-{name}", build, native=native, scale=scale)

@@ -9,12 +9,12 @@ from tensorflow.lite.python import schema_py_generated as schema
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
-from rnn_deploy.numerics.cells import ACTIVATIONS
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.samples import draw
 from rnn_deploy.spec import Support
 from rnn_deploy.tflite import writer as tflite
 from tests.conftest import randomised, small_model
+from tests.support.activations import OF_KERAS_3
 
 layers = keras.layers
 TIGHT = 2e-6
@@ -150,7 +150,7 @@ def test_the_same_model_gives_the_same_bytes_and_is_left_as_it_was(small):
     assert fingerprint() == before
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", OF_KERAS_3)
 def test_every_activation_is_the_original_s_with_builtins_only(activation):
     x = keras.Input((None, 3), name="x")
     rnn = layers.SimpleRNN(4, activation=activation, go_backwards=True, name="rnn")
