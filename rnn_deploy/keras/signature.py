@@ -12,6 +12,7 @@ from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, subclassed
+from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.spec import Array, Dim, TensorSpec
 
@@ -43,6 +44,12 @@ def signature_of(model: Any, samples: Mapping[str, Array] | None = None) -> Sign
     """
     if is_functional(model):
         return _of_functional(model)
+    if is_keras2(model):
+        raise UnsupportedModelError(
+            "E-MODEL-KERAS2-SUBCLASSED",
+            f"model '{model.name}' is a subclassed model of Keras 2, which keeps no inputs; wrap it"
+            " as tf_keras.Model(x, model(x)) with x = tf_keras.Input((None, width))",
+        )
     return _of_subclassed(model, samples)
 
 

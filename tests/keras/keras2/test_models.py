@@ -188,6 +188,36 @@ def test_the_signatures_of_tf_keras_are_checked(path, monkeypatch):
         package.cache_clear()
 
 
+def test_inputs_and_outputs_have_the_names_of_their_dicts():
+    a, b = keras2.Input((None, 4), name="a"), keras2.Input((None, 4), name="b")
+    h = L.GRU(3, name="h")(a)
+    model = random(keras2.Model({"q": b, "p": a}, {"z": L.Dense(2)(h), "y": L.LSTM(2)(b)}))
+    signature = signature_of(model)
+    assert [tensor.name for tensor in signature.inputs] == ["a", "b"]
+    assert signature.output_names == ("y", "z")
+    expected = model({"p": X, "q": 2 * X})
+    for name, found in zip(
+        "yz", call_flat(model, [tf.constant(X), tf.constant(2 * X)]), strict=True
+    ):
+        np.testing.assert_allclose(found, expected[name], rtol=1e-6, atol=1e-6)
+
+
+def test_a_sequential_model_that_was_built_by_a_call_is_read():
+    model = keras2.Sequential([L.LSTM(3, name="rnn")])
+    model(X)
+    assert signature_of(model).inputs[0].shape[2] == 4
+    assert [layer.name for layer in trace_markers(model, signature_of(model)).layers] == ["rnn"]
+
+
+def test_a_subclassed_model_is_refused_with_the_way_out():
+    class Sub(keras2.Model):
+        def call(self, x):
+            return x
+
+    with raises(UnsupportedModelError, "E-MODEL-KERAS2-SUBCLASSED", "tf_keras.Input"):
+        signature_of(Sub())
+
+
 @pytest.mark.slow
 def test_a_whole_export_is_what_keras_2_computes(tmp_path):
     """Native and written-out gates, TFLite, ids that are floats, and masks, in one model."""
