@@ -16,6 +16,7 @@ DISTRIBUTION = "rnn-deploy"
 EXTRA_OF = {
     "tensorflow": "export",
     "keras": "export",
+    "tf_keras": "export",
     "tf2onnx": "export",
     "onnx": "export",
     "onnx_ir": "export",

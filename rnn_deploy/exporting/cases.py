@@ -14,9 +14,8 @@ from rnn_deploy.exporting.real_inputs import (
 )
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan
-from rnn_deploy.keras.compat import layers_in
+from rnn_deploy.keras.access import is_a, layers_in
 from rnn_deploy.keras.signature import call_flat
-from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.references.golden import References, check_untouched, make_cases
 from rnn_deploy.references.golden_special import special_cases
 from rnn_deploy.references.proving import proof_of
@@ -74,7 +73,7 @@ def long_steps(plan: ExportPlan, options: ExportOptions) -> int:
     if options.long is not None:
         return options.long
     layers = layers_in(plan.model, include_self=False)
-    tables = {id(w): w for x in layers if isinstance(x, keras.layers.Embedding) for w in x.weights}
+    tables = {id(w): w for x in layers if is_a(x, "Embedding") for w in x.weights}
     read = plan.model.count_params() - sum(math.prod(table.shape) for table in tables.values())
     return min(LONG, max(LEAST_LONG, READ // max(1, read)))
 

@@ -94,7 +94,7 @@ def _keras_model(
         source=opened.source,
         entries=tuple(traced.entry for traced in plan.traced),
         cases=read.cases,
-        notes=(*plan.notes, *_notes_on(long_steps(plan, options), options)),
+        notes=(*opened.notes, *plan.notes, *_notes_on(long_steps(plan, options), options)),
         state=options.state,
         calibration=read.calibration,
         proof=read.proof,

@@ -16,7 +16,7 @@ import numpy as np
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, TracedEntry
-from rnn_deploy.keras.compat import layers_in
+from rnn_deploy.keras.access import is_a, layers_in
 from rnn_deploy.keras.intercept import holds_state
 from rnn_deploy.keras.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.keras.reading import refusals_of, refuse
@@ -178,7 +178,7 @@ def _notes(model: Any, state: str) -> tuple[str, ...]:
         return (
             "no stream entry point, as requested: each call starts from the states the model held",
         )
-    recurrent = (x for x in layers_in(model) if isinstance(x, keras.layers.RNN))
+    recurrent = (x for x in layers_in(model) if is_a(x, "RNN"))
     layers = [layer for layer in recurrent if layer.stateful]
     return tuple(_note_of_stateful(layer) for layer in layers)
 

@@ -4,6 +4,8 @@ tensorflow      the only module that imports TensorFlow and Keras, quietly
 compat          every private name of Keras and TensorFlow, with the versions it was checked on
 seams           check that Keras still calls what is replaced
 precision       compute a model in float32 or float64
+access          private attributes of models and layers
+keras2          models and files of Keras 1 and 2, through tf_keras
 opening         .keras, .h5, SavedModel or a live model, in safe mode
 signature       names, shapes and dtypes of a model's inputs and outputs
 lengths         which inputs share one number of steps

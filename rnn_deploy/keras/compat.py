@@ -1,7 +1,8 @@
 """Every private name of Keras and TensorFlow that the project uses, and the signatures it needs.
 
-No other module touches one (tests/keras/test_compat.py). The signatures are checked when this
-module is imported; that Keras still calls what is replaced is checked before the first trace
+Private attributes of models and layers are read in `access`, private names of tf_keras in
+`keras2`; no other module touches one (tests/keras/test_compat.py). The signatures are checked when
+this module is imported; that Keras still calls what is replaced is checked before the first trace
 (`seams`). `CHECKED` has the newest minor releases on which all tests passed: raise it, the bounds
 in pyproject.toml and constraints.txt together, after `scripts/newest` passed.
 """
@@ -9,7 +10,7 @@ in pyproject.toml and constraints.txt together, after `scripts/newest` passed.
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from typing import Any
 from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.keras.tensorflow import keras, tf
 
-CHECKED = {"keras": "3.15", "tensorflow": "2.21"}
+CHECKED = {"keras": "3.15", "tensorflow": "2.21", "tf_keras": "2.21"}
 
 # Functions that we replace or override, with the parameters that they must have, in order.
 REPLACED = {
@@ -72,7 +73,7 @@ def newer_than_checked(package: str, fault: str) -> RuntimeUnavailableError:
 
     fault: what was expected of which name, and what was found.
     """
-    title = {"keras": "Keras", "tensorflow": "TensorFlow"}[package]
+    title = {"keras": "Keras", "tensorflow": "TensorFlow"}.get(package, package)
     found, checked = version(package), CHECKED[package]
     if _minor(found) > _minor(checked):
         what = f"is newer than the newest one that rnn_deploy was checked with ({checked})"
@@ -106,15 +107,15 @@ def find(path: str) -> Any:
     return found
 
 
-def check_signatures() -> None:
+def check_signatures(replaced: Mapping[str, str], called: Mapping[str, str]) -> None:
     """Raise RuntimeUnavailableError if a function that we replace or call takes other arguments."""
-    for path, wanted in REPLACED.items():
+    for path, wanted in replaced.items():
         found = list(_parameters(path))
         if found != wanted.split():
             raise newer_than_checked(
                 path.split(".")[0], f"{path} takes ({', '.join(found)}), expected ({wanted})"
             )
-    for path, wanted in CALLED.items():
+    for path, wanted in called.items():
         missing = [name for name in wanted.split() if name not in _parameters(path)]
         if missing:
             raise newer_than_checked(path.split(".")[0], f"{path} takes no argument '{missing[0]}'")
@@ -124,7 +125,7 @@ def _parameters(path: str) -> dict[str, Any]:
     return dict(inspect.signature(find(path)).parameters)
 
 
-check_signatures()
+check_signatures(REPLACED, CALLED)
 
 # TensorFlow
 convert_variables_to_constants = find(
@@ -167,7 +168,9 @@ CONVERT_INPUTS = (Functional, "_convert_inputs_to_tensors")
 def replaced(owner: Any, name: str, value: Callable[..., Any]) -> Iterator[None]:
     """While open, `owner` (a module or class) has `value` as `name`."""
     before = vars(owner).get(name, _ABSENT)
-    setattr(owner, name, _noted(f"{owner.__name__}.{name}", value))
+    if not str(getattr(owner, "__module__", "")).startswith("tf_keras"):
+        value = _noted(f"{owner.__name__}.{name}", value)
+    setattr(owner, name, value)
     try:
         yield
     finally:
@@ -202,56 +205,23 @@ def _noted(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
     return noted
 
 
-def layers_in(model: Any, *, include_self: bool = True) -> list[Any]:
-    """Return every layer of a model, those within layers too."""
-    return list(model._flatten_layers(include_self=include_self))
+def custom_objects() -> dict[str, Any]:
+    """Return the user's classes and functions: registered ones, and those of an open scope."""
+    get = find("keras.src.backend.common.global_state.get_global_attribute")
+    return {**keras.saving.get_custom_objects(), **(get("custom_objects_scope_dict") or {})}
 
 
-def dtype_policy_of(layer: Any) -> Any:
-    """Return the policy object that a layer holds."""
-    return layer._dtype_policy
-
-
-def set_dtype_policy(layer: Any, policy: Any) -> None:
-    """Replace the policy object of a layer, also of one that is built."""
-    layer._dtype_policy = policy
-
-
-def takes_training(layer: Any) -> bool:
-    """Return whether the `call` of a layer, or of a cell that may be no layer, takes `training`."""
-    return isinstance(layer, keras.layers.Layer) and bool(layer._call_has_training_arg)
-
-
-def takes_mask(layer: Any) -> bool:
-    """Return whether a layer's `call` takes `mask`."""
-    return bool(layer._call_has_mask_arg)
-
-
-def functional_of(model: Any) -> Any | None:
-    """Return the graph of layers of a Functional or Sequential model, None if it has none."""
-    if isinstance(model, keras.Sequential):
-        model = model._functional
-    return model if isinstance(model, Functional) else None
-
-
-def input_structure(functional: Any) -> Any:
-    """Return a functional model's inputs, in the structure that it is called with."""
-    return functional._inputs_struct
-
-
-def output_structure(functional: Any) -> Any:
-    """Return a functional model's outputs, in the structure that it returns."""
-    return functional._outputs_struct
-
-
-def layer_that_made(tensor: Any) -> Any:
-    """Return the layer or operation whose output a symbolic Keras tensor is."""
-    return tensor._keras_history.operation
-
-
-def build_shapes(model: Any) -> dict[str, Any]:
-    """Return the shapes a model was built with, by argument; empty if it was never built."""
-    return getattr(model, "_build_shapes_dict", None) or {}
+def operations() -> dict[str, Any]:
+    """Return the operations of Keras 3 by class name, those that no layer has."""
+    modules = (find(f"keras.src.ops.{name}") for name in ("core", "numpy", "nn", "math", "image"))
+    return {
+        name: kind
+        for module in modules
+        for name, kind in vars(module).items()
+        if isinstance(kind, type)
+        and issubclass(kind, keras.Operation)
+        and not hasattr(keras.layers, name)
+    }
 
 
 @contextmanager
@@ -270,15 +240,3 @@ def functions_in_place() -> Iterator[None]:
 
     with replaced(type(tf.function(lambda: None)), "__call__", call):
         yield
-
-
-@contextmanager
-def accepting_any_shape(models: list[Any]) -> Iterator[None]:
-    """While open, `models` do not compare the shapes of their inputs with the declared ones."""
-    for model in models:
-        object.__setattr__(model, "_assert_input_compatibility", lambda *_: None)
-    try:
-        yield
-    finally:
-        for model in models:
-            object.__delattr__(model, "_assert_input_compatibility")

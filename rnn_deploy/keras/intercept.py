@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.keras import compat
+from rnn_deploy.keras.keras2.intercept import intercepting_keras2, starts_elsewhere
+from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.per_step import all_steps_at_once, within_step
 from rnn_deploy.keras.precision import full_precision
 from rnn_deploy.keras.tensorflow import keras, tf
@@ -82,7 +84,8 @@ BothHandler = Callable[[BidirectionalCall], tuple[list[Any], list[Any]]]
 
 def holds_state(layer: Any) -> bool:
     """Whether a recurrent layer is stateful and has run, so that it holds a state."""
-    return bool(getattr(layer, "stateful", False)) and getattr(layer, "states", None) is not None
+    states = keras.tree.flatten(getattr(layer, "states", None))
+    return bool(getattr(layer, "stateful", False)) and all(state is not None for state in states)
 
 
 @contextmanager
@@ -97,7 +100,7 @@ def keeping_states(keep: bool) -> Iterator[None]:
 
 def runs_its_own_loop(layer: Any) -> bool:
     """Whether a recurrent layer of the user's own replaces Keras' loop by something else."""
-    return type(layer).inner_loop not in _LOOPS
+    return not is_keras2(layer) and type(layer).inner_loop not in _LOOPS
 
 
 @contextmanager
@@ -143,6 +146,7 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
         compat.replaced(rnn, "call", call),
         compat.replaced(rnn, "__call__", call_layer),
         compat.replaced(bidirectional, "call", call_both),
+        intercepting_keras2(here),
     ):
         yield
 
@@ -161,38 +165,61 @@ class _Interception:
         self._arrived[id(layer)] += 1
         if runs_its_own_loop(layer):
             return self._original(layer, sequences, initial_state, mask, training)
-        output, states = self._handler(self._call_of(layer, sequences, initial_state, mask))
+        output, states = self.answer(layer, sequences, initial_state, mask, self._original)
         return (output, *states) if layer.return_state else output
+
+    def answer(
+        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Callable[..., Any]
+    ) -> tuple[Any, list[Any]]:
+        """Return the handler's output and final states; loop: that of Keras itself."""
+        return self._handler(self._call_of(layer, sequences, initial_state, mask, loop))
 
     def call_both(
         self, layer: Any, sequences: Any, initial_state: Any, mask: Any, training: Any
     ) -> Any:
         """Answer for the Bidirectional `layer`, in the form in which its own call would."""
         halves = (layer.forward_layer, layer.backward_layer)
-        if self._both is None or not all(type(half).call in _CALLS for half in halves):
+        answer = None
+        if all(type(half).call in _CALLS for half in halves):
+            answer = self.answer_both(layer, sequences, initial_state, mask, self._original)
+        if answer is None:
             with self.refusing_bypass(*halves):
                 return self._original_both(layer, sequences, initial_state, mask, training)
-        states: list[Any] = [None, None]
-        if initial_state is not None:
-            given = list(keras.tree.flatten(initial_state))
-            states = [given[: len(given) // 2], given[len(given) // 2 :]]
-        pairs = zip(halves, states, strict=True)
-        calls = (self._call_of(half, sequences, state, mask) for half, state in pairs)
-        outputs, finals = self._both(BidirectionalCall(layer, *calls))
+        outputs, finals = answer
         if layer.return_state:
             return (*outputs, *finals)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def _call_of(self, layer: Any, sequences: Any, initial_state: Any, mask: Any) -> LayerCall:
+    def answer_both(
+        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Callable[..., Any]
+    ) -> tuple[list[Any], list[Any]] | None:
+        """Return the second handler's outputs and final states; None if there is no handler."""
+        if self._both is None:
+            return None
+        states: list[Any] = [None, None]
+        if initial_state is not None:
+            given = list(keras.tree.flatten(initial_state))
+            states = [given[: len(given) // 2], given[len(given) // 2 :]]
+        pairs = zip((layer.forward_layer, layer.backward_layer), states, strict=True)
+        calls = (self._call_of(half, sequences, state, mask, loop) for half, state in pairs)
+        return self._both(BidirectionalCall(layer, *calls))
+
+    def _call_of(
+        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Callable[..., Any]
+    ) -> LayerCall:
         given = None if initial_state is None else list(keras.tree.flatten(initial_state))
         if given is None and holds_state(layer) and _KEEPING.get():
             given = [tf.convert_to_tensor(state) for state in keras.tree.flatten(layer.states)]
         if given is None and _starts_elsewhere(layer):
-            batch = keras.ops.shape(sequences)[0]
-            given = list(keras.tree.flatten(layer.get_initial_state(batch_size=batch)))
+            own = (
+                layer.get_initial_state(sequences)
+                if is_keras2(layer)
+                else layer.get_initial_state(batch_size=keras.ops.shape(sequences)[0])
+            )
+            given = list(keras.tree.flatten(own))
         name = unused(layer.name, self._names)
         self._names.add(name)
-        return LayerCall(name, layer, sequences, given, mask, within_step(), self._original)
+        return LayerCall(name, layer, sequences, given, mask, within_step(), loop)
 
     @contextmanager
     def refusing_bypass(self, *layers: Any) -> Iterator[None]:
@@ -225,6 +252,8 @@ def _plain_errors() -> Iterator[None]:
 
 def _starts_elsewhere(layer: Any) -> bool:
     """Whether the layer, or a cell of it, makes an initial state of its own (Keras' are zero)."""
+    if is_keras2(layer):
+        return starts_elsewhere(layer)
     cells = getattr(layer.cell, "cells", [layer.cell])
     makers = [type(layer).get_initial_state, *(_maker(type(cell)) for cell in cells)]
     return any(maker not in _STARTS for maker in makers)

@@ -8,8 +8,7 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,10 @@ import h5py
 
 from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
+from rnn_deploy.keras import access, compat
+from rnn_deploy.keras.keras2.opening import open_archive, open_folder, open_h5
 from rnn_deploy.keras.tensorflow import keras, tf
+from rnn_deploy.optional import is_installed
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -29,6 +31,7 @@ class OpenedModel:
 
     model: Any
     source: ModelSource
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
     Raises InputError if it is no model, UnsupportedModelError if it needs code or classes that
     are not available.
     """
-    if isinstance(source, keras.Model):
+    if access.is_model(source):
         return OpenedModel(source, ModelSource("live model", source.name, weights_digest(source)))
     if not isinstance(source, str | Path):
         raise InputError(
@@ -61,10 +64,17 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
             f"{place}: no such file; give a .keras or .h5 file, or a SavedModel folder",
         )
     if place.is_dir():
-        return _open_saved_model(place)
+        return _open_folder(place, trust_source=trust_source)
     kind = _kind_of(place)
-    model = _load(place, trust_source=trust_source)
-    return OpenedModel(model, ModelSource(kind, place.name, weights_digest(model)))
+    _refuse_weights_alone(place, kind)
+    notes: tuple[str, ...] = ()
+    if not _is_of_keras_2(place, kind):
+        model = _load(place, kind, trust_source=trust_source)
+    elif kind == ".h5":
+        model, notes = open_h5(place, trust_source=trust_source)
+    else:
+        model, notes = open_archive(place, trust_source=trust_source)
+    return OpenedModel(model, ModelSource(kind, place.name, weights_digest(model)), notes)
 
 
 def weights_digest(model: Any) -> str:
@@ -86,6 +96,13 @@ def _kind_of(place: Path) -> str:
         with zipfile.ZipFile(place) as archive:
             if "config.json" in archive.namelist():
                 return ".keras"
+    if head.lstrip().startswith(b"{") and b'"class_name"' in place.read_bytes():
+        raise InputError(
+            "E-SOURCE-LAYERS-ONLY",
+            f"{place}: contains the layers of a model without its weights; build it in Python with"
+            " keras.models.model_from_json(...), call model.load_weights(...), and export it:"
+            " rnn_deploy.export(model, ...)",
+        )
     raise InputError(
         "E-SOURCE-FORMAT",
         f"{place}: is not a Keras model (neither a .keras archive nor HDF5), or only a part of one;"
@@ -93,10 +110,31 @@ def _kind_of(place: Path) -> str:
     )
 
 
-def _load(place: Path, *, trust_source: bool) -> Any:
+def _refuse_weights_alone(place: Path, kind: str) -> None:
+    """Raise InputError for an HDF5 file that contains weights, but not the layers."""
+    if kind != ".h5" or not h5py.is_hdf5(place):
+        return
     try:
-        with _taking_keras_2() if _is_of_keras_2(place) else nullcontext():
-            return keras.saving.load_model(place, compile=False, safe_mode=not trust_source)
+        with h5py.File(place) as file:
+            weights = "layer_names" in file.attrs or bool({"layers", "vars"} & set(file))
+            alone = weights and "model_config" not in file.attrs
+    except OSError:
+        return  # Keras says what is wrong with the file
+    if alone:
+        raise InputError(
+            "E-SOURCE-WEIGHTS-ONLY",
+            f"{place}: contains weights without a model; build the model in Python, call"
+            " model.load_weights(...), and export it: rnn_deploy.export(model, ...)",
+        )
+
+
+def _load(place: Path, kind: str, *, trust_source: bool) -> Any:
+    # An .h5 file names the operations between layers by their class alone.
+    own = compat.operations() | compat.custom_objects() if kind == ".h5" else None
+    try:
+        return keras.saving.load_model(
+            place, custom_objects=own, compile=False, safe_mode=not trust_source
+        )
     except Exception as error:  # Keras raises many types
         whole = str(error)
         # Keras shows the whole configuration first, and the exception at the end.
@@ -107,8 +145,8 @@ def _load(place: Path, *, trust_source: bool) -> Any:
                 f"{place}: contains Python code (a Lambda layer), which is not run by default;"
                 " add --trust-source if you trust the source of the file",
             ) from error
-        if "Could not locate" in whole or "custom_objects" in whole:
-            what = re.search(r"Could not locate [^.]*", whole)
+        if re.search("Could not locate|custom_objects?|Unknown layer", whole):
+            what = re.search(r"Could not locate [^.]*|Unknown layer: '?\w*", whole)
             raise UnsupportedModelError(
                 "E-SOURCE-CLASS",
                 f"{place}: needs a class that Keras does not know"
@@ -122,46 +160,29 @@ def _load(place: Path, *, trust_source: bool) -> Any:
         ) from error
 
 
-def _is_of_keras_2(place: Path) -> bool:
+def _is_of_keras_2(place: Path, kind: str) -> bool:
     """Return whether a Keras before 3 wrote a file; the oldest releases left no version."""
-    if _kind_of(place) == ".h5":
-        with h5py.File(place) as file:
-            version = file.attrs.get("keras_version", "")
-    else:
-        with zipfile.ZipFile(place) as archive:
-            version = json.loads(archive.read("metadata.json")).get("keras_version", "3")
+    try:
+        if kind == ".h5":
+            with h5py.File(place) as file:
+                default = "" if "model_config" in file.attrs else "3"
+                version = file.attrs.get("keras_version", default)
+        else:
+            with zipfile.ZipFile(place) as archive:
+                version = json.loads(archive.read("metadata.json")).get("keras_version", "3")
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
+        return False  # Keras says what is wrong with the file
     version = version.decode() if isinstance(version, bytes) else str(version)
     return version[:2] in ("", "0.", "1.", "2.")
 
 
-@contextmanager
-def _taking_keras_2() -> Iterator[None]:
-    """While open, Keras 3 accepts configurations that Keras 2 wrote.
-
-    These have `time_major` in recurrent layers, and layers within layers by class name alone. Not
-    for files of Keras 3: there operations have the names of layers (Concatenate, Softmax,
-    Subtract), and a layer in their place rejects their arguments, or applies a mask.
-    """
-
-    def tolerant(original: Any) -> Any:
-        def from_config(cls: Any, config: dict[str, Any], *args: Any, **options: Any) -> Any:
-            if config.get("time_major") is False:
-                config = {name: value for name, value in config.items() if name != "time_major"}
-            return original.__func__(cls, config, *args, **options)
-
-        return classmethod(from_config)
-
-    kinds: list[Any] = [kind for kind in vars(keras.layers).values() if isinstance(kind, type)]
-    recurrent = [kind for kind in kinds if issubclass(kind, keras.layers.RNN)]
-    before = {k: k.__dict__["from_config"] for k in recurrent if "from_config" in k.__dict__}
-    for kind, original in before.items():
-        kind.from_config = tolerant(original)
-    try:
-        with keras.saving.custom_object_scope({kind.__name__: kind for kind in kinds}):
-            yield
-    finally:
-        for kind, original in before.items():
-            kind.from_config = original
+def _open_folder(place: Path, *, trust_source: bool) -> OpenedModel | OpenedSavedModel:
+    if (place / "keras_metadata.pb").is_file() and is_installed("tf_keras"):
+        model = open_folder(place, trust_source=trust_source)
+        if model is not None:
+            source = ModelSource("SavedModel", place.name, weights_digest(model))
+            return OpenedModel(model, source)
+    return _open_saved_model(place)
 
 
 def _open_saved_model(place: Path) -> OpenedSavedModel:

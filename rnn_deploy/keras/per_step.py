@@ -7,15 +7,15 @@ recurrent layer inside runs anew for each step, so its state is no state of the 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from rnn_deploy.keras import compat
-from rnn_deploy.keras.tensorflow import keras, tf
+from rnn_deploy.keras import access, compat
+from rnn_deploy.keras.tensorflow import tf
 
 # These work on the last axis, whatever stands before it.
-ON_LAST_AXIS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Dropout)
+ON_LAST_AXIS = ("Dense", "Activation", "Dropout")
 _WITHIN: ContextVar[bool] = ContextVar("within a TimeDistributed", default=False)
 
 
@@ -27,16 +27,19 @@ def within_step() -> bool:
 @contextmanager
 def all_steps_at_once() -> Iterator[None]:
     """While open, TimeDistributed calls its layer once for all steps."""
-    with compat.replaced(keras.layers.TimeDistributed, "call", _call):
+    with ExitStack() as stack:
+        for layers in access.layer_modules():
+            stack.enter_context(compat.replaced(layers.TimeDistributed, "call", _call))
         yield
 
 
 def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     layer = self.layer
-    options = {"training": False} if compat.takes_training(layer) else {}
-    if type(layer) in ON_LAST_AXIS:
+    options = {"training": False} if access.takes_training(layer) else {}
+    kinds = [getattr(layers, kind) for layers in access.layer_modules() for kind in ON_LAST_AXIS]
+    if type(layer) in kinds:
         return layer.call(inputs, **options)
-    if mask is not None and compat.takes_mask(layer):
+    if mask is not None and access.takes_mask(layer):
         options["mask"] = _side_by_side(mask)
     token = _WITHIN.set(True)
     try:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rnn_deploy.keras import compat
+from rnn_deploy.keras import access, compat
+from rnn_deploy.keras.keras2.package import is_keras2
+from rnn_deploy.keras.keras2.precision import computing_by_default_in
 from rnn_deploy.keras.tensorflow import keras, tf
 
 
@@ -17,12 +19,16 @@ def computing_in(model: Any, dtype: str) -> Iterator[None]:
 
     The float64 form of a float32 model therefore has exactly the same weights.
     """
+    if is_keras2(model):  # built in this precision: `in_precision`
+        with computing_by_default_in(dtype):
+            yield
+        return
     policy = keras.DTypePolicy(dtype)
-    layers = compat.layers_in(model)
-    before = [compat.dtype_policy_of(layer) for layer in layers]
+    layers = access.layers_in(model)
+    before = [access.dtype_policy_of(layer) for layer in layers]
     try:
         for layer in layers:
-            compat.set_dtype_policy(layer, policy)
+            access.set_dtype_policy(layer, policy)
         wrong = [layer.name for layer in layers if layer.compute_dtype != dtype]
         if wrong:
             raise compat.newer_than_checked(
@@ -32,7 +38,7 @@ def computing_in(model: Any, dtype: str) -> Iterator[None]:
             yield
     finally:
         for layer, old in zip(layers, before, strict=True):
-            compat.set_dtype_policy(layer, old)
+            access.set_dtype_policy(layer, old)
 
 
 @contextmanager

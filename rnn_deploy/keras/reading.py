@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.keras import compat
+from rnn_deploy.keras import access
 from rnn_deploy.keras.intercept import LayerCall, runs_its_own_loop
+from rnn_deploy.keras.keras2 import package as keras2
 from rnn_deploy.keras.step import state_shapes, traced_step
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.numerics.cells import ACTIVATIONS
@@ -37,8 +38,8 @@ READ_CELLS = {
     keras.layers.LSTMCell: "lstm",
 }
 _LOOKS_UP = (
-    *(keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization),
-    *(keras.layers.Hashing, keras.layers.HashedCrossing),
+    *("StringLookup", "IntegerLookup", "TextVectorization"),
+    *("Hashing", "HashedCrossing"),
 )
 # The same functions under other names; they compute the same values to the last bit or nearly.
 # keras.ops.gelu does not: it approximates by default.
@@ -58,8 +59,8 @@ ALIASES: dict[Any, str] = {
 
 def refusals_of(model: Any) -> list[Refusal]:
     """Return every reason why a layer of the model cannot be exported."""
-    layers = compat.layers_in(model, include_self=False)
-    cells = {id(c) for rnn in layers if isinstance(rnn, keras.layers.RNN) for c in cells_of(rnn)}
+    layers = access.layers_in(model, include_self=False)
+    cells = {id(c) for rnn in layers if access.is_a(rnn, "RNN") for c in cells_of(rnn)}
     found = (_refusal_of(layer) for layer in layers if id(layer) not in cells)
     return [refusal for refusal in found if refusal is not None]
 
@@ -76,7 +77,7 @@ def refuse(model: Any, refusals: list[Refusal]) -> None:
 
 def precision_of(model: Any) -> str:
     """Return float64 if a layer of the model computes in it, else float32."""
-    computed = {layer.compute_dtype for layer in compat.layers_in(model)}
+    computed = {layer.compute_dtype for layer in access.layers_in(model)}
     return "float64" if "float64" in computed else "float32"
 
 
@@ -125,7 +126,7 @@ def keys_of(call: LayerCall) -> list[StateKey]:
 
 def cells_of(layer: Any) -> list[Any]:
     """Return the cells of an RNN layer, first to last."""
-    stacked = type(layer.cell) is keras.layers.StackedRNNCells
+    stacked = type(layer.cell) in [x.StackedRNNCells for x in access.layer_modules()]
     return list(layer.cell.cells) if stacked else [layer.cell]
 
 
@@ -136,7 +137,7 @@ def activation_name(activation: Any) -> str | None:
     if isinstance(activation, keras.layers.Layer):
         return _name_of_layer(activation)
     try:
-        return ALIASES.get(activation)
+        return ALIASES.get(activation) or keras2.activation_name(activation)
     except TypeError:  # an object that has no hash is no function of Keras'
         return None
 
@@ -155,14 +156,19 @@ def _name_of_layer(layer: Any) -> str | None:
     return None
 
 
+def _kind_of(cell: Any) -> str | None:
+    """Return our name of a cell that is read weight by weight, None for any other."""
+    return READ_CELLS.get(type(cell)) or keras2.read_cells().get(type(cell))
+
+
 def _is_known(cell: Any) -> bool:
     own = (getattr(cell, name, None) for name in ("activation", "recurrent_activation"))
-    return type(cell) in READ_CELLS and None not in map(activation_name, own)
+    return _kind_of(cell) is not None and None not in map(activation_name, own)
 
 
 def _read_cell(cell: Any, facts: dict[str, Any]) -> RecurrentLayer:
     return RecurrentLayer(
-        cell=READ_CELLS[type(cell)],
+        cell=_kind_of(cell) or "",
         units=int(cell.units),
         kernel=_value(cell.kernel, cell),
         recurrent_kernel=_value(cell.recurrent_kernel, cell),
@@ -197,7 +203,7 @@ def _traced(cell: Any, width: tuple[int, ...], facts: dict[str, Any]) -> TracedL
 
 
 def _refusal_of(layer: Any) -> Refusal | None:
-    if isinstance(layer, keras.layers.RNN):
+    if access.is_a(layer, "RNN"):
         return _refusal_of_recurrent(layer)
     if getattr(layer.dtype_policy, "quantization_mode", None) is not None:
         return Refusal(
@@ -206,7 +212,7 @@ def _refusal_of(layer: Any) -> Refusal | None:
             f"is quantised ({layer.dtype_policy.name})",
             "export the model before it is quantised",
         )
-    if isinstance(layer, _LOOKS_UP):
+    if access.is_a(layer, *_LOOKS_UP):
         return Refusal(
             "E-MODEL-LOOKUP",
             layer.name,

@@ -27,12 +27,12 @@ Inputs are recognised where they reach an Embedding or a Masking, with what thes
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.keras import compat
+from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.tensorflow import keras, tf
 
 # Operations that move token ids about and leave each as it is.
@@ -77,13 +77,13 @@ def fitting_tflite() -> Iterator[None]:
 @contextmanager
 def noting(facts: dict[str, InputFacts]) -> Iterator[None]:
     """While open, what is found of an input is kept in `facts`, by its name in the graph."""
-    masking = keras.layers.Masking.call
-    with (
-        compat.replaced(keras.layers.Embedding, "call", _embedding(facts)),
-        compat.replaced(keras.layers.Masking, "call", _noting_padding(masking, facts)),
-        compat.replaced(compat.backend_numpy, "digitize", _digitize),
-        compat.replaced(tf, "one_hot", _one_hot(tf.one_hot)),
-    ):
+    with ExitStack() as stack:
+        for layers in access.layer_modules():
+            masking = _noting_padding(layers.Masking.call, facts)
+            stack.enter_context(compat.replaced(layers.Embedding, "call", _embedding(facts)))
+            stack.enter_context(compat.replaced(layers.Masking, "call", masking))
+        stack.enter_context(compat.replaced(compat.backend_numpy, "digitize", _digitize))
+        stack.enter_context(compat.replaced(tf, "one_hot", _one_hot(tf.one_hot)))
         yield
 
 
@@ -146,7 +146,8 @@ def _encoding(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _tensordot_as_matmul(original: Callable[..., Any]) -> Callable[..., Any]:
     def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
-        if axes == [[-1], [0]] and b.shape.rank == 2:
+        last = ([[-1], [0]], [[a.shape.rank - 1], [0]])  # as Keras 3 and Keras 2 write it
+        if a.shape.rank and axes in last and b.shape.rank == 2:
             return tf.matmul(a, b, name=name)
         return original(a, b, axes, name)
 

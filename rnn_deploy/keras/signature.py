@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.keras import compat, subclassed
+from rnn_deploy.keras import access, subclassed
+from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.spec import Array, Dim, TensorSpec
 
@@ -43,27 +44,33 @@ def signature_of(model: Any, samples: Mapping[str, Array] | None = None) -> Sign
     """
     if is_functional(model):
         return _of_functional(model)
+    if is_keras2(model):
+        raise UnsupportedModelError(
+            "E-MODEL-KERAS2-SUBCLASSED",
+            f"model '{model.name}' is a subclassed model of Keras 2, which keeps no inputs; wrap it"
+            " as tf_keras.Model(x, model(x)) with x = tf_keras.Input((None, width))",
+        )
     return _of_subclassed(model, samples)
 
 
 def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
     """Call `model` for inference on its inputs in flat order; outputs in flat order."""
     if is_functional(model):
-        structure = compat.input_structure(compat.functional_of(model))
-        packed = keras.tree.pack_sequence_as(structure, list(tensors))
-        return list(keras.tree.flatten(model(packed, training=False)))
+        structure = access.input_structure(access.functional_of(model))
+        outputs = model(access.packed_as(structure, list(tensors)), training=False)
+        return list(keras.tree.flatten(outputs))
     return subclassed.call_flat(model, tensors)
 
 
 def _of_functional(model: Any) -> Signature:
-    names = _unique([compat.layer_that_made(t).name for t in model.inputs], taken=())
+    names = _unique([access.layer_that_made(t).name for t in model.inputs], taken=())
     _refuse_all_but_arrays(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
     inputs = tuple(
-        TensorSpec(name, dims_of(name, t.shape, alone=lengths <= 1), str(t.dtype))
+        TensorSpec(name, dims_of(name, t.shape, alone=lengths <= 1), _dtype_of(t))
         for name, t in zip(names, model.inputs, strict=True)
     )
-    return Signature(inputs, _unique(_output_names(compat.functional_of(model)), taken=names))
+    return Signature(inputs, _unique(_output_names(access.functional_of(model)), taken=names))
 
 
 def _of_subclassed(model: Any, samples: Mapping[str, Array] | None) -> Signature:
@@ -83,6 +90,10 @@ def _of_subclassed(model: Any, samples: Mapping[str, Array] | None) -> Signature
     return Signature(inputs, _unique(subclassed.output_names(model, facts), taken=names))
 
 
+def _dtype_of(tensor: Any) -> str:
+    return str(keras.backend.standardize_dtype(tensor.dtype))
+
+
 def with_time(signature: Signature, time: Callable[[TensorSpec], Dim]) -> Signature:
     """Return the signature with axis 1 of every input that has one set to `time(input)`."""
 
@@ -96,12 +107,8 @@ def with_time(signature: Signature, time: Callable[[TensorSpec], Dim]) -> Signat
 
 def _refuse_all_but_arrays(names: Sequence[str], model: Any) -> None:
     for name, tensor in zip(names, model.inputs, strict=True):
-        found = {
-            "text": str(tensor.dtype) == "string",
-            "ragged": getattr(tensor, "ragged", False),
-            "sparse": getattr(tensor, "sparse", False),
-        }
-        for kind in (kind for kind, present in found.items() if present):
+        kind = access.kind_of_input(tensor)
+        if kind != "dense":
             raise UnsupportedModelError(
                 _CODE[kind],
                 f"input '{name}' is {kind}, which cannot be exported; {_ADVICE[kind]}",
@@ -122,14 +129,14 @@ _ADVICE = {
 
 def is_functional(model: Any) -> bool:
     """Return whether a model keeps its inputs and outputs as a graph of layers."""
-    return bool(getattr(model, "inputs", None)) and compat.functional_of(model) is not None
+    return bool(getattr(model, "inputs", None)) and access.functional_of(model) is not None
 
 
 def _output_names(functional: Any) -> list[str]:
-    structure = compat.output_structure(functional)
+    structure = access.output_structure(functional)
     if isinstance(structure, dict):
         return [str(path[0]) for path, _ in keras.tree.flatten_with_path(structure)]
-    return [compat.layer_that_made(t).name for t in functional.outputs]
+    return [access.layer_that_made(t).name for t in functional.outputs]
 
 
 def _unique(names: list[str], taken: Sequence[str]) -> tuple[str, ...]:
@@ -158,6 +165,6 @@ def dims_of(name: str, shape: Sequence[int | None], *, alone: bool) -> tuple[Dim
 @contextmanager
 def taking_any_length(model: Any) -> Iterator[None]:
     """While open, models accept other shapes than the declared ones; layers still check theirs."""
-    models = [layer for layer in compat.layers_in(model) if isinstance(layer, keras.Model)]
-    with compat.accepting_any_shape(models):
+    models = [layer for layer in access.layers_in(model) if access.is_model(layer)]
+    with access.accepting_any_shape(models):
         yield

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
-from rnn_deploy.keras import compat
+from rnn_deploy.keras import access
+from rnn_deploy.keras.keras2 import package as keras2
 from rnn_deploy.keras.pure import refuse_impure
 from rnn_deploy.keras.tensorflow import keras, tf
 
@@ -32,7 +33,7 @@ def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedCellStep
 
     Raises UnsupportedModelError, naming `layer`, if the cell cannot be traced.
     """
-    options = {"training": False} if compat.takes_training(cell) else {}
+    options = {"training": False} if access.takes_training(cell) else {}
     same: list[bool] = []
 
     def step(x: Any, *states: Any) -> list[Any]:
@@ -42,7 +43,7 @@ def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedCellStep
         return [output, *flat]
 
     dtype = cell.compute_dtype
-    shapes = state_shapes(cell)
+    shapes = state_shapes(cell, width)
     with tf.init_scope():
         specs = [tf.TensorSpec([None, *shape], dtype) for shape in (width, *shapes)]
         try:
@@ -65,8 +66,14 @@ def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedCellStep
     return TracedCellStep(function, found[0], shapes, dtype, same[-1])
 
 
-def state_shapes(cell: Any) -> tuple[tuple[int, ...], ...]:
-    """Return the shapes of a cell's states, each without the batch."""
+def state_shapes(cell: Any, width: tuple[int, ...] | None = None) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of a cell's states, each without the batch.
+
+    width: the shape of one step; without it only their number is right for a convolution of
+    Keras 2.
+    """
+    if keras2.is_keras2(cell):
+        return keras2.state_shapes(cell, width)
     if not hasattr(cell, "get_initial_state"):
         return tuple((int(size),) for size in keras.tree.flatten(cell.state_size))
     with tf.init_scope():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
-from rnn_deploy.keras import compat
+from rnn_deploy.keras import access
 from rnn_deploy.keras.tensorflow import keras
 
 Shape = tuple[int | None, ...]
@@ -42,12 +42,12 @@ def output_names(model: Any, inputs: Sequence[tuple[Shape, str]]) -> list[str]:
 
 def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
     """Call the model for inference on its inputs in flat order; outputs in flat order."""
-    options = {"training": False} if compat.takes_training(model) else {}
+    options = {"training": False} if access.takes_training(model) else {}
     return list(keras.tree.flatten(model(_packed(model, tensors), **options)))
 
 
 def _structure(model: Any) -> Any:
-    shapes = compat.build_shapes(model)
+    shapes = access.build_shapes(model)
     if not model.built or not shapes:
         raise UnsupportedModelError(
             "E-MODEL-UNCALLED",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError, one_line
-from rnn_deploy.keras import compat
+from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.data_dependent import refuse_data_dependent
 from rnn_deploy.keras.intercept import (
     BidirectionalCall,
@@ -279,7 +279,7 @@ def _traced(
 
 def layer_behind(error: Exception, model: Any) -> str:
     """Return the innermost layer that raised an error, as the beginning of a sentence."""
-    layers = {id(layer): layer.name for layer in compat.layers_in(model, include_self=False)}
+    layers = {id(layer): layer.name for layer in access.layers_in(model, include_self=False)}
     frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
     found = [layers[id(owner)] for owner in frames if id(owner) in layers]
     return f"layer '{found[-1]}' " if found else ""

@@ -34,12 +34,15 @@ def _erfc(x: Float) -> Float:
     return np.vectorize(math.erfc, otypes=[np.float64])(x)
 
 
+# Keras 2 has another slope under the name of hard_sigmoid; it was the default of gates up to 2.2.
+HARD_SIGMOID_OF_KERAS_2 = "hard_sigmoid_keras2"
 ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "tanh": np.tanh,
     "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0.0),
     "sigmoid": _sigmoid,
     "hard_sigmoid": lambda x: np.clip(x / 6.0 + 0.5, 0.0, 1.0),
+    HARD_SIGMOID_OF_KERAS_2: lambda x: np.clip(0.2 * x + 0.5, 0.0, 1.0),
     "softsign": lambda x: x / (1.0 + np.abs(x)),
     "softplus": _softplus,
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),

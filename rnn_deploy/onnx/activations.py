@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rnn_deploy.numerics.cells import HARD_SIGMOID_OF_KERAS_2
 from rnn_deploy.onnx.ops import NodeWriter
 
 
@@ -27,6 +28,7 @@ AS_ATTRIBUTE = {
     "relu": RnnActivation("Relu"),
     "sigmoid": RnnActivation("Sigmoid"),
     "hard_sigmoid": RnnActivation("HardSigmoid", 1.0 / 6.0, 0.5),
+    HARD_SIGMOID_OF_KERAS_2: RnnActivation("HardSigmoid", 0.2, 0.5),
     "softsign": RnnActivation("Softsign"),
     "softplus": RnnActivation("Softplus"),
     "elu": RnnActivation("Elu", 1.0),
@@ -70,6 +72,7 @@ AS_NODES: dict[str, Nodes] = {
     "relu": lambda ops, x: ops("Relu", x),
     "sigmoid": lambda ops, x: ops("Sigmoid", x),
     "hard_sigmoid": _hard_sigmoid,
+    HARD_SIGMOID_OF_KERAS_2: lambda ops, x: ops("HardSigmoid", x, alpha=0.2, beta=0.5),
     "softsign": lambda ops, x: ops("Softsign", x),
     "softplus": lambda ops, x: ops("Softplus", x),
     "elu": lambda ops, x: ops("Elu", x, alpha=1.0),

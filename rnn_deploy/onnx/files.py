@@ -12,7 +12,7 @@ from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel, ReadSavedModel
-from rnn_deploy.keras.compat import layers_in
+from rnn_deploy.keras.access import layers_in
 from rnn_deploy.onnx import saved_model
 from rnn_deploy.onnx.choice import choices_of, lowerings_of
 from rnn_deploy.onnx.expected import check_entries

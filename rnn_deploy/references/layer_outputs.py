@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rnn_deploy.keras import compat
+from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.intercept import unused
+from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.spec import Array
@@ -41,16 +42,17 @@ class LayerOutputs:
 
 @contextmanager
 def _noting(noted: Noted, model: Any) -> Iterator[None]:
-    original = keras.layers.Layer.__call__
+    module = access.layer_modules()[-1 if is_keras2(model) else 0]
+    original = module.Layer.__call__
     graph = tf.compat.v1.get_default_graph()
     used: set[str] = set()
 
     def call(self: Any, *args: Any, **options: Any) -> Any:
         outputs = original(self, *args, **options)
         tensors = keras.tree.flatten(outputs)
-        if self is model or not tensors or isinstance(self, keras.layers.InputLayer):
+        if self is model or not tensors or access.is_a(self, "InputLayer"):
             return outputs
-        if hasattr(self, "state_size") and not isinstance(self, keras.layers.RNN):
+        if hasattr(self, "state_size") and not access.is_a(self, "RNN"):
             return outputs  # a cell, called for one step
         first = tensors[0]
         if isinstance(first, tf.Tensor) and first.graph is graph and first.dtype.is_floating:
@@ -59,5 +61,5 @@ def _noting(noted: Noted, model: Any) -> Iterator[None]:
             noted.append((name, first))
         return outputs
 
-    with compat.replaced(keras.layers.Layer, "__call__", call):
+    with compat.replaced(module.Layer, "__call__", call):
         yield

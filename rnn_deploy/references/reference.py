@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
-from rnn_deploy.keras import compat
+from rnn_deploy.keras import access
 from rnn_deploy.keras.intercept import LayerCall, intercepting, unused
+from rnn_deploy.keras.keras2.package import is_keras2
+from rnn_deploy.keras.keras2.precision import in_precision
 from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.reading import keys_of, read, read_known
 from rnn_deploy.keras.signature import call_flat
@@ -50,7 +52,7 @@ class Reference:
     ) -> None:
         self.entry = entry
         self.dtype = dtype
-        self.model = model
+        self.model = in_precision(model, dtype) if is_keras2(model) else model
         self._layers: list[tuple[RecurrentLayer, ...]] = []  # of the calls that are seen
         self._function = tf.function(self._seen, autograph=False, input_signature=self._specs())
 
@@ -171,7 +173,7 @@ def _layer_of_node(error: Exception, model: Any) -> str:
     """
     node = re.search(r"{{node ([^}]*)}}", str(error))
     scopes = node[1].split("/") if node else []
-    names = {layer.name for layer in compat.layers_in(model, include_self=False)}
+    names = {layer.name for layer in access.layers_in(model, include_self=False)}
     found = [n for s in reversed(scopes) for n in (s, re.sub(r"_\d+$", "", s)) if n in names]
     return f"layer '{found[0]}' " if found else ""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.keras.tensorflow import keras, tf
+from rnn_deploy.numerics.cells import HARD_SIGMOID_OF_KERAS_2
 from rnn_deploy.spec import Recurrence, RecurrentLayer, TracedLayer
 
 States = list[Any]
@@ -115,7 +116,13 @@ def _where(mask: Any, new: Any, old: Any) -> Any:
 
 def _activations(layer: RecurrentLayer) -> tuple[Any, Any]:
     f, sigma = layer.activation, layer.recurrent_activation
-    return keras.activations.get(f), keras.activations.get(sigma)
+    return _activation(f), _activation(sigma)
+
+
+def _activation(name: str) -> Any:
+    if name == HARD_SIGMOID_OF_KERAS_2:
+        return lambda x: tf.clip_by_value(0.2 * x + 0.5, 0.0, 1.0)
+    return keras.activations.get(name)
 
 
 def _step_of(layer: Recurrence) -> Step:

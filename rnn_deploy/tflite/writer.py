@@ -13,7 +13,8 @@ from typing import Any
 from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.formats.read_model import ExportPlan
-from rnn_deploy.keras.compat import ConverterError, convert_graphdef, layers_in
+from rnn_deploy.keras.access import layers_in
+from rnn_deploy.keras.compat import ConverterError, convert_graphdef
 from rnn_deploy.keras.intercept import Handler, LayerCall
 from rnn_deploy.keras.reading import precision_of, read
 from rnn_deploy.keras.signature import call_flat, taking_any_length

@@ -60,7 +60,7 @@ def private_names_in(tree, own):
 def test_only_compat_touches_a_private_name():
     own = own_private_names()
     for path in PACKAGE.rglob("*.py"):
-        if path.name != "compat.py":
+        if path.name not in ("compat.py", "access.py") and path.parent.name != "keras2":
             tree = ast.parse(path.read_text(encoding="utf-8"))
             assert list(private_names_in(tree, own)) == [], path
 
@@ -98,7 +98,7 @@ def test_a_function_with_other_parameters_is_refused(path, monkeypatch):
     owner, _, name = path.rpartition(".")
     monkeypatch.setattr(compat.find(owner), name, lambda odd: None)
     with raises(RuntimeUnavailableError, CODE, path):
-        compat.check_signatures()
+        compat.check_signatures(compat.REPLACED, compat.CALLED)
 
 
 @pytest.mark.parametrize("path", ["keras.src.no_such.thing", "tensorflow.python.eager.nothing"])
@@ -308,6 +308,6 @@ def test_a_replaced_name_is_put_back(fail):
 def test_every_code_is_documented():
     table = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     for part in ("keras", "references"):
-        for path in (PACKAGE / part).glob("*.py"):
+        for path in (PACKAGE / part).rglob("*.py"):
             codes = re.findall(r'"(E-[A-Z0-9-]+)"', path.read_text(encoding="utf-8"))
             assert [code for code in codes if f"| {code} |" not in table] == [], path

@@ -1,6 +1,5 @@
 """What is opened as a model, and what is refused, with one line that says why."""
 
-import json
 import zipfile
 
 import h5py
@@ -36,39 +35,6 @@ def test_every_form_of_a_model_has_one_digest(small_keras, small_h5):
     digests = {open_model(source).source.digest for source in (live, small_keras, small_h5)}
     assert digests == {weights_digest(live)}
     assert open_model(small_h5).source.kind == ".h5"
-
-
-def as_keras_2(config, time_major):
-    """A layer's config as Keras 2 had it, layers within it too."""
-    if isinstance(config, list):
-        return [as_keras_2(part, time_major) for part in config]
-    if not isinstance(config, dict):
-        return config
-    new = {name: as_keras_2(part, time_major) for name, part in config.items()}
-    if "class_name" in new:
-        new = {name: new[name] for name in new if name not in ("module", "registered_name")}
-    return new | {"time_major": time_major} if "return_sequences" in new else new
-
-
-@pytest.mark.parametrize("time_major", [False, True])
-def test_what_keras_2_wrote_of_recurrent_layers_is_taken(tmp_path, monkeypatch, time_major):
-    x = keras.Input((None, 3), name="x")
-    both = keras.layers.Bidirectional(keras.layers.GRU(2, return_sequences=True), name="both")
-    model = randomised(keras.Model(x, keras.layers.LSTM(3, name="l")(both(x))))
-    monkeypatch.setattr(keras.src.saving.saving_api.logging, "warning", lambda *args: None)
-    place = tmp_path / "old.h5"
-    model.save(place)
-    with h5py.File(place, "r+") as file:
-        config = json.loads(file.attrs["model_config"])
-        for layer in config["config"]["layers"][1:]:
-            layer["config"] = as_keras_2(layer["config"], time_major)
-        file.attrs["model_config"] = json.dumps(config)
-        file.attrs["keras_version"] = "2.15.0"
-    if time_major:
-        with raises(InputError, "E-SOURCE-UNREADABLE", "old.h5", "time_major"):
-            open_model(place)
-    else:
-        assert open_model(place).source.digest == weights_digest(model)
 
 
 def test_operations_stay_what_they_are_where_layers_have_their_names(tmp_path):
@@ -147,6 +113,16 @@ def empty_folder(small_keras, small_h5, place):
     place.mkdir()
 
 
+def weights_alone(small_keras, small_h5, place):
+    model = small_model()
+    model.save_weights(place.with_name("m.weights.h5"))
+    place.with_name("m.weights.h5").rename(place)
+
+
+def layers_alone(small_keras, small_h5, place):
+    place.write_text(small_model().to_json())
+
+
 def folder_with_a_wrong_graph(small_keras, small_h5, place):
     place.mkdir()
     (place / "saved_model.pb").write_bytes(b"\x00\x01 no graph")
@@ -168,13 +144,15 @@ def nothing(small_keras, small_h5, place):
         (truncated_hdf5, "E-SOURCE-UNREADABLE"),
         (hdf5_of_something_else, "E-SOURCE-UNREADABLE"),
         (zip_with_wrong_config, "E-SOURCE-UNREADABLE"),
+        (weights_alone, "E-SOURCE-WEIGHTS-ONLY"),
+        (layers_alone, "E-SOURCE-LAYERS-ONLY"),
         (empty_folder, "E-SOURCE-FORMAT"),
         (folder_with_a_wrong_graph, "E-SOURCE-UNREADABLE"),
     ],
 )
 def test_what_is_no_model_is_refused_in_one_line(make, code, small_keras, small_h5, tmp_path):
     place = tmp_path / ("folder" if "folder" in make.__name__ else "model.keras")
-    if make in (truncated_hdf5, hdf5_of_something_else):
+    if make in (truncated_hdf5, hdf5_of_something_else, weights_alone):
         place = tmp_path / "model.h5"
     make(small_keras, small_h5, place)
     with raises(InputError, code, str(place)) as raised:
@@ -220,3 +198,15 @@ def test_a_saved_model_is_opened_as_its_function(tmp_path):
     assert opened.source.kind == "SavedModel"
     (result,) = opened.function(x=np.zeros((2, 3, 3), np.float32)).values()
     assert result.shape == (2, 3, 2)
+
+
+def test_a_mask_that_keras_3_writes_as_an_operation_is_read_from_an_h5(tmp_path, monkeypatch):
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
+    both = keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True))(x)
+    model = randomised(keras.Model(ids, keras.layers.Dense(2)(both)))
+    monkeypatch.setattr(keras.src.saving.saving_api.logging, "warning", lambda *args: None)
+    model.save(tmp_path / "m.h5")
+    feeds = np.array([[1, 2, 0, 3, 0]], np.int32)
+    opened = open_model(tmp_path / "m.h5").model
+    np.testing.assert_array_equal(opened(feeds), model(feeds))

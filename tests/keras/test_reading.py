@@ -11,6 +11,7 @@ from rnn_deploy.keras.reading import ALIASES, activation_name, refusals_of, refu
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.numerics.cells import ACTIVATIONS
 from rnn_deploy.spec import RecurrentLayer, TracedLayer
+from tests.support.activations import OF_KERAS_3
 from tests.support.errors import raises
 from tests.support.models import randomised
 
@@ -86,7 +87,7 @@ def test_what_was_read_does_not_change_with_the_model():
     assert np.array_equal(read.kernel, before)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", OF_KERAS_3)
 def test_every_known_activation_is_named(name):
     assert activation_name(keras.activations.get(name)) == name
     assert activation_name(layers.SimpleRNNCell(2, activation=name).activation) == name

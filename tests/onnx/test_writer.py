@@ -14,12 +14,13 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.onnx import writer as exporting
-from rnn_deploy.onnx.activations import AS_ATTRIBUTE, AS_NODES
+from rnn_deploy.onnx.activations import AS_ATTRIBUTE
 from rnn_deploy.onnx.choice import choices_of
 from rnn_deploy.onnx.format import request_from
 from rnn_deploy.onnx.metadata import ModelMetadata
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.samples import draw
+from tests.support.activations import OF_KERAS_3
 from tests.support.errors import raises
 from tests.support.models import randomised, small_model
 
@@ -178,7 +179,7 @@ def test_the_same_model_gives_the_same_bytes():
 
 
 @pytest.mark.parametrize("lowering", ["native", "scan", "unrolled"])
-@pytest.mark.parametrize("activation", AS_NODES)
+@pytest.mark.parametrize("activation", OF_KERAS_3)
 def test_every_activation_in_every_lowering_is_the_original_s(activation, lowering):
     if lowering == "native" and activation not in AS_ATTRIBUTE:
         pytest.skip("the operator RNN has no such activation")

@@ -7,9 +7,9 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.numerics.cells import ACTIVATIONS
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.tflite import writer as tflite
+from tests.support.activations import OF_KERAS_3
 from tests.support.errors import raises
 from tests.support.models import randomised, small_model
 from tests.support.tflite_files import (
@@ -130,7 +130,7 @@ def test_the_same_model_gives_the_same_bytes_and_is_left_as_it_was(small):
     assert fingerprint() == before
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", OF_KERAS_3)
 def test_every_activation_is_the_original_s_with_builtins_only(activation):
     x = keras.Input((None, 3), name="x")
     rnn = layers.SimpleRNN(4, activation=activation, go_backwards=True, name="rnn")

@@ -264,9 +264,11 @@ def _other_feeds(entry: EntryPoint, feeds: Mapping[str, Array]) -> dict[str, Arr
         )
         for state in entry.states
     }
+    ids = {tensor.name for tensor in entry.inputs if tensor.below is not None}
     others = {
-        name: np.subtract(1, value) if value.dtype.kind == "f" else value[::-1].copy()
-        for name, value in feeds.items()
+        # Ids may be floats, too: they must stay in their vocabulary.
+        name: np.subtract(1, v) if v.dtype.kind == "f" and name not in ids else v[::-1].copy()
+        for name, v in feeds.items()
     }
     return others | states
 

@@ -1,0 +1,131 @@
+"""Private attributes of models and layers, of Keras 3 and of Keras 2 (tf_keras)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rnn_deploy.keras.compat import Functional
+from rnn_deploy.keras.keras2.package import is_keras2, loaded
+from rnn_deploy.keras.tensorflow import keras, tf
+
+_ABSENT = object()
+
+
+def layers_in(model: Any, *, include_self: bool = True) -> list[Any]:
+    """Return every layer of a model, those within layers too."""
+    return list(model._flatten_layers(include_self=include_self))
+
+
+def layer_modules() -> tuple[Any, ...]:
+    """Return the modules of layer classes: Keras 3's, and tf_keras' if it is loaded."""
+    package = loaded()
+    return (keras.layers,) if package is None else (keras.layers, package.layers)
+
+
+def is_a(thing: Any, *kinds: str) -> bool:
+    """Return whether a layer is of one of these classes of Keras, in either version."""
+    return any(
+        isinstance(thing, getattr(module, kind))
+        for module in layer_modules()
+        for kind in kinds
+        if hasattr(module, kind)
+    )
+
+
+def is_model(thing: Any) -> bool:
+    """Return whether something is a Keras model, in either version."""
+    package = loaded()
+    return isinstance(thing, keras.Model if package is None else (keras.Model, package.Model))
+
+
+def packed_as(structure: Any, tensors: list[Any]) -> Any:
+    """Return tensors in the structure of a model's inputs."""
+    nest = keras.tree if isinstance(structure, keras.KerasTensor) else tf.nest
+    return nest.pack_sequence_as(structure, tensors)
+
+
+def kind_of_input(tensor: Any) -> str:
+    """Return dense, text, ragged or sparse, for a model's symbolic input."""
+    if keras.backend.standardize_dtype(tensor.dtype) == "string":
+        return "text"
+    spec = type(getattr(tensor, "type_spec", None)).__name__
+    for kind in ("ragged", "sparse"):
+        if getattr(tensor, kind, False) or spec.lower().startswith(kind):
+            return kind
+    return "dense"
+
+
+def dtype_policy_of(layer: Any) -> Any:
+    """Return the policy object that a layer holds."""
+    return layer._dtype_policy
+
+
+def set_dtype_policy(layer: Any, policy: Any) -> None:
+    """Replace the policy object of a layer, also of one that is built."""
+    layer._dtype_policy = policy
+
+
+def takes_training(layer: Any) -> bool:
+    """Return whether the `call` of a layer, or of a cell that may be no layer, takes `training`."""
+    if is_keras2(layer):
+        return bool(layer._expects_training_arg)
+    return isinstance(layer, keras.layers.Layer) and bool(layer._call_has_training_arg)
+
+
+def takes_mask(layer: Any) -> bool:
+    """Return whether a layer's `call` takes `mask`."""
+    return bool(layer._expects_mask_arg if is_keras2(layer) else layer._call_has_mask_arg)
+
+
+def functional_of(model: Any) -> Any | None:
+    """Return the graph of layers of a Functional or Sequential model, None if it has none."""
+    if is_keras2(model):
+        return model if model._is_graph_network and model.built and model.inputs else None
+    if isinstance(model, keras.Sequential):
+        model = model._functional
+    return model if isinstance(model, Functional) else None
+
+
+def input_structure(functional: Any) -> Any:
+    """Return a functional model's inputs, in the structure that it is called with."""
+    return functional._nested_inputs if is_keras2(functional) else functional._inputs_struct
+
+
+def output_structure(functional: Any) -> Any:
+    """Return a functional model's outputs, in the structure that it returns."""
+    if is_keras2(functional):
+        return functional._nested_outputs
+    return functional._outputs_struct
+
+
+def layer_that_made(tensor: Any) -> Any:
+    """Return the layer or operation whose output a symbolic Keras tensor is."""
+    history = tensor._keras_history
+    return history.operation if isinstance(tensor, keras.KerasTensor) else history.layer
+
+
+def build_shapes(model: Any) -> dict[str, Any]:
+    """Return the shapes a model was built with, by argument; empty if it was never built."""
+    return getattr(model, "_build_shapes_dict", None) or {}
+
+
+@contextmanager
+def accepting_any_shape(models: list[Any]) -> Iterator[None]:
+    """While open, `models` do not compare the shapes of their inputs with the declared ones."""
+    # Keras 2 compares with this specification if there is one.
+    names = [
+        "_manual_input_spec" if is_keras2(model) else "_assert_input_compatibility"
+        for model in models
+    ]
+    before = [vars(model).get(name, _ABSENT) for model, name in zip(models, names, strict=True)]
+    try:
+        for model, name in zip(models, names, strict=True):
+            accepting = None if is_keras2(model) else lambda *_: None
+            object.__setattr__(model, name, accepting)
+        yield
+    finally:
+        for model, name, value in zip(models, names, before, strict=True):
+            if value is _ABSENT:
+                object.__delattr__(model, name)
+            else:
+                object.__setattr__(model, name, value)

@@ -1,0 +1,121 @@
+"""Configurations of old files become what they mean to tf_keras; nothing else changes."""
+
+import copy
+
+import pytest
+
+from rnn_deploy.keras.keras2.configuration import (
+    class_names,
+    corrected,
+    foreign_modules,
+    unknown_training_classes,
+    with_input_shape,
+)
+from tests.support.keras2_files import gates, layer
+
+
+def model(*layers, **options):
+    return {"class_name": "Sequential", "config": {"name": "m", "layers": list(layers), **options}}
+
+
+def only_layer(config):
+    (one,) = config["config"]["layers"]
+    return one
+
+
+@pytest.mark.parametrize("version", ["2.0.8", "2.2.4", "2.15.0"])
+def test_a_gru_that_does_not_say_has_no_reset_after(version):
+    silent = corrected(model(layer("GRU", "g", units=3)), version)
+    assert only_layer(silent)["config"]["reset_after"] is False
+    told = corrected(model(layer("GRU", "g", units=3, reset_after=True)), version)
+    assert only_layer(told)["config"]["reset_after"] is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "becomes", "reset"), [("CuDNNLSTM", "LSTM", None), ("CuDNNGRU", "GRU", True)]
+)
+def test_a_cudnn_layer_is_the_usual_one_also_within_another(kind, becomes, reset):
+    inner = layer(kind, "inner", units=3, return_sequences=True)
+    outer = corrected(model(layer("Bidirectional", "both", layer=inner)), "2.2.4")
+    found = only_layer(outer)["config"]["layer"]
+    assert found["class_name"] == becomes
+    assert found["config"]["recurrent_activation"] == "sigmoid"
+    assert found["config"]["activation"] == "tanh"
+    assert found["config"].get("reset_after") is reset
+    assert found["config"]["return_sequences"] is True
+
+
+def test_what_is_only_for_training_goes():
+    own = {"class_name": "MyClip", "config": {"c": 0.5}}
+    config = model(
+        layer("LSTM", "l", units=3, kernel_constraint=own, bias_regularizer=own,
+              kernel_initializer=own, activity_regularizer=own)
+    )  # fmt: skip
+    known = lambda kind, name: name != "MyClip"  # noqa: E731
+    assert set(unknown_training_classes(config, known)) == {"MyClip"}
+    found = only_layer(corrected(config, "2.3.1"))["config"]
+    assert "MyClip" not in str(found)
+    assert found["units"] == 3
+
+
+def test_the_configuration_given_is_not_changed():
+    config = model(layer("GRU", "g", units=3, kernel_constraint={"class_name": "X"}))
+    before = copy.deepcopy(config)
+    corrected(config, "2.2.4")
+    assert config == before
+
+
+def test_names_of_keras_1_become_those_of_keras_2():
+    old = layer(
+        "LSTM", "l", output_dim=3, inner_activation="hard_sigmoid", init="glorot_uniform",
+        dropout_W=0.1, dropout_U=0.2, consume_less="cpu", W_regularizer=None, input_dim=5,
+        input_dtype="float32", batch_input_shape=[None, None, 5],
+    )  # fmt: skip
+    found = only_layer(
+        corrected({"class_name": "Sequential", "config": {"layers": [old]}}, "1.2.0")
+    )
+    assert found["config"] == {
+        "name": "l", "trainable": True, "units": 3, "recurrent_activation": "hard_sigmoid",
+        "dropout": 0.1, "recurrent_dropout": 0.2, "dtype": "float32",
+        "batch_input_shape": [None, None, 5],
+    }  # fmt: skip
+    embedding = layer("Embedding", "e", input_dim=9, output_dim=4, input_length=7, init="uniform")
+    found = corrected({"class_name": "Sequential", "config": [embedding]}, "1.0.3")["config"][0]
+    assert found["config"]["input_dim"] == 9
+    assert found["config"]["output_dim"] == 4
+    old = layer("TimeDistributedDense", "t", output_dim=2, activation="softmax")
+    found = corrected({"class_name": "Sequential", "config": [old]}, "0.3")["config"][0]
+    assert found["class_name"] == "TimeDistributed"
+    assert found["config"]["layer"]["config"]["units"] == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "shapes", "expected"),
+    [
+        (layer("LSTM", "l", **gates(units=3)), [(5, 12), (3, 12), (12,)], [None, None, 5]),
+        (layer("Embedding", "l", input_dim=9), [(9, 4)], [None, None]),
+        (layer("Conv1D", "l", filters=3), [(2, 6, 3), (3,)], [None, None, 6]),
+    ],
+)
+def test_a_missing_input_shape_follows_from_the_first_weights(first, shapes, expected):
+    found = with_input_shape(model(first), {"l": shapes})
+    assert only_layer(found)["config"]["batch_input_shape"] == expected
+
+
+def test_a_shape_that_is_there_stays_and_one_that_cannot_be_known_is_none():
+    shaped = model(layer("LSTM", "l", units=3, batch_input_shape=[2, 7, 5]))
+    assert with_input_shape(shaped, {}) is shaped
+    built = model(layer("LSTM", "l", units=3), build_input_shape=[None, 7, 5])
+    assert with_input_shape(built, {}) is built
+    assert with_input_shape(model(layer("Own", "l")), {"l": [(3, 4)]}) is None
+    assert with_input_shape(model(layer("LSTM", "l", units=3)), {}) is None
+
+
+def test_code_and_foreign_modules_are_found_at_any_depth():
+    inner = layer("Bidirectional", "b", layer=layer("Lambda", "x", function="..."))
+    assert "Lambda" in set(class_names(model(inner)))
+    own = layer("Own", "o") | {"module": "os.path", "registered_name": "mine>Own"}
+    usual = layer("LSTM", "l", units=3) | {"module": "keras.src.layers.rnn.lstm"}
+    assert list(foreign_modules(model(usual, layer("Wrapper", "w", layer=own)))) == [
+        ("os.path", "mine>Own")
+    ]
