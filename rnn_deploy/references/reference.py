@@ -60,7 +60,18 @@ class Reference:
         """Outputs and final states for the inputs and initial states in `feeds`."""
         results, _ = self.results(self._function, feeds)
         names = (tensor.name for tensor in self.entry.all_outputs)
-        return {name: value.numpy() for name, value in zip(names, results, strict=True)}
+        values = {name: value.numpy() for name, value in zip(names, results, strict=True)}
+        # Whether pooling of fewer steps than its window is an error or gives an empty tensor
+        # depends on the processor. An empty output is no evidence, so both are an error here.
+        empty = [name for name, value in values.items() if not value.size]
+        if empty and all(value.size for value in feeds.values()):
+            shapes = ", ".join(f"'{name}' {value.shape}" for name, value in feeds.items())
+            raise InputError(
+                "E-INPUT-REJECTED",
+                f"the model returns no values in '{empty[0]}' for inputs of the shapes {shapes};"
+                " give longer sequences",
+            )
+        return values
 
     def layer_runs(self, feeds: Mapping[str, Array]) -> list[LayerRun]:
         """What went into and came out of every recurrent call whose cells are Keras' own."""

@@ -200,6 +200,16 @@ def test_inputs_the_model_does_not_take_are_refused_in_one_line():
     assert "\n" not in str(raised.value)
 
 
+def test_sequences_too_short_for_any_output_are_refused():
+    x = keras.Input((None, 3), name="x")
+    h = layers.SimpleRNN(4, return_sequences=True)(x)
+    model = randomised(keras.Model(x, layers.MaxPooling1D(2)(h)))
+    reference = Reference(model, plan_of(model, ExportOptions()).sequence.entry)
+    assert reference.run({"x": np.ones((1, 2, 3), np.float32)})
+    with raises(InputError, "E-INPUT-REJECTED"):
+        reference.run({"x": np.ones((1, 1, 3), np.float32)})
+
+
 @pytest.mark.parametrize("within_steps", [False, True])
 def test_what_tensorflow_lacks_in_float64_is_said_by_its_layer(within_steps):
     if within_steps:  # TensorFlow says so when it is traced, else when it runs
