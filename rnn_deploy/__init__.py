@@ -27,52 +27,50 @@ def export(
     source: Any,
     output: str | Path,
     *,
-    to: str | Sequence[str] = ("onnx", "tflite"),
-    lowering: str | Mapping[str, str] = "auto",
-    target: str = "ort",
-    expect: str | Sequence[str] = (),
-    opset: int = 17,
-    state: str = "input",
+    to: str | Sequence[str] = (),
     time: int | None = None,
+    state: str = "input",
+    quantize: str = "none",
+    calibration: "Mapping[str, Array] | None" = None,
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
     long: int | None = None,
-    test_data: bool | None = None,
     trust_source: bool = False,
     force: bool = False,
-    tflite_lowering: str | Mapping[str, str] = "auto",
-    quantize: str = "none",
-    calibration: "Mapping[str, Array] | None" = None,
+    **format_options: Any,
 ) -> "Bundle":
     """Export a Keras model (live, or the path of a .keras, .h5 or SavedModel) to a bundle.
 
-    to: "onnx", "tflite". lowering: of ONNX, "auto", "native", "scan" or "unrolled", or a dict of
-    these by layer ("*": of all others). target: what the ONNX must be right on, "ort",
-    "openvino" or "portable". expect: shapes the model will be called with, by which "auto"
-    chooses ("32x100", "stream=64x1": batch x time; by default "1x100", "32x100", "stream=1x1").
-    opset: of ONNX, 17 to 22. time: fix the number of steps of the sequence entry point.
+    to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
+    microcontrollers), or one that another package registers.
+    time: fix the number of steps of the sequence entry point.
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
-    call starts from zero) or "keep" (from what the model holds).
-    samples: real inputs by name, kept as a golden vector. long: steps of the longest golden
-    vector, 0 for none; by default 10,000, fewer for a large model. test_data: write golden
-    vectors as ONNX test data too, None for where they are small. trust_source: let the file run
-    code of its own (a Lambda layer). force: replace the bundle that is at `output`.
-    tflite_lowering: as `lowering`, of TFLite: "auto", "inplace", "loop", "unrolled" or "fused".
-    quantize: of TFLite, "none", "float16", "dynamic-int8" or "int8", which takes the ranges of
-    activations from `calibration`, real inputs by name.
+    call starts from zero) or "keep" (no stream; each call starts from the states the model holds).
+    quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
+    activations from `calibration`, real inputs by name, (sequences, time, ...).
+    samples: real inputs by name, kept as a golden vector.
+    seed: random seed of the generated golden vectors.
+    long: steps of the longest golden vector, 0 for none; None: 10,000, fewer for a large model.
+    trust_source: let the model's file run code of its own (a Lambda layer).
+    force: replace the bundle at `output`.
 
-    Raises UnsupportedModelError with every reason when the model cannot be exported exactly,
-    InputError for a bad source or an existing output.
+    format_options: options of single formats.
+    ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
+    others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
+    that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
+    time); opset, 17 to 22; test_data, write the golden vectors as ONNX test data too.
+    TFLite: tflite_lowering ("auto", "inplace", "loop", "unrolled", "fused", or a dict).
+
+    Raise UnsupportedModelError with every reason if the model cannot be exported exactly,
+    InputError for a bad source, for options that do not fit, and for an existing output.
     """
-    from rnn_deploy.exporting.options import ExportOptions
     from rnn_deploy.exporting.pipeline import export as export_bundle
+    from rnn_deploy.formats.options import ExportOptions
     from rnn_deploy.verifying.quantisation_error import appraise
 
     options = ExportOptions(
-        to=_several(to), lowering=lowering, time=time, samples=samples, seed=seed,
-        trust_source=trust_source, target=target, state=state, opset=opset, expect=_several(expect),
-        long=long, test_data=test_data, tflite_lowering=tflite_lowering, quantize=quantize,
-        calibration=calibration,
+        to, time=time, state=state, quantize=quantize, calibration=calibration, samples=samples,
+        seed=seed, long=long, trust_source=trust_source, **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
 

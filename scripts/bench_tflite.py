@@ -26,8 +26,8 @@ import numpy as np
 from tflite_limit import LIMITS, input_of, limit, turns_of
 
 from rnn_deploy.cli.console import data, progress, table, without_chatter
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.optional import require
 from rnn_deploy.spec import RecurrentLayer, Support

@@ -20,7 +20,7 @@ MODULES = {
 # What each part may import besides itself: the picture in the README. The two wings, the Keras side
 # and the run side, meet in `bundle` alone.
 BELOW = {"errors", "optional", "spec", "numerics", "workers", "bundle"}
-KERAS_SIDE = {"keras", "references", "onnx", "tflite", "exporting"}
+KERAS_SIDE = {"keras", "references", "formats", "onnx", "tflite", "exporting"}
 RUN_SIDE = {"runtimes", "inference", "verifying"}
 MAY_IMPORT = {
     "errors": set(),
@@ -28,12 +28,13 @@ MAY_IMPORT = {
     "spec": {"errors"},
     "numerics": {"spec"},
     "workers": {"errors"},
-    "bundle": {"errors", "spec"},
+    "bundle": {"errors", "optional", "spec"},
     "keras": BELOW,
     "references": {*BELOW, "keras"},
-    "onnx": {*BELOW, "keras", "references"},
-    "tflite": {*BELOW, "keras", "references", "exporting"},
-    "exporting": {*BELOW, *KERAS_SIDE},
+    "formats": {*BELOW, "keras", "references"},
+    "onnx": {*BELOW, "keras", "references", "formats"},
+    "tflite": {*BELOW, "keras", "references", "formats"},
+    "exporting": {*BELOW, "keras", "references", "formats"},
     "runtimes": BELOW,
     "inference": {*BELOW, "runtimes"},
     "verifying": {*BELOW, "runtimes", "inference"},

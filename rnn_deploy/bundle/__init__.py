@@ -1,20 +1,31 @@
-"""The bundle: a folder with artifacts, manifest and golden vectors.
+"""The bundle: a folder with model files, manifest and golden vectors.
 
-The only contract between the Keras side and the runtimes.
+It is the only contract between the Keras side and the run side.
 
-    manifest   what is in it, as frozen values, to and from JSON
-    store      the folder: written whole or not at all, every file checked by its SHA-256
-    plan       which artifact is fastest where, as `tune` measured it
-    golden     seeded inputs with the reference's and the oracle's outputs and states
+    manifest      what the bundle holds, as frozen values, to and from JSON
+    versions      reads manifests of older schema versions
+    store         writes the folder whole or not at all; checks every file by its SHA-256
+    plan          which artifact is fastest at which shape, as `tune` measured it
+    golden        seeded inputs with the reference's and the oracle's outputs and states
+    proof         how far the references are from each other
+    state_files   writes and checks files with the states of a stream
 """
 
 from rnn_deploy.bundle.golden import GoldenCase, cases_of, read_cases, write_cases
-from rnn_deploy.bundle.manifest import Artifact, FileRecord, LoweringChoice, Manifest, ModelSource
+from rnn_deploy.bundle.manifest import (
+    Artifact,
+    Extension,
+    FileRecord,
+    LoweringChoice,
+    Manifest,
+    ModelSource,
+)
 from rnn_deploy.bundle.store import Bundle, open_bundle, writing_bundle
 
 __all__ = [
     "Artifact",
     "Bundle",
+    "Extension",
     "FileRecord",
     "GoldenCase",
     "LoweringChoice",

@@ -1,7 +1,7 @@
-"""Values of our own frozen dataclasses back from what json.loads gives; nothing else is made.
+"""Turn what json.loads returns into our own frozen dataclasses; no other class is ever made.
 
-`dataclasses.asdict` the other way round: every field is there, is of its declared type, and there
-are no others.
+This reverses `dataclasses.asdict`. Every field must be present with its declared type, and no
+other field may be there.
 """
 
 import dataclasses
@@ -13,10 +13,13 @@ from typing import Any
 
 
 def decoded(kind: Any, data: Any, at: str = "it") -> Any:
-    """`data` as a value of the type `kind`: a dataclass, tuple, dict, union, literal or plain type.
+    """Return `data` as a value of the type `kind`.
 
-    ValueError where it does not fit, with its place: `at`, and the way from there.
+    kind: a dataclass, tuple, dict, union, literal or plain type; Any takes every value as it is.
+    Raises ValueError with the place of the value that does not fit: `at` and the path from there.
     """
+    if kind is Any:
+        return data
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _dataclass(kind, data, at)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
@@ -35,16 +38,19 @@ def decoded(kind: Any, data: Any, at: str = "it") -> Any:
         return float(data)
     if isinstance(kind, type) and type(data) is kind:
         return data
-    raise ValueError(f"{at} is {str(data)[:80]!r}, which is no {_said(kind)}")
+    raise ValueError(f"{at} is {str(data)[:80]!r}, expected {_type_name(kind)}")
 
 
 def _dataclass(kind: type, data: Any, at: str) -> Any:
     hints = _hints(kind)
     if not isinstance(data, dict):
-        raise ValueError(f"{at} is {str(data)[:80]!r}, which is no {kind.__name__}")
-    for what, names in (("no", hints.keys() - data.keys()), ("an unknown", data.keys() - hints)):
+        raise ValueError(f"{at} is {str(data)[:80]!r}, expected {kind.__name__}")
+    for fault, names in (
+        ("lacks the", hints.keys() - data.keys()),
+        ("has the unknown", data.keys() - hints),
+    ):
         if names:
-            raise ValueError(f"{at} has {what} '{min(names)}'")
+            raise ValueError(f"{at} {fault} field '{min(names)}'")
     return kind(**{name: decoded(hints[name], data[name], f"{at}.{name}") for name in hints})
 
 
@@ -59,5 +65,5 @@ def _union(kinds: tuple[Any, ...], data: Any, at: str) -> Any:
     return decoded(fitting, data, at)
 
 
-def _said(kind: Any) -> str:
+def _type_name(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind).replace("rnn_deploy.", "")

@@ -1,20 +1,36 @@
 """The manifest: what a bundle holds, as frozen values, to and from JSON.
 
-Its JSON form is specified in docs/bundle.md. Paths are relative to the bundle, with "/".
+docs/bundle.md specifies its JSON form. Paths are relative to the bundle, with "/".
+
+A format or a feature has two places for data of its own, so that this module names none:
+
+    Artifact.details   facts about one model file, such as the memory that it needs. The format
+                       chooses the names. `inspect` and `export` print them as they are.
+    extensions         data about the whole bundle, by the name of the format or feature that wrote
+                       it. A reader ignores extensions that it does not know. If the bundle is
+                       wrong without one, the writer marks it `required`: readers that do not
+                       understand it refuse the bundle.
+
+Both hold plain JSON values (dict, list, str, int, float, bool, None). New features go there; a new
+field anywhere else needs a new schema version and a step in `versions.py`.
 """
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from rnn_deploy.bundle.decoding import decoded
 from rnn_deploy.bundle.plan import TunedPlan
+from rnn_deploy.bundle.versions import SCHEMA_VERSION, refuse_other_versions, upgraded
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import EntryPoint
 
-SCHEMA_VERSION = 2
+# The required extensions that this version understands.
+UNDERSTOOD: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -43,13 +59,18 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One model file as one entry point; `weights` is a file beside it that it reads."""
+    """One model file as one entry point.
+
+    weights: a file beside it that it reads. details: facts that only its format knows, by name,
+    as JSON values.
+    """
 
     path: str
     format: str
     entry: str
     choices: tuple[LoweringChoice, ...]
     weights: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,17 +109,11 @@ class Quantisation:
 
 
 @dataclass(frozen=True)
-class MicroModel:
-    """One file for microcontrollers.
+class Extension:
+    """Data of one format or feature. required: a reader that does not understand it must refuse."""
 
-    array: what it is called in model_data.h. operators: those its resolver must know. arena: bytes
-    of memory it needs, measured in the real interpreter on x86-64.
-    """
-
-    entry: str
-    array: str
-    operators: tuple[str, ...]
-    arena: int
+    data: Any
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,8 +131,8 @@ class Manifest:
 
     golden: the path of the golden vectors; notes: what a user must know; state: what became of
     states on export, "input", "reset" or "keep"; plan: what `tune` found, if it was run.
-    quantisation: None where all is in float32. micro: the files for microcontrollers; none in
-    other bundles.
+    quantisation: None if all weights are float32. extensions: further data, by the name of its
+    format or feature.
     """
 
     source: ModelSource
@@ -130,17 +145,19 @@ class Manifest:
     state: str = "input"
     plan: TunedPlan | None = None
     quantisation: Quantisation | None = None
-    micro: tuple[MicroModel, ...] = ()
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def entry(self, name: str) -> EntryPoint:
-        """The entry point called `name`; BundleError says which there are."""
+        """Return the entry point called `name`; BundleError lists those that the bundle has."""
         for entry in self.entries:
             if entry.name == name:
                 return entry
         there = ", ".join(entry.name for entry in self.entries)
         why = f" ({'; '.join(self.notes)})" if self.notes else ""
-        raise BundleError(f"this bundle has no entry point '{name}', only {there}{why}")
+        raise BundleError(
+            "E-BUNDLE-NO-ENTRY", f"this bundle has no entry point '{name}', only {there}{why}"
+        )
 
     def artifact(self, format: str, entry: str) -> Artifact | None:
         """The artifact of that format and entry point, if the bundle has one.
@@ -157,24 +174,41 @@ def json_from_manifest(manifest: Manifest) -> str:
 
 
 def manifest_from_json(text: str) -> Manifest:
-    """Read the JSON text of a manifest; BundleError says what is wrong with it."""
+    """Read the JSON text of a manifest, also of an older schema version.
+
+    Raises BundleError if it is damaged, newer than this rnn-deploy, or needs an extension that this
+    rnn-deploy does not understand.
+    """
     try:
         data = json.loads(text)
         version = data["schema_version"]
-        if type(version) is int and version == SCHEMA_VERSION:
-            return _checked(decoded(Manifest, data, "the manifest"))
+        if type(version) is not int:
+            raise ValueError(f"schema_version is {version!r}, expected a whole number")
+        refuse_other_versions(version, data)
+        manifest = decoded(Manifest, upgraded(data), "the manifest")
+        _check(manifest)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BundleError(
-            f"manifest.json is damaged ({type(error).__name__}: {error}); export the model again"
+            "E-BUNDLE-DAMAGED",
+            f"manifest.json is damaged ({type(error).__name__}: {error}); export the model again",
         ) from error
-    raise BundleError(
-        f"manifest.json has schema version {version!r}, this rnn-deploy reads {SCHEMA_VERSION};"
-        " export the model again, or use the rnn-deploy that made it"
-    )
+    _refuse_unknown_extensions(manifest)
+    return manifest
 
 
-def _checked(manifest: Manifest) -> Manifest:
-    """The manifest, if what types do not say of its values holds too; ValueError otherwise."""
+def _refuse_unknown_extensions(manifest: Manifest) -> None:
+    for name, extension in manifest.extensions.items():
+        if extension.required and name not in UNDERSTOOD:
+            writer = manifest.tools.get("rnn-deploy", "of unknown version")
+            raise BundleError(
+                "E-BUNDLE-EXTENSION",
+                f"the bundle needs the extension '{name}', which this rnn-deploy does not"
+                f" understand; rnn-deploy {writer} wrote it: install that version or a newer one",
+            )
+
+
+def _check(manifest: Manifest) -> None:
+    """Raise ValueError for values that have the right type but cannot be right."""
     for entry in manifest.entries:
         if not entry.inputs or not entry.outputs:
             raise ValueError(f"entry point '{entry.name}' lacks inputs or outputs")
@@ -186,8 +220,4 @@ def _checked(manifest: Manifest) -> Manifest:
                 raise ValueError(f"tensor '{tensor.name}' has the dtype {tensor.dtype!r}")
     for rule in manifest.plan.rules if manifest.plan else ():
         if min(rule.batch, rule.time) < 1:
-            raise ValueError(f"a rule is of {rule.batch} x {rule.time}")
-    for model in manifest.micro:
-        if model.arena < 1:
-            raise ValueError(f"the arena of '{model.entry}' is {model.arena}")
-    return manifest
+            raise ValueError(f"a rule of the plan has the shape {rule.batch} x {rule.time}")

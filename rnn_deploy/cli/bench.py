@@ -142,17 +142,17 @@ def _others(
         raise InputError(f"{option} makes another export of the model; add --model M.keras")
     step("starting TensorFlow")
     from rnn_deploy.perf.peers.build import build, check_peers
-    from rnn_deploy.perf.peers.candidates import candidates
+    from rnn_deploy.perf.peers.candidates import FORMAT, candidates
     from rnn_deploy.perf.peers.model import model_of
 
     check_peers(asked.peers)
     model = model_of(bundle, asked.model, trust_source=asked.trust_source)
     bundles, refused = candidates(asked.lowerings, model, folder, step)
-    onnx = [runtime for runtime in runtimes if runtime.format == "onnx"]
     ours = [
         of_bundle(other.root, runtime.name, threads, f"{runtime.name}, {name}")
         for name, other in bundles.items()
-        for runtime in onnx
+        for runtime in runtimes
+        if runtime.format == FORMAT
     ]
     peers, without = build(asked.peers, model, folder, shapes, threads, step)
     return [*ours, *peers], [(left.name, left.reason) for left in (*refused, *without)]

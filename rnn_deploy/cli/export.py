@@ -1,21 +1,72 @@
 """`rnn-deploy export`: a Keras model to a bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import click
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.manifest import (
-    MicroModel,
+    Artifact,
     Quantisation,
     QuantisationError,
     json_from_manifest,
 )
 from rnn_deploy.cli.arrays import read_npz
 from rnn_deploy.cli.console import data, progress, say
-from rnn_deploy.errors import InputError
+from rnn_deploy.cli.options import grouped
+from rnn_deploy.formats.base import FormatOption
+from rnn_deploy.formats.options import NO_QUANTISATION, STATES, ExportOptions, renamed_target
+from rnn_deploy.formats.registry import (
+    all_formats,
+    all_options,
+    default_formats,
+    quantize_modes,
+)
+
+
+@dataclass(frozen=True)
+class ExportFiles:
+    """Files that the command reads and writes."""
+
+    model: Path
+    output: Path
+    samples: Path | None
+    calibration: Path | None
+    force: bool
+    as_json: bool
+
+
+def _options_of_formats(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add every option that a format declares."""
+    for option, users in reversed(all_options().values()):
+        command = click.option(option.flag, **_keywords(option, users))(command)
+    return command
+
+
+def _keywords(option: FormatOption, users: Sequence[str]) -> dict[str, Any]:
+    keywords: dict[str, Any] = {"help": f"{option.help}  [{', '.join(users)}]"}
+    if isinstance(option.default, bool):
+        return {**keywords, "is_flag": True, "default": option.default}
+    default = option.default
+    if option.many and isinstance(default, str):
+        default = (default,)
+    return {
+        **keywords,
+        "default": default,
+        "show_default": bool(default),
+        "multiple": option.many,
+        "metavar": option.metavar,
+        "type": click.Choice(option.choices) if option.choices else type(option.default or ""),
+    }
+
+
+def _refuse_target(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise renamed_target(value)
 
 
 @click.command("export")
@@ -26,40 +77,11 @@ from rnn_deploy.errors import InputError
 @click.option(
     "--to",
     multiple=True,
-    type=click.Choice(["onnx", "tflite"]),
-    help="A format; may be given twice.  [default: both]",
+    type=click.Choice(tuple(all_formats())),
+    help=f"A format; may be repeated.  [default: {', '.join(default_formats())}]",
 )
-@click.option(
-    "--lowering",
-    multiple=True,
-    metavar="[LAYER=]NAME",
-    help="How recurrent layers are written in ONNX: auto, native, scan, unrolled; for all or for"
-    " one layer, may be given several times.  [default: auto]",
-)
-@click.option(
-    "--tflite-lowering",
-    multiple=True,
-    metavar="[LAYER=]NAME",
-    help="The same for TFLite: auto, inplace, loop, unrolled, fused.  [default: auto]",
-)
-@click.option(
-    "--target",
-    default="ort",
-    show_default=True,
-    metavar="NAME",
-    help="What the ONNX must be right on: ort, openvino, portable (every runtime tried);"
-    " or tflite-micro: static files and C arrays for microcontrollers, and nothing else.",
-)
-@click.option(
-    "--expect",
-    multiple=True,
-    metavar="[ENTRY=]BATCHxTIME",
-    help="A shape the model will be called with, by which auto chooses; may be given again."
-    "  [default: 1x100, 32x100, stream=1x1]",
-)
-@click.option(
-    "--opset", type=int, default=17, show_default=True, metavar="N", help="Of ONNX: 17 to 22."
-)
+@_options_of_formats
+@click.option("--target", hidden=True, expose_value=False, callback=_refuse_target)
 @click.option(
     "--time",
     type=click.IntRange(1),
@@ -73,24 +95,26 @@ from rnn_deploy.errors import InputError
 )
 @click.option(
     "--state",
-    default="input",
+    default=STATES[0],
     show_default=True,
-    type=click.Choice(["input", "reset", "keep"]),
-    help="Of recurrent layers: input and output of the stream entry point; or no stream, and each"
-    " call starts from zero, or from the state the model holds.",
+    type=click.Choice(STATES),
+    help="What becomes of the states. input: the stream entry point takes and returns them. reset:"
+    " there is no stream, each call starts from zero. keep: no stream, each call starts from the"
+    " states that the model holds.",
 )
 @click.option(
     "--quantize",
-    default="none",
+    default=NO_QUANTISATION,
     show_default=True,
-    type=click.Choice(["none", "float16", "dynamic-int8", "int8"]),
-    help="Of TFLite: weights in fewer bits; int8: activations too, which needs --calibration.",
+    type=click.Choice((NO_QUANTISATION, *quantize_modes())),
+    help="Store weights in fewer bits; int8: activations too, which needs --calibration."
+    f"  [{', '.join(name for name, format in all_formats().items() if format.quantize)}]",
 )
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
-    help="Real inputs (.npz, by input name) for the ranges of int8; what quantisation costs is"
-    " measured on them too.",
+    help="Real inputs (.npz, by input name) that set the ranges of int8; the error of a quantised"
+    " model is measured on them too.",
 )
 @click.option(
     "--seed",
@@ -98,75 +122,44 @@ from rnn_deploy.errors import InputError
     default=0,
     show_default=True,
     metavar="N",
-    help="Of the made-up golden vectors.",
+    help="Random seed of the generated golden vectors.",
 )
 @click.option(
     "--long",
     type=click.IntRange(0),
     metavar="N",
-    help="Steps of the longest golden vector (which is stored as a seed), 0: none; by default"
-    " 10,000, fewer for a large model.",
-)
-@click.option(
-    "--test-data/--no-test-data",
-    default=None,
-    help="Write golden vectors as ONNX test_data_set_N too.  [default: where they are small]",
+    help="Steps of the longest golden vector (which is stored as a seed), 0 for none.  [default:"
+    " 10,000, fewer for a large model]",
 )
 @click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
-def command(
-    model: Path, output: Path, to: tuple[str, ...], lowering: tuple[str, ...], target: str,
-    expect: tuple[str, ...], opset: int, time: int | None, samples: Path | None, state: str,
-    seed: int, long: int | None, test_data: bool | None, trust_source: bool, force: bool,
-    as_json: bool, tflite_lowering: tuple[str, ...], quantize: str, calibration: Path | None,
-) -> None:  # fmt: skip
-    """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle."""
+@grouped(ExportFiles)
+def command(files: ExportFiles, **given: Any) -> None:
+    """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle.
+
+    Options marked with formats in brackets apply only to these formats.
+    """
+    for name in ("samples", "calibration"):
+        place: Path | None = getattr(files, name)
+        given[name] = None if place is None else read_npz(place)
+    options = ExportOptions(**given)
     with progress() as step:
         step("starting TensorFlow")
-        from rnn_deploy.exporting.options import FORMATS, ExportOptions
         from rnn_deploy.exporting.pipeline import export
         from rnn_deploy.verifying.quantisation_error import appraise
 
-        options = ExportOptions(
-            to=to or FORMATS,
-            lowering=lowerings_from(lowering),
-            time=time,
-            samples=None if samples is None else read_npz(samples),
-            seed=seed,
-            trust_source=trust_source,
-            target=target,
-            state=state,
-            opset=opset,
-            expect=expect,
-            long=long,
-            test_data=test_data,
-            tflite_lowering=lowerings_from(tflite_lowering, "--tflite-lowering"),
-            quantize=quantize,
-            calibration=None if calibration is None else read_npz(calibration),
+        bundle = export(
+            files.model, files.output, options, force=files.force, progress=step, appraise=appraise
         )
-        bundle = export(model, output, options, force=force, progress=step, appraise=appraise)
-    if as_json:
+    if files.as_json:
         data(json_from_manifest(bundle.manifest).rstrip())
     for line in summary(bundle):
         say(line)
 
 
-def lowerings_from(words: Sequence[str], option: str = "--lowering") -> dict[str, str]:
-    """LAYER=NAME by layer, NAME under "*"; InputError when one is given twice."""
-    lowerings: dict[str, str] = {}
-    for word in words:
-        layer, equals, name = word.rpartition("=")
-        key = layer if equals else "*"
-        if key in lowerings:
-            of = f"layer '{layer}'" if equals else "all layers"
-            raise InputError(f"{option} is given twice for {of}: {lowerings[key]}, {name}")
-        lowerings[key] = name
-    return lowerings
-
-
 def quantisation_lines(quantisation: Quantisation | None) -> list[str]:
-    """What was quantised and what it cost, in lines for a person."""
+    """Return what was quantised and its errors, as lines of text."""
     if quantisation is None:
         return []
     q = quantisation
@@ -177,17 +170,21 @@ def quantisation_lines(quantisation: Quantisation | None) -> list[str]:
     ]
 
 
-def micro_lines(models: Sequence[MicroModel]) -> list[str]:
-    """What a microcontroller needs, in lines for a person."""
+def detail_lines(artifacts: Sequence[Artifact]) -> list[str]:
+    """Return the details of model files, a line for each file that has any."""
     return [
-        f"  {model.array} in model_data.h: arena {model.arena:,} B, operators"
-        f" {', '.join(model.operators)}"
-        for model in models
+        f"  {a.path}: " + ", ".join(f"{name} {_shown(v)}" for name, v in a.details.items())
+        for a in artifacts
+        if a.details
     ]
 
 
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def said_of(cost: QuantisationError) -> str:
-    """A cost in words."""
+    """Return an error of quantisation in words."""
     ratio = "unchanged" if cost.snr_db is None else f"{cost.snr_db:.1f} dB signal to noise"
     largest = f", largest error {cost.max_abs:.1e}" if cost.snr_db is not None else ""
     labels = f", {cost.labels_changed} of {cost.labels} labels changed" if cost.labels else ""
@@ -195,7 +192,7 @@ def said_of(cost: QuantisationError) -> str:
 
 
 def summary(bundle: Bundle) -> list[str]:
-    """What was written, in lines for a person."""
+    """Return what was written, as lines of text."""
     manifest = bundle.manifest
     sizes: dict[str, int] = {}
     for record in manifest.files:
@@ -211,7 +208,7 @@ def summary(bundle: Bundle) -> list[str]:
     return [
         *lines,
         *quantisation_lines(manifest.quantisation),
-        *micro_lines(manifest.micro),
+        *detail_lines(manifest.artifacts),
         *(f"note: {note}" for note in manifest.notes),
         f"next: rnn-deploy verify {quote(str(bundle.root))}",
     ]

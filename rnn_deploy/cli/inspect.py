@@ -11,8 +11,9 @@ from rnn_deploy.bundle import LoweringChoice, open_bundle
 from rnn_deploy.bundle.manifest import Manifest, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.cli.console import data, progress, say, table
-from rnn_deploy.cli.export import micro_lines, quantisation_lines
+from rnn_deploy.cli.export import detail_lines, quantisation_lines
 from rnn_deploy.cli.plans import show_plan
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import EntryPoint
 
 
@@ -52,7 +53,7 @@ def _show_manifest(place: Path, manifest: Manifest) -> None:
         for artifact in manifest.artifacts
         for choice in artifact.choices
     ])  # fmt: skip
-    for line in (*quantisation_lines(manifest.quantisation), *micro_lines(manifest.micro)):
+    for line in (*quantisation_lines(manifest.quantisation), *detail_lines(manifest.artifacts)):
         data(line.removeprefix("  "))
     rows = [(r.path, f"{r.size:,}", r.sha256[:12]) for r in manifest.files if "/" not in r.path]
     below = [r for r in manifest.files if "/" in r.path]
@@ -96,30 +97,21 @@ def _show_choices(choices: Sequence[tuple[str, str, LoweringChoice]]) -> None:
 def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
     with progress() as step:
         step("starting TensorFlow")
-        from rnn_deploy.exporting.options import ExportOptions
         from rnn_deploy.exporting.plan import plan_of
+        from rnn_deploy.exporting.saved_model import NOTE, SavedModelReference, entry_of
         from rnn_deploy.keras.opening import OpenedSavedModel, open_model
-        from rnn_deploy.onnx import saved_model
-        from rnn_deploy.onnx.choice import OnnxLoweringRequest, choices_of
-        from rnn_deploy.tflite import writer as tflite
-        from rnn_deploy.tflite.choice import TfliteLoweringRequest
 
         step("reading the layers")
         opened = open_model(place, trust_source=trust_source)
         if isinstance(opened, OpenedSavedModel):
-            reference = saved_model.SavedModelReference(opened)
-            entries = [saved_model.entry_of(opened, reference, None)]
-            return _facts(opened.source.kind, entries, [], saved_model.NOTES)
-        plan = plan_of(opened.model, ExportOptions())
+            entries = [entry_of(opened, SavedModelReference(opened), None)]
+            return _facts(opened.source.kind, entries, [], (NOTE,))
+        options = ExportOptions()
+        plan = plan_of(opened.model, options)
         choices = [
-            ("onnx", t.entry.name, choice)
-            for t in plan.traced
-            for choice in choices_of(t.trace.calls.values(), OnnxLoweringRequest(), t.entry)
-        ]
-        choices += [
-            ("tflite", part.entry.name, choice)
-            for part in tflite.parts_of(plan, TfliteLoweringRequest())
-            for choice in part.choices
+            (format.name, entry, choice)
+            for format in options.formats
+            for entry, choice in format.load_writer().choices(plan, options)
         ]
         return _facts(opened.source.kind, [t.entry for t in plan.traced], choices, plan.notes)
 

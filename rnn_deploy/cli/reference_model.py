@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import InputError
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import STREAM
 from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
 
@@ -72,10 +73,8 @@ def model_at_hand(
     """Open the model of a bundle; InputError when it is another one."""
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
-    from rnn_deploy.exporting.options import MICRO, ExportOptions
     from rnn_deploy.exporting.plan import plan_of, with_chunks
     from rnn_deploy.keras.intercept import keeping_states
-    from rnn_deploy.onnx.targets import ORT
 
     opened = _opened(bundle, model, trust_source)
     _refuse_int8(bundle)
@@ -83,10 +82,10 @@ def model_at_hand(
     (time,) = fixed if len(fixed) == 1 else (None,)
     state = bundle.manifest.state
     options = ExportOptions(
+        [artifact.format for artifact in bundle.manifest.artifacts],
         time=time if isinstance(time, int) else None,
         seed=seed,
         state=state,
-        target=MICRO if bundle.manifest.micro else ORT,
     )
     chunked = [entry.chunked for entry in bundle.manifest.entries if entry.name == STREAM]
     with keeping_states(state == "keep"):

@@ -57,13 +57,13 @@ def command(
     opened = open_bundle(bundle)
     with progress() as step, tempfile.TemporaryDirectory() as folder:
         step("starting TensorFlow")
-        from rnn_deploy.onnx.expected import asked_from
+        from rnn_deploy.onnx.expected import expected_shapes
         from rnn_deploy.perf.peers.model import model_of
         from rnn_deploy.perf.tuning.tune import USUAL, tune
         from rnn_deploy.perf.tuning.write import write
         from rnn_deploy.spec.shapes import shapes_for
 
-        asked = asked_from(shape, "--shape")
+        asked = expected_shapes(shape, "--shape")
         there = [entry.name for entry in opened.manifest.entries]
         for name in asked:
             opened.manifest.entry(name)

@@ -80,8 +80,8 @@ class CaseExporter:
 
 
 def _made(case: "ConformanceCase", form: str, place: Path, reader: "ModelReader") -> Bundle:
-    from rnn_deploy.exporting.options import ExportOptions
     from rnn_deploy.exporting.pipeline import export
+    from rnn_deploy.formats.options import ExportOptions
     from rnn_deploy.keras.signature import signature_of
 
     to = case.formats if form == "auto" else ("onnx",)
@@ -89,10 +89,10 @@ def _made(case: "ConformanceCase", form: str, place: Path, reader: "ModelReader"
     open_length = any(isinstance(dim, str) for shape in shapes for dim in shape[1:2])
     time = STEPS if form == "unrolled" and open_length else None
     # A float64 model has no portable form.
-    target = "portable" if form != "auto" and case.formats != ("onnx",) else "ort"
+    profile = "portable" if form != "auto" and case.formats != ("onnx",) else "ort"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras, on a softmax over a single step
-        options = ExportOptions(to, form, time, target=target, long=0, test_data=False)
+        options = ExportOptions(to, lowering=form, time=time, profile=profile, long=0)
         return export(reader.model, place, options, reader=reader)
 
 

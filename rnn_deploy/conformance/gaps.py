@@ -20,7 +20,7 @@ class KnownGap:
 _THREE = "its recurrent operators know no activations but tanh, sigmoid and relu"
 _LENGTHS = "it lets sequence_lens be where shapes are open, which LSTM's c under a mask needs"
 
-# OpenVINO gets all of these right as they are exported with --target openvino.
+# OpenVINO gets all of these right as they are exported with --profile openvino.
 GAPS: tuple[KnownGap, ...] = (
     *(
         KnownGap(f"activation-{name}", "auto", "openvino-cpu", _THREE)

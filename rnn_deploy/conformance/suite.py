@@ -84,11 +84,10 @@ def composed_outcomes(
     TFLite, the slowest to write, is written for one seed in twelve.
     """
     from rnn_deploy.conformance.composed import built
-    from rnn_deploy.exporting.options import FORMATS, ExportOptions
     from rnn_deploy.exporting.pipeline import export
+    from rnn_deploy.formats.options import ExportOptions
 
-    to = FORMATS if seed % 12 == 0 else FORMATS[:1]
-    options = ExportOptions(to, seed=seed, long=0, test_data=False)
+    options = ExportOptions(() if seed % 12 == 0 else "onnx", seed=seed, long=0)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras, on masks that end at a layer
         model = with_random_weights(built(what), seed, 0.3)

@@ -6,8 +6,14 @@ from typing import Any
 
 from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.bundle.proof import Proof
-from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.plan import ExportPlan
+from rnn_deploy.exporting.real_inputs import (
+    any_number_of,
+    calibration_cases,
+    checked,
+    draws_from,
+)
+from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.formats.read_model import ExportPlan
 from rnn_deploy.keras.signature import call_flat
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.references.golden import References, check_untouched, make_cases
@@ -15,12 +21,6 @@ from rnn_deploy.references.golden_special import special_cases
 from rnn_deploy.references.proving import proof_of
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.spec import EntryPoint
-from rnn_deploy.tflite.quantise.calibration import (
-    any_number_of,
-    calibration_cases,
-    checked,
-    draws_from,
-)
 
 LONG = 10_000
 LEAST_LONG = 1_000

@@ -1,30 +1,35 @@
 """The whole export.
 
-open --> draft --> write --> measure what quantisation cost --> renamed into place
+check the options --> open and read the model --> write each format --> write the manifest
+    --> measure what quantisation changed --> rename into place
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rnn_deploy.bundle import Bundle, GoldenCase, open_bundle
-from rnn_deploy.bundle.manifest import QuantisationError
+from rnn_deploy.bundle.manifest import Manifest, QuantisationError
 from rnn_deploy.bundle.store import refuse_folder, writing_bundle
-from rnn_deploy.exporting.draft import draft_of_model, draft_of_saved_model
-from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.exporting.cases import LONG, long_steps
 from rnn_deploy.exporting.reading import ModelReader, Progress
-from rnn_deploy.exporting.writing import write, write_manifest
+from rnn_deploy.exporting.saved_model import NOTE, read_saved_model
+from rnn_deploy.exporting.writing import BundleContent, write, write_manifest
+from rnn_deploy.formats.base import Format, FormatFiles
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.intercept import keeping_states
-from rnn_deploy.keras.opening import OpenedSavedModel, open_model
+from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model
 from rnn_deploy.optional import require
-from rnn_deploy.tflite.quantise.quantise import NONE
 
-# Measures a quantised bundle on cases that have their truth: the costs, and what to warn of.
-# Given from above, since the Keras side knows no runtime.
+# Measures a quantised bundle on cases with known results: the errors, and warnings for the user.
+# The caller supplies it, since the Keras side knows no runtime.
 Appraise = Callable[
     [Bundle, Sequence[GoldenCase]], tuple[tuple[QuantisationError, ...], tuple[str, ...]]
 ]
+# Writes one format into a folder.
+WriteFormat = Callable[[Format, Path], FormatFiles]
 
 
 def export(
@@ -39,33 +44,87 @@ def export(
 ) -> Bundle:
     """Export a Keras model (live, .keras, .h5, or a SavedModel folder) to a bundle at `output`.
 
-    appraise: measures what quantisation cost, for the manifest; without it a quantised bundle is
-    judged as if it were float32. reader: of `source`, a live model that is exported in other forms
-    too.
+    appraise: measures what quantisation changed, for the manifest; without it a quantised bundle
+    is judged as if it were float32. reader: of `source`, a live model that is exported several
+    times.
 
-    Raises InputError for a bad source or an existing output, UnsupportedModelError when the
-    model cannot be exported exactly. Nothing is left behind when it fails.
+    Raise InputError for a bad source or an existing output, UnsupportedModelError if the model
+    cannot be exported exactly. A failed export leaves nothing behind.
     """
     options = options or ExportOptions()
-    if options.quantize != NONE:
-        require("ai_edge_quantizer")
-    if options.micro:
-        require("tflite_micro")
+    for format in options.formats:
+        for package in (*format.packages, *(format.quantize_packages if options.quantised else ())):
+            require(package)
     refuse_folder(Path(output), force=force)
     progress("opening the model")
     opened = open_model(source, trust_source=options.trust_source)
-    if isinstance(opened, OpenedSavedModel):
-        draft = draft_of_saved_model(opened, options, progress)
-    else:
-        with keeping_states(options.state == "keep"):
-            draft = draft_of_model(opened, options, progress, reader)
-    progress("writing the bundle")
-    with writing_bundle(output, force=force) as root:
-        manifest = write(draft, root, options.test_data)
-        if manifest.quantisation is not None and appraise is not None:
-            progress("measuring what quantisation costs")
-            costs, warnings = appraise(open_bundle(root), [*draft.cases, *draft.calibration])
-            quantisation = replace(manifest.quantisation, costs=costs)
-            notes = (*manifest.notes, *warnings)
-            write_manifest(replace(manifest, quantisation=quantisation, notes=notes), root)
+    with keeping_states(options.state == "keep"):
+        if isinstance(opened, OpenedSavedModel):
+            content, write_format = _saved_model(opened, options, progress)
+        else:
+            content, write_format = _keras_model(opened, options, progress, reader)
+        with writing_bundle(output, force=force) as root:
+            written = []
+            for format in options.formats:
+                if isinstance(opened, OpenedModel) or format.saved_models:
+                    progress(f"writing {format.title}")
+                    written.append((format, write_format(format, root)))
+            progress("writing the bundle")
+            manifest = write(content, written, root)
+            if manifest.quantisation is not None and appraise is not None:
+                progress("measuring what quantisation changed")
+                _appraised(manifest, content, appraise, root)
     return open_bundle(output)
+
+
+def _appraised(manifest: Manifest, content: BundleContent, appraise: Appraise, root: Path) -> None:
+    assert manifest.quantisation is not None
+    costs, warnings = appraise(open_bundle(root), [*content.cases, *content.calibration])
+    quantisation = replace(manifest.quantisation, costs=costs)
+    notes = (*manifest.notes, *warnings)
+    write_manifest(replace(manifest, quantisation=quantisation, notes=notes), root)
+
+
+def _keras_model(
+    opened: OpenedModel, options: ExportOptions, progress: Progress, reader: ModelReader | None
+) -> tuple[BundleContent, WriteFormat]:
+    read = (reader or ModelReader(opened.model)).read(options, progress, opened.source)
+    plan = read.plan
+    content = BundleContent(
+        source=opened.source,
+        entries=tuple(traced.entry for traced in plan.traced),
+        cases=read.cases,
+        notes=(*plan.notes, *_notes_on(long_steps(plan, options), options)),
+        state=options.state,
+        calibration=read.calibration,
+        proof=read.proof,
+    )
+    return content, lambda format, root: format.load_writer().write(read, root, options)
+
+
+def _saved_model(
+    opened: OpenedSavedModel, options: ExportOptions, progress: Progress
+) -> tuple[BundleContent, WriteFormat]:
+    if options.for_layers:
+        raise UnsupportedModelError(
+            "E-SOURCE-SAVED-MODEL-OPTION",
+            f"{', '.join(options.for_layers)}: does not apply to a SavedModel, whose layers cannot"
+            " be read; remove it, or export the .keras file",
+        )
+    without = [format for format in options.formats if not format.saved_models]
+    notes = [f"no {format.title}: {format.why_no_saved_model}" for format in without]
+    if len(without) == len(options.formats):
+        raise UnsupportedModelError(
+            "E-SOURCE-SAVED-MODEL-FORMAT", f"{'; '.join(notes)}; export the .keras file"
+        )
+    read = read_saved_model(opened, options, progress)
+    content = BundleContent(opened.source, (read.entry,), read.cases, (NOTE, *notes))
+    return content, lambda format, root: format.load_writer().write_saved_model(read, root, options)
+
+
+def _notes_on(steps: int, options: ExportOptions) -> Iterator[str]:
+    if options.long is None and steps < LONG:
+        yield (
+            f"the longest golden vector has {steps:,} steps, since the model is large;"
+            f" --long {LONG} makes it longer"
+        )

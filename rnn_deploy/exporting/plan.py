@@ -1,82 +1,29 @@
 """What the model is, and which entry points it gets: decided before anything is written.
 
-    options, Keras model --plan_of--> Plan: a trace and an entry point for `sequence`, and for
-                                      `stream` where the model has states to carry
+    options, Keras model --plan_of--> ExportPlan: a trace and an entry point for `sequence`, and for
+                                      `stream` if the model has states to carry
 
-The stream entry point takes chunks of any length, so where the model fixes its number of steps
-it is traced once more with time open.
+The stream entry point takes chunks of any length, so if the model fixes its number of steps it is
+traced once more with time open.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.exporting.options import MICRO, ExportOptions
+from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.formats.read_model import ExportPlan, TracedEntry
 from rnn_deploy.keras.intercept import holds_state
 from rnn_deploy.keras.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.keras.reading import refusals_of, refuse
-from rnn_deploy.keras.signature import TIME, Signature, signature_of, taking_any_length, with_time
+from rnn_deploy.keras.signature import TIME, Signature, signature_of, with_time
 from rnn_deploy.keras.tensorflow import keras
-from rnn_deploy.keras.tracing import (
-    Trace,
-    output_specs,
-    trace_markers,
-    with_facts,
-)
+from rnn_deploy.keras.tracing import Trace, output_specs, trace_markers, with_facts
 from rnn_deploy.references.reference import states_of
-from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, Support, TensorSpec, one_step
-
-
-@dataclass(frozen=True)
-class TracedEntry:
-    """One entry point and the trace it is assembled from.
-
-    undeclared: it has a number of steps that the model does not say it takes.
-    """
-
-    trace: Trace
-    entry: EntryPoint
-    undeclared: bool = False
-
-
-@dataclass(frozen=True)
-class ExportPlan:
-    """A model read and traced.
-
-    notes: what a user must know. opened: the stream's time is open where the model fixes it.
-    """
-
-    model: Any
-    sequence: TracedEntry
-    stream: TracedEntry | None
-    notes: tuple[str, ...]
-    opened: bool
-
-    @property
-    def traced(self) -> tuple[TracedEntry, ...]:
-        return (self.sequence,) if self.stream is None else (self.sequence, self.stream)
-
-    @cached_property
-    def step(self) -> TracedEntry | None:
-        """The stream at one step; None where the model cannot be called so."""
-        stream = self.stream
-        if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
-            return None
-        entry = one_step(stream.entry)
-        signature = replace(stream.trace.signature, inputs=entry.inputs)
-        for undeclared in (False, True):
-            try:
-                with taking_any_length(self.model) if undeclared else nullcontext():
-                    trace = trace_markers(self.model, signature)
-            except UnsupportedModelError:
-                continue  # it takes no other number of steps than its own, or an open one
-            return TracedEntry(trace, entry, undeclared)
-        return None
+from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, Support, TensorSpec
 
 
 def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
@@ -84,20 +31,22 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     refuse(model, refusals_of(model))
     if options.state == "keep" and not any(map(holds_state, model._flatten_layers())):
         raise InputError(
-            f"--state keep: no layer of model '{model.name}' holds a state (one that is stateful"
-            " and has run does); leave it out"
+            "E-EXPORT-STATE-KEEP",
+            f"--state keep: no layer of model '{model.name}' holds a state; a stateful layer holds"
+            " one after the model has run: run it first, or remove --state keep",
         )
     signature = with_tied_lengths(model, signature_of(model, options.samples))
-    if options.micro:
-        signature = _with_batch_of_one(signature)
+    constraints = options.constraints
+    if constraints.batch is not None:
+        signature = _with_batch(signature, constraints.batch)
     trace = trace_markers(model, signature)
     _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
     trace = replace(trace, signature=signature)
     own = TracedEntry(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
     sequence = own if options.time is None else _fixed(model, own, options.time)
-    if options.micro:
-        _refuse_open(sequence.entry)
+    if constraints.fixed_shapes:
+        _refuse_open(sequence.entry, options)
     stream, notes = _stream(model, own) if options.state == "input" else (None, ())
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
@@ -105,20 +54,23 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     return ExportPlan(model, sequence, stream, notes, opened)
 
 
-def _with_batch_of_one(signature: Signature) -> Signature:
+def _with_batch(signature: Signature, size: int) -> Signature:
+    """The signature with its batch fixed, if the model leaves it open."""
+
     def fixed(tensor: TensorSpec) -> TensorSpec:
         batch, *rest = tensor.shape
-        return replace(tensor, shape=(1 if isinstance(batch, str) else batch, *rest))
+        return replace(tensor, shape=(size if isinstance(batch, str) else batch, *rest))
 
     return replace(signature, inputs=tuple(map(fixed, signature.inputs)))
 
 
-def _refuse_open(sequence: EntryPoint) -> None:
+def _refuse_open(sequence: EntryPoint, options: ExportOptions) -> None:
     for tensor in sequence.inputs:
         if any(isinstance(dim, str) for dim in tensor.shape):
             raise InputError(
-                f"--target {MICRO} needs fixed shapes, and input '{tensor}' has an open one; add"
-                " --time N, or give the model a fixed shape"
+                "E-EXPORT-OPEN-SHAPE",
+                f"--to {options.formats[0].name} needs fixed shapes, and input '{tensor}' has an"
+                " open one; add --time N, or give the model a fixed shape",
             )
 
 
@@ -126,7 +78,10 @@ def _fixed(model: Any, own: TracedEntry, time: int) -> TracedEntry:
     """The sequence entry point with its open lengths fixed."""
     signature = own.trace.signature
     if not any(map(has_open_length, signature.inputs)):
-        raise InputError(f"--time {time}: the model's inputs have no open number of steps to fix")
+        raise InputError(
+            "E-EXPORT-TIME-FIXED",
+            f"--time {time}: no input of the model has an open number of steps; remove --time",
+        )
     signature = with_time(signature, lambda t: time if has_open_length(t) else t.shape[1])
     trace = trace_markers(model, signature)
     return TracedEntry(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
@@ -138,7 +93,8 @@ def _refuse_equal_names(trace: Trace) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UnsupportedModelError(
-            f"layer '{twice[0]}': a cell in a list of cells is called so too; rename the layer"
+            "E-MODEL-SAME-NAME",
+            f"layer '{twice[0]}': a cell in a list of cells has the same name; rename the layer",
         )
 
 
@@ -157,7 +113,7 @@ def _stream(model: Any, sequence: TracedEntry) -> tuple[TracedEntry | None, tupl
         try:
             trace = trace_markers(model, opened)
         except UnsupportedModelError as error:
-            return None, (f"no stream entry point: with time open, {error}",)
+            return None, (f"no stream entry point: with time open, {error.message}",)
         outputs = _opened_outputs(sequence.entry, trace, symbols)
     inputs = trace.signature.inputs
     states = states_of(
@@ -251,3 +207,11 @@ def with_rows(plan: ExportPlan, rows_of: Callable[[EntryPoint], Support]) -> Exp
 
     stream = None if plan.stream is None else known(plan.stream)
     return replace(plan, sequence=known(plan.sequence), stream=stream)
+
+
+def without_unchunked_stream(plan: ExportPlan) -> ExportPlan:
+    """The plan, without its stream if single steps do not give what the whole sequence gives."""
+    if plan.stream is None or plan.stream.entry.chunked.ok:
+        return plan
+    note = f"no stream entry point for single steps: {plan.stream.entry.chunked.reason}"
+    return replace(plan, stream=None, notes=(*plan.notes, note))

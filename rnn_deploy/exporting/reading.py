@@ -1,19 +1,17 @@
 """A model read for export: its plan, its golden cases, and the references that made them.
 
-    Keras model --Reader--> Read     once for all exports of the model that ask the same of it
+    Keras model --ModelReader--> ReadModel     once for all exports with the same reading options
 
-To trace the references is most of an export of a small model. A model that is exported in several
-forms is read by one Reader.
+Tracing the references takes most of the time of a small model's export, so one ModelReader serves
+all exports of a model.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import onnx_ir as ir
-
 from rnn_deploy.bundle import GoldenCase
-from rnn_deploy.bundle.proof import Proof
+from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.errors import InputError
 from rnn_deploy.exporting.cases import (
     calibration_of,
@@ -23,29 +21,20 @@ from rnn_deploy.exporting.cases import (
     references_of,
     special_of,
 )
-from rnn_deploy.exporting.options import ExportOptions
-from rnn_deploy.exporting.plan import ExportPlan, plan_of, with_chunks, with_rows
+from rnn_deploy.exporting.plan import (
+    plan_of,
+    with_chunks,
+    with_rows,
+    without_unchunked_stream,
+)
+from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.formats.read_model import ExportPlan, ReadModel
+from rnn_deploy.keras.opening import weights_digest
 from rnn_deploy.references.golden import References, chunks_match
 from rnn_deploy.references.rows import rows_match
 from rnn_deploy.spec import EntryPoint
-from rnn_deploy.tflite.micro.files import without_unchunked_stream
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ReadModel:
-    """What is known of a model before a format is written.
-
-    converted: its traces as ONNX with markers, by `id`, filled by who writes ONNX.
-    """
-
-    plan: ExportPlan
-    cases: Sequence[GoldenCase]
-    references: References
-    proof: Proof
-    calibration: Sequence[GoldenCase]
-    converted: dict[int, ir.Model] = field(default_factory=dict)
 
 
 class ModelReader:
@@ -56,16 +45,25 @@ class ModelReader:
         self._read: dict[tuple[object, ...], ReadModel] = {}
         self._references: dict[tuple[EntryPoint, str], References] = {}
 
-    def read(self, options: ExportOptions, progress: Progress) -> ReadModel:
-        """The model as `options` want it; formats and lowerings make no difference."""
-        if options.samples is not None or options.calibration is not None:
-            return self._anew(options, progress)
-        asked = (options.time, options.state, options.seed, options.long, options.micro)
-        if asked not in self._read:
-            self._read[asked] = self._anew(options, progress)
-        return self._read[asked]
+    def read(
+        self, options: ExportOptions, progress: Progress, source: ModelSource | None = None
+    ) -> ReadModel:
+        """Read the model as `options` request; formats and lowerings make no difference.
 
-    def _anew(self, options: ExportOptions, progress: Progress) -> ReadModel:
+        source: where the model came from, by default a live model.
+        """
+        name = self.model.name
+        source = source or ModelSource("live model", name, weights_digest(self.model))
+        if options.samples is not None or options.calibration is not None:
+            return self._read_anew(options, progress, source)
+        key = (source, options.time, options.state, options.seed, options.long, options.constraints)
+        if key not in self._read:
+            self._read[key] = self._read_anew(options, progress, source)
+        return self._read[key]
+
+    def _read_anew(
+        self, options: ExportOptions, progress: Progress, source: ModelSource
+    ) -> ReadModel:
         progress("reading the layers")
         plan = plan_of(self.model, options)
         progress("taking golden vectors from TensorFlow")
@@ -76,16 +74,16 @@ class ModelReader:
             plan = with_chunks(plan, chunks_match(references.oracle, plan.stream.entry, cases))
         truth = (references.oracle or references.reference).run
         plan = with_rows(plan, lambda entry: rows_match(truth, entry, cases))
-        plan = without_unchunked_stream(plan) if options.micro else plan
-        progress("holding the references against each other")
+        plan = without_unchunked_stream(plan) if options.constraints.single_steps else plan
+        progress("comparing the references with each other")
         proof = proof_of_plan(plan, references, cases)
         cases += special_of(plan, references, cases, options)
-        return ReadModel(plan, cases, references, proof, calibration)
+        return ReadModel(source, plan, cases, references, proof, calibration)
 
     def _runnable(
         self, plan: ExportPlan, options: ExportOptions, calibration: Sequence[GoldenCase]
     ) -> tuple[ExportPlan, list[GoldenCase], References]:
-        """The plan with its cases; without a stream whose lengths the model cannot run."""
+        """Return the plan with its cases; without a stream if the model cannot run its lengths."""
         references = self._references_of(plan, options)
         try:
             return plan, reference_cases(references, plan, options, calibration), references
@@ -99,7 +97,7 @@ class ModelReader:
 
     def _references_of(self, plan: ExportPlan, options: ExportOptions) -> References:
         """The references of the widest entry point, traced once for it."""
-        asked = ((plan.stream or plan.sequence).entry, options.state)
-        if asked not in self._references:
-            self._references[asked] = references_of(self.model, plan)
-        return self._references[asked]
+        key = ((plan.stream or plan.sequence).entry, options.state)
+        if key not in self._references:
+            self._references[key] = references_of(self.model, plan)
+        return self._references[key]

@@ -1,10 +1,12 @@
 """Write a traced model as ONNX. One file per lowering of a recurrent layer.
 
+format         the description of the format and its options; imports no TensorFlow
+files          write the format's files into a bundle
 writer         convert the trace, put lowerings in place of the markers, check
 choice         which lowering a layer gets, and why
 costs          the measured costs that the choice compares
 expected       the batch and step sizes that the choice optimises for
-targets        profiles: which operators each family of runtimes computes right
+profiles       which lowerings each profile's runtimes compute wrongly
 native         the operators RNN, GRU, LSTM
 scan           one input product for all steps, then a Scan of small steps
 unrolled       every step written out, for a fixed length
@@ -19,10 +21,8 @@ tf2onnx_graph  the only module that calls tf2onnx
 cleanup        passes over the finished graph; names of nodes and values
 metadata       opset and metadata entries of the file
 test_data      golden vectors in the layout of ONNX test data
-saved_model    the fall-back for a SavedModel, whose layers cannot be read
+saved_model    convert the function of a SavedModel, whose layers are unknown
 
 A lowering has `support(layer)` and `lower(ops, layer, x, states, mask)`. To add one, write its file
-and add a line to `choice.ONNX_LOWERINGS`.
+and add its name to `format.LOWERINGS`.
 """
-
-from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra

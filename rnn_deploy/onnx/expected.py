@@ -15,34 +15,43 @@ USUAL: dict[str, tuple[Shape, ...]] = {
     SEQUENCE: (Shape(1, 100), Shape(32, 100)),
     STREAM: (Shape(1, 1),),
 }
-OPTION = "--expect"
-Asked = Mapping[str, tuple[Shape, ...]]
+EXPECT = "--expect"
+ExpectedShapes = Mapping[str, tuple[Shape, ...]]
 
 
-def asked_from(words: Sequence[str], option: str = OPTION) -> Asked:
-    """[ENTRY=]BATCHxTIME by entry point, `sequence` where none is named; InputError otherwise."""
-    asked: dict[str, tuple[Shape, ...]] = {}
+def expected_shapes(words: Sequence[str], option: str = EXPECT) -> ExpectedShapes:
+    """Return shapes by entry point from [ENTRY=]BATCHxTIME; `sequence` if none is named.
+
+    Raise InputError for another entry point or another form.
+    """
+    expected: dict[str, tuple[Shape, ...]] = {}
     for word in words:
         entry, equals, text = word.rpartition("=")
         name = entry if equals else SEQUENCE
         if name not in USUAL:
-            raise InputError(f"{option} {word}: no entry point '{name}', only {', '.join(USUAL)}")
-        asked[name] = (*asked.get(name, ()), shape_from(text, option))
-    return asked
+            raise InputError(
+                "E-EXPORT-EXPECT-ENTRY",
+                f"{option} {word}: unknown entry point '{name}'; choose from: {', '.join(USUAL)}",
+            )
+        expected[name] = (*expected.get(name, ()), shape_from(text, option))
+    return expected
 
 
-def check_entries(asked: Asked, there: Collection[str]) -> None:
-    """InputError when shapes are expected of an entry point that the model does not get."""
-    for name, shapes in asked.items():
-        if name not in there:
-            raise InputError(f"{OPTION} {name}={shapes[0]}: this export has no '{name}'")
+def check_entries(expected: ExpectedShapes, entries: Collection[str]) -> None:
+    """Raise InputError for shapes of an entry point that is not in `entries`."""
+    for name, shapes in expected.items():
+        if name not in entries:
+            raise InputError(
+                "E-EXPORT-EXPECT-ENTRY",
+                f"{EXPECT} {name}={shapes[0]}: this export has no entry point '{name}'; remove it",
+            )
 
 
-def expected_of(entry: EntryPoint, asked: Asked) -> tuple[Shape, ...]:
-    """The shapes expected; InputError for one that the entry point does not take.
+def expected_of(entry: EntryPoint, expected: ExpectedShapes) -> tuple[Shape, ...]:
+    """Return the shapes expected; raise InputError for one that the entry point does not take.
 
-    None of `step`, whose form is the same at all of them.
+    There are none for `step`, whose form is the same for every shape.
     """
     if entry.name == STEP:
         return ()
-    return shapes_for(entry, asked.get(entry.name, ()), USUAL[entry.name], OPTION)
+    return shapes_for(entry, expected.get(entry.name, ()), USUAL[entry.name], EXPECT)

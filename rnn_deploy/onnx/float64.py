@@ -16,15 +16,16 @@ Written = Callable[[NodeWriter, ir.Node], ir.Value]
 
 
 def write_for_double(model: ir.Model) -> None:
-    """Replace, in a model that computes in float64, what has no float64 form.
+    """Replace the operators without a float64 form in a model that computes in float64.
 
-    UnsupportedModelError for an operator with no other form.
+    Raise UnsupportedModelError for an operator that cannot be replaced.
     """
     for node in [node for node in model.graph.all_nodes() if node.op_type in (*FORMS, *NONE)]:
         if node.op_type in NONE:
             raise UnsupportedModelError(
+                "E-MODEL-FLOAT64",
                 f"{node.name}: ONNX Runtime has no float64 form of {node.op_type};"
-                " export a float32 copy of the model"
+                " export a float32 copy of the model",
             )
         ops = NodeWriter(node.name or node.op_type, DOUBLE)
         value = FORMS[node.op_type](ops, node)

@@ -1,4 +1,4 @@
-"""Golden vectors once more as ONNX test data, for whatever reads the ONNX backend test layout.
+"""Golden vectors as ONNX test data, for tools that read the ONNX backend test layout.
 
     Case, ONNX model --> test_data/ENTRY/test_data_set_N/input_0.pb ... output_0.pb ...
                          test_data/ENTRY/model.onnx, the entry point's own file once more
@@ -20,8 +20,6 @@ from rnn_deploy.bundle import Artifact, GoldenCase
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 FOLDER = "test_data"
-# Written unasked where all of it is no more than so many bytes.
-MOST_UNASKED = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -38,22 +36,14 @@ def write_test_data(
     models: Mapping[str, ir.Model],
     entries: Sequence[EntryPoint],
     cases: Sequence[GoldenCase],
-    wanted: bool | None,
 ) -> list[str]:
-    """Write the data sets of every ONNX entry point below `root`; their paths.
-
-    wanted: True writes them, False does not, None does where they are small.
-    """
-    if wanted is False:
-        return []
+    """Write the data sets of every ONNX entry point below `root`; return their paths."""
     files = [
         file
         for entry in entries
         if entry.name in models
         for file in _files(entry, models[entry.name], cases)
     ]
-    if wanted is None and sum(file.value.nbytes for file in files) > MOST_UNASKED:
-        return []
     for file in files:
         place = root / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +53,15 @@ def write_test_data(
     return [file.path for file in files]
 
 
-def place_models(root: Path, artifacts: Sequence[Artifact], told: Sequence[str]) -> list[str]:
-    """Put the model beside its data sets, as the layout has it, with the weights it reads; their
-    paths. told: the paths of the data sets. Hard links, where the file system has them."""
+def place_models(root: Path, artifacts: Sequence[Artifact]) -> list[str]:
+    """Put each model beside its data sets, as the layout requires, with the weights that it reads.
+
+    Return the paths. They are hard links if the file system has them.
+    """
     paths = []
     for artifact in artifacts:
         folder = f"{FOLDER}/{artifact.entry}"
-        if any(path.startswith(f"{folder}/") for path in told) and artifact.format == "onnx":
+        if (root / folder).is_dir():
             paths.append(_linked(root, artifact.path, f"{folder}/model.onnx"))
             if artifact.weights is not None:
                 paths.append(_linked(root, artifact.weights, f"{folder}/{artifact.weights}"))

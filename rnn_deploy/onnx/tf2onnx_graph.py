@@ -20,9 +20,7 @@ from tf2onnx.onnx_opset.controlflow import Select
 from tf2onnx.onnx_opset.math import FloorDiv, FloorMod
 
 from rnn_deploy.keras.tracing import MARKER
-
-OPSET = 17
-
+from rnn_deploy.onnx.format import OPSET
 
 # Where the names of one step begin to be numbered, clear of those of the graph around it.
 OF_STEP = 1_000_000

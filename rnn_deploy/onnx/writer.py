@@ -21,8 +21,8 @@ from rnn_deploy.onnx import tf2onnx_graph as onnx_graph
 from rnn_deploy.onnx.calls import lower_call
 from rnn_deploy.onnx.cleanup import clean, name_everything
 from rnn_deploy.onnx.float64 import write_for_double
+from rnn_deploy.onnx.format import OPSET
 from rnn_deploy.onnx.metadata import ModelMetadata, in_opset, write_label
-from rnn_deploy.onnx.tf2onnx_graph import OPSET
 from rnn_deploy.spec import Called, EntryPoint, StateKey, TensorSpec, layers_of
 
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
@@ -63,13 +63,14 @@ def assemble(
 
 
 def order_inputs(model: ir.Model, names: Sequence[str]) -> None:
-    """Put the graph inputs in the order asked; tf2onnx drops those that nothing reads."""
+    """Put the graph inputs in the order of `names`; tf2onnx drops those that nothing reads."""
     there = {value.name: value for value in model.graph.inputs}
     missing = [name for name in names if name not in there]
     if missing:
         raise UnsupportedModelError(
+            "E-MODEL-UNUSED-INPUT",
             f"input {', '.join(missing)} has no influence on the model's outputs;"
-            " rebuild the model without it"
+            " rebuild the model without it",
         )
     model.graph.inputs.clear()
     model.graph.inputs.extend(there[name] for name in names)
@@ -80,10 +81,10 @@ def refuse_unknown_operators(model: ir.Model) -> None:
     nodes = model.graph.all_nodes()
     unknown = [n for n in nodes if n.domain not in KNOWN_DOMAINS or not _has_schema(n)]
     if unknown:
+        operators = ", ".join(f"{node.op_type} (at {node.name})" for node in unknown)
         raise UnsupportedModelError(
-            "no ONNX form is known for "
-            + ", ".join(f"{node.op_type} (at {node.name})" for node in unknown)
-            + "; replace the layer that uses it"
+            "E-MODEL-OPERATOR",
+            f"ONNX has no operator for {operators}; replace the layer that uses it",
         )
 
 

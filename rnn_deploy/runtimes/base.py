@@ -151,6 +151,6 @@ def artifact_wrong_on(artifact: Artifact, runtime: str) -> str | None:
         if runtime in choice.not_on:
             return (
                 f"it gets layer '{choice.layer}' as {choice.lowering} wrong; export with"
-                " --target openvino, or choose another runtime"
+                " --profile openvino, or choose another runtime"
             )
     return None

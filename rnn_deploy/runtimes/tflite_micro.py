@@ -96,16 +96,15 @@ class MicroRuntime:
             )
         entry = bundle.manifest.entry(options.entry)
         artifact = bundle.manifest.artifact(self.format, options.entry)
-        model = next((m for m in bundle.manifest.micro if m.entry == options.entry), None)
-        if artifact is None or model is None:
+        arena = None if artifact is None else artifact.details.get("arena")
+        if artifact is None or type(arena) is not int or arena < 1:
             raise InputError(
-                f"{bundle.root}: holds nothing for microcontrollers; export with --target"
-                " tflite-micro"
+                f"{bundle.root}: holds nothing for microcontrollers; export with --to tflite-micro"
             )
         path = bundle.checked(artifact.path)
         micro = require("tflite_micro.python.tflite_micro.runtime")
         try:
-            interpreter = micro.Interpreter.from_bytes(path.read_bytes(), arena_size=model.arena)
+            interpreter = micro.Interpreter.from_bytes(path.read_bytes(), arena_size=arena)
         except (RuntimeError, ValueError) as error:
             raise RuntimeUnavailableError(
                 f"runtime '{self.name}': did not load {path}: {one_line(error)}"

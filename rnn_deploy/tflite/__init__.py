@@ -1,5 +1,7 @@
 """Write a traced model as TFLite. One file per lowering of a recurrent layer.
 
+format      the description of the format and its options; imports no TensorFlow
+files       write the format's file into a bundle
 writer      trace with our loops, convert, restore the names of the signature
 choice      which lowering a layer gets, and why
 inplace     a WHILE of a few steps per iteration that writes its outputs in place
@@ -10,7 +12,5 @@ step        one step of each cell, used by the loops and by unrolled
 isolated    run a script in a process of its own
 flatbuffer/ edits of the converted file: merge, fuse, alias buffers, pack
 quantise/   fewer bits per weight and activation
-micro/      files for TFLite-Micro
+micro/      the format for TFLite-Micro
 """
-
-from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra

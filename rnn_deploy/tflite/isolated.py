@@ -24,16 +24,19 @@ def run_isolated(script: Path, *words: str, what: str, seconds: float = SECONDS)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
-        raise UnsupportedModelError(f"{what} took more than {seconds:g} s") from error
+        raise UnsupportedModelError(
+            "E-EXPORT-PROCESS", f"{what} took more than {seconds:g} s"
+        ) from error
     if done.returncode < 0:
-        raise UnsupportedModelError(f"{what} crashed ({signal.Signals(-done.returncode).name})")
+        name = signal.Signals(-done.returncode).name
+        raise UnsupportedModelError("E-EXPORT-PROCESS", f"{what} crashed ({name})")
     if done.returncode:
-        raise UnsupportedModelError(f"{what} failed ({_last_line(done.stderr)})") from (
-            RuntimeError(done.stderr)
-        )
+        raise UnsupportedModelError(
+            "E-EXPORT-PROCESS", f"{what} failed ({_last_line(done.stderr)})"
+        ) from RuntimeError(done.stderr)
     return done.stderr
 
 
-def _last_line(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "without a word"
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "without a message"

@@ -14,24 +14,18 @@ from tensorflow.lite.python.convert import ConverterError, convert_graphdef
 
 from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import UnsupportedModelError, one_line
-from rnn_deploy.exporting.plan import ExportPlan
+from rnn_deploy.formats.read_model import ExportPlan
 from rnn_deploy.keras.intercept import Handler, LayerCall
 from rnn_deploy.keras.reading import precision_of, read
 from rnn_deploy.keras.signature import call_flat, taking_any_length
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.keras.tracing import FrozenGraph, frozen, tensorflow_spec
 from rnn_deploy.spec import EntryPoint, RecurrentLayer, StateKey, state_keys
-from rnn_deploy.tflite.choice import (
-    FUSED,
-    INPLACE,
-    LOOP,
-    TFLITE_LOWERINGS,
-    TfliteLoweringRequest,
-    choices_of,
-)
+from rnn_deploy.tflite.choice import TFLITE_LOWERINGS, choices_of
 from rnn_deploy.tflite.flatbuffer.alias import written_in_place
 from rnn_deploy.tflite.flatbuffer.fuse import fuse
 from rnn_deploy.tflite.flatbuffer.merge import merged
+from rnn_deploy.tflite.format import FUSED, INPLACE, LOOP, TfliteLoweringRequest
 
 
 @dataclass(frozen=True)
@@ -47,18 +41,18 @@ class TfliteEntry:
 
 
 def parts_of(
-    plan: ExportPlan, wished: TfliteLoweringRequest, *, plain: bool = False, loop: str = INPLACE
+    plan: ExportPlan, request: TfliteLoweringRequest, *, plain: bool = False, loop: str = INPLACE
 ) -> tuple[TfliteEntry, ...]:
-    """The entry points of a plan, and the stream at one step, which needs no loop.
+    """Return the entry points of a plan, and the stream at one step, which needs no loop.
 
-    plain: a quantiser or a microcontroller, which know fewer operators, come next. loop: which of
-    the loops `auto` takes.
+    plain: the file goes to a quantiser or a microcontroller, which know fewer operators. loop: the
+    loop that `auto` takes.
     """
     parts = []
     for traced in plan.traced:
         alone = not plain and traced.entry.inputs[0].shape[0] == 1
         layers, name = traced.trace.layers, traced.entry.name
-        choices = choices_of(layers, wished, name, alone=alone, loop=loop)
+        choices = choices_of(layers, request, name, alone=alone, loop=loop)
         parts.append(TfliteEntry(traced.entry, choices))
     step = _step_of(plan)
     return tuple(parts) if step is None else (*parts, step)
@@ -68,8 +62,9 @@ def convert(model: Any, parts: Sequence[TfliteEntry]) -> bytes:
     """One TFLite file with a signature for each part, sharing their weights."""
     if precision_of(model) == "float64":
         raise UnsupportedModelError(
+            "E-MODEL-FLOAT64",
             f"model '{model.name}': computes in float64, which TFLite's operators do not;"
-            " export with --to onnx only"
+            " export with --to onnx only",
         )
     return merged([(_convert_part(model, part), part.entry) for part in parts])
 
@@ -111,9 +106,9 @@ def _lowered_by(
     finals: dict[StateKey, Any],
     fused: dict[str, RecurrentLayer],
 ) -> Handler:
-    """What answers for recurrent layers: their lowerings, from the states given.
+    """Return the handler that replaces recurrent layers by their lowerings, from initial states.
 
-    finals: takes the states they end in. fused: takes the layers that leave a marker.
+    finals: filled with the final states. fused: filled with the layers that leave a marker.
     """
 
     def handler(call: LayerCall) -> tuple[Any, list[Any]]:
@@ -155,20 +150,21 @@ def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> byt
         )
     except ConverterError as error:
         raise UnsupportedModelError(
-            f"model '{model.name}': {_reason(model, error)}; export with --to onnx only"
+            "E-MODEL-OPERATOR",
+            f"model '{model.name}': {_reason(model, error)}; export with --to onnx only",
         ) from error
     return bytes(content)
 
 
 def _reason(model: Any, error: ConverterError) -> str:
-    """What the converter could not convert, and where, from its pages of messages."""
+    """Return what the converter could not convert, and where, from its pages of messages."""
     said = str(error)
     found = re.search(r'fused\["(\w+):", "([^"@]+)', said)
     if found is None:
         return f"TFLite's builtin operators cannot express it ({one_line(error)})"
     operator, place = found.groups()
     names = {layer.name for layer in model._flatten_layers() if layer is not model}
-    # Of a cell that was traced by itself, the layer's loop is told further on.
+    # For a cell that was traced by itself, the loop of its layer is named further on.
     loop = re.search(r'at fused\["While:", "([^"]+)', said)
     parts = [re.sub(r"_\d+$", "", p) for p in f"{loop[1] if loop else ''}/{place}".split("/")]
     layer = next((part for part in parts if part in names), None)

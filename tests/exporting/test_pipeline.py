@@ -10,8 +10,8 @@ import rnn_deploy
 from rnn_deploy.bundle import read_cases
 from rnn_deploy.errors import InputError
 from rnn_deploy.exporting import cases, writing
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.checks import BASIC
 from tests.conftest import LONG, randomised, small_model

@@ -5,8 +5,8 @@ import pytest
 
 import rnn_deploy
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import Support
 from tests.conftest import randomised, small_model, token_model
 

@@ -9,9 +9,9 @@ import pytest
 
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.conformance.own import CELLS
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.exporting.reading import ModelReader
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.references.reference import Reference
 from tests.conftest import randomised
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rnn_deploy.bundle import read_cases
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.runtimes.base import why_wrong
 from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying import verify

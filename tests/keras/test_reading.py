@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.reading import ALIASES, activation_name, refusals_of, refuse
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.numerics.cells import ACTIVATIONS

@@ -10,9 +10,9 @@ import rnn_deploy
 from rnn_deploy.conformance.cases import CASES
 from rnn_deploy.conformance.checking import with_random_weights
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.exporting.reading import ModelReader
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.onnx import metadata as onnx_label
 from rnn_deploy.onnx.metadata import IR_VERSIONS
 from rnn_deploy.verifying import verify

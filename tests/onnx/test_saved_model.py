@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import rnn_deploy
 from rnn_deploy.errors import BundleError, UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.verifying import verify
 from tests.conftest import randomised, small_model
 

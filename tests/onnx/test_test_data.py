@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from rnn_deploy.bundle import Artifact, open_bundle, read_cases
 from rnn_deploy.errors import InputError
-from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.onnx import test_data as onnx_test_data
 
 SETS = ("sequence", "stream")

@@ -11,8 +11,8 @@ import tensorflow as tf
 import rnn_deploy
 from rnn_deploy.conformance.own import CELLS
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.onnx import writer as exporting
 from rnn_deploy.onnx.activations import AS_ATTRIBUTE, AS_NODES
 from rnn_deploy.onnx.choice import choices_of

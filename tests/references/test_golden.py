@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.exporting.cases import reference_cases, references_of
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.exporting.reading import ModelReader
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.references.golden import (
     WIDE,
     References,

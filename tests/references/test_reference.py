@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.signature import call_flat
 from rnn_deploy.numerics.cells import run
 from rnn_deploy.references.reference import Reference, states_of

@@ -7,8 +7,8 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.numerics.cells import ACTIVATIONS
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.samples import draw

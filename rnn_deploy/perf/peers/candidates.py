@@ -5,13 +5,14 @@ from pathlib import Path
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.exporting.reading import ModelReader
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.perf.peers.build import UnavailablePeer
 from rnn_deploy.perf.peers.model import PeerModel
 
 Progress = Callable[[str], None]
+FORMAT = "onnx"
 
 
 def candidates(
@@ -46,6 +47,6 @@ def _options(name: str, time: int | None) -> ExportOptions:
     lowering, _, of = name.partition("-")
     steps = steps_of(name)
     if steps is not None:  # for whole sequences alone, so it needs no stream
-        return ExportOptions(to=("onnx",), lowering=lowering, time=steps, state="reset", long=0)
+        return ExportOptions(FORMAT, lowering=lowering, time=steps, state="reset", long=0)
     expect = (of,) if of else ()
-    return ExportOptions(to=("onnx",), lowering=lowering, time=time, expect=expect)
+    return ExportOptions(FORMAT, lowering=lowering, time=time, expect=expect)

@@ -141,6 +141,7 @@ def _refuse_foreign(model: Any) -> None:
     foreign = sorted(code.decode() for code in codes if code)
     if foreign:
         raise UnsupportedModelError(
+            "E-MODEL-OPERATOR",
             f"TFLite's builtin operators cannot express {', '.join(foreign)}; export with --to"
-            " onnx only"
+            " onnx only",
         )

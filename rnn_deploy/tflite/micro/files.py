@@ -11,67 +11,73 @@ own file. What its interpreter lacks is refused with the operator and the layer.
 import json
 import re
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from rnn_deploy.bundle.manifest import LoweringChoice
+from rnn_deploy.bundle import Artifact, LoweringChoice
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.exporting.plan import ExportPlan
-from rnn_deploy.spec import SEQUENCE, STEP, STREAM, EntryPoint
-from rnn_deploy.tflite import writer as tflite
-from rnn_deploy.tflite.choice import LOOP, TfliteLoweringRequest
+from rnn_deploy.formats.base import FormatFiles
+from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.formats.read_model import ExportPlan, ReadModel
+from rnn_deploy.spec import SEQUENCE, STEP, STREAM
+from rnn_deploy.tflite.files import quantisation_of, quantised_for
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
+from rnn_deploy.tflite.format import LOOP, request_from
 from rnn_deploy.tflite.isolated import run_isolated
-from rnn_deploy.tflite.quantise.quantise import QuantisedFile
+from rnn_deploy.tflite.micro.format import NAME
+from rnn_deploy.tflite.micro.source import HEADER, SOURCE, MicroFile, header_of, source_of
 from rnn_deploy.tflite.quantise.recurrent_weights import operator_names
+from rnn_deploy.tflite.writer import TfliteEntry, convert, parts_of
 
-WORKER = Path(__file__).with_name("micro_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 SECONDS = 120.0
 _LACKS = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
-Quantise = Callable[[bytes, EntryPoint], QuantisedFile]
 
 
-@dataclass(frozen=True)
-class MicroFile:
-    """One file: the entry point it is, its operators, the arena it needs in bytes."""
-
-    entry: str
-    content: bytes
-    choices: tuple[LoweringChoice, ...]
-    operators: tuple[str, ...]
-    arena: int
-    quantised: QuantisedFile | None
-
-    @property
-    def path(self) -> str:
-        return f"{self.entry}.tflite"
+def choices(plan: ExportPlan, options: ExportOptions) -> list[tuple[str, LoweringChoice]]:
+    """Return the lowerings that `write` takes, each with its entry point's name."""
+    parts = _parts(plan, options)
+    return [(_entry_name(part), choice) for part in parts for choice in part.choices]
 
 
-def micro_files(
-    plan: ExportPlan, wished: TfliteLoweringRequest, quantise: Quantise | None
-) -> tuple[MicroFile, ...]:
-    """The files of a plan whose shapes are fixed; UnsupportedModelError for what cannot run."""
-    # Its interpreter copies what a loop carries.
-    parts = tflite.parts_of(plan, wished, plain=True, loop=LOOP)
-    wanted = [part for part in parts if part.entry.name in (SEQUENCE, STEP)]
-    return tuple(_file(plan, part, quantise) for part in wanted)
+def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
+    """Write one file for each entry point, and all of them as C arrays."""
+    files = [_file(read, options, part) for part in _parts(read.plan, options)]
+    origin = (files, read.source.name, version("rnn-deploy"))
+    (folder / HEADER).write_text(header_of(*origin), encoding="utf-8")
+    (folder / SOURCE).write_text(source_of(*origin), encoding="utf-8")
+    for file in files:
+        (folder / file.path).write_bytes(file.content)
+    quantised = [file.quantised for file in files if file.quantised is not None]
+    return FormatFiles(
+        tuple(
+            Artifact(file.path, NAME, file.entry, file.choices, details=file.details)
+            for file in files
+        ),
+        extra=(HEADER, SOURCE),
+        notes=tuple(dict.fromkeys(note for file in quantised for note in file.notes)),
+        quantisation=quantisation_of(NAME, quantised),
+    )
 
 
-def without_unchunked_stream(plan: ExportPlan) -> ExportPlan:
-    """The plan, its stream left out where steps do not give what the whole gives."""
-    if plan.stream is None or plan.stream.entry.chunked.ok:
-        return plan
-    note = f"no stream entry point for single steps: {plan.stream.entry.chunked.reason}"
-    return replace(plan, stream=None, notes=(*plan.notes, note))
+def _parts(plan: ExportPlan, options: ExportOptions) -> list[TfliteEntry]:
+    # Its interpreter copies the values that a loop carries.
+    parts = parts_of(plan, request_from(options), plain=True, loop=LOOP)
+    return [part for part in parts if part.entry.name in (SEQUENCE, STEP)]
 
 
-def _file(plan: ExportPlan, part: tflite.TfliteEntry, quantise: Quantise | None) -> MicroFile:
-    content = tflite.convert(plan.model, [part])
-    small = None if quantise is None else quantise(content, part.entry)
-    content = content if small is None else small.content
-    entry = STREAM if part.entry.name == STEP else part.entry.name
-    arena = _arena(content, plan, entry)
+def _entry_name(part: TfliteEntry) -> str:
+    return STREAM if part.entry.name == STEP else part.entry.name
+
+
+def _file(read: ReadModel, options: ExportOptions, part: TfliteEntry) -> MicroFile:
+    content, small = convert(read.plan.model, [part]), None
+    if options.quantised:
+        small = quantised_for(read, options, content, [part.entry])
+        content = small.content
+    entry = _entry_name(part)
+    arena = _arena(content, read.plan, entry)
     model = unpacked(content)
     names = {name for graph in model.subgraphs for name in operator_names(model, graph)}
     return MicroFile(entry, content, part.choices, tuple(sorted(names)), arena, small)
@@ -98,8 +104,9 @@ def _explained(
     name = lacking.group(1)
     layer = _layer_of(name, content, [layer.name for layer in plan.model.layers])
     return UnsupportedModelError(
+        "E-MODEL-OPERATOR",
         f"{layer or f'model {plan.model.name!r}'}: TFLite-Micro has no operator {name}; change the"
-        " layer, or export without --target tflite-micro"
+        f" layer, or export without --to {NAME}",
     )
 
 

@@ -1,8 +1,11 @@
-"""The files for microcontrollers as C++: arrays, arena sizes, the operators to register."""
+"""Files for microcontrollers as C++: arrays, arena sizes, the operators to register."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from rnn_deploy.tflite.micro.files import MicroFile
+from rnn_deploy.bundle import LoweringChoice
+from rnn_deploy.tflite.quantise.quantise import QuantisedFile
 
 HEADER, SOURCE = "model_data.h", "model_data.cc"
 _BYTES_A_LINE = 12
@@ -16,6 +19,29 @@ _SPELLED = {
 }
 
 
+@dataclass(frozen=True)
+class MicroFile:
+    """One file: the entry point it is, its operators, the arena it needs in bytes."""
+
+    entry: str
+    content: bytes
+    choices: tuple[LoweringChoice, ...]
+    operators: tuple[str, ...]
+    arena: int
+    quantised: QuantisedFile | None
+
+    @property
+    def path(self) -> str:
+        """The file's name in the bundle."""
+        return f"{self.entry}.tflite"
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Facts for the manifest: the array's name, operators to register, arena in bytes."""
+        array, operators = array_name(self.entry), list(self.operators)
+        return {"array": array, "operators": operators, "arena": self.arena}
+
+
 def resolver_call(operator: str) -> str:
     """The method of MicroMutableOpResolver that registers an operator."""
     words = (word if word[0].isdigit() else word.capitalize() for word in operator.split("_"))
@@ -23,7 +49,7 @@ def resolver_call(operator: str) -> str:
 
 
 def array_name(entry: str) -> str:
-    """What the array of an entry point is called."""
+    """Return the name of an entry point's array."""
     return f"g_{entry}_model"
 
 

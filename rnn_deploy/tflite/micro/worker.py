@@ -1,6 +1,6 @@
 """Load one file in TFLite-Micro's interpreter, run it, and find the arena it needs.
 
-    python -P micro_worker.py MODEL.tflite RESULT.json
+    python -P worker.py MODEL.tflite RESULT.json
 
 A process of its own, since the interpreter ends the process it is in when its arena is too small.
 Nothing of this package is imported.

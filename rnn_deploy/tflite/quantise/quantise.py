@@ -20,6 +20,7 @@ from rnn_deploy.spec import Array
 from rnn_deploy.tflite.flatbuffer.alias import written_apart, written_in_place
 from rnn_deploy.tflite.flatbuffer.merge import share_buffers, share_codes, unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
+from rnn_deploy.tflite.format import DYNAMIC, FLOAT16, INT8
 from rnn_deploy.tflite.isolated import run_isolated
 from rnn_deploy.tflite.quantise.recurrent_weights import (
     kept_as,
@@ -30,11 +31,8 @@ from rnn_deploy.tflite.quantise.recurrent_weights import (
 )
 from rnn_deploy.tflite.quantise.tables import quantise_tables
 
-NONE = "none"
-FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
-MODES = (NONE, FLOAT16, DYNAMIC, INT8)
 TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8"}  # how an Embedding's is kept
-WORKER = Path(__file__).with_name("quantisation_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 FLOAT32, INT8_TYPE = 0, 9  # schema.TensorType
 # Feeds by signature: what to run each entry point on to learn the ranges of its tensors.
 Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
@@ -78,9 +76,10 @@ def quantised(
     changed = sum(kept_as(after, place) != "FLOAT32" for place in recurrent)
     if not changed:
         raise UnsupportedModelError(
+            "E-MODEL-NOT-QUANTISED",
             f"model '{model}': --quantize {mode} changed none of {len(recurrent)} recurrent"
-            " weights, so nothing would be gained where it counts; leave --quantize out, or"
-            " --tflite-lowering fused, whose operators the quantiser does not know"
+            " weights; remove --quantize, or --tflite-lowering fused, whose operators the quantiser"
+            " does not know",
         )
     made = packed(after)
     return QuantisedFile(

@@ -1,6 +1,6 @@
 """Quantise one TFLite file, as a process of its own: what a crash of native code cannot pass.
 
-    python -P quantisation_worker.py MODE FOLDER
+    python -P worker.py MODE FOLDER
 
 Reads model.tflite and, for "int8", feeds.npz (SIGNATURE/NUMBER/INPUT) in FOLDER, writes
 quantised.tflite there. The work is ai-edge-quantizer's. Nothing of this package is imported, so

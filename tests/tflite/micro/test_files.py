@@ -15,7 +15,7 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.errors import BundleError, InputError, UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
 from rnn_deploy.tflite.micro import files as micro
@@ -67,7 +67,7 @@ def test_a_long_sequence_is_a_loop_there(tmp_path, cell, units, steps, loops):
     bundle = rnn_deploy.export(model, tmp_path / "b", target="tflite-micro", time=steps, long=0)
     sequence = unpacked((bundle.root / "sequence.tflite").read_bytes())
     assert len(sequence.subgraphs) == 1 + 2 * loops  # a condition and a body of each
-    assert "WHILE" in bundle.manifest.micro[0].operators
+    assert "WHILE" in bundle.manifest.artifacts[0].details["operators"]
     report = rnn_deploy.verify(bundle)
     assert report.passed
     assert {c.name for c in report.comparisons} >= {"rnn", "rnn_h_out"}
@@ -124,9 +124,9 @@ def test_the_arena_is_the_smallest_that_is_enough(bundle):
         "content = open(sys.argv[2], 'rb').read()\n"
         "print(*(fits(content, int(size)) for size in sys.argv[3:]))"
     )
-    for model in bundle.manifest.micro:
+    for model in bundle.manifest.artifacts:
         place = bundle.root / f"{model.entry}.tflite"
-        sizes = (model.arena, model.arena - 16, model.arena + 4096)
+        sizes = (model.details["arena"], model.details["arena"] - 16, model.details["arena"] + 4096)
         words = [sys.executable, "-P", "-c", code, str(micro.WORKER), str(place), *map(str, sizes)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         assert done.stdout.split() == ["True", "False", "True"]
@@ -134,12 +134,12 @@ def test_the_arena_is_the_smallest_that_is_enough(bundle):
 
 def test_the_arrays_are_the_files(bundle):
     source = (bundle.root / "model_data.cc").read_text()
-    for model in bundle.manifest.micro:
+    for model in bundle.manifest.artifacts:
         content = (bundle.root / f"{model.entry}.tflite").read_bytes()
-        begin = rf"alignas\(16\) const unsigned char {model.array}\[\] = "
+        begin = rf"alignas\(16\) const unsigned char {model.details['array']}\[\] = "
         body = re.search(begin + r"{(.*?)};", source, re.DOTALL)
         assert bytes(int(word, 16) for word in re.findall(r"0x..", body.group(1))) == content
-        assert f"{model.array}_len = {len(content)};" in source
+        assert f"{model.details['array']}_len = {len(content)};" in source
         assert unpacked(content).subgraphs[0].name.decode() in (model.entry, "step")
     assert {r.path for r in bundle.manifest.files} >= {"model_data.cc", "model_data.h"}
 
@@ -148,7 +148,7 @@ def test_the_source_compiles_and_registers_the_operators(bundle, tmp_path):
     compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler on this machine")
-    operators = sorted({o for model in bundle.manifest.micro for o in model.operators})
+    operators = sorted({o for a in bundle.manifest.artifacts for o in a.details["operators"]})
     calls = [resolver_call(operator) for operator in operators]
     (tmp_path / "main.cc").write_text(
         '#include "model_data.h"\n#include "model_data.h"\n#include <cstdio>\n#include <cstdint>\n'
@@ -167,9 +167,9 @@ def test_the_source_compiles_and_registers_the_operators(bundle, tmp_path):
     ]
     subprocess.run(words, check=True, capture_output=True)
     said = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
-    (stream,) = (model for model in bundle.manifest.micro if model.entry == "stream")
-    size = (bundle.root / "stream.tflite").stat().st_size
-    assert list(map(int, said.split())) == [len(calls), len(calls), size, 0, stream.arena]
+    (stream,) = (model for model in bundle.manifest.artifacts if model.entry == "stream")
+    size, arena = (bundle.root / "stream.tflite").stat().st_size, stream.details["arena"]
+    assert list(map(int, said.split())) == [len(calls), len(calls), size, 0, arena]
 
 
 def test_names_of_operators_are_the_resolver_s():
@@ -243,5 +243,5 @@ def test_int8_is_within_its_budgets_there(tmp_path):
     assert (quantisation.format, quantisation.mode) == ("tflite-micro", "int8")
     assert quantisation.recurrent == quantisation.recurrent_all >= 4
     assert min(cost.snr_db for cost in quantisation.costs) > 20
-    assert {"QUANTIZE", "DEQUANTIZE"} <= set(bundle.manifest.micro[0].operators)
+    assert {"QUANTIZE", "DEQUANTIZE"} <= set(bundle.manifest.artifacts[0].details["operators"])
     assert rnn_deploy.verify(bundle).passed

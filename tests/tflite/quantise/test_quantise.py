@@ -9,8 +9,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 import rnn_deploy
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.exporting.options import ExportOptions
 from rnn_deploy.exporting.plan import plan_of, with_chunks
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.references.golden import References
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.spec import Support

@@ -1,0 +1,97 @@
+"""A model as the writers of formats get it: read, planned, with golden vectors and references."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from rnn_deploy.bundle import GoldenCase
+from rnn_deploy.bundle.manifest import ModelSource
+from rnn_deploy.bundle.proof import Proof
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.opening import OpenedSavedModel
+from rnn_deploy.keras.signature import taking_any_length
+from rnn_deploy.keras.tracing import Trace, trace_markers
+from rnn_deploy.references.golden import References
+from rnn_deploy.spec import EntryPoint, one_step
+
+
+@dataclass(frozen=True)
+class TracedEntry:
+    """One entry point and the trace it is assembled from.
+
+    undeclared: it has a number of steps that the model does not declare.
+    """
+
+    trace: Trace
+    entry: EntryPoint
+    undeclared: bool = False
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """A Keras model with the traces of its entry points.
+
+    notes: what a user must know. opened: the stream's time is open, the model's is fixed.
+    """
+
+    model: Any
+    sequence: TracedEntry
+    stream: TracedEntry | None
+    notes: tuple[str, ...]
+    opened: bool
+
+    @property
+    def traced(self) -> tuple[TracedEntry, ...]:
+        """The entry points: sequence, and stream if the model has one."""
+        return (self.sequence,) if self.stream is None else (self.sequence, self.stream)
+
+    @cached_property
+    def step(self) -> TracedEntry | None:
+        """The stream at one step; None if the model cannot be called with one step."""
+        stream = self.stream
+        if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
+            return None
+        entry = one_step(stream.entry)
+        signature = replace(stream.trace.signature, inputs=entry.inputs)
+        for undeclared in (False, True):
+            try:
+                with taking_any_length(self.model) if undeclared else nullcontext():
+                    trace = trace_markers(self.model, signature)
+            except UnsupportedModelError:
+                continue  # the model takes only its own number of steps, or an open one
+            return TracedEntry(trace, entry, undeclared)
+        return None
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """What is known of a model before a format is written.
+
+    cases: golden vectors. calibration: the user's real inputs in batches, with what the references
+    compute for them; empty if there are none. cache: kept from one export of this model to the
+    next, for a writer's own use; the first part of a key is the format's name.
+    """
+
+    source: ModelSource
+    plan: ExportPlan
+    cases: Sequence[GoldenCase]
+    references: References
+    proof: Proof
+    calibration: Sequence[GoldenCase]
+    cache: dict[object, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReadSavedModel:
+    """A SavedModel: its serving function, its only entry point, and golden vectors."""
+
+    opened: OpenedSavedModel
+    entry: EntryPoint
+    cases: Sequence[GoldenCase]
+
+    @property
+    def source(self) -> ModelSource:
+        """Where the model came from."""
+        return self.opened.source

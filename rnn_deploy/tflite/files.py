@@ -1,0 +1,69 @@
+"""The format "tflite": write one file with a signature for each entry point."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnn_deploy.bundle import Artifact
+from rnn_deploy.bundle.manifest import LoweringChoice, Quantisation
+from rnn_deploy.formats.base import FormatFiles
+from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.formats.read_model import ExportPlan, ReadModel
+from rnn_deploy.spec import EntryPoint, RecurrentLayer
+from rnn_deploy.tflite.format import FORMAT, INPLACE, INT8, LOOP, request_from
+from rnn_deploy.tflite.quantise.calibration import feeds_by_entry
+from rnn_deploy.tflite.quantise.quantise import QuantisedFile, quantised
+from rnn_deploy.tflite.writer import TfliteEntry, convert, parts_of
+
+FILE = "model.tflite"
+
+
+def choices(plan: ExportPlan, options: ExportOptions) -> list[tuple[str, LoweringChoice]]:
+    """Return the lowerings that `write` takes, each with its entry point's name."""
+    return [(part.entry.name, choice) for part in _parts(plan, options) for choice in part.choices]
+
+
+def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
+    """Write the model's file."""
+    parts = _parts(read.plan, options)
+    content = convert(read.plan.model, parts)
+    files = []
+    if options.quantised:
+        files = [quantised_for(read, options, content, [part.entry for part in parts])]
+        content = files[0].content
+    (folder / FILE).write_bytes(content)
+    return FormatFiles(
+        tuple(Artifact(FILE, FORMAT.name, part.entry.name, part.choices) for part in parts),
+        notes=tuple(note for file in files for note in file.notes),
+        quantisation=quantisation_of(FORMAT.name, files),
+    )
+
+
+def quantised_for(
+    read: ReadModel, options: ExportOptions, content: bytes, entries: Sequence[EntryPoint]
+) -> QuantisedFile:
+    """Return a file with these entry points quantised as the options request."""
+    feeds = feeds_by_entry(read.calibration, entries, read.references)
+    layers = read.plan.sequence.trace.layers
+    kernels = [layer.recurrent_kernel for layer in layers if isinstance(layer, RecurrentLayer)]
+    name = read.plan.model.name
+    return quantised(content, options.quantize, feeds, kernels=kernels, model=name)
+
+
+def quantisation_of(format: str, files: Sequence[QuantisedFile]) -> Quantisation | None:
+    """Return the manifest's record of quantised files; None if there are none."""
+    if not files:
+        return None
+    return Quantisation(
+        format,
+        files[0].mode,
+        sum(file.recurrent for file in files),
+        sum(file.recurrent_all for file in files),
+        sum(file.weight_bytes for file in files),
+        sum(file.float_bytes for file in files),
+    )
+
+
+def _parts(plan: ExportPlan, options: ExportOptions) -> tuple[TfliteEntry, ...]:
+    # In place, products and outputs share a buffer, and so the one scale that int8 gives it.
+    loop = LOOP if options.quantize == INT8 else INPLACE
+    return parts_of(plan, request_from(options), plain=options.quantised, loop=loop)
