@@ -1,26 +1,77 @@
-"""Take a Keras recurrent model to ONNX and TFLite, run it, and prove that nothing changed.
+"""Convert a Keras recurrent model to ONNX and TFLite, run it, and prove that nothing changed.
 
     rnn_deploy.export(model, "build/hello", to=("onnx", "tflite"))    needs the extra `export`
-    model = rnn_deploy.load("build/hello")                            needs a runtime's extra
-    y = model.predict(x)
+    with rnn_deploy.load("build/hello") as model:                     needs the extra of a runtime
+        y = model.predict(x)
     report = rnn_deploy.verify("build/hello")
 
-Importing this imports neither TensorFlow nor onnx nor any runtime.
+Importing this package imports neither TensorFlow nor onnx nor any runtime: the public types are
+imported when they are first used.
 """
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnn_deploy.errors import RnnDeployError
+from rnn_deploy.errors import (
+    BundleError,
+    ClosedError,
+    InputError,
+    MisplacedError,
+    MissingExtraError,
+    RnnDeployError,
+    RuntimeAbortedError,
+    RuntimeUnavailableError,
+    UnsupportedModelError,
+    VerificationError,
+)
 
 if TYPE_CHECKING:
-    from rnn_deploy.bundle import Bundle
+    from rnn_deploy.bundle.store import Bundle
     from rnn_deploy.inference.model import Model
+    from rnn_deploy.inference.stream import Stream
+    from rnn_deploy.inference.stream_batch import StreamBatch
     from rnn_deploy.spec import Array
-    from rnn_deploy.verifying import Report
+    from rnn_deploy.verifying.report.report import Report
 
-__all__ = ["RnnDeployError", "export", "load", "verify"]
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "ClosedError",
+    "InputError",
+    "MisplacedError",
+    "MissingExtraError",
+    "Model",
+    "Report",
+    "RnnDeployError",
+    "RuntimeAbortedError",
+    "RuntimeUnavailableError",
+    "Stream",
+    "StreamBatch",
+    "UnsupportedModelError",
+    "VerificationError",
+    "export",
+    "load",
+    "verify",
+]
+_MODULES = {
+    "Bundle": "rnn_deploy.bundle.store",
+    "Model": "rnn_deploy.inference.model",
+    "Report": "rnn_deploy.verifying.report.report",
+    "Stream": "rnn_deploy.inference.stream",
+    "StreamBatch": "rnn_deploy.inference.stream_batch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'rnn_deploy' has no attribute '{name}'")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def export(
@@ -82,10 +133,10 @@ def load(
     threads: int | None = None,
     provider: Mapping[str, str] | None = None,
 ) -> "Model":
-    """Load a bundle on a runtime, by default the first that is here.
+    """Load a bundle on a runtime, by default the first available one.
 
-    runtime: "ort-cpu", "ort-cuda" or "litert". threads: None leaves it to the runtime.
-    provider: options of ONNX Runtime's execution provider.
+    runtime: a name that `rnn-deploy runtimes` lists. threads: number of threads within an operator,
+    by default the runtime's choice. provider: options of ONNX Runtime's execution provider.
 
     Raises BundleError for a damaged bundle, RuntimeUnavailableError for a missing runtime.
     """
@@ -95,7 +146,7 @@ def load(
 
 
 def verify(bundle: "str | Path | Bundle", runtimes: str | Sequence[str] | None = None) -> "Report":
-    """Compare runtimes (by default all that are here) with a bundle's golden vectors.
+    """Compare runtimes, by default all available ones, with the golden vectors of a bundle.
 
     Returns a report; `.passed` says whether every output and state is within its budget.
     """
@@ -109,5 +160,5 @@ def verify(bundle: "str | Path | Bundle", runtimes: str | Sequence[str] | None =
 
 
 def _several(words: str | Sequence[str]) -> tuple[str, ...]:
-    """Words, where one may be given as it is."""
+    """Return several words, also if a single one is given."""
     return (words,) if isinstance(words, str) else tuple(words)

@@ -31,7 +31,7 @@ class VerificationError(RnnDeployError):
 
 
 class InputError(RnnDeployError):
-    """What the user gave (a file, a tensor, an option) is not what is needed."""
+    """A file, tensor or option of the user's does not fit."""
 
 
 class BundleError(InputError):
@@ -39,7 +39,7 @@ class BundleError(InputError):
 
 
 class RuntimeUnavailableError(RnnDeployError):
-    """A runtime is not installed, has no device here, or did not keep a node where asked."""
+    """A runtime is not installed, or has no device on this machine."""
 
     exit_code = 3
 
@@ -49,17 +49,21 @@ class MisplacedError(RuntimeUnavailableError):
 
 
 class MissingExtraError(RuntimeUnavailableError):
-    """A package is missing that an extra of rnn-deploy installs."""
+    """A package is not installed; the message names the extra that installs it."""
 
 
 class RuntimeAbortedError(RnnDeployError):
-    """A runtime ended its process, hung, or failed in a way of its own while it was asked."""
+    """A runtime crashed its process, hung, or failed with an error of its own."""
 
     exit_code = 3
 
 
+class ClosedError(InputError):
+    """A model, stream or runner was used after it was closed."""
+
+
 class UnsupportedModelError(RnnDeployError):
-    """The model holds something that cannot be exported exactly."""
+    """The model contains something that cannot be exported exactly."""
 
     exit_code = 4
 

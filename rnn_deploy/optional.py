@@ -1,4 +1,4 @@
-"""Imports of packages that belong to an extra, with the pip line when one is missing."""
+"""Import packages that belong to an extra; say the pip command if one is missing."""
 
 import importlib
 import importlib.util
@@ -22,12 +22,12 @@ EXTRA_OF = {
 
 
 def is_installed(package: str) -> bool:
-    """Whether `package` can be imported, found out without importing it."""
+    """Return whether `package` can be imported, without importing it."""
     return importlib.util.find_spec(package) is not None
 
 
 def installed_version(package: str) -> str | None:
-    """The version of a distribution, None if it is not installed."""
+    """Return the version of a distribution, None if it is not installed."""
     # Imported here: it costs a tenth of the start of `rnn-deploy run`, which needs no versions.
     from importlib.metadata import PackageNotFoundError, version
 
@@ -38,12 +38,12 @@ def installed_version(package: str) -> str | None:
 
 
 def pip_line(package: str) -> str:
-    """The command that installs the extra holding `package`."""
+    """Return the command that installs the extra with `package`."""
     return f"pip install 'rnn-deploy[{EXTRA_OF[package]}]'"
 
 
 def require(module: str) -> ModuleType:
-    """Import `module`, or raise MissingExtraError with the pip line that installs it."""
+    """Import `module`; MissingExtraError shows the pip command that installs it."""
     package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
@@ -51,5 +51,6 @@ def require(module: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != package:
             raise
         raise MissingExtraError(
-            f"the package '{package}' is needed here and is not installed; {pip_line(package)}"
+            "E-RUNTIME-MISSING-EXTRA",
+            f"the package '{package}' is not installed; install it with {pip_line(package)}",
         ) from error

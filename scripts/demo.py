@@ -159,7 +159,7 @@ def _original(sample: Sample, bundle: Bundle) -> Model:
     def load(entry: str) -> Any:
         return Reference(keras_model, bundle.manifest.entry(entry))
 
-    return Model("tensorflow", load)
+    return Model(bundle, "tensorflow", load)
 
 
 def _agree(found: Mapping[str, object], expected: Mapping[str, object]) -> bool:

@@ -4,31 +4,12 @@ import importlib.metadata
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.errors import InputError
-from rnn_deploy.runtimes.base import RunOptions
-from rnn_deploy.runtimes.fake import FakeRuntime
-from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.testing import assert_same
-
-
-def spoiled(bundle, unit=2):
-    """ONNX Runtime, with one unit of the second layer's state a little off."""
-    loaded = {}
-
-    def answer(entry, feeds):
-        if entry.name not in loaded:
-            options = RunOptions(entry=entry.name)
-            loaded[entry.name] = runtime_named("ort-cpu").load(bundle, options)
-        results = loaded[entry.name].run(feeds)
-        if "second_h_out" in results:
-            results["second_h_out"][:, unit] += np.float32(1e-3)
-        return results
-
-    return FakeRuntime(answer, name="spoiled")
+from tests.support.spoiled import spoiled
 
 
 def test_a_faithful_bundle_gives_its_report(small_bundle):
@@ -83,7 +64,7 @@ def test_nothing_to_check_fails(small_bundle):
 SUITE = """
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.testing import assert_same
-from tests.test_testing import spoiled
+from tests.support.spoiled import spoiled
 
 def test_fixture(assert_same):
     assert_same({bundle!r}, runtimes=["ort-cpu"], checks=["states"])

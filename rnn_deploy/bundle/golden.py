@@ -1,26 +1,27 @@
 """Golden vectors: inputs with the reference's and the oracle's outputs and states.
 
-One .npz (no pickles) with an entry per tensor, named CASE/PART/TENSOR, so that a reader loads
-one case at a time. Parts:
+One .npz file with an entry per tensor, named CASE/PART/TENSOR, so that a reader loads one case at a
+time. Parts:
 
     feeds       inputs, and initial states by their input names (absent: zero)
     reference   outputs, and final states by their output names, of TensorFlow in float32
     oracle      the same in float64; absent where no float64 form of the model exists
 
-Some cases are for one check alone (`CASE/check`): they are read only when asked for. The inputs
-of a very long one are drawn from a seed (`CASE/drawn/TENSOR`), and of its outputs over time only
-some steps are kept (`CASE/probes`).
+Some cases are for one check only (`CASE/check`); `special` includes them. The inputs of a very long
+case are drawn from a seed (`CASE/drawn/TENSOR`), and only some steps of its outputs over time are
+kept (`CASE/probes`).
 
-Beside the cases stands `source`, the digest of the weights they were made with.
+The entry `source` is the digest of the weights that they were made with.
 """
 
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from rnn_deploy.bundle.npz import open_npz, write_npz
 from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.bundle.store import Bundle
 from rnn_deploy.errors import BundleError
@@ -34,12 +35,12 @@ PARTS = ("feeds", "reference", "oracle")
 class GoldenCase:
     """One golden vector.
 
-    entries: the entry points it can be fed to. chunks: lengths along time whose sum is the
-    whole, for the check that chunks give what the whole gives; empty where that does not hold.
-    check: the one check it is for; empty, any that takes it. rows_alone: each row alone gives
-    what it gives in its batch, measured in float64. drawn: inputs made from a seed. probes: the
-    steps that reference and oracle hold of tensors over time; empty, all. steps: so many steps of
-    one sequence stand side by side in the batch, the first step's rows first; 0, none do.
+    entries: the entry points it can be fed to. chunks: lengths along time whose sum is the whole,
+    for the check that runs the case in chunks; empty if chunks give other results. check: the only
+    check it is for, or empty. rows_alone: each row alone gives the same results as in its batch,
+    measured in float64. drawn: inputs made from a seed. probes: the steps of tensors over time that
+    reference and oracle hold, or empty for all. steps: this number of steps of one sequence lie
+    side by side in the batch, the rows of the first step first; 0 otherwise.
     """
 
     name: str
@@ -56,14 +57,14 @@ class GoldenCase:
 
     @property
     def truth(self) -> Mapping[str, Array]:
-        """What a runtime is judged against: the oracle where there is one."""
+        """The values that a runtime is compared with: the oracle, or else the reference."""
         return self.oracle or self.reference
 
 
 def write_cases(place: Path, cases: Iterable[GoldenCase], source: str | None = None) -> None:
     """Write golden vectors; the same cases give the same bytes.
 
-    source: the digest of the weights they were made with, as in the manifest.
+    source: the digest of the weights that they were made with, as in the manifest.
     """
     arrays: dict[str, Array] = {} if source is None else {SOURCE: np.array(source)}
     for case in cases:
@@ -74,41 +75,37 @@ def write_cases(place: Path, cases: Iterable[GoldenCase], source: str | None = N
         for tensor, drawn in case.drawn.items():
             arrays[f"{case.name}/drawn/{tensor}"] = _array_from_drawn(drawn)
         arrays |= {f"{case.name}/{key}": value for key, value in _facts(case).items()}
-    np.savez(place, **arrays)  # type: ignore[arg-type]
+    write_npz(place, arrays)
 
 
 def read_cases(place: Path, *, special: bool = False) -> Iterator[GoldenCase]:
-    """Read golden vectors one case at a time; BundleError when the file is damaged.
+    """Read golden vectors one case at a time; BundleError if the file is damaged.
 
-    special: those that are for one check alone, too.
+    special: include the cases that are for one check only.
     """
-    if not zipfile.is_zipfile(place):
-        raise BundleError(f"{place}: golden vectors cannot be read (missing, cut, or not an .npz)")
-    try:
-        with np.load(place, allow_pickle=False) as file:
-            for name, keys in _by_case(file.files).items():
-                if special or f"{name}/check" not in keys:
-                    yield _case(name, keys, file)
-    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
+    with _reading(place) as file:
+        for name, keys in _by_case(file.files).items():
+            if special or f"{name}/check" not in keys:
+                yield _case(name, keys, file)
 
 
 def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[GoldenCase]:
-    """The golden vectors of a bundle, once the file is found to belong to its model."""
+    """Read the golden vectors of a bundle; BundleError if they belong to another model."""
     place = bundle.checked(bundle.manifest.golden)
     made_with, source = _source(place), bundle.manifest.source
     if made_with != source.digest:
         raise BundleError(
-            f"{place}: these golden vectors are not of '{source.name}': they were made with weights"
-            f" {made_with[:12] or 'they do not name'}, the manifest says {source.digest[:12]};"
-            " export the model again"
+            "E-BUNDLE-OTHER-GOLDEN",
+            f"{place}: these golden vectors do not belong to '{source.name}': they were made with"
+            f" the weights {made_with[:12] or '(not named)'}, the manifest says"
+            f" {source.digest[:12]}; export the model again",
         )
     entries = {entry.name: entry for entry in bundle.manifest.entries}
     return (_whole(place, case, entries) for case in read_cases(place, special=special))
 
 
 def _whole(place: Path, case: GoldenCase, entries: Mapping[str, EntryPoint]) -> GoldenCase:
-    """The case, if it holds every input and answer of the entry points that it is for."""
+    """Return the case if it has every input and output of its entry points."""
     lacking = [f"entry point {name}" for name in case.entries if name not in entries]
     for entry in (entries[name] for name in case.entries if name in entries):
         answers = [tensor.name for tensor in entry.all_outputs]
@@ -117,17 +114,27 @@ def _whole(place: Path, case: GoldenCase, entries: Mapping[str, EntryPoint]) -> 
         lacking += [f"oracle/{n}" for n in answers if case.oracle and n not in case.oracle]
     if lacking:
         raise BundleError(
-            f"{place}: golden vector '{case.name}' lacks {lacking[0]}; export the model again"
+            "E-BUNDLE-GOLDEN-INCOMPLETE",
+            f"{place}: golden vector '{case.name}' lacks {lacking[0]}; export the model again",
         )
     return case
 
 
 def _source(place: Path) -> str:
+    with _reading(place) as file:
+        return str(file[SOURCE]) if SOURCE in file.files else ""
+
+
+@contextmanager
+def _reading(place: Path) -> Iterator["np.lib.npyio.NpzFile"]:
     try:
-        with np.load(place, allow_pickle=False) as file:
-            return str(file[SOURCE]) if SOURCE in file.files else ""
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{place}: golden vectors cannot be read ({error})") from error
+        with open_npz(place) as file:
+            yield file
+    except ValueError as error:
+        raise BundleError(
+            "E-BUNDLE-DAMAGED",
+            f"{place}: golden vectors cannot be read ({error}); export the model again",
+        ) from error
 
 
 def _by_case(keys: Iterable[str]) -> dict[str, list[str]]:

@@ -173,37 +173,38 @@ def json_from_manifest(manifest: Manifest) -> str:
     return json.dumps(dataclasses.asdict(manifest), indent=1) + "\n"
 
 
-def manifest_from_json(text: str) -> Manifest:
+def manifest_from_json(text: str | bytes, where: str = "manifest.json") -> Manifest:
     """Read the JSON text of a manifest, also of an older schema version.
 
-    Raises BundleError if it is damaged, newer than this rnn-deploy, or needs an extension that this
-    rnn-deploy does not understand.
+    where: the file, for messages. Raises BundleError if it is damaged, newer than this rnn-deploy,
+    or needs an extension that this rnn-deploy does not understand.
     """
     try:
         data = json.loads(text)
         version = data["schema_version"]
         if type(version) is not int:
             raise ValueError(f"schema_version is {version!r}, expected a whole number")
-        refuse_other_versions(version, data)
+        refuse_other_versions(version, data, where)
         manifest = decoded(Manifest, upgraded(data), "the manifest")
         _check(manifest)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BundleError(
             "E-BUNDLE-DAMAGED",
-            f"manifest.json is damaged ({type(error).__name__}: {error}); export the model again",
+            f"{where}: is damaged ({type(error).__name__}: {error}); copy the bundle again, or"
+            " export the model again",
         ) from error
-    _refuse_unknown_extensions(manifest)
+    _refuse_unknown_extensions(manifest, where)
     return manifest
 
 
-def _refuse_unknown_extensions(manifest: Manifest) -> None:
+def _refuse_unknown_extensions(manifest: Manifest, where: str) -> None:
     for name, extension in manifest.extensions.items():
         if extension.required and name not in UNDERSTOOD:
             writer = manifest.tools.get("rnn-deploy", "of unknown version")
             raise BundleError(
                 "E-BUNDLE-EXTENSION",
-                f"the bundle needs the extension '{name}', which this rnn-deploy does not"
-                f" understand; rnn-deploy {writer} wrote it: install that version or a newer one",
+                f"{where}: needs the extension '{name}', which this rnn-deploy does not understand;"
+                f" rnn-deploy {writer} wrote it: install that version or a newer one",
             )
 
 

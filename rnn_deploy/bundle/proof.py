@@ -1,38 +1,40 @@
-"""What the export found out about the references themselves, layer by layer.
+"""The proof: how far the references of a model are from each other, layer by layer.
 
-One .npz (no pickles). Of every recurrent layer with Keras' own cells, how far apart three votes
-are: TensorFlow in float32, the model in float64 (the oracle), and the recurrences in NumPy float64.
-And of one sequence, step by step, what every state is in float64, what TensorFlow made of it, and
-the running bound of a float32 layer (rounding.py).
+One .npz file. For every recurrent layer with a cell of Keras, it holds the distances between three
+computations: TensorFlow in float32, the model in float64 (the oracle), and the recurrences in NumPy
+float64. For one sequence, it holds every state after each step: in float64, as TensorFlow computed
+it, and the running bound of a float32 layer (numerics/rounding.py).
 
     LAYER/votes      the largest distances: TensorFlow to oracle, NumPy to oracle, NumPy to
-                     TensorFlow; the largest magnitude; growth of an error per step (nan: not known)
+                     TensorFlow; the largest magnitude; growth of an error per step (nan: unknown)
     feeds/NAME       the sequence, (1, time, ...)
-    STATE/true, STATE/reference, STATE/bound     (time, 1, units); bound only where it is known
+    STATE/true, STATE/reference, STATE/bound     (time, 1, units); bound only if it is known
 """
 
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from rnn_deploy.bundle.npz import read_npz, write_npz
 from rnn_deploy.bundle.store import Bundle
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import Array
 
 PROOF = "proof.npz"
-AGREE = 1e-9  # of two float64 computations, relative to the magnitude
-NEAR = 2.0**-10  # of float32 to float64: beyond half of float32's digits it is another function
+AGREE = 1e-9  # between two float64 computations, relative to the magnitude
+# From float32 to float64, relative to the magnitude: if fewer than half of float32's digits agree,
+# it is another function.
+NEAR = 2.0**-10
 
 
 @dataclass(frozen=True)
 class ReferenceDistances:
     """How far three computations of one recurrent layer are from each other.
 
-    tensorflow, cells: the distances of TensorFlow's float32, and of the recurrences in NumPy, to
-    the oracle; between: theirs to each other. growth: of an error, per step.
+    tensorflow: from TensorFlow in float32 to the oracle. cells: from the recurrences in NumPy to
+    the oracle. between: from TensorFlow to NumPy. growth: of an error per step.
     """
 
     layer: str
@@ -55,7 +57,7 @@ class ReferenceDistances:
 
     @property
     def alone(self) -> str:
-        """Which of the three says something else than the two others; empty if none does."""
+        """The one of the three that differs from the two others; empty if none does."""
         near = NEAR * self.scale
         if self.cells <= AGREE * self.scale:
             apart = self.tensorflow > near and not self.growth > 1
@@ -67,7 +69,7 @@ class ReferenceDistances:
 
 @dataclass(frozen=True, eq=False)
 class RunningStates:
-    """One state of one sequence, step by step: (time, 1, units) each; bound None if not known."""
+    """One state of one sequence after each step, (time, 1, units) each; bound may be unknown."""
 
     true: Array
     reference: Array
@@ -76,7 +78,7 @@ class RunningStates:
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """What is known of the references. feeds: the sequence of `running`, by state's name."""
+    """Distances of the references. feeds: the sequence; running: its states by name."""
 
     votes: tuple[ReferenceDistances, ...] = ()
     feeds: Mapping[str, Array] = field(default_factory=dict)
@@ -94,22 +96,24 @@ def write_proof(place: Path, proof: Proof) -> None:
         arrays[f"{name}/true"], arrays[f"{name}/reference"] = running.true, running.reference
         if running.bound is not None:
             arrays[f"{name}/bound"] = running.bound
-    np.savez(place, **arrays)  # type: ignore[arg-type]
+    write_npz(place, arrays)
 
 
 def proof_of(bundle: Bundle) -> Proof:
-    """The proof in a bundle, empty where it has none."""
+    """Read the proof of a bundle, empty if it has none."""
     there = any(record.path == PROOF for record in bundle.manifest.files)
     return read_proof(bundle.checked(PROOF)) if there else Proof()
 
 
 def read_proof(place: Path) -> Proof:
-    """Read a proof; BundleError when the file is damaged."""
+    """Read a proof; BundleError if the file is damaged."""
     try:
-        with np.load(place, allow_pickle=False) as file:
-            return _proof({key: file[key] for key in file.files})
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{place}: the proof cannot be read ({error})") from error
+        return _proof(read_npz(place))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            "E-BUNDLE-DAMAGED",
+            f"{place}: the proof cannot be read ({error}); export the model again",
+        ) from error
 
 
 def _proof(arrays: Mapping[str, Array]) -> Proof:

@@ -1,7 +1,7 @@
-"""The bundle's folder: written whole or not at all, every file checked before it is used.
+"""The bundle's folder: write it whole or not at all, and check every file before it is used.
 
-A bundle is made in a temporary folder beside its place and renamed when complete, so a failed
-export (a full disk, a stop) leaves what was there before.
+A bundle is written to a temporary folder next to its destination and renamed when complete, so a
+failed export (a full disk, an interrupt) leaves what was there before.
 """
 
 import hashlib
@@ -20,65 +20,68 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk. digest: SHA-256 of its manifest, which holds every other file's."""
+    """A bundle on disk. digest: SHA-256 of its manifest, which lists the SHA-256 of each file."""
 
     root: Path
     manifest: Manifest
     digest: str
 
     def checked(self, path: str) -> Path:
-        """Where the file `path` of the bundle lies, its size and SHA-256 found as recorded."""
+        """Return the place of the file `path`, after checking its size and SHA-256."""
         record = next((r for r in self.manifest.files if r.path == path), None)
         if record is None:
-            raise BundleError(f"{self.root}: the manifest lists no file '{path}'")
+            raise BundleError(
+                "E-BUNDLE-FILE-UNLISTED",
+                f"{self.root}: the manifest does not list '{path}'; export the model again",
+            )
         place = _inside(self.root, path)
         if not place.is_file():
-            raise BundleError(f"{place}: the manifest lists this file and it is missing")
+            raise BundleError(
+                "E-BUNDLE-FILE-MISSING",
+                f"{place}: this file of the bundle is missing; copy the whole bundle again",
+            )
         size = place.stat().st_size
         if size != record.size:
             raise BundleError(
-                f"{place}: has {size} bytes, the manifest says {record.size};"
-                " it was cut or altered, export the model again"
+                "E-BUNDLE-ALTERED",
+                f"{place}: has {size} bytes, the manifest says {record.size}; the file was cut or"
+                " altered, so copy the bundle again or export the model again",
             )
         if sha256_of(place) != record.sha256:
             raise BundleError(
-                f"{place}: its SHA-256 is not the manifest's;"
-                " it was altered after the export, export the model again"
+                "E-BUNDLE-ALTERED",
+                f"{place}: its SHA-256 differs from the one in the manifest; the file was altered"
+                " after the export, so copy the bundle again or export the model again",
             )
         return place
 
 
 def open_bundle(root: str | Path) -> Bundle:
-    """Open the bundle in the folder `root`; BundleError when it is none or is damaged."""
+    """Open the bundle in the folder `root`; BundleError if it is missing or damaged."""
     root = Path(root)
     if not root.exists():
         raise BundleError(
-            f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}"
+            "E-BUNDLE-NOT-FOUND",
+            f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}",
         )
     place = root / MANIFEST
     if not place.is_file():
         raise BundleError(
-            f"{root}: not a bundle, it has no {MANIFEST}; "
-            "a bundle is the folder that rnn-deploy export writes"
+            "E-BUNDLE-NO-MANIFEST",
+            f"{root}: is not a bundle, it has no {MANIFEST}; give the folder that"
+            " rnn-deploy export wrote",
         )
     raw = place.read_bytes()
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BundleError(f"{place}: is damaged ({error}); export the model again") from error
-    try:
-        manifest = manifest_from_json(text)
-    except BundleError as error:
-        raise BundleError(f"{root}: {error}") from error
+    manifest = manifest_from_json(raw, str(place))
     return Bundle(root, manifest, hashlib.sha256(raw).hexdigest())
 
 
 @contextmanager
 def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
-    """Give a temporary folder to fill; rename it to `root` if the block ends well.
+    """Yield a temporary folder to fill; rename it to `root` if the block ends without an error.
 
-    InputError when `root` exists and `force` is false, or when it is something else than a
-    bundle: --force replaces a bundle, never somebody's folder.
+    Raises InputError if `root` exists and `force` is false, or if it exists and is no bundle:
+    --force replaces a bundle, never another folder.
     """
     root = Path(root)
     refuse_folder(root, force=force)
@@ -87,7 +90,7 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
     try:
         draft.chmod(0o755)
         yield draft
-        refuse_existing(root, force=force)  # another may have written it in the meantime
+        refuse_existing(root, force=force)  # another process may have written it
         _replace_folder(draft, root)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -95,14 +98,17 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
 
 @contextmanager
 def writing_file(place: str | Path, *, force: bool) -> Iterator[Path]:
-    """Give a temporary path beside `place` to write; rename it to `place` if the block ends well.
+    """Yield a temporary path; rename it to `place` if the block ends without an error.
 
-    The temporary name ends as `place` does, since many writers go by the ending.
+    The temporary name has the same ending as `place`, because many writers depend on it.
     """
     place = Path(place)
     refuse_existing(place, force=force)
     if place.is_dir():
-        raise InputError(f"{place}: is a folder, which --force does not replace with a file")
+        raise InputError(
+            "E-OPTION-NOT-REPLACED",
+            f"{place}: is a folder, which --force does not replace with a file; give another path",
+        )
     place.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
     try:
@@ -115,28 +121,29 @@ def writing_file(place: str | Path, *, force: bool) -> Iterator[Path]:
 
 
 def refuse_existing(place: Path, *, force: bool) -> None:
-    """InputError if `place` exists and `force` is false."""
+    """Raise InputError if `place` exists and `force` is false."""
     if place.exists() and not force:
-        raise InputError(f"{place}: exists already; add --force to replace it")
+        raise InputError("E-OPTION-EXISTS", f"{place}: exists already; add --force to replace it")
 
 
 def refuse_folder(root: Path, *, force: bool) -> None:
-    """InputError if `root` exists and `force` is false, or it is something else than a bundle."""
+    """Raise InputError if `root` exists and `force` is false, or if it is no bundle."""
     refuse_existing(root, force=force)
     if root.exists() and not _is_replaceable(root):
         raise InputError(
-            f"{root}: exists and is not a bundle, so --force does not replace it; choose another -o"
+            "E-OPTION-NOT-REPLACED",
+            f"{root}: exists and is not a bundle, so --force does not replace it; give another -o",
         )
 
 
 def sha256_of(place: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with place.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def record_of(root: Path, path: str) -> FileRecord:
-    """The record of the file `path` inside `root`."""
+    """Return the record of the file `path` inside `root`."""
     place = root / path
     return FileRecord(path, place.stat().st_size, sha256_of(place))
 
@@ -144,12 +151,16 @@ def record_of(root: Path, path: str) -> FileRecord:
 def _inside(root: Path, path: str) -> Path:
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts or "\\" in path:
-        raise BundleError(f"{root}: the manifest names '{path}', which is outside the bundle")
+        raise BundleError(
+            "E-BUNDLE-OUTSIDE",
+            f"{root}: the manifest names '{path}', which lies outside the bundle; do not use this"
+            " bundle, it was altered",
+        )
     return root.joinpath(*parts.parts)
 
 
 def _is_replaceable(root: Path) -> bool:
-    """Whether `root` is a bundle or an empty folder."""
+    """Return whether `root` is a bundle or an empty folder."""
     return (root / MANIFEST).is_file() or (root.is_dir() and not any(root.iterdir()))
 
 

@@ -13,21 +13,21 @@ from rnn_deploy.optional import installed_version
 SCHEMA_VERSION = 3
 
 
-def refuse_other_versions(schema: int, data: dict[str, Any]) -> None:
+def refuse_other_versions(schema: int, data: dict[str, Any], where: str) -> None:
     """Raise BundleError for a schema version that is newer than ours, or older than the oldest."""
     tools = data.get("tools")
     writer = tools.get("rnn-deploy", "?") if isinstance(tools, dict) else "?"
     if schema > SCHEMA_VERSION:
         raise BundleError(
             "E-BUNDLE-NEWER",
-            f"manifest.json was written by rnn-deploy {writer} (schema version {schema}); this is"
+            f"{where}: was written by rnn-deploy {writer} (schema version {schema}); this is"
             f" {installed_version('rnn-deploy')}, which reads versions up to {SCHEMA_VERSION}:"
             " upgrade with pip install -U rnn-deploy",
         )
     if schema < min(STEPS):
         raise BundleError(
             "E-BUNDLE-TOO-OLD",
-            f"manifest.json has schema version {schema}, written by rnn-deploy {writer}; versions"
+            f"{where}: has schema version {schema}, written by rnn-deploy {writer}; versions"
             f" {min(STEPS)} to {SCHEMA_VERSION} can be read: export the model again",
         )
 

@@ -1,4 +1,4 @@
-"""`rnn-deploy build`: run a model file and keep the Keras model it makes."""
+"""`rnn-deploy build`: run a model file and save the Keras model that it returns."""
 
 import importlib.util
 import sys
@@ -21,7 +21,7 @@ from rnn_deploy.errors import InputError, one_line
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="Where to write the model: .keras or .h5.",
+    help="File for the model: .keras or .h5.",
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(file: str, output: Path, force: bool) -> None:
@@ -30,51 +30,65 @@ def command(file: str, output: Path, force: bool) -> None:
     FILE:NAME calls the function NAME instead. The file is your own code and is run.
     """
     if output.suffix not in (".keras", ".h5"):
-        raise InputError(f"{output}: the model's file must end in .keras or .h5")
+        raise InputError("E-OPTION-ENDING", f"{output}: must end in .keras or .h5")
     refuse_existing(output, force=force)
-    path, _, name = file.partition(":")
-    builder = _builder(load_module(Path(path)), name or "build_model")
+    builder = builder_in(file)
     from rnn_deploy.keras.tensorflow import keras
 
     try:
         model = builder()
     except (Exception, SystemExit) as error:
-        raise InputError(f"{file}: building the model failed: {_said(error)}") from error
+        raise InputError(
+            "E-SOURCE-BUILD", f"{file}: building the model failed: {_reason(error)}"
+        ) from error
     if not isinstance(model, keras.Model):
-        raise InputError(f"{file}: gave {type(model).__name__}, expected a keras.Model")
+        raise InputError(
+            "E-SOURCE-NO-MODEL", f"{file}: returned {type(model).__name__}, expected a keras.Model"
+        )
     if not model.built:
         raise InputError(
-            f"{file}: model '{model.name}' has no weights yet; begin it with keras.Input, or"
-            " call it once"
+            "E-SOURCE-NOT-BUILT",
+            f"{file}: model '{model.name}' has no weights yet; start it with keras.Input, or call"
+            " it once",
         )
     with writing_file(output, force=force) as draft:
         model.save(draft)
     say(f"wrote {output}: model '{model.name}', {model.count_params():,} parameters")
 
 
+def builder_in(file: str) -> Callable[[], Any]:
+    """Return the function that `file`, FILE or FILE:NAME, names; its default is build_model."""
+    path, _, name = file.rpartition(":")
+    if not name.isidentifier():  # no colon, or the one after a drive letter
+        path, name = file, "build_model"
+    module = load_module(Path(path))
+    builder = getattr(module, name, None)
+    if not callable(builder):
+        raise InputError("E-SOURCE-NO-FUNCTION", f"{path}: has no function {name}()")
+    found: Callable[[], Any] = builder
+    return found
+
+
 def load_module(path: Path) -> ModuleType:
-    """Import a model file by its path."""
+    """Import a Python file by its path."""
     if not path.is_file() or path.suffix != ".py":
-        raise InputError(f"{path}: no such Python file; give one with a function build_model()")
+        raise InputError(
+            "E-SOURCE-NO-PYTHON",
+            f"{path}: no such Python file; give one with a function build_model()",
+        )
     spec = importlib.util.spec_from_file_location(f"rnn_deploy_model_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise InputError(f"{path}: cannot be imported as Python")
+        raise InputError("E-SOURCE-NO-PYTHON", f"{path}: cannot be imported as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever the user's code raises is the user's
-        raise InputError(f"{path}: cannot be imported: {_said(error)}") from error
+        raise InputError(
+            "E-SOURCE-IMPORT", f"{path}: cannot be imported: {_reason(error)}"
+        ) from error
     return module
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}; rnn-deploy --debug build shows where"
-
-
-def _builder(module: ModuleType, name: str) -> Callable[[], Any]:
-    builder = getattr(module, name, None)
-    if not callable(builder):
-        raise InputError(f"{module.__file__}: has no function {name}()")
-    found: Callable[[], Any] = builder
-    return found

@@ -1,4 +1,4 @@
-"""`rnn-deploy inspect`: what a bundle holds, or what a model would become."""
+"""`rnn-deploy inspect`: show what a bundle holds, or what an export of a model would hold."""
 
 import json
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from rnn_deploy.spec import EntryPoint
 
 @click.command("inspect")
 @click.argument("place", metavar="BUNDLE|MODEL", type=click.Path(path_type=Path))
-@click.option("--trust-source", is_flag=True, help="Let a model's file run code of its own.")
+@click.option("--trust-source", is_flag=True, help="Let a model file run its own code.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(place: Path, trust_source: bool, as_json: bool) -> None:
     """Show entry points, states, layers and lowerings, with reasons.
 
-    For a bundle, what it holds; for a model, what export would make of it (exit code 4 and every
-    reason when it cannot be exported).
+    Give a bundle to see what it holds, or a model to see what export would write. The exit code is
+    4, with every reason, if a model cannot be exported.
     """
     if (place / MANIFEST).is_file() or not place.exists():
         manifest = open_bundle(place).manifest
@@ -63,10 +63,10 @@ def _show_manifest(place: Path, manifest: Manifest) -> None:
     table("files", ("file", ">bytes", "SHA-256"), rows)
     for entry in manifest.entries:
         if entry.states:
-            ok = "chunks give what the whole gives" if entry.chunked.ok else "no chunks"
+            ok = "can run in chunks" if entry.chunked.ok else "cannot run in chunks"
             say(f"{entry.name}: {ok} ({entry.chunked.reason})")
         if entry.why_one_batch is not None:
-            say(f"{entry.name}: a batch cannot be cut into sequences ({entry.why_one_batch})")
+            say(f"{entry.name}: cannot run in batches ({entry.why_one_batch})")
     if manifest.plan is not None:
         show_plan(str(place), manifest.plan)
     for note in manifest.notes:
@@ -124,10 +124,10 @@ def _facts(
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
-    said = {
+    facts = {
         "kind": kind,
         "entries": [asdict(entry) for entry in entries],
         "layers": [{"format": f, "entry": e, **asdict(c)} for f, e, c in choices],
         "notes": list(notes),
     }
-    return {"json": said, "entries": entries, "choices": choices, "notes": notes}
+    return {"json": facts, "entries": entries, "choices": choices, "notes": notes}

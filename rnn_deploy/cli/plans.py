@@ -1,4 +1,4 @@
-"""What the commands say of a bundle's plan."""
+"""Show the plan of a bundle, and report that it was made for another machine."""
 
 from rnn_deploy.bundle.plan import PlanRule, TunedPlan
 from rnn_deploy.cli.console import say, table
@@ -12,26 +12,25 @@ COLUMNS = (
 
 
 def show_plan(root: str, plan: TunedPlan) -> None:
-    """The rules of a plan, and what no longer fits."""
+    """Show the rules of a plan and what differs from the machine it was made on."""
     rows = []
     for rule in plan.rules:
-        how = [f"{rule.threads} thread"] if rule.threads else []
-        how += [f"{key} {value}" for key, value in rule.session]
+        settings = [f"{rule.threads} thread"] if rule.threads else []
+        settings += [f"{key} {value}" for key, value in rule.session]
         rows.append((
-            rule.entry, _shape(rule), rule.runtime, rule.artifact, ", ".join(how),
+            rule.entry, _shape(rule), rule.runtime, rule.artifact, ", ".join(settings),
             f"{rule.median_us:,.1f}", f"{rule.gain:.2f}",
         ))  # fmt: skip
     table(f"{root}: plan made on {plan.machine}, {plan.cores} cores", COLUMNS, rows)
-    tell_misfits(root, plan)
+    report_misfits(root, plan)
 
 
 def _shape(rule: PlanRule) -> str:
-    alone = " alone" if rule.only_time else ""
-    return f"{rule.batch}x{rule.time}{alone}"
+    return f"{rule.batch}x{rule.time}{' only' if rule.only_time else ''}"
 
 
-def tell_misfits(root: str, plan: TunedPlan | None) -> None:
-    """Say that a plan was made elsewhere: its answers hold, its speed may not."""
+def report_misfits(root: str, plan: TunedPlan | None) -> None:
+    """Note that a plan was made on another machine, so that its speed may not be the best here."""
     found = misfits(plan, RUNTIMES) if plan is not None else []
     if found:
         why = "; ".join(found)

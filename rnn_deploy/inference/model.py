@@ -1,77 +1,121 @@
-"""A bundle on a runtime, for those who just want to use it: predict, stream.
+"""A bundle on a runtime, for users who only want to run it.
 
-model = rnn_deploy.load("build/hello")
-y = model.predict(x)
-stream = model.stream()
-y0 = stream.step(x0)
+with rnn_deploy.load("build/hello") as model:
+    y = model.predict(x)
+    stream = model.stream()
+    y0 = stream.step(x0)
 """
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from rnn_deploy.bundle import Bundle, open_bundle
-from rnn_deploy.errors import InputError
+from rnn_deploy.bundle.state_files import owner_of
+from rnn_deploy.errors import ClosedError, InputError
 from rnn_deploy.inference.plain import Feeds, Results, named, plain
 from rnn_deploy.inference.stream import Stream
 from rnn_deploy.inference.stream_batch import StreamBatch
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.feeds import checker
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
-from rnn_deploy.spec import SEQUENCE, STREAM, Array
+from rnn_deploy.spec import SEQUENCE, STREAM, Array, StateSpec, TensorSpec
 
 
 class RunnerLoader(Protocol):
-    """Gives a runner for an entry point's name."""
+    """Load the runner of an entry point."""
 
     def __call__(self, entry: str) -> Runner: ...
 
 
 class Model:
-    """Loads the runner of an entry point when it is first used.
+    """A model that can be called. It loads the runner of an entry point at its first use.
 
-    A model with one input takes its array as it is, one with several a dict by name; likewise
-    one output comes back as an array, several as a dict.
+    bundle: what it was loaded from. runtime: the name of the runtime that executes it.
+
+    A model with one input takes a plain array, a model with several takes a dict by name. In the
+    same way a single output is returned as an array, several as a dict.
     """
 
-    def __init__(self, name: str, load: RunnerLoader) -> None:
-        self.name = name
+    def __init__(self, bundle: Bundle, runtime: str, load: RunnerLoader) -> None:
+        self.bundle, self.runtime = bundle, runtime
         self._load = load
         self._runners: dict[str, Runner] = {}
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """The name of the model, or of the file, that the bundle was exported from."""
+        return self.bundle.manifest.source.name
+
+    @property
+    def inputs(self) -> dict[str, TensorSpec]:
+        """The inputs of `predict` by name, with shapes and dtypes."""
+        return {tensor.name: tensor for tensor in self.bundle.manifest.entry(SEQUENCE).inputs}
+
+    @property
+    def outputs(self) -> dict[str, TensorSpec]:
+        """The outputs of `predict` by name."""
+        return {tensor.name: tensor for tensor in self.bundle.manifest.entry(SEQUENCE).outputs}
+
+    @property
+    def states(self) -> dict[str, StateSpec]:
+        """The states of a stream by input name; empty if the bundle has no stream."""
+        streams = [entry for entry in self.bundle.manifest.entries if entry.name == STREAM]
+        return {state.tensor.name: state for entry in streams for state in entry.states}
+
+    def __repr__(self) -> str:
+        takes, gives = (
+            ", ".join(map(str, specs.values())) for specs in (self.inputs, self.outputs)
+        )
+        closed = ", closed" if self._closed else ""
+        return f"<Model '{self.name}' on {self.runtime}: {takes} -> {gives}{closed}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Of a copy or a pickle: how to load, by the bundle's path; runners it makes for itself."""
+        """A copy or a pickle keeps how to load the bundle, and loads runners of its own."""
         return self.__dict__ | {"_runners": {}}
 
     def runner(self, entry: str = SEQUENCE) -> Runner:
-        """The runner of an entry point."""
+        """Return the runner of an entry point."""
+        if self._closed:
+            raise ClosedError(
+                "E-RUNTIME-CLOSED",
+                f"the model '{self.name}' is closed; load the bundle again: {self.bundle.root}",
+            )
         if entry not in self._runners:
             self._runners[entry] = self._load(entry)
         return self._runners[entry]
 
     def predict(self, feeds: Feeds, *, batch_size: int | None = None) -> Results:
-        """Run whole sequences from zero states, at most `batch_size` at a time."""
+        """Run whole sequences from zero states, at most `batch_size` sequences at a time."""
         runner = self.runner()
         given = named(runner.entry, feeds)
         results = runner.run(given) if batch_size is None else in_batches(runner, given, batch_size)
         return plain(runner.entry, results)
 
     def stream(self, batch: int = 1) -> Stream:
-        """A stream of `batch` sequences side by side, from zero states."""
-        return Stream(self.runner(STREAM), batch)
+        """Return a stream of `batch` sequences side by side, starting from zero states."""
+        return Stream(self.runner(STREAM), batch, owner_of(self.bundle, STREAM))
 
     def stream_batch(self) -> StreamBatch:
-        """Streams that join and leave, run as the rows of one batch."""
-        return StreamBatch(self.runner(STREAM))
+        """Return streams that join and leave, and run as the rows of one batch."""
+        return StreamBatch(self.runner(STREAM), owner_of(self.bundle, STREAM))
 
     def close(self) -> None:
-        """Release every runner."""
+        """Release every runner; the model and its streams cannot be used afterwards."""
         for runner in self._runners.values():
             runner.close()
         self._runners.clear()
+        self._closed = True
 
 
 def load(
@@ -81,7 +125,7 @@ def load(
     threads: int | None = None,
     provider: Mapping[str, str] | None = None,
 ) -> Model:
-    """Load a bundle on a runtime (by default the first that is here).
+    """Load a bundle on a runtime, by default the first available one.
 
     Raises BundleError for a damaged bundle, RuntimeUnavailableError for a missing runtime.
     """
@@ -89,8 +133,8 @@ def load(
     chosen = default_runtime(opened) if runtime is None else runtime_named(runtime)
     options = tuple((provider or {}).items())
 
-    model = Model(chosen.name, partial(_load_entry, opened, chosen, threads, options))
-    model.runner()  # so that a missing runtime or an altered file is said now
+    model = Model(opened, chosen.name, partial(_load_entry, opened, chosen, threads, options))
+    model.runner()  # so that a missing runtime or an altered file is reported now
     return model
 
 
@@ -107,10 +151,13 @@ def _load_entry(
 def in_batches(runner: Runner, feeds: Mapping[str, Array], size: int) -> dict[str, Array]:
     """Run `feeds`, at most `size` sequences at a time."""
     if size < 1:
-        raise InputError(f"a batch size of {size}; give at least 1")
+        raise InputError("E-INPUT-BATCH-SIZE", f"batch_size is {size}; it must be at least 1")
     why = runner.entry.why_one_batch
     if why is not None:
-        raise InputError(f"{why}, so it cannot be run in batches; run all sequences at once")
+        raise InputError(
+            "E-INPUT-ONE-BATCH",
+            f"this model cannot run in batches: {why}; run all sequences in one call",
+        )
     checker(runner.entry)(feeds)
     total = next(iter(feeds.values())).shape[0]
     pieces = [

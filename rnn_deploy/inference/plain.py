@@ -1,4 +1,4 @@
-"""Plain arrays where a model has one input or output, dicts by name where it has several."""
+"""A plain array if a model has one input (or output), a dict by name if it has several."""
 
 from collections.abc import Mapping
 
@@ -12,16 +12,18 @@ Results = Array | dict[str, Array]
 
 
 def named(entry: EntryPoint, feeds: Feeds) -> Mapping[str, Array]:
-    """Feeds by name; InputError for one array where the model has several inputs."""
+    """Return feeds by name; InputError if one array is given and the model has several inputs."""
     if isinstance(feeds, Mapping):
         return feeds
     if len(entry.inputs) != 1:
         names = ", ".join(tensor.name for tensor in entry.inputs)
-        raise InputError(f"the model has several inputs; give a dict with {names}")
-    return {entry.inputs[0].name: np.asanyarray(feeds)}  # a mask is seen, and refused, later
+        raise InputError(
+            "E-INPUT-SEVERAL", f"the model has several inputs: give a dict with the names {names}"
+        )
+    return {entry.inputs[0].name: np.asanyarray(feeds)}  # the runner refuses masked arrays
 
 
 def plain(entry: EntryPoint, results: Mapping[str, Array]) -> Results:
-    """The outputs without the states; the array itself where there is one."""
+    """Return the outputs without the states; the array itself if there is only one."""
     outputs = {tensor.name: results[tensor.name] for tensor in entry.outputs}
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs

@@ -1,15 +1,20 @@
-"""Stream: the one object that carries state from call to call.
+"""Stream: the only object that carries state from call to call.
 
-The state is a dict between calls of the runner, until chunks of one shape come one after the other:
-then, on a runner that can be bound, it stays in the runner's own memory (`base.Bound`).
+Between calls of the runner the state is a dict. After two chunks of the same shape it stays in the
+runner's own memory, if the runner can be bound (`runtimes.base.BoundRunner`).
 """
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
+from rnn_deploy.bundle.state_files import (
+    StateOwner,
+    read_states,
+    refuse_other_names,
+    write_states,
+)
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.plain import Feeds, Results, named, plain
@@ -23,7 +28,7 @@ Shapes = dict[str, tuple[int, ...]]
 def run_in_chunks(
     runner: Runner, feeds: Mapping[str, Array], lengths: Iterable[int]
 ) -> dict[str, Array]:
-    """Run `feeds` (initial states among them or not) in chunks: outputs and final states."""
+    """Run `feeds`, with or without initial states, in chunks; return outputs and final states."""
     checker(runner.entry)(feeds)
     states = {state.tensor.name for state in runner.entry.states}
     inputs = {name: value for name, value in feeds.items() if name not in states}
@@ -33,34 +38,40 @@ def run_in_chunks(
 
 
 class Stream:
-    """Feeds a sequence chunk by chunk; the recurrent states stay here in between.
+    """Feed a sequence chunk by chunk; the recurrent states stay here in between.
 
-    runner: a runner of the stream entry point. batch: how many sequences run side by side.
-    InputError when chunks of this model do not give what the whole gives, or for a batch of none.
+    runner: a runner of the stream entry point. batch: number of sequences side by side. owner: the
+    model that the states belong to, for state files.
+    Raises InputError if the outputs of chunks differ from those of the whole sequence in this
+    model, or if `batch` is less than 1.
     """
 
-    def __init__(self, runner: Runner, batch: int = 1) -> None:
+    def __init__(self, runner: Runner, batch: int = 1, owner: StateOwner | None = None) -> None:
         if not runner.entry.chunked.ok:
             raise InputError(
-                f"this model cannot be run in chunks: {runner.entry.chunked.reason};"
-                " run it whole, as the entry point 'sequence'"
+                "E-STATE-NOT-CHUNKED",
+                f"this model cannot run in chunks: {runner.entry.chunked.reason};"
+                " run whole sequences instead: predict(x), or `run` without --chunk",
             )
         if batch < 1:
-            raise InputError(f"a stream of {batch} sequences; give at least 1")
-        self._runner = runner
-        self._batch = batch
+            raise InputError("E-INPUT-BATCH-SIZE", f"batch is {batch}; it must be at least 1")
+        self._runner, self._batch, self._owner = runner, batch, owner
         self._outputs = [tensor.name for tensor in runner.entry.outputs]
         self._carry = [(s.tensor.name, s.next_name) for s in runner.entry.states]
         self._inputs = [tensor.name for tensor in runner.entry.inputs]
         self._plain = len(self._inputs) == len(self._outputs) == 1
         self._state: dict[str, Array] = {}
-        self._bound: BoundRunner | None = None  # it holds the state while it is there
+        self._bound: BoundRunner | None = None  # while set, it holds the state
         self._before: Shapes = {}
         self.reset()
 
+    def __repr__(self) -> str:
+        states = ", ".join(f"{name} {value.shape}" for name, value in self.state.items())
+        return f"<Stream of {self._batch} sequences, states {states}>"
+
     def __copy__(self) -> "Stream":
-        """A stream of its own that goes on from the same state."""
-        twin = Stream(self._runner, self._batch)
+        """Return an independent stream that continues from the same state."""
+        twin = Stream(self._runner, self._batch, self._owner)
         twin.state = self.state
         return twin
 
@@ -69,7 +80,7 @@ class Stream:
 
     @property
     def state(self) -> dict[str, Array]:
-        """The states by input name, each (batch, units): a copy."""
+        """A copy of the states by input name, each (batch, units)."""
         if self._bound is not None:
             return self._bound.states
         return {name: value.copy() for name, value in self._state.items()}
@@ -77,30 +88,30 @@ class Stream:
     @state.setter
     def state(self, state: Mapping[str, Array]) -> None:
         zero = zero_states(self._runner.entry, self._batch)
-        if set(state) != set(zero):
-            raise InputError(f"the state holds {sorted(state)}, this stream's is {sorted(zero)}")
+        refuse_other_names(state, zero, "the given state")
         for name, value in zero.items():
             given = np.asarray(state[name])
             if given.shape != value.shape or given.dtype != value.dtype:
                 raise InputError(
-                    f"state '{name}' is {given.dtype}{given.shape},"
-                    f" this stream's is {value.dtype}{value.shape}"
+                    "E-STATE-SHAPE",
+                    f"state '{name}' is {given.dtype}{given.shape}, expected"
+                    f" {value.dtype}{value.shape} (batch, units)",
                 )
         self._hold({name: np.array(value) for name, value in state.items()})
 
     def reset(self) -> None:
-        """Begin anew: every state zero."""
+        """Set every state to zero."""
         self._hold(zero_states(self._runner.entry, self._batch))
 
     def step(self, feeds: Feeds) -> Results:
-        """Feed the next chunk (one step is a chunk of one); its outputs, plain where one."""
+        """Feed the next chunk, of one step or more; return its outputs as `Model.predict` does."""
         if self._plain and self._bound is not None and self._bound.takes((feeds,)):
             return self._bound.step((feeds,))[0]  # type: ignore[arg-type]  # it takes arrays only
         entry = self._runner.entry
         return plain(entry, self.advance(named(entry, feeds)))
 
     def advance(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Feed the next chunk by name; its outputs by name."""
+        """Feed the next chunk by input name; return its outputs by name."""
         arrays = [feeds.get(name) for name in self._inputs]
         if self._bound is not None and len(feeds) == len(arrays) and self._bound.takes(arrays):
             stepped = self._bound.step(arrays)  # type: ignore[arg-type]  # it takes arrays only
@@ -113,7 +124,7 @@ class Stream:
         return moved
 
     def _bind(self, shapes: Shapes) -> None:
-        """Bind the runner once two chunks of the same shapes have come one after the other."""
+        """Bind the runner after two chunks of the same shapes."""
         if shapes == self._before and isinstance(self._runner, BindableRunner):
             states = {name: value.shape for name, value in self._state.items()}
             self._bound = self._runner.bound({**shapes, **states})
@@ -128,19 +139,20 @@ class Stream:
             self._bound.states = state
 
     def _with_state(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Feeds and the states held; InputError for feeds that bring a state of their own."""
+        """Return the feeds with the states; InputError if the feeds hold a state already."""
         state = self._state if self._bound is None else self._bound.states
         brought = [name for name in feeds if name in state]
         if brought:
             raise InputError(
-                f"'{brought[0]}' is a state, which the stream carries itself;"
-                " set it by stream.state = ..., and feed the model's inputs alone"
+                "E-INPUT-IS-STATE",
+                f"'{brought[0]}' is a state, which the stream carries: feed the model's inputs"
+                " only, and set states with stream.state = ...",
             )
         self._check_batch(feeds, state)
         return {**feeds, **state}
 
     def _check_batch(self, feeds: Mapping[str, Array], state: Mapping[str, Array]) -> None:
-        """InputError for another number of sequences than the state has."""
+        """Raise InputError if an input has another number of sequences than the state."""
         here = next((len(value) for value in state.values()), None)
         for tensor in self._runner.entry.inputs:
             array = feeds.get(tensor.name)
@@ -150,14 +162,15 @@ class Stream:
                 continue
             if len(array) not in (0, here):
                 raise InputError(
-                    f"this stream runs {here} sequences side by side, input '{tensor.name}' brings"
-                    f" {len(array)}; a stream of so many is model.stream({len(array)})"
+                    "E-INPUT-BATCH",
+                    f"this stream runs {here} sequences side by side, input '{tensor.name}' has"
+                    f" {len(array)}; make another stream: model.stream({len(array)})",
                 )
 
     def run(self, feeds: Feeds, lengths: Iterable[int]) -> dict[str, Array]:
-        """Feed a long sequence in chunks of these lengths; the outputs of the whole, by name.
+        """Feed a sequence in chunks of these lengths; return the joined outputs by name.
 
-        If a chunk is refused the state is what it was before the first one.
+        If a chunk is refused, the state is again what it was before the first chunk.
         """
         entry = self._runner.entry
         feeds = named(entry, feeds)
@@ -171,21 +184,19 @@ class Stream:
         return chunks.joined(entry, pieces)
 
     def finals(self) -> dict[str, Array]:
-        """The states by the names they leave the stream entry point by."""
+        """Return the states under the names of the entry point's outputs."""
         state = self.state
         return {out: state[into] for into, out in self._carry}
 
     def save(self, place: str | Path, *, force: bool = False) -> None:
-        """Write the state to an .npz file."""
-        with writing_file(place, force=force) as draft, draft.open("wb") as file:
-            np.savez(file, **self.state)  # type: ignore[arg-type]
+        """Write the state to an .npz file that names the model (`bundle.state_files`)."""
+        with writing_file(place, force=force) as draft:
+            write_states(draft, self.state, self._owner)
 
-    def restore(self, place: str | Path) -> None:
-        """Take the state from an .npz file that `save` wrote."""
-        if not is_zipfile(place):
-            raise InputError(f"{place}: no state can be read from it (missing, or not an .npz)")
-        try:
-            with np.load(place, allow_pickle=False) as file:
-                self.state = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise InputError(f"{place}: no state can be read from it ({error})") from error
+    def restore(self, place: str | Path, *, any_bundle: bool = False) -> None:
+        """Take the state from a file that `save` or `run --state-out` wrote.
+
+        any_bundle: accept a state of another model, or plain arrays.
+        Raises InputError if the file belongs to another model, or does not fit this stream.
+        """
+        self.state = read_states(Path(place), self._owner, any_bundle=any_bundle)

@@ -1,13 +1,17 @@
 """StreamBatch: many streams side by side, run as the rows of one batch.
 
-Streams join and leave at any time. Their states are rows of one `Stream`, which keeps them in place
-while nobody joins or leaves and all are fed; a step of some of them runs over a copy of their rows.
+Streams join and leave at any time. Their states are the rows of one `Stream`, which keeps them in
+place while no stream joins or leaves and all are fed. A step of only some streams runs on a copy of
+their rows.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from rnn_deploy.bundle.state_files import StateOwner, read_states, write_states
+from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.plain import Feeds, Results, named
 from rnn_deploy.inference.stream import Stream
@@ -21,22 +25,28 @@ State = dict[str, Array]
 class StreamBatch:
     """Streams known by number; one call runs the next chunk of many of them.
 
-    runner: a runner of the stream entry point. InputError when the model cannot be run in chunks
-    or fixes its batch.
+    runner: a runner of the stream entry point. owner: the model that the states belong to, for
+    state files. Raises InputError if the model cannot run in chunks or has a fixed batch.
     """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, owner: StateOwner | None = None) -> None:
         why = runner.entry.why_one_batch
         if why is not None:
-            raise InputError(f"{why}, so streams cannot share a call")
-        self._runner = runner
-        self._stream = Stream(runner)  # of as many rows as there are keys, once there are any
+            raise InputError(
+                "E-INPUT-ONE-BATCH",
+                f"streams of this model cannot share a call: {why}; use one Stream for each",
+            )
+        self._runner, self._owner = runner, owner
+        self._stream = Stream(runner)  # one row per key, or one row if there is no key
         self._rows: dict[int, int] = {}
         self._next = 0
 
+    def __repr__(self) -> str:
+        return f"<StreamBatch of the streams {', '.join(map(str, self._rows)) or 'none'}>"
+
     def __copy__(self) -> "StreamBatch":
-        """Streams of their own, by the same numbers, that go on from the same states."""
-        twin = StreamBatch(self._runner)
+        """Return independent streams with the same numbers that continue from the same states."""
+        twin = StreamBatch(self._runner, self._owner)
         twin._replace(tuple(self._rows), self._stream.state)
         twin._next = self._next
         return twin
@@ -46,11 +56,11 @@ class StreamBatch:
 
     @property
     def keys(self) -> tuple[int, ...]:
-        """The streams there are, in the order of their rows."""
+        """The numbers of all streams, in the order of their rows."""
         return tuple(self._rows)
 
     def join(self, state: Mapping[str, Array] | None = None) -> int:
-        """A new stream's number; it begins from zero, or from the state of another, (1, units)."""
+        """Add a stream and return its number; it starts from zero, or from `state`, (1, units)."""
         begun = Stream(self._runner)
         if state is not None:
             begun.state = dict(state)  # checks it
@@ -60,22 +70,34 @@ class StreamBatch:
         return key
 
     def leave(self, key: int) -> State:
-        """Take a stream out; its state, with which it can go on elsewhere."""
+        """Remove a stream and return its state, so that it can continue elsewhere."""
         state = self.state(key)
         row = self._row(key)
         rest = {name: np.delete(value, row, axis=0) for name, value in self._stream.state.items()}
         self._replace([k for k in self._rows if k != key], rest)
         return state
 
+    def save(self, key: int, place: str | Path, *, force: bool = False) -> None:
+        """Write the state of one stream to a file, as `Stream.save` does."""
+        with writing_file(place, force=force) as draft:
+            write_states(draft, self.state(key), self._owner)
+
+    def restore(self, place: str | Path, *, any_bundle: bool = False) -> int:
+        """Add a stream that continues from a state file; return its number.
+
+        any_bundle: accept a state of another model, or plain arrays.
+        """
+        return self.join(read_states(Path(place), self._owner, any_bundle=any_bundle))
+
     def state(self, key: int) -> State:
-        """The state of one stream by input name, each (1, units)."""
+        """Return the state of one stream by input name, each (1, units)."""
         row = self._row(key)
         return {name: value[row : row + 1] for name, value in self._stream.state.items()}
 
     def step(self, feeds: Mapping[int, Feeds]) -> dict[int, Results]:
-        """Feed some streams or all their next chunk, of one length, by number; their outputs.
+        """Feed the next chunk of some or all streams, by number; return their outputs by number.
 
-        Those that are not fed stay as they are.
+        All chunks have the same length. Streams that are not fed keep their state.
         """
         keys = self._fed(feeds)
         if not keys:
@@ -88,9 +110,9 @@ class StreamBatch:
         return {k: dict(zip(rows, row, strict=True)) for k, row in zip(keys, split, strict=True)}
 
     def step_all(self, feeds: Feeds) -> Results:
-        """Feed every stream its next chunk, as the rows of one batch in the order of `keys`."""
+        """Feed the next chunk of every stream, as the rows of one batch in the order of `keys`."""
         if not self._rows:
-            raise InputError("there are no streams to feed; join one")
+            raise InputError("E-STATE-NO-STREAM", "there is no stream to feed; call join() first")
         return self._stream.step(feeds)
 
     def _advance(self, keys: Sequence[int], feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -107,7 +129,7 @@ class StreamBatch:
         return outputs
 
     def _fed(self, feeds: Mapping[int, Feeds]) -> list[int]:
-        """The streams that are fed, in the order of their rows; InputError for one unknown."""
+        """Return the numbers in `feeds`, in the order of their rows; InputError for others."""
         keys = list(self._rows)
         if list(feeds) == keys:
             return keys
@@ -119,7 +141,7 @@ class StreamBatch:
     def _row(self, key: int) -> int:
         if key not in self._rows:
             there = ", ".join(map(str, self._rows)) or "none"
-            raise InputError(f"no stream {key}; there are {there}")
+            raise InputError("E-STATE-NO-STREAM", f"no stream has the number {key}, only {there}")
         return self._rows[key]
 
     def _replace(self, keys: Sequence[int], state: State) -> None:
@@ -133,12 +155,14 @@ def _stacked(states: Sequence[State]) -> State:
 
 
 def _joined(entry: EntryPoint, feeds: Sequence[Feeds]) -> State:
-    """One batch of the feeds of several streams, each a batch of one."""
+    """Join the feeds of several streams, each with a batch of one, to one batch."""
     if len(entry.inputs) == 1 and set(map(type, feeds)) == {np.ndarray}:
         return {entry.inputs[0].name: _one_batch(feeds)}  # type: ignore[arg-type]  # they are arrays
     by_name = [named(entry, feed) for feed in feeds]
     if any(feed.keys() != by_name[0].keys() for feed in by_name):
-        raise InputError("streams are fed together, and some have inputs that others have not")
+        raise InputError(
+            "E-INPUT-MIXED", "the streams of one call must all be fed the same input names"
+        )
     by_input = {name: [np.asanyarray(feed[name]) for feed in by_name] for name in by_name[0]}
     return {name: _one_batch(arrays) for name, arrays in by_input.items()}
 
@@ -148,7 +172,8 @@ def _one_batch(arrays: Sequence[Array]) -> Array:
     if len(shapes) > 1 or next(iter(shapes))[:1] != (1,):
         found = ", ".join(map(str, shapes))
         raise InputError(
-            "streams are fed together, so each needs a batch axis of one, x[None], and chunks of"
-            f" one length; found {found}"
+            "E-INPUT-MIXED",
+            "the streams of one call need a batch axis of one each, x[None], and chunks of the same"
+            f" length; found {found}",
         )
     return np.concatenate(arrays)

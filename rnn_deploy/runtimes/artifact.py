@@ -1,7 +1,7 @@
-"""A model file on its own, made here or not: .onnx on ONNX Runtime, .tflite on LiteRT.
+"""A model file without a bundle, from any exporter: .onnx on ONNX Runtime, .tflite on LiteRT.
 
-Nothing but the file says what goes in and out: inputs and outputs are those it names, dimensions
-it leaves open are symbols. There are no states to it and no manifest that holds its hash.
+The file itself describes its inputs and outputs; dimensions that it leaves open are symbols. It
+has no named states, and no manifest with its hash.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ import numpy as np
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.optional import require
 from rnn_deploy.runtimes.base import Runner
-from rnn_deploy.runtimes.feeds import checker
+from rnn_deploy.runtimes.feeds import checker, refused_by
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 ONNX_DTYPES = {"float": "float32", "double": "float64"}
@@ -23,7 +23,7 @@ NUMBERS = {"bool", "float16", "float32", "float64"} | {
 
 
 class ArtifactRunner:
-    """A function from inputs to outputs by name, its feeds checked."""
+    """A function from inputs to outputs by name, with checked inputs."""
 
     def __init__(self, entry: EntryPoint, answer: Callable[[dict[str, Array]], Any]) -> None:
         self.entry = entry
@@ -31,15 +31,13 @@ class ArtifactRunner:
         self._check = checker(entry)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output by name."""
+        """Return every output by name."""
         names = [tensor.name for tensor in self.entry.inputs]
         arrays = dict(zip(names, self._check(feeds), strict=True))
         try:
             results = self._answer(arrays)
         except Exception as error:  # neither runtime's exceptions have a base of their own
-            raise InputError(
-                f"'{self.entry.name}' refused the inputs: {one_line(error)}"
-            ) from error
+            raise refused_by(f"'{self.entry.name}'", error) from error
         return {tensor.name: results[tensor.name] for tensor in self.entry.outputs}
 
     def close(self) -> None:
@@ -47,12 +45,14 @@ class ArtifactRunner:
 
 
 def open_artifact(place: Path) -> Runner:
-    """Load a model file by its ending; InputError when it is none."""
+    """Load a model file by its ending; InputError if it is not a model file."""
     loader = LOADERS.get(place.suffix.lower())
     if loader is None:
-        raise InputError(f"{place}: no model file; give one ending in {' or '.join(LOADERS)}")
+        raise InputError(
+            "E-DATA-NOT-A-MODEL", f"{place}: expected a file that ends in {' or '.join(LOADERS)}"
+        )
     if not place.is_file():
-        raise InputError(f"{place}: no such file")
+        raise InputError("E-DATA-NO-FILE", f"{place}: no such file")
     return loader(place)
 
 
@@ -63,7 +63,7 @@ def _onnx(place: Path) -> Runner:
     try:
         session = ort.InferenceSession(str(place), settings, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise InputError(f"{place}: ONNX Runtime did not load it: {one_line(error)}") from error
+        raise _not_loaded("ONNX Runtime", place, error) from error
     inputs, outputs = (
         tuple(_onnx_spec(value) for value in values)
         for values in (session.get_inputs(), session.get_outputs())
@@ -81,7 +81,8 @@ def _onnx_spec(value: Any) -> TensorSpec:
     dtype = ONNX_DTYPES.get(given, given)
     if dtype not in NUMBERS:
         raise InputError(
-            f"'{value.name}' is {value.type}, and only tensors of numbers are compared"
+            "E-DATA-TENSOR-TYPE",
+            f"expected numbers in tensor '{value.name}', got {value.type}",
         )
     dims = tuple(
         dim
@@ -90,6 +91,10 @@ def _onnx_spec(value: Any) -> TensorSpec:
         for axis, dim in enumerate(value.shape)
     )
     return TensorSpec(value.name, dims, dtype)
+
+
+def _not_loaded(runtime: str, place: Path, error: Exception) -> InputError:
+    return InputError("E-RUNTIME-LOAD", f"{runtime} did not load {place}: {one_line(error)}")
 
 
 def _tflite(place: Path) -> Runner:
@@ -103,7 +108,7 @@ def _tflite(place: Path) -> Runner:
         first = interpreter()
         signatures = first.get_signature_list()
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"{place}: LiteRT did not load it: {one_line(error)}") from error
+        raise _not_loaded("LiteRT", place, error) from error
     if signatures:
         name = "sequence" if "sequence" in signatures else next(iter(signatures))
         return _of_signature(place, interpreter, name)
@@ -129,7 +134,7 @@ def _of_tensors(place: Path, interpreter: Callable[[], Any]) -> Runner:
     outputs = tuple(_tflite_spec(detail["name"], detail) for detail in first.get_output_details())
 
     def answer(feeds: dict[str, Array]) -> dict[str, Array]:
-        model = interpreter()  # one for each set of shapes: see litert.py
+        model = interpreter()  # a new one for each set of shapes: see litert.py
         for detail in model.get_input_details():
             model.resize_tensor_input(detail["index"], feeds[detail["name"]].shape, strict=True)
         model.allocate_tensors()

@@ -1,6 +1,6 @@
 """What a runtime is: something that loads one entry point of a bundle into a Runner.
 
-Runners are pure: states are data that goes in and comes out, nothing is kept between calls.
+Runners are pure: states are data that goes in and comes out; a runner keeps nothing between calls.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,24 @@ from pathlib import PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from rnn_deploy.bundle import Artifact, Bundle
-from rnn_deploy.errors import InputError
+from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint
 
 MOST_THREADS = 256
+TUNE_AGAIN = "tune the bundle again: rnn-deploy tune"
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to load. threads: None leaves it to the runtime. provider: the provider's own options.
+    """How to load an entry point.
 
-    artifact: the path of a variant, None for the usual one. session: settings of ONNX Runtime's
-    session, as a plan has them (`onnxruntime.SETTINGS`). step_form: whether single steps of a
-    stream may be run by the form that the bundle has for them.
+    threads: within an operator; None leaves the number to the runtime. provider: options of the
+    execution provider. artifact: the path of a variant, None for the usual one. session: settings
+    of ONNX Runtime's session, as a plan has them (`onnxruntime.SETTINGS`). step_form: whether the
+    bundle's form for one step may run single steps of a stream.
 
-    InputError for a number of threads that is none or that would exhaust the machine: a runtime
-    starts as many as it is told.
+    InputError for fewer threads than 1, and for so many that they would exhaust the machine.
     """
 
     entry: str = SEQUENCE
@@ -37,14 +38,16 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
-            raise InputError(f"{self.threads} threads; give 1 to {MOST_THREADS}, or leave it out")
+            raise InputError(
+                "E-OPTION-THREADS", f"expected 1 to {MOST_THREADS} threads, got {self.threads}"
+            )
 
 
 class Runner(Protocol):
     """One loaded entry point.
 
-    run: every input by name (initial states may be left out: zero); every output and final
-    state by name. Raises InputError for feeds that do not fit.
+    run: takes every input by name (initial states default to zero), returns every output and
+    final state by name. Raises InputError for inputs that do not fit.
     """
 
     @property
@@ -56,10 +59,10 @@ class Runner(Protocol):
 
 
 class BoundRunner(Protocol):
-    """A runner on memory of its own, for one set of shapes: there the states stay between steps.
+    """A runner on memory of its own, for one set of shapes, which keeps the states between steps.
 
-    takes: whether arrays in the order of the inputs have those shapes. step: their outputs in
-    order; after an InputError the states are as before. states: by input name, a copy.
+    takes: whether arrays in the order of the inputs have those shapes. step: returns the outputs
+    in order; after an InputError the states are as before. states: by input name, a copy.
     """
 
     @property
@@ -75,13 +78,13 @@ class BoundRunner(Protocol):
 
 @runtime_checkable
 class BindableRunner(Protocol):
-    """A runner that can be bound to the shapes of every input, output and state input by name."""
+    """A runner that can be bound to shapes, given for every input, output and state input."""
 
     def bound(self, shapes: Shapes) -> BoundRunner | None: ...
 
 
 class Runtime(Protocol):
-    """What executes artifacts of one format, by a stable name."""
+    """What executes artifacts of one format; its name is stable."""
 
     @property
     def name(self) -> str: ...
@@ -90,27 +93,24 @@ class Runtime(Protocol):
     def format(self) -> str: ...
 
     def version(self) -> str | None:
-        """The version installed, None if it is not."""
+        """Return the installed version, None if it is not installed."""
 
     def why_unavailable(self) -> str | None:
-        """Why this runtime cannot be used here, None if it can."""
+        """Return why this runtime cannot be used here, None if it can."""
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
-        """Load an entry point; RuntimeUnavailableError when this runtime is not here."""
+        """Load an entry point; RuntimeUnavailableError if this runtime cannot be used here."""
 
 
 @runtime_checkable
 class ReportsFiles(Protocol):
-    """A runtime that says which file of a bundle a call is run by, where that may be one of two.
-
-    shapes: of every input by name.
-    """
+    """A runtime that reports which file of a bundle runs a call with inputs of these shapes."""
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str: ...
 
 
 def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:
-    """The artifact to load; InputError when the bundle has none of that format."""
+    """Return the artifact to load; InputError if the bundle has none of that format."""
     found = bundle.manifest.artifact(format, options.entry)
     if options.artifact is not None:
         variants = (a for a in bundle.manifest.artifacts if a.path == options.artifact)
@@ -118,12 +118,14 @@ def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:
     if found is None:
         name = {"onnx": "ONNX", "tflite": "TFLite"}.get(format, format)
         what = f"{name} artifact" + (f" '{options.artifact}'" if options.artifact else "")
-        raise InputError(f"{bundle.root}: holds no {what}; export with --to {format}")
+        raise InputError(
+            "E-BUNDLE-NO-ARTIFACT", f"{bundle.root} has no {what}; export it with --to {format}"
+        )
     return found
 
 
 def step_beside(bundle: Bundle, artifact: Artifact) -> Artifact | None:
-    """The form for one step of a stream's artifact, where the bundle has one in its folder."""
+    """Return the form for one step that lies beside a stream's artifact, None if there is none."""
     if artifact.entry != STREAM:
         return None
     folder = PurePosixPath(artifact.path).parent
@@ -131,14 +133,38 @@ def step_beside(bundle: Bundle, artifact: Artifact) -> Artifact | None:
     return next((step for step in steps if PurePosixPath(step.path).parent == folder), None)
 
 
-def no_session_settings(runtime: str, options: RunOptions) -> None:
-    """InputError when a runtime other than ONNX Runtime gets settings of its session."""
+def refuse_if_unavailable(runtime: Runtime) -> None:
+    """Raise RuntimeUnavailableError if a runtime cannot be used here."""
+    why = runtime.why_unavailable()
+    if why is not None:
+        raise RuntimeUnavailableError("E-RUNTIME-UNAVAILABLE", f"runtime '{runtime.name}': {why}")
+
+
+def not_loaded(runtime: Runtime, path: object, error: Exception) -> RuntimeUnavailableError:
+    """Return the error for a file that a runtime could not load."""
+    return RuntimeUnavailableError(
+        "E-RUNTIME-LOAD", f"runtime '{runtime.name}' did not load {path}: {one_line(error)}"
+    )
+
+
+def refuse_session_settings(runtime: str, options: RunOptions) -> None:
+    """Raise InputError if a runtime other than ONNX Runtime gets settings of its session."""
     if options.session:
-        raise InputError(f"{runtime} has no session settings; tune the bundle again")
+        raise InputError("E-BUNDLE-PLAN", f"{runtime} has no session settings; {TUNE_AGAIN}")
+
+
+def refuse_provider_options(runtime: str, options: RunOptions) -> None:
+    """Raise InputError if a runtime without provider options gets some."""
+    if options.provider:
+        name = options.provider[0][0]
+        raise InputError(
+            "E-OPTION-PROVIDER",
+            f"--option {name}: {runtime} has no provider options; remove --option",
+        )
 
 
 def why_wrong(bundle: Bundle, runtime: Runtime) -> str | None:
-    """Why `runtime` is known to get this bundle wrong, as was written down on export."""
+    """Return why `runtime` is known to get this bundle wrong, as the export found out."""
     entries = [entry.name for entry in bundle.manifest.entries]
     usual = (bundle.manifest.artifact(runtime.format, entry) for entry in entries)
     reasons = (artifact_wrong_on(artifact, runtime.name) for artifact in usual if artifact)
@@ -146,7 +172,7 @@ def why_wrong(bundle: Bundle, runtime: Runtime) -> str | None:
 
 
 def artifact_wrong_on(artifact: Artifact, runtime: str) -> str | None:
-    """Why a runtime is known to get an artifact wrong."""
+    """Return why a runtime is known to get an artifact wrong."""
     for choice in artifact.choices:
         if runtime in choice.not_on:
             return (

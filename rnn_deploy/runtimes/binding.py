@@ -1,4 +1,4 @@
-"""An ONNX Runtime session bound to memory of its own: a stream's states stay where they are.
+"""Bind an ONNX Runtime session to memory of its own, where a stream's states stay.
 
     x --copied--> input memory --+                +--> output memory --copied--> y
                                  +--> session run +
@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_deploy.errors import InputError, one_line
-from rnn_deploy.runtimes.feeds import vocabulary_faults
+from rnn_deploy.runtimes.feeds import check_vocabulary, refused_by
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -44,9 +43,9 @@ class OrtBound:
 
     @property
     def states(self) -> dict[str, Array]:
-        """A copy of the states by input name."""
-        held = self._states[self._now]
-        return {s.tensor.name: v.copy() for s, v in zip(self._entry.states, held, strict=True)}
+        """Return a copy of the states by input name."""
+        now = self._states[self._now]
+        return {s.tensor.name: v.copy() for s, v in zip(self._entry.states, now, strict=True)}
 
     @states.setter
     def states(self, states: Mapping[str, Array]) -> None:
@@ -54,29 +53,27 @@ class OrtBound:
             place[...] = states[state.tensor.name]
 
     def takes(self, arrays: Sequence[object]) -> bool:
-        """Whether plain arrays, in the order of the inputs, have the shapes and dtypes bound."""
+        """Return whether plain arrays, in the order of the inputs, fit what is bound."""
         for array, (shape, dtype) in zip(arrays, self._fits, strict=True):
             if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
                 return False
         return True
 
     def step(self, arrays: Sequence[Array]) -> list[Array]:
-        """Outputs in order, of arrays that it takes; the states move on.
+        """Run arrays that it takes, keep the new states, return the outputs in order.
 
-        InputError, and the states stay, for token ids outside the vocabulary or when ONNX Runtime
-        refuses.
+        InputError for token ids outside the vocabulary and if ONNX Runtime refuses the inputs; the
+        states are then as before.
         """
         if self._tokens:
             names = (tensor.name for tensor in self._entry.inputs)
-            fault = vocabulary_faults(self._entry, dict(zip(names, arrays, strict=True)))
-            if fault is not None:
-                raise InputError(fault)
+            check_vocabulary(self._entry, dict(zip(names, arrays, strict=True)))
         for place, array in zip(self._inputs, arrays, strict=True):
             place[...] = array
         try:
             self._run(self._bindings[self._now])
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            raise InputError(f"ONNX Runtime refused the inputs: {one_line(error)}") from error
+            raise refused_by("ONNX Runtime", error) from error
         self._now = 1 - self._now
         return [place.copy() for place in self._outputs]
 

@@ -1,4 +1,4 @@
-"""A runtime whose answers are a function: for tests, and for trying a check on a planted fault."""
+"""A runtime whose answers come from a function, to test a check with a planted fault."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,16 +20,15 @@ class FakeRunner:
     answer: Answer
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name, as the function gives them.
-
-        InputError where it gives one of them not.
-        """
+        """Return every output and final state by name; InputError if the function lacks one."""
         names = [tensor.name for tensor in self.entry.all_inputs]
         arrays = checker(self.entry)(feeds)
         answer = self.answer(self.entry, dict(zip(names, arrays, strict=True)))
         missing = [t.name for t in self.entry.all_outputs if t.name not in answer]
         if missing:
-            raise InputError(f"the answer of a fake runtime holds no '{missing[0]}'")
+            raise InputError(
+                "E-RUNTIME-NO-OUTPUT", f"the fake runtime's answer has no '{missing[0]}'"
+            )
         return answer
 
     def close(self) -> None:
@@ -49,13 +48,13 @@ class FakeRuntime:
     in_process: bool = True
 
     def version(self) -> str | None:
-        """There is one version."""
+        """Return its only version."""
         return "0"
 
     def why_unavailable(self) -> str | None:
-        """Always here."""
+        """Return None: it is always here."""
         return None
 
     def load(self, bundle: Bundle, options: RunOptions) -> FakeRunner:
-        """A runner of the entry point."""
+        """Return a runner of the entry point."""
         return FakeRunner(bundle.manifest.entry(options.entry), self.answer)

@@ -1,12 +1,11 @@
-"""A runtime in a process of its own, under a time limit: what aborts or hangs there is an error.
+"""A runtime in a process of its own, under a time limit: a crash or a hang there is an error.
 
     Runtime --isolated--> IsolatedRuntime --load--> IsolatedRunner        one worker per runtime
 
-ONNX Runtime ends its whole process on some inputs, and native code may do so anywhere. Here that
-is a RuntimeAbortedError with the signal's name, a call that does not come back one with the
-limit. The next call starts a new worker, until so many have died in a row that more would tell
-nothing.
-Each call costs some 0.1 ms and a copy of the arrays.
+ONNX Runtime ends its whole process on some inputs, and native code may do so anywhere. Here a
+crash is a RuntimeAbortedError with the signal's name, and a hang one with the time limit. The next
+call starts a new worker, until too many have ended in a row. A call costs about 0.1 ms and a copy
+of the arrays.
 """
 
 import itertools
@@ -21,30 +20,35 @@ from rnn_deploy.runtimes.base import ReportsFiles, Runner, RunOptions, Runtime, 
 from rnn_deploy.runtimes.placement import NodePlacement
 from rnn_deploy.runtimes.worker import RuntimeServer
 from rnn_deploy.spec import Array, EntryPoint
-from rnn_deploy.workers.process import DIED, HUNG, ProcessEndedError, WorkerProcess
+from rnn_deploy.workers.process import CRASHED, FAILED, HUNG, WorkerError, WorkerProcess
 
-LIMIT = 120.0  # seconds for one call, loading included
-MOST_DEATHS = {HUNG: 3, DIED: 20}  # in a row: a hang costs the whole limit
-DOING = {
+TIME_LIMIT = LIMIT = 120.0  # seconds for one call, loading included
+MOST_IN_A_ROW = {HUNG: 3, CRASHED: 20}  # fewer hangs, since each costs the whole time limit
+ACTIVITY = {
     "load": "loading", "run": "running", "close": "closing", "placements": "being profiled",
 }  # fmt: skip
 
 
-def isolated(runtimes: Sequence[Runtime], limit: float = LIMIT) -> list[Runtime]:
-    """The runtimes, each in a process of its own but for those that say `in_process`.
+def isolated(runtimes: Sequence[Runtime], time_limit: float = TIME_LIMIT) -> list[Runtime]:
+    """Put each runtime in a process of its own, except those that have `in_process` set.
 
-    limit: seconds for one call. InputError when it is not positive.
+    time_limit: seconds for one call. InputError when it is not positive.
     """
-    if not limit > 0:
-        raise InputError(f"a time limit of {limit:g} s; give a positive number of seconds")
-    return [r if getattr(r, "in_process", False) else IsolatedRuntime(r, limit) for r in runtimes]
+    if not time_limit > 0:
+        raise InputError(
+            "E-OPTION-TIME-LIMIT",
+            f"expected a positive number of seconds as the time limit, got {time_limit:g}",
+        )
+    return [
+        r if getattr(r, "in_process", False) else IsolatedRuntime(r, time_limit) for r in runtimes
+    ]
 
 
 @contextmanager
-def staying(runtimes: Sequence[Runtime], limit: float = LIMIT) -> Iterator[list[Runtime]]:
-    """The same, their processes staying from bundle to bundle until the context ends."""
+def staying(runtimes: Sequence[Runtime], time_limit: float = TIME_LIMIT) -> Iterator[list[Runtime]]:
+    """Isolate runtimes and keep their processes from bundle to bundle until the context ends."""
     with ExitStack() as stack:
-        apart = isolated(runtimes, limit)
+        apart = isolated(runtimes, time_limit)
         for runtime in apart:
             if isinstance(runtime, IsolatedRuntime):
                 stack.enter_context(runtime.staying())
@@ -57,24 +61,24 @@ class IsolatedRunner:
     def __init__(self, worker: "RuntimeProcess", bundle: Bundle, options: RunOptions) -> None:
         self.entry: EntryPoint = bundle.manifest.entry(options.entry)
         self._worker = worker
-        self._loading = (bundle, options)
+        self._to_load = (bundle, options)
         self._key = worker.new_key()
-        self._lives = 0  # the number of the worker's life in which this was loaded
+        self._loaded_in = 0  # which of the worker's processes has this loaded
 
     def load(self) -> None:
         """Load in the worker, unless that is done."""
-        if self._lives != self._worker.lives or not self._worker.is_alive:
-            self._worker.ask("load", self._key, *self._loading)
-            self._lives = self._worker.lives
+        if self._loaded_in != self._worker.starts or not self._worker.is_alive:
+            self._worker.ask("load", self._key, *self._to_load)
+            self._loaded_in = self._worker.starts
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name; RuntimeAbortedError if the worker died."""
+        """Return every output and final state by name; RuntimeAbortedError after a crash."""
         self.load()
         return self._worker.ask("run", self._key, dict(feeds))
 
     def close(self) -> None:
-        """Release the runner; the last one's worker ends."""
-        if self._lives == self._worker.lives and self._worker.is_alive:
+        """Release the runner; the worker ends with its last runner."""
+        if self._loaded_in == self._worker.starts and self._worker.is_alive:
             with suppress(RuntimeAbortedError):
                 self._worker.ask("close", self._key)
         self._worker.leave(self._key)
@@ -83,18 +87,18 @@ class IsolatedRunner:
 class IsolatedRuntime:
     """A runtime whose runners live in one worker process."""
 
-    def __init__(self, runtime: Runtime, limit: float = LIMIT) -> None:
+    def __init__(self, runtime: Runtime, time_limit: float = TIME_LIMIT) -> None:
         self.name, self.format, self.in_process = runtime.name, runtime.format, True
         self.provider = str(getattr(runtime, "provider", ""))
         self._runtime = runtime
-        self._worker = RuntimeProcess(runtime, limit)
+        self._worker = RuntimeProcess(runtime, time_limit)
 
     def version(self) -> str | None:
-        """The version installed, None if it is not."""
+        """Return the installed version, None if it is not installed."""
         return self._runtime.version()
 
     def why_unavailable(self) -> str | None:
-        """Why this runtime cannot be used here, None if it can."""
+        """Return why this runtime cannot be used here, None if it can."""
         return self._runtime.why_unavailable()
 
     @contextmanager
@@ -107,8 +111,11 @@ class IsolatedRuntime:
             self._worker.leave(key)
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
-        """A runner in the worker. One that aborts on loading is given all the same, and says so
-        whenever it is to run, so that each check that needs it is a failed one."""
+        """Return a runner in the worker.
+
+        A runner that crashes while loading is returned as well. It raises the error whenever it
+        runs, so that each check that needs it fails.
+        """
         runner = IsolatedRunner(self._worker, bundle, options)
         try:
             runner.load()
@@ -120,13 +127,12 @@ class IsolatedRuntime:
         return runner
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
-        """The file that a call with inputs of these shapes is run by; nothing if that is not
-        told."""
+        """Return the file that runs a call with inputs of these shapes; empty if unknown."""
         runtime = self._runtime
         return runtime.file_of(bundle, options, shapes) if isinstance(runtime, ReportsFiles) else ""
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
-        """Where each node ran, as the runtime in the worker tells."""
+        """Return where each node ran, None if the runtime does not report it."""
         key = self._worker.new_key()
         try:
             return self._worker.ask("placements", bundle, options)
@@ -135,61 +141,66 @@ class IsolatedRuntime:
 
 
 class RuntimeProcess:
-    """The process: started when something is asked, ended when its last user leaves.
+    """The process: it starts with the first request and ends when its last user leaves.
 
-    lives: how often it was started.
+    starts: how often it was started.
     """
 
-    def __init__(self, runtime: Runtime, limit: float) -> None:
-        self._runtime, self._limit = runtime, limit
+    def __init__(self, runtime: Runtime, time_limit: float) -> None:
+        self._runtime, self._time_limit = runtime, time_limit
         try:
             pickle.dumps(runtime)
         except Exception as error:  # whatever a runtime's own parts raise
             raise InputError(
-                f"runtime '{runtime.name}' cannot go to a process of its own ({one_line(error)});"
-                " verify it with --no-isolate"
+                "E-RUNTIME-NOT-ISOLABLE",
+                f"runtime '{runtime.name}' cannot run in a process of its own, since it cannot be"
+                f" pickled ({one_line(error)}); add --no-isolate",
             ) from error
         self._keys, self._users = itertools.count(), set[int]()
         self._process: WorkerProcess | None = None
-        self.lives, self._last_death = 0, ""
-        self._deaths: list[str] = []
+        self.starts, self._last_end = 0, ""
+        self._ends_in_a_row: list[str] = []
 
     @property
     def is_alive(self) -> bool:
         return self._process is not None
 
     def new_key(self) -> int:
-        """A key for one more user."""
+        """Return a key for one more user."""
         key = next(self._keys)
         self._users.add(key)
         return key
 
     def leave(self, key: int) -> None:
-        """One user less; without any the process ends."""
+        """Take away one user; the process ends with the last one."""
         self._users.discard(key)
         if not self._users:
             self._end()
 
     def ask(self, verb: str, *given: Any) -> Any:
         """Send a request and wait for its answer."""
-        if any(self._deaths.count(kind) >= most for kind, most in MOST_DEATHS.items()):
+        ends = self._ends_in_a_row
+        if any(ends.count(kind) >= most for kind, most in MOST_IN_A_ROW.items()):
             raise RuntimeAbortedError(
-                f"not tried: {len(self._deaths)} calls before had come to such an end,"
-                f" the last: {self._last_death}"
+                "E-RUNTIME-GIVEN-UP",
+                f"not tried, since the process ended in {len(ends)} calls in a row; the last"
+                f" time {self._last_end}",
             )
         if self._process is None:
-            self._process = WorkerProcess(RuntimeServer, self._runtime, limit=self._limit)
-            self.lives += 1
+            self._process = WorkerProcess(RuntimeServer, self._runtime, time_limit=self._time_limit)
+            self.starts += 1
         try:
             answer = self._process.ask(verb, *given)
-        except ProcessEndedError as error:
+        except WorkerError as error:
+            if error.kind == FAILED:
+                raise
             self._end()
-            self._deaths.append(error.kind)
-            self._last_death = f"'{self._runtime.name}' {error.how} while {DOING[verb]}"
-            said = f"; its last words: {error.said}" if error.said else ""
-            raise RuntimeAbortedError(self._last_death + said) from error
+            ends.append(error.kind)
+            self._last_end = f"'{self._runtime.name}' {error.reason} while {ACTIVITY[verb]}"
+            last_line = f"; its last line: {error.last_line}" if error.last_line else ""
+            raise RuntimeAbortedError(error.code, self._last_end + last_line) from error
         if verb == "run":
-            self._deaths.clear()
+            ends.clear()
         return answer
 
     def _end(self) -> None:

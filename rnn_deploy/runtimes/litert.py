@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions, Shapes, artifact_for, no_session_settings
-from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
+from rnn_deploy.runtimes.base import (
+    RunOptions,
+    Shapes,
+    artifact_for,
+    not_loaded,
+    refuse_if_unavailable,
+    refuse_provider_options,
+    refuse_session_settings,
+)
+from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
 from rnn_deploy.spec import STEP, STREAM, Array, EntryPoint, one_step
 
 MOST_SHAPES = 4  # interpreters kept, those used last
@@ -25,8 +32,8 @@ Key = tuple[tuple[int, ...], ...]  # the shapes of all inputs, in order
 class LiteRtRunner:
     """An entry point as a signature of LiteRT interpreters, one for each set of shapes.
 
-    step: the entry point that the file has for a single step of it, if it has one; it is asked
-    in place of `entry` wherever it fits.
+    step: the entry point that the file has for a single step, if it has one. It runs in place of
+    `entry` wherever it fits.
     """
 
     def __init__(
@@ -45,17 +52,15 @@ class LiteRtRunner:
         self._outputs = [tensor.name for tensor in entry.all_outputs]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name."""
+        """Return every output and final state by name."""
         arrays = self._check(feeds)
         named = dict(zip(self._inputs, arrays, strict=True))
-        fault = vocabulary_faults(self.entry, named)  # the interpreter would read what lies there
-        if fault is not None:
-            raise InputError(fault)
+        check_vocabulary(self.entry, named)
         try:
             with self._lock:
                 results = self._signature_for(tuple(array.shape for array in arrays))(**named)
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"LiteRT refused the inputs: {one_line(error)}") from error
+            raise refused_by("LiteRT", error) from error
         return {name: results[name] for name in self._outputs}
 
     def close(self) -> None:
@@ -91,24 +96,24 @@ class LiteRtRuntime:
     format: str = "tflite"
 
     def version(self) -> str | None:
-        """The version installed, None if it is not."""
+        """Return the installed version, None if it is not installed."""
         return installed_version("ai-edge-litert")
 
     def why_unavailable(self) -> str | None:
-        """Why this runtime cannot be used here, None if it can."""
+        """Return why this runtime cannot be used here, None if it can."""
         if is_installed("ai_edge_litert"):
             return None
         return f"ai-edge-litert is not installed; {pip_line('ai_edge_litert')}"
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
-        """The file, and the signature in it, that a call with inputs of these shapes is run by."""
+        """Return the file and its signature that run a call with inputs of these shapes."""
         step = self._step(bundle, options)
         fits = step is not None and all(t.admits(shapes[t.name]) for t in step.inputs)
         signature = STEP if fits else options.entry
         return f"{artifact_for(bundle, self.format, options).path}, signature {signature}"
 
     def _step(self, bundle: Bundle, options: RunOptions) -> EntryPoint | None:
-        """The entry point for single steps, where the file has one."""
+        """Return the entry point for single steps, None if the file has none."""
         has = bundle.manifest.artifact(self.format, STEP) is not None
         if not has or options.entry != STREAM or not options.step_form:
             return None
@@ -116,12 +121,9 @@ class LiteRtRuntime:
 
     def load(self, bundle: Bundle, options: RunOptions) -> LiteRtRunner:
         """Load an entry point; RuntimeUnavailableError if LiteRT does not take it."""
-        why = self.why_unavailable()
-        if why is not None:
-            raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
-        if options.provider:
-            raise InputError("litert has no provider options; leave --option out")
-        no_session_settings(self.name, options)
+        refuse_if_unavailable(self)
+        refuse_provider_options(self.name, options)
+        refuse_session_settings(self.name, options)
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
         step = self._step(bundle, options)
@@ -135,6 +137,4 @@ class LiteRtRuntime:
         try:
             return LiteRtRunner(entry, interpreter, step)
         except (RuntimeError, ValueError) as error:
-            raise RuntimeUnavailableError(
-                f"runtime 'litert': did not load {path}: {one_line(error)}"
-            ) from error
+            raise not_loaded(self, path, error) from error

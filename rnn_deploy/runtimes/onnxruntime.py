@@ -1,8 +1,8 @@
 """ONNX Runtime, on the CPU (`ort-cpu`) and on CUDA (`ort-cuda`).
 
 ONNX Runtime falls back to the CPU with no more than a log line, for a provider it cannot start
-and for single nodes. Here both are errors: a provider that did not start, and a recurrent node
-that was placed elsewhere, found by running once under its profiler.
+and for single nodes. Here both are errors: a provider that did not start, and any misplaced node
+(`placement`), found by running once under the profiler.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,34 +12,39 @@ from types import ModuleType
 from typing import Any
 
 from rnn_deploy.bundle import Artifact, Bundle, cases_of
-from rnn_deploy.errors import (
-    BundleError,
-    InputError,
-    MisplacedError,
-    RuntimeUnavailableError,
-    one_line,
-)
+from rnn_deploy.errors import BundleError, MisplacedError, RuntimeUnavailableError
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import Runner, RunOptions, Shapes, artifact_for, step_beside
+from rnn_deploy.runtimes.base import (
+    TUNE_AGAIN,
+    Runner,
+    RunOptions,
+    Shapes,
+    artifact_for,
+    not_loaded,
+    refuse_if_unavailable,
+    refuse_provider_options,
+    step_beside,
+)
 from rnn_deploy.runtimes.binding import OrtBound
-from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
+from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
 from rnn_deploy.runtimes.machine import cores
 from rnn_deploy.runtimes.placement import NodePlacement, misplaced, run_profiled
 from rnn_deploy.runtimes.split import SplitBatchRunner
 from rnn_deploy.spec import Array, EntryPoint
 
 CPU = "CPUExecutionProvider"
-# What a session can be told beside its threads, where it is not as ONNX Runtime has it.
+# Settings of a session that differ from ONNX Runtime's defaults.
 SETTINGS = {"spinning": ("off",), "arena": ("off",), "optimisation": ("basic",)}
-SPLIT = ("batch", "split")  # is no setting of the session: parts of the batch run side by side
+SPLIT = ("batch", "split")  # not the session's own: parts of the batch run side by side
+MOST_NAMED = 10  # misplaced nodes in a message
 PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
 class OrtRunner:
     """An entry point in an ONNX Runtime session.
 
-    step: loads the session of the form that the bundle has for one step of the entry point, if it
-    has one; it runs in place of the other wherever it fits, and is loaded when it first does.
+    step: loads the session of the bundle's form for one step, if it has one. That session runs in
+    place of the other wherever it fits, and is loaded when it first does.
     """
 
     def __init__(
@@ -55,24 +60,22 @@ class OrtRunner:
         self._timed = self._inputs.index(entry.timed) if step is not None else None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name."""
+        """Return every output and final state by name."""
         arrays = self._check(feeds)
         named = dict(zip(self._inputs, arrays, strict=True))
-        if self._tokens:
-            fault = vocabulary_faults(self.entry, named)  # some tf2onnx wraps into range
-            if fault is not None:
-                raise InputError(fault)
+        if self._tokens:  # the operators of tf2onnx wrap some ids into the range
+            check_vocabulary(self.entry, named)
         session = self._session
         if self._timed is not None and arrays[self._timed].shape[1] == 1:
             session = self._step()
         try:
             results = session.run(self._outputs, named)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            raise InputError(f"ONNX Runtime refused the inputs: {one_line(error)}") from error
+            raise refused_by("ONNX Runtime", error) from error
         return dict(zip(self._outputs, results, strict=True))
 
     def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> OrtBound | None:
-        """Bound to memory of its own; None on a device, whose memory this is not."""
+        """Bind to memory of its own; None on a device, which has another memory."""
         if self._session.get_providers()[0] != CPU:
             return None
         one = self._timed is not None and shapes[self._inputs[self._timed]][1] == 1
@@ -99,11 +102,11 @@ class OrtRuntime:
     format: str = "onnx"
 
     def version(self) -> str | None:
-        """The version installed, None if it is not."""
+        """Return the installed version, None if it is not installed."""
         return next(filter(None, map(installed_version, PACKAGES)), None)
 
     def why_unavailable(self) -> str | None:
-        """Why this runtime cannot be used here, None if it can."""
+        """Return why this runtime cannot be used here, None if it can."""
         if not is_installed("onnxruntime"):
             return f"onnxruntime is not installed; {pip_line('onnxruntime')}"
         there = require("onnxruntime").get_available_providers()
@@ -125,18 +128,16 @@ class OrtRuntime:
         )
 
     def _runner(self, bundle: Bundle, options: RunOptions) -> OrtRunner:
-        why = self.why_unavailable()
-        if why is not None:
-            raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
-        if options.provider and self.provider == CPU:
-            raise InputError(f"{self.name} has no provider options; leave --option out")
+        refuse_if_unavailable(self)
+        if self.provider == CPU:
+            refuse_provider_options(self.name, options)
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
         path = _checked(bundle, artifact)
         session = self._session(require("onnxruntime"), path, options)
         if self.provider != CPU:
             self._prove_placement(bundle, path, entry, options)
-            return OrtRunner(entry, session)  # what is faster for one step is known of the CPU
+            return OrtRunner(entry, session)  # the form for one step is faster on the CPU only
         one = step_beside(bundle, artifact)
         if one is None or not options.step_form:
             return OrtRunner(entry, session)
@@ -156,18 +157,17 @@ class OrtRuntime:
         try:
             session = ort.InferenceSession(path, settings, providers=providers)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            raise RuntimeUnavailableError(
-                f"runtime '{self.name}': ONNX Runtime did not load {path}: {one_line(error)}"
-            ) from error
+            raise not_loaded(self, path, error) from error
         if self.provider not in session.get_providers():
             raise RuntimeUnavailableError(
-                f"runtime '{self.name}': {self.provider} did not start and ONNX Runtime would run"
-                " on the CPU instead; check the driver, CUDA and cuDNN, or choose --runtime ort-cpu"
+                "E-RUNTIME-NOT-STARTED",
+                f"runtime '{self.name}': {self.provider} did not start, and ONNX Runtime would run"
+                " on the CPU instead; check the driver, CUDA and cuDNN, or use --runtime ort-cpu",
             )
         return session
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
-        """The file that a call with inputs of these shapes is run by."""
+        """Return the file that runs a call with inputs of these shapes."""
         artifact = artifact_for(bundle, self.format, options)
         one = step_beside(bundle, artifact) if self.provider == CPU else None
         if one is None or not options.step_form:
@@ -176,7 +176,7 @@ class OrtRuntime:
         return one.path if shapes[timed][1] == 1 else artifact.path
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
-        """Every node that ran on a golden vector and where, from ONNX Runtime's profile."""
+        """Return every node that ran on a golden vector and where, from ONNX Runtime's profile."""
         artifact = bundle.manifest.artifact(self.format, options.entry)
         if artifact is None:
             return None
@@ -197,29 +197,33 @@ class OrtRuntime:
         nodes = self._placements(bundle, path, entry, options)
         if not nodes:
             raise RuntimeUnavailableError(
-                f"runtime '{self.name}': ONNX Runtime's profile names no node, so where they were"
-                " placed cannot be known; choose --runtime ort-cpu"
+                "E-PLACEMENT-UNKNOWN",
+                f"runtime '{self.name}': ONNX Runtime's profile names no node, so their placement"
+                " is unknown; choose --runtime ort-cpu",
             )
         elsewhere = misplaced(nodes, self.provider)
         if elsewhere:
+            named = ", ".join(map(str, elsewhere[:MOST_NAMED]))
+            more = f" and {len(elsewhere) - MOST_NAMED} more" * (len(elsewhere) > MOST_NAMED)
             raise MisplacedError(
-                f"runtime '{self.name}': ONNX Runtime placed recurrent nodes elsewhere:"
-                f" {', '.join(map(str, elsewhere))}; export with another --lowering, or choose"
-                " --runtime ort-cpu"
+                "E-PLACEMENT-MISPLACED",
+                f"runtime '{self.name}': expected every node of '{entry.name}' on {self.provider}"
+                f" except shape arithmetic, got {named}{more}; export with another --lowering, or"
+                " choose --runtime ort-cpu",
             )
 
 
 def _checked(bundle: Bundle, artifact: Artifact) -> str:
-    """The path of an artifact, it and its weights being what the manifest says."""
+    """Check an artifact and its weights against the manifest; return its path."""
     if artifact.weights is not None:
         bundle.checked(artifact.weights)
     return str(bundle.checked(artifact.path))
 
 
 def _set(ort: ModuleType, settings: Any, setting: str, value: str) -> None:
-    """Take one of SETTINGS; BundleError for another."""
+    """Apply one of SETTINGS; BundleError for any other."""
     if value not in SETTINGS.get(setting, ()):
-        raise BundleError(f"there is no setting {setting}={value}; tune the bundle again")
+        raise BundleError("E-BUNDLE-PLAN", f"unknown setting {setting}={value}; {TUNE_AGAIN}")
     if setting == "spinning":
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     elif setting == "arena":
@@ -229,10 +233,12 @@ def _set(ort: ModuleType, settings: Any, setting: str, value: str) -> None:
 
 
 def _golden_feeds(bundle: Bundle, entry: EntryPoint) -> dict[str, Array]:
-    """Inputs that the model is known to run on."""
+    """Return inputs that the model is known to run on."""
     cases = cases_of(bundle)
     case = next((case for case in cases if entry.name in case.entries), None)
     if case is None:
-        raise BundleError(f"{bundle.root}: holds no golden vector for '{entry.name}'")
+        raise BundleError(
+            "E-BUNDLE-NO-GOLDEN", f"{bundle.root} has no golden vector for '{entry.name}'"
+        )
     names = (tensor.name for tensor in entry.all_inputs)
     return dict(zip(names, checker(entry)(case.feeds), strict=True))

@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
+from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import (
     RunOptions,
     Shapes,
     artifact_for,
     artifact_wrong_on,
-    no_session_settings,
+    not_loaded,
+    refuse_if_unavailable,
+    refuse_session_settings,
 )
-from rnn_deploy.runtimes.feeds import checker, closed, vocabulary_faults
+from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
 from rnn_deploy.runtimes.placement import NodePlacement
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -46,20 +48,19 @@ class OpenVinoRunner:
         ]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name."""
+        """Return every output and final state by name."""
         arrays = self._check(feeds)
         names = (tensor.name for tensor in self.entry.all_inputs)
         named = dict(zip(names, arrays, strict=True))
-        fault = vocabulary_faults(self.entry, named) or _too_large(named)
-        if fault is not None:
-            raise InputError(fault)
+        check_vocabulary(self.entry, named)
+        _check_range(named)
         # OpenVINO reads the memory as it lies, whatever the strides say.
         packed = {i: np.ascontiguousarray(a) for i, a in zip(self._inputs, arrays, strict=True)}
         with self._lock:
             try:
                 self._request.infer(packed)
             except RuntimeError as error:
-                raise InputError(f"OpenVINO refused the inputs: {one_line(error)}") from error
+                raise refused_by("OpenVINO", error) from error
             # The request's own memory is written over by its next run.
             return {n: self._request.get_output_tensor(i).data.copy() for n, i in self._outputs}
 
@@ -78,11 +79,11 @@ class OpenVinoRuntime:
     provider: str = DEVICE
 
     def version(self) -> str | None:
-        """The version installed, None if it is not."""
+        """Return the installed version, None if it is not installed."""
         return installed_version("openvino")
 
     def why_unavailable(self) -> str | None:
-        """Why this runtime cannot be used here, None if it can."""
+        """Return why this runtime cannot be used here, None if it can."""
         if is_installed("openvino"):
             return None
         return f"openvino is not installed; {pip_line('openvino')}"
@@ -92,11 +93,11 @@ class OpenVinoRuntime:
         return OpenVinoRunner(bundle.manifest.entry(options.entry), self._compiled(bundle, options))
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
-        """The file that every call is run by."""
+        """Return the file that runs every call."""
         return artifact_for(bundle, self.format, options).path
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
-        """Every node of the graph that OpenVINO made of an entry point, and its device."""
+        """Return every node of the graph that OpenVINO made of an entry point, and its device."""
         if bundle.manifest.artifact(self.format, options.entry) is None:
             return None
         compiled = self._compiled(bundle, options)
@@ -112,10 +113,11 @@ class OpenVinoRuntime:
 
     def _compiled(self, bundle: Bundle, options: RunOptions) -> Any:
         artifact = artifact_for(bundle, self.format, options)
-        why = self.why_unavailable() or artifact_wrong_on(artifact, self.name)
+        refuse_if_unavailable(self)
+        why = artifact_wrong_on(artifact, self.name)
         if why is not None:
-            raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
-        no_session_settings(self.name, options)
+            raise RuntimeUnavailableError("E-RUNTIME-WRONG", f"runtime '{self.name}': {why}")
+        refuse_session_settings(self.name, options)
         if artifact.weights is not None:
             bundle.checked(artifact.weights)
         path = str(bundle.checked(artifact.path))
@@ -123,9 +125,7 @@ class OpenVinoRuntime:
         try:
             return core.compile_model(path, DEVICE, _properties(core, options))
         except RuntimeError as error:
-            raise RuntimeUnavailableError(
-                f"runtime '{self.name}': OpenVINO did not load {path}: {one_line(error)}"
-            ) from error
+            raise not_loaded(self, path, error) from error
 
 
 def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:
@@ -133,20 +133,24 @@ def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:
     unknown = [name for name, _ in options.provider if name not in known]
     if unknown:
         raise InputError(
-            f"openvino-cpu has no option '{unknown[0]}'; there are {', '.join(sorted(known))}"
+            "E-OPTION-PROVIDER",
+            f"--option {unknown[0]}: expected one of openvino-cpu's {', '.join(sorted(known))}",
         )
     threads = {} if options.threads is None else {"INFERENCE_NUM_THREADS": options.threads}
     return {PRECISION: "f32", **NO_SNIPPETS, **threads, **dict(options.provider)}
 
 
-def _too_large(feeds: Mapping[str, Array]) -> str | None:
-    """What OpenVINO would cut off without a word: it computes int64 in 32 bits."""
+def _check_range(feeds: Mapping[str, Array]) -> None:
+    """Raise InputError for integers that OpenVINO would cut off silently."""
     for name, value in feeds.items():
         if value.dtype == np.int64 and not np.array_equal(value, value.astype(np.int32)):
-            return f"input '{name}' holds int64 beyond 32 bits, in which openvino-cpu computes"
-    return None
+            raise InputError(
+                "E-INPUT-RANGE",
+                f"input '{name}' has int64 values beyond 32 bits, and openvino-cpu computes with"
+                " 32 bits; choose another runtime",
+            )
 
 
 def _port(ports: Any, name: str) -> int:
-    """Where a tensor stands; one port may have several names."""
+    """Return the position of a tensor; one port may have several names."""
     return next(i for i, port in enumerate(ports) if name in port.get_names())

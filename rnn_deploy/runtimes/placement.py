@@ -1,8 +1,13 @@
-"""Where a runtime really put each node: ONNX Runtime's profile of one run, OpenVINO's own graph."""
+"""Where a runtime really put each node: ONNX Runtime's profile of one run, OpenVINO's own graph.
+
+A misplaced node is one that did not run on the provider that was asked for, unless it is shape
+arithmetic. ONNX Runtime computes shapes on the CPU on purpose, since a GPU needs them there.
+"""
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,20 +16,45 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.spec import Array
 
-# ONNX's recurrent operators, and what OpenVINO makes of them.
-RECURRENT = (
-    *("RNN", "GRU", "LSTM", "Scan", "Loop"),
-    *("RNNSeq", "RNNCell", "TensorIterator"),
+# Operators that read the shape of a tensor and none of its values.
+READS_SHAPE = ("Shape", "Size")
+# Operators that may compute with shapes: on vectors of a few whole numbers or truth values, or on
+# single numbers of any type. The condition of a Loop is computed with these, too; tf2onnx compares
+# its counter in float32.
+COMPUTES_SHAPES = (
+    *("Gather", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Split", "Flatten"),
+    *("Cast", "Identity", "Constant", "ConstantOfShape", "Expand", "Range", "Where"),
+    *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Min", "Max"),
+    *("ReduceProd", "ReduceMax", "ReduceMin", "ReduceSum"),
+    *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Not"),
 )
+MOST_SHAPE_VALUES = 16  # the begins and ends of a tensor of 8 dimensions, as Pad takes them
+SHAPE_TYPES = ("int64", "int32", "bool")
+# A tensor in a profile: its type and its dimensions.
+ProfiledTensor = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class NodePlacement:
-    """One node that ran, and the provider that ran it."""
+    """One node that ran, and the provider that ran it.
+
+    tensors: its inputs and outputs in all its runs, as far as the runtime reports them.
+    """
 
     node: str
     op_type: str
     provider: str
+    tensors: tuple[ProfiledTensor, ...] = ()
+
+    @property
+    def is_shape_arithmetic(self) -> bool:
+        """Whether it computes nothing but shapes, so that it may run on the CPU anywhere."""
+        if self.op_type in READS_SHAPE:
+            return True
+        return self.op_type in COMPUTES_SHAPES and all(
+            not dims or (dtype in SHAPE_TYPES and len(dims) == 1 and dims[0] <= MOST_SHAPE_VALUES)
+            for dtype, dims in self.tensors
+        )
 
     def __str__(self) -> str:
         return f"{self.op_type} '{self.node}' on {self.provider}"
@@ -32,20 +62,20 @@ class NodePlacement:
 
 @runtime_checkable
 class ReportsPlacement(Protocol):
-    """A runtime that can say where each node of an entry point really ran.
+    """A runtime that reports where each node of an entry point really ran.
 
-    provider: where every recurrent node is asked to run.
+    provider: where every node is asked to run.
     """
 
     @property
     def provider(self) -> str: ...
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
-        """Every node that ran and where; None if this runtime cannot tell."""
+        """Return every node that ran and where; None if this runtime does not report it."""
 
 
 def run_profiled(session: Callable[..., Any], feeds: Mapping[str, Array]) -> list[NodePlacement]:
-    """Run a session of its own once on `feeds`; the nodes that ran, and where."""
+    """Run a new session once on `feeds`; return the nodes that ran, and where."""
     with tempfile.TemporaryDirectory() as folder:
         profiled = session(enable_profiling=True, profile_file_prefix=str(Path(folder) / "run"))
         profiled.run(None, dict(feeds))
@@ -54,19 +84,22 @@ def run_profiled(session: Callable[..., Any], feeds: Mapping[str, Array]) -> lis
 
 
 def placements(events: Iterable[Mapping[str, Any]]) -> list[NodePlacement]:
-    """The nodes of a profile, each once."""
-    found = {
-        NodePlacement(
-            str(event["name"]).removesuffix("_kernel_time"),
-            str(event["args"]["op_name"]),
-            str(event["args"]["provider"]),
-        )
-        for event in events
-        if "provider" in event.get("args", {}) and "op_name" in event["args"]
-    }
-    return sorted(found, key=lambda placement: placement.node)
+    """Return the nodes of a profile, each once for each provider that ran it."""
+    tensors: dict[tuple[str, str, str], set[ProfiledTensor]] = defaultdict(set)
+    for event in events:
+        facts = event.get("args", {})
+        if "provider" in facts and "op_name" in facts:
+            name = str(event["name"]).removesuffix("_kernel_time")
+            tensors[name, str(facts["op_name"]), str(facts["provider"])].update(_tensors(facts))
+    return [NodePlacement(*node, tuple(sorted(tensors[node]))) for node in sorted(tensors)]
 
 
 def misplaced(nodes: Iterable[NodePlacement], provider: str) -> list[NodePlacement]:
-    """The recurrent nodes that did not run on `provider`."""
-    return [n for n in nodes if n.op_type in RECURRENT and n.provider != provider]
+    """Return the nodes that should have run on `provider` and did not."""
+    return [n for n in nodes if n.provider != provider and not n.is_shape_arithmetic]
+
+
+def _tensors(facts: Mapping[str, Any]) -> Iterator[ProfiledTensor]:
+    """Yield the tensors of a profile's event, which has them as [{"int64": [3]}, ...]."""
+    for tensor in (*facts.get("input_type_shape", ()), *facts.get("output_type_shape", ())):
+        yield from ((dtype, tuple(dims)) for dtype, dims in tensor.items())

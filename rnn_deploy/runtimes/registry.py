@@ -18,31 +18,33 @@ RUNTIMES: dict[str, Runtime] = {
     "openvino-cpu": OpenVinoRuntime(),
     "tflite-micro": MicroRuntime(),
 }
-# Not one of them: it runs the others, as a bundle's plan says.
+# Apart from them, since it runs the others as a bundle's plan says.
 BY_PLAN = TunedRuntime(RUNTIMES)
 
 
 @dataclass(frozen=True)
 class SkippedRuntime:
-    """A runtime that was left out, and why."""
+    """A runtime that is not used, and why."""
 
     runtime: str
     reason: str
 
 
 def runtime_named(name: str) -> Runtime:
-    """The runtime called `name`; InputError lists those there are."""
+    """Return the runtime called `name`; InputError if there is none."""
     if name == BY_PLAN.name:
         return BY_PLAN
     if name not in RUNTIMES:
-        raise InputError(f"no runtime '{name}'; there are {', '.join(RUNTIMES)}")
+        raise InputError(
+            "E-RUNTIME-UNKNOWN", f"expected a runtime of {', '.join(RUNTIMES)}, got '{name}'"
+        )
     return RUNTIMES[name]
 
 
 def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[SkippedRuntime]]:
-    """The runtimes that are here and have an artifact in `bundle`; the others with reasons.
+    """Return the runtimes that are here and have an artifact in `bundle`; the others with reasons.
 
-    First the one that follows its plan, where it has one.
+    If the bundle has a plan, the runtime that follows it comes first.
     """
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
     usable: list[Runtime] = [] if bundle.manifest.plan is None else [BY_PLAN]
@@ -50,7 +52,7 @@ def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[SkippedRuntime]]:
     for name, runtime in RUNTIMES.items():
         why = runtime.why_unavailable()
         if runtime.format not in formats:
-            why = f"the bundle holds no {runtime.format} artifact"
+            why = f"the bundle has no {runtime.format} artifact"
         why = why or why_wrong(bundle, runtime)
         if why is None:
             usable.append(runtime)
@@ -60,9 +62,11 @@ def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[SkippedRuntime]]:
 
 
 def default_runtime(bundle: Bundle) -> Runtime:
-    """The first runtime that can run `bundle`; RuntimeUnavailableError when none can."""
+    """Return the first runtime that can run `bundle`; RuntimeUnavailableError if none can."""
     usable, skipped = runtimes_for(bundle)
     if usable:
         return usable[0]
     reasons = "; ".join(f"{s.runtime}: {s.reason}" for s in skipped)
-    raise RuntimeUnavailableError(f"{bundle.root}: no runtime here can run it ({reasons})")
+    raise RuntimeUnavailableError(
+        "E-RUNTIME-NONE", f"{bundle.root}: no runtime here can run it ({reasons})"
+    )

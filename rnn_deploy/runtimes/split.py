@@ -1,4 +1,4 @@
-"""A batch cut in parts, one for each core, that run at the same time.
+"""Cut a batch in parts, one for each core, and run them at the same time.
 
     feeds --rows 0..k--> run, in the caller's thread --+
           --rows k..n--> run, in a thread of ours -----+--joined--> outputs
@@ -15,33 +15,33 @@ from itertools import pairwise
 import numpy as np
 
 from rnn_deploy.errors import BundleError
-from rnn_deploy.runtimes.base import Runner
+from rnn_deploy.runtimes.base import TUNE_AGAIN, Runner
 from rnn_deploy.spec import Array
 
 
 class SplitBatchRunner:
     """Runs the rows of a batch in `parts`, side by side.
 
-    runner: of one thread; its `run` is called from several. BundleError when the batch cannot be
+    runner: runs on one thread; several threads call its `run`. BundleError if the batch cannot be
     cut.
     """
 
     def __init__(self, runner: Runner, parts: int) -> None:
         why = runner.entry.why_one_batch
         if why is not None:
-            raise BundleError(f"a batch cannot be split: {why}; tune the bundle again")
+            raise BundleError("E-BUNDLE-PLAN", f"a batch cannot be split: {why}; {TUNE_AGAIN}")
         self.entry = runner.entry
         self._runner, self._parts = runner, parts
         self._first = runner.entry.inputs[0].name
         self._threads = ThreadPoolExecutor(max(1, parts - 1), "rnn-deploy-split")
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name."""
+        """Return every output and final state by name."""
         first = feeds.get(self._first)
         rows = len(first) if isinstance(first, np.ndarray) and first.ndim else 0
         alike = all(isinstance(v, np.ndarray) and v.shape[:1] == (rows,) for v in feeds.values())
         parts = min(self._parts, rows)
-        if parts < 2 or not alike:  # what does not fit is refused by the runner
+        if parts < 2 or not alike:  # the runner refuses what does not fit
             return self._runner.run(feeds)
         edges = [rows * part // parts for part in range(parts + 1)]
         pieces = [
@@ -60,6 +60,6 @@ class SplitBatchRunner:
 
     def close(self) -> None:
         """Release the runner and the threads."""
-        self._parts = 1  # what is fed from here on is refused by the runner
+        self._parts = 1  # from here on the runner refuses every call
         self._threads.shutdown()
         self._runner.close()

@@ -1,6 +1,6 @@
-"""TFLite-Micro's own interpreter, as its Python package runs it on this machine (`tflite-micro`).
+"""TFLite-Micro's own interpreter, which its Python package runs on this machine (`tflite-micro`).
 
-The file of the entry point `stream` is one step; it is called again for every step.
+The file of the entry point `stream` is one step, called again for every step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
+from rnn_deploy.errors import InputError
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
-from rnn_deploy.runtimes.base import RunOptions, Shapes, artifact_for
-from rnn_deploy.runtimes.feeds import checker, vocabulary_faults
+from rnn_deploy.runtimes.base import (
+    RunOptions,
+    Shapes,
+    artifact_for,
+    not_loaded,
+    refuse_if_unavailable,
+    refuse_provider_options,
+)
+from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
 from rnn_deploy.spec import STREAM, Array, EntryPoint, chunks
 
 
 class MicroRunner:
-    """An entry point in TFLite-Micro's interpreter, in an arena of the size that is promised."""
+    """An entry point in TFLite-Micro's interpreter, in an arena as large as the bundle says."""
 
     def __init__(self, entry: EntryPoint, interpreter: Any) -> None:
         self.entry = entry
@@ -26,11 +33,9 @@ class MicroRunner:
         self._outputs = [tensor.name for tensor in entry.all_outputs]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name."""
+        """Return every output and final state by name."""
         named = dict(zip(self._inputs, self._check(feeds), strict=True))
-        fault = vocabulary_faults(self.entry, named)
-        if fault is not None:
-            raise InputError(fault)
+        check_vocabulary(self.entry, named)
         if self.entry.name != STREAM:
             return self._invoke([named[name] for name in self._inputs])
         pieces = list(self._steps(named))
@@ -40,7 +45,7 @@ class MicroRunner:
 
     def close(self) -> None:
         """Release the interpreter."""
-        self._interpreter = None
+        self._interpreter, self._check = None, closed
 
     def _steps(self, named: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         states = {s.tensor.name: named[s.tensor.name] for s in self.entry.states}
@@ -56,7 +61,7 @@ class MicroRunner:
                 self._interpreter.set_input(array, index)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"TFLite-Micro refused the inputs: {one_line(error)}") from error
+            raise refused_by("TFLite-Micro", error) from error
         return {
             name: self._interpreter.get_output(index).copy()
             for index, name in enumerate(self._outputs)
@@ -71,29 +76,25 @@ class MicroRuntime:
     format: str = "tflite-micro"
 
     def version(self) -> str | None:
-        """The version installed, None if it is not."""
+        """Return the installed version, None if it is not installed."""
         return installed_version("tflite-micro")
 
     def why_unavailable(self) -> str | None:
-        """Why this runtime cannot be used here, None if it can."""
+        """Return why this runtime cannot be used here, None if it can."""
         if is_installed("tflite_micro"):
             return None
         return f"tflite-micro is not installed; {pip_line('tflite_micro')}"
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
-        """The file that every call is run by."""
+        """Return the file that runs every call."""
         return artifact_for(bundle, self.format, options).path
 
     def load(self, bundle: Bundle, options: RunOptions) -> MicroRunner:
         """Load an entry point; RuntimeUnavailableError if the interpreter does not take it."""
-        why = self.why_unavailable()
-        if why is not None:
-            raise RuntimeUnavailableError(f"runtime '{self.name}': {why}")
-        if options.provider or options.threads is not None:
-            raise InputError(
-                "tflite-micro has neither threads nor provider options; leave --threads and"
-                " --option out"
-            )
+        refuse_if_unavailable(self)
+        refuse_provider_options(self.name, options)
+        if options.threads is not None:
+            raise InputError("E-OPTION-THREADS", "tflite-micro has no threads; remove --threads")
         entry = bundle.manifest.entry(options.entry)
         artifact = bundle.manifest.artifact(self.format, options.entry)
         arena = None if artifact is None else artifact.details.get("arena")
@@ -106,7 +107,5 @@ class MicroRuntime:
         try:
             interpreter = micro.Interpreter.from_bytes(path.read_bytes(), arena_size=arena)
         except (RuntimeError, ValueError) as error:
-            raise RuntimeUnavailableError(
-                f"runtime '{self.name}': did not load {path}: {one_line(error)}"
-            ) from error
+            raise not_loaded(self, path, error) from error
         return MicroRunner(entry, interpreter)

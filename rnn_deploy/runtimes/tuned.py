@@ -1,4 +1,4 @@
-"""`tuned`: follows a bundle's plan, so that each call runs as was fastest for its shape.
+"""`tuned`: follow a bundle's plan, so that each call runs in the way that is fastest for its shape.
 
 feeds --batch and time--> the nearest rule --> its runner, loaded when it is first needed
 """
@@ -28,7 +28,7 @@ TUNED = "tuned"
 
 
 class TunedRunner:
-    """An entry point that is run by the nearest of several rules."""
+    """An entry point whose calls run by the nearest of several rules."""
 
     def __init__(
         self, entry: EntryPoint, rules: tuple[PlanRule, ...], load: Callable[[PlanRule], Runner]
@@ -38,16 +38,16 @@ class TunedRunner:
         self._runners: dict[PlanRule, Runner] = {}
         self._by_shape: dict[tuple[int, ...], Runner] = {}
         self._timed = entry.timed
-        self._at((1, 1))  # so that what does not load is known at once
+        self._at((1, 1))  # so that a file that does not load is an error now
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output and final state by name."""
+        """Return every output and final state by name."""
         timed = feeds.get(self._timed)
         shape = timed.shape[:2] if isinstance(timed, np.ndarray) else ()
         return self._at(shape).run(feeds)
 
     def bound(self, shapes: Shapes) -> BoundRunner | None:
-        """Bound to memory of its own, where the rule's runner can be."""
+        """Bind the rule's runner to memory of its own; None if it cannot be bound."""
         runner = self._at(shapes[self._timed][:2])
         return runner.bound(shapes) if isinstance(runner, BindableRunner) else None
 
@@ -78,39 +78,44 @@ class TunedRuntime:
     format: str = "plan"
 
     def version(self) -> str | None:
-        """It has none of its own."""
+        """Return None: it has no version of its own."""
         return None
 
     def why_unavailable(self) -> str | None:
-        """It is always here; a plan may not be."""
+        """Return None: it is always here, even if a bundle has no plan."""
         return None
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
-        """A runner that follows the plan, by the rules whose runtimes are here.
+        """Return a runner that follows the rules of the plan whose runtimes are here.
 
-        InputError for a bundle without a plan, and for options, which the plan holds itself.
+        InputError for a bundle without a plan, and for options that the plan sets itself.
         """
         plan = bundle.manifest.plan
         if plan is None:
-            raise InputError(f"{bundle.root}: holds no plan; make one with rnn-deploy tune")
+            raise InputError(
+                "E-BUNDLE-NO-PLAN", f"{bundle.root} has no plan; make one with rnn-deploy tune"
+            )
         if options.provider or options.threads is not None or options.session:
-            raise InputError("the plan says threads and options itself; name a runtime to set them")
+            raise InputError(
+                "E-OPTION-TUNED",
+                "the plan sets threads and provider options itself; choose another --runtime to"
+                " set them",
+            )
         rules = self._rules(plan, options)
         if not rules:
             return self._without_rule(bundle).load(bundle, options)
 
         def load(rule: PlanRule) -> Runner:
-            return self.runtimes[rule.runtime].load(bundle, _as_told(rule, options))
+            return self.runtimes[rule.runtime].load(bundle, _by_rule(rule, options))
 
         return TunedRunner(bundle.manifest.entry(options.entry), rules, load)
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
-        """The file that a call with inputs of these shapes is run by; nothing if that is not told
-        by the runtime that the plan has for them."""
+        """Return the file that runs a call with inputs of these shapes; empty if unknown."""
         rules = self._rules(bundle.manifest.plan, options) if bundle.manifest.plan else ()
         if rules:
             rule = _rule_for(rules, shapes[bundle.manifest.entry(options.entry).timed])
-            runtime, options = self.runtimes[rule.runtime], _as_told(rule, options)
+            runtime, options = self.runtimes[rule.runtime], _by_rule(rule, options)
         else:
             runtime = self._without_rule(bundle)
         if not isinstance(runtime, ReportsFiles):
@@ -118,7 +123,7 @@ class TunedRuntime:
         return f"{runtime.file_of(bundle, options, shapes)} on {runtime.name}"
 
     def _rules(self, plan: TunedPlan, options: RunOptions) -> tuple[PlanRule, ...]:
-        """The rules whose runtimes are here; none where none of them takes any number of steps."""
+        """Return the rules that can be followed here; none if each is for one number of steps."""
         rules = tuple(rule for rule in plan.rules_of(options.entry) if self._has(rule))
         return () if all(rule.only_time for rule in rules) else rules
 
@@ -127,26 +132,28 @@ class TunedRuntime:
         return runtime is not None and runtime.why_unavailable() is None
 
     def _without_rule(self, bundle: Bundle) -> Runtime:
-        """For an entry point that was not tuned, or not for what is here."""
+        """Return the runtime for an entry point without a rule that can be followed here."""
         formats = {artifact.format for artifact in bundle.manifest.artifacts}
         for runtime in self.runtimes.values():
             if runtime.format in formats and runtime.why_unavailable() is None:
                 return runtime
-        raise RuntimeUnavailableError(f"{bundle.root}: no runtime here can run it")
+        raise RuntimeUnavailableError(
+            "E-RUNTIME-NONE", f"{bundle.root}: no runtime here can run it"
+        )
 
 
 def _rule_for(rules: tuple[PlanRule, ...], shape: tuple[int, ...]) -> PlanRule:
-    """The nearest rule where the input that tells the steps has this shape."""
-    # What is empty or has no such axes is refused by whichever runner gets it.
+    """Return the nearest rule for this shape of the input that has the time axis."""
+    # The runner refuses an input that is empty or has no such axes.
     batch, time = (max(1, size) for size in (*shape, 1, 1)[:2])
     return nearest(rules, batch, time)
 
 
-def _as_told(rule: PlanRule, options: RunOptions) -> RunOptions:
+def _by_rule(rule: PlanRule, options: RunOptions) -> RunOptions:
     return replace(options, threads=rule.threads, artifact=rule.artifact, session=rule.session)
 
 
 def misfits(plan: TunedPlan, runtimes: Mapping[str, Runtime]) -> list[str]:
-    """What is not here as it was where the plan was made."""
+    """Return what differs here from where the plan was made."""
     versions = {name: runtimes[name].version() for name in plan.versions if name in runtimes}
     return plan.misfits(processor(), cores(), versions)

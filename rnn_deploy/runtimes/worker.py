@@ -1,4 +1,4 @@
-"""A runtime and its loaded runners, as `isolation` has them served in a process of their own."""
+"""The server in an isolated runtime's process: it loads, runs and closes entry points."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rnn_deploy.runtimes.placement import NodePlacement, ReportsPlacement
 
 
 class RuntimeServer:
-    """The runtime's verbs; runners go by the keys that the other side gave them."""
+    """A runtime and its loaded runners, by the keys that `isolation` chose."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -19,7 +19,7 @@ class RuntimeServer:
         self._runners[key] = self._runtime.load(bundle, options)
 
     def run(self, key: int, feeds: Any) -> Any:
-        """What a loaded entry point gives."""
+        """Run a loaded entry point."""
         return self._runners[key].run(feeds)
 
     def close(self, key: int) -> None:
@@ -27,7 +27,7 @@ class RuntimeServer:
         self._runners.pop(key).close()
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
-        """Where each node ran, None where the runtime does not tell."""
+        """Return where each node ran, None if the runtime does not report it."""
         runtime = self._runtime
         return (
             runtime.placements(bundle, options) if isinstance(runtime, ReportsPlacement) else None

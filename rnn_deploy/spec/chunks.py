@@ -13,27 +13,31 @@ from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 
 def length_of(entry: EntryPoint, feeds: Mapping[str, Array]) -> int:
-    """The number of steps in `feeds`."""
+    """Return the number of steps in `feeds`."""
     symbol = _symbol(entry)
     tensor = next(t for t in entry.inputs if symbol in t.shape)
     return int(feeds[tensor.name].shape[tensor.shape.index(symbol)])
 
 
 def equal_lengths(total: int, chunk: int) -> list[int]:
-    """`total` steps in pieces of `chunk`, the last one shorter where needed."""
+    """Cut `total` steps into pieces of `chunk` steps; the last piece may be shorter."""
     return [min(chunk, total - start) for start in range(0, total, chunk)]
 
 
 def cut(
     entry: EntryPoint, feeds: Mapping[str, Array], lengths: Sequence[int]
 ) -> Iterator[dict[str, Array]]:
-    """The inputs in `feeds`, piece by piece; initial states are not among them.
+    """Yield the inputs in `feeds` piece by piece, without initial states.
 
-    InputError when `lengths` do not make up the whole.
+    Raises InputError if the sum of `lengths` is not the number of steps.
     """
     symbol, start, total = _symbol(entry), 0, length_of(entry, feeds)
     if sum(lengths) != total or any(length < 1 for length in lengths):
-        raise InputError(f"chunks of {list(lengths)} steps do not make up the {total} steps given")
+        raise InputError(
+            "E-INPUT-CHUNK-LENGTHS",
+            f"the chunk lengths {list(lengths)} must be positive and their sum {total}, the number"
+            " of steps given",
+        )
     for length in lengths:
         part = slice(start, start + length)
         yield {t.name: _part(t, symbol, feeds[t.name], part) for t in entry.inputs}
@@ -41,7 +45,7 @@ def cut(
 
 
 def joined(entry: EntryPoint, pieces: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """The outputs of all pieces as those of the whole."""
+    """Join the outputs of all pieces to the outputs of the whole sequence."""
     symbol = _symbol(entry)
     return {
         tensor.name: (
@@ -54,7 +58,7 @@ def joined(entry: EntryPoint, pieces: Sequence[Mapping[str, Array]]) -> dict[str
 
 
 def time_axes(entry: EntryPoint) -> dict[str, int]:
-    """Which axis of each output is time, of those over time; none where lengths are not one."""
+    """Return the time axis of each output over time; empty unless there is one open length."""
     if len(entry.time_symbols) != 1:
         return {}
     (symbol,) = entry.time_symbols
@@ -64,7 +68,7 @@ def time_axes(entry: EntryPoint) -> dict[str, int]:
 def at_steps(
     entry: EntryPoint, values: Mapping[str, Array], steps: Sequence[int]
 ) -> dict[str, Array]:
-    """Values by name, those over time at these steps only."""
+    """Return values by name, those over time at the given steps only."""
     axes = time_axes(entry)
     return {
         name: np.take(value, steps, axis=axes[name]) if name in axes else value
@@ -75,8 +79,11 @@ def at_steps(
 def _symbol(entry: EntryPoint) -> str:
     symbols = entry.time_symbols
     if len(symbols) != 1:
-        why = "its time axis is fixed" if not symbols else "its inputs have lengths of their own"
-        raise InputError(f"entry point '{entry.name}' cannot be cut into chunks: {why}")
+        why = "its time axis is fixed" if not symbols else "its inputs have different lengths"
+        raise InputError(
+            "E-INPUT-NO-CHUNKS",
+            f"entry point '{entry.name}' cannot be cut into chunks: {why}; run whole sequences",
+        )
     return symbols[0]
 
 

@@ -1,4 +1,4 @@
-"""So many sequences of so many steps each: what is measured at, and what is expected."""
+"""Batch x time: the shapes that are measured, or that a model is expected to be called with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,36 +19,42 @@ class Shape:
 
 
 def shape_from(text: str, option: str = "--shape") -> Shape:
-    """A shape from "BATCHxTIME"; InputError for anything else."""
+    """Return the shape that "BATCHxTIME" names; InputError for anything else."""
     batch, _, time = text.partition("x")
     if not (text.isascii() and batch.isdigit() and time.isdigit() and int(batch) and int(time)):
-        raise InputError(f"{option} {text}: expected BATCHxTIME, for instance 32x100")
+        raise InputError(
+            "E-OPTION-SHAPE", f"{option} {text}: expected BATCHxTIME, for instance 32x100"
+        )
     return Shape(int(batch), int(time))
 
 
 def shapes_for(
-    entry: EntryPoint, asked: Sequence[Shape], usual: Sequence[Shape], option: str = "--shape"
+    entry: EntryPoint, requested: Sequence[Shape], usual: Sequence[Shape], option: str = "--shape"
 ) -> tuple[Shape, ...]:
-    """The shapes asked, or else the usual ones with the batch and length that `entry` fixes.
+    """Return the requested shapes, or the usual ones with the batch and length that `entry` fixes.
 
-    InputError when one that is asked has another batch or length than those.
+    option: what messages call the request. Raises InputError if a requested shape has another batch
+    or length than `entry` fixes.
     """
     fixed = _fixed(entry)
-    if not asked:
-        following = (Shape(fixed[0] or s.batch, fixed[1] or s.time) for s in usual)
-        return tuple(dict.fromkeys(following))
-    for shape in asked:
-        sizes = (("batch", shape.batch, fixed[0]), ("steps", shape.time, fixed[1]))
+    if not requested:
+        fitted = (Shape(fixed[0] or s.batch, fixed[1] or s.time) for s in usual)
+        return tuple(dict.fromkeys(fitted))
+    for shape in requested:
+        sizes = (("batch", shape.batch, fixed[0]), ("number of steps", shape.time, fixed[1]))
         for what, size, only in sizes:
             if only not in (None, size):
-                raise InputError(f"{option} {shape}: the model takes {what} {only}, not {size}")
-    return tuple(dict.fromkeys(asked))
+                raise InputError(
+                    "E-OPTION-SHAPE-FIXED",
+                    f"{option} {shape}: the model has a fixed {what} of {only}, got {size}",
+                )
+    return tuple(dict.fromkeys(requested))
 
 
 def _fixed(entry: EntryPoint) -> tuple[int | None, int | None]:
-    """The batch and the number of steps where the first input fixes them.
+    """Return the batch and the number of steps that the first input fixes, else None.
 
-    The number of steps is fixed only where no input leaves it open.
+    The number of steps is fixed only if no input leaves it open.
     """
     first = entry.inputs[0].shape if entry.inputs else ()
     batch = first[0] if first and isinstance(first[0], int) else None

@@ -1,5 +1,7 @@
 """Write a traced model as TFLite. One file per lowering of a recurrent layer.
 
+Imports nothing itself: the processes that run quantise/worker and micro/worker stay without Keras.
+
 format      the description of the format and its options; imports no TensorFlow
 files       write the format's file into a bundle
 writer      trace with our loops, convert, restore the names of the signature
@@ -9,7 +11,6 @@ loop        WHILEs over blocks: one input product per block, then a few steps pe
 unrolled    every step written out, for a fixed length
 fused       the operators UNIDIRECTIONAL_SEQUENCE_RNN and _LSTM
 step        one step of each cell, used by the loops and by unrolled
-isolated    run a script in a process of its own
 flatbuffer/ edits of the converted file: merge, fuse, alias buffers, pack
 quantise/   fewer bits per weight and activation
 micro/      the format for TFLite-Micro

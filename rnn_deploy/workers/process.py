@@ -1,10 +1,11 @@
-"""A process that serves an object of ours, as seen from here: it is asked, it answers, it may die.
+"""Start a worker process and ask it: it answers, it raises, it crashes or it hangs.
 
-    Process(Served, arguments) --ask(verb, ...)--> the method's result, or an error
+    WorkerProcess(Server, *arguments, time_limit=) --ask(method, ...)--> the method's result
+    call_in_process("module:function", *arguments, time_limit=) --> the function's result
 
-An error of ours comes back as it is, any other as a RuntimeAbortedError with its words; so does
-the end of the process, with the signal's name and its last words, and an answer that does not
-come in time. A call costs some 0.1 ms and a copy of what is sent.
+The process imports the module of the server or function and nothing else of this package. An
+RnnDeployError that is raised there is raised here as it is; everything else is a WorkerError. A
+call costs about 0.1 ms and a copy of what is sent.
 """
 
 import contextlib
@@ -18,26 +19,35 @@ import threading
 from typing import IO, Any, Self
 
 from rnn_deploy.errors import RnnDeployError, RuntimeAbortedError
+from rnn_deploy.workers.serving import FunctionServer
 
-HUNG, DIED = "hung", "died"
+FAILED, CRASHED, HUNG = "failed", "crashed", "hung"
 
 
-class ProcessEndedError(RuntimeAbortedError):
-    """The process hung (and was ended) or died. how: in words. said: its last line."""
+class WorkerError(RuntimeAbortedError):
+    """A call in a worker process came to no result.
 
-    def __init__(self, kind: str, how: str, said: str) -> None:
-        super().__init__(f"{how}: {said}" if said else how)
-        self.kind, self.how, self.said = kind, how, said
+    kind: FAILED (it raised an error that is not ours; the process lives), CRASHED (the process
+    ended) or HUNG (it gave no answer in time and was ended). reason: what happened, as the end of
+    a sentence. stderr: everything that the process wrote to standard error.
+    """
+
+    def __init__(self, kind: str, reason: str, stderr: str = "") -> None:
+        self.kind, self.reason, self.stderr = kind, reason, stderr
+        lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+        self.last_line = "" if kind == FAILED or not lines else lines[-1][:300]
+        message = f"{reason}: {self.last_line}" if self.last_line else reason
+        super().__init__(f"E-RUNTIME-{kind.upper()}", message)
 
 
 class WorkerProcess:
-    """One life of a process that serves `served(*given)`, both of which must pickle."""
+    """A process that serves one object, `server(*arguments)`; both must pickle."""
 
-    def __init__(self, served: type, *given: Any, limit: float) -> None:
-        """limit: seconds that one answer may take."""
-        self._limit = limit
+    def __init__(self, server: type, *arguments: Any, time_limit: float) -> None:
+        """time_limit: seconds that one answer may take."""
+        self._time_limit = time_limit
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
-        # This process's own path, so that the other finds what this one found.
+        # It searches for modules where this process does, so that both find the same ones.
         code = f"import sys; sys.path[:] = {sys.path!r}; from rnn_deploy.workers import serving"
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"{code}; serving.main()"],
@@ -48,25 +58,28 @@ class WorkerProcess:
         self._answers: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        with contextlib.suppress(OSError):  # if it is dead already, the first question says so
-            self._send((served, given))
+        with contextlib.suppress(OSError):  # if it has died already, the first question reports it
+            self._send((server, arguments))
 
-    def ask(self, verb: str, *given: Any) -> Any:
-        """What the served object's method `verb` gives."""
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Return what a method of the served object returns; WorkerError if it comes to nothing."""
         try:
-            self._send((verb, *given))
-            answer = self._answers.get(timeout=self._limit)
+            self._send((method, *arguments))
+            answer = self._answers.get(timeout=self._time_limit)
         except OSError:
             answer = None
         except queue.Empty:
-            raise self._ended(HUNG) from None
+            self._process.kill()
+            self._process.wait()
+            reason = f"gave no answer within {self._time_limit:g} s"
+            raise WorkerError(HUNG, reason, self._stderr()) from None
         if answer is None:
-            raise self._ended(DIED)
+            raise WorkerError(CRASHED, how_it_ended(self._process.wait()), self._stderr())
         kind, value = answer
         if kind == "refused" and isinstance(value, RnnDeployError):
             raise value
         if kind == "failed":
-            raise RuntimeAbortedError(value)
+            raise WorkerError(FAILED, f"failed: {value}", self._stderr())
         return value
 
     def close(self) -> None:
@@ -98,19 +111,25 @@ class WorkerProcess:
                 self._answers.put(pickle.load(self._process.stdout))
         self._answers.put(None)
 
-    def _ended(self, kind: str) -> ProcessEndedError:
-        if kind == HUNG:
-            self._process.kill()
-        code = self._process.wait()
-        if kind == HUNG:
-            how = f"gave no answer within {self._limit:g} s"
-        elif code < 0:
-            how = f"ended with {signal.Signals(-code).name}"
-        else:
-            how = f"left with exit code {code}"
-        return ProcessEndedError(kind, how, self._last_line())
-
-    def _last_line(self) -> str:
+    def _stderr(self) -> str:
         self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").split("\n")
-        return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+        return self._errors.read().decode("utf-8", "replace")
+
+
+def call_in_process(target: str, *arguments: Any, time_limit: float) -> Any:
+    """Return what a function returns when a process of its own calls it; WorkerError if nothing.
+
+    target: "package.module:function"; only that process imports the module. time_limit: seconds.
+    """
+    with WorkerProcess(FunctionServer, time_limit=time_limit) as process:
+        return process.ask("call", target, *arguments)
+
+
+def how_it_ended(code: int) -> str:
+    """Describe the exit code of a process; negative codes are signals, as in `subprocess`."""
+    if code >= 0:
+        return f"left with exit code {code if code < 256 else hex(code)}"  # hexadecimal on Windows
+    try:
+        return f"ended with {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"ended with signal {-code}"

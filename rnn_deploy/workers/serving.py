@@ -1,14 +1,15 @@
-"""The process that answers: what it is to serve comes first, then request after request.
+"""The loop inside a worker process: first comes what to serve, then request after request.
 
-    standard input --(class, arguments)--> served
-    standard input --(verb, *given)--> served._verb(*given) --(kind, value)--> standard output
+    standard input --(class, arguments)--> served object
+    standard input --(method, *arguments)--> served.method(*arguments) --(kind, value)--> output
 
-Kind is "done" with the result, "refused" with one of our own errors, "failed" with the words of any
-other. Native code may write to standard output, so the answers go to the descriptor it had at
-the start, and what is written there later goes to standard error. Imports nothing but what is
-served does.
+The kind of an answer is "done" with the result, "refused" with one of our own errors, or "failed"
+with the message of any other. Native code may write to standard output, so the answers go to the
+descriptor it had at the start, and what is written there later goes to standard error. Imports
+nothing but what the served object does.
 """
 
+import importlib
 import os
 import pickle
 from typing import Any
@@ -16,26 +17,35 @@ from typing import Any
 from rnn_deploy.errors import RnnDeployError, one_line
 
 
+class FunctionServer:
+    """Calls functions by name, so that only the worker process imports their modules."""
+
+    def call(self, target: str, *arguments: Any) -> Any:
+        """Return what "package.module:function" returns."""
+        module, _, name = target.partition(":")
+        return getattr(importlib.import_module(module), name)(*arguments)
+
+
 def main() -> None:
     """Answer until the input ends."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    kind, given = pickle.load(requests)
-    served = kind(*given)
+    server, arguments = pickle.load(requests)
+    served = server(*arguments)
     while True:
         try:
-            verb, *given = pickle.load(requests)
+            method, *arguments = pickle.load(requests)
         except EOFError:
             return
-        pickle.dump(_answered(served, verb, given), answers, pickle.HIGHEST_PROTOCOL)
+        pickle.dump(_answer(served, method, arguments), answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()
 
 
-def _answered(served: object, verb: str, given: list[Any]) -> tuple[str, Any]:
+def _answer(served: object, method: str, arguments: list[Any]) -> tuple[str, Any]:
     try:
-        return "done", getattr(served, verb)(*given)
+        return "done", getattr(served, method)(*arguments)
     except RnnDeployError as error:
         return "refused", error
-    except Exception as error:  # whatever it is, it is the parent's to report
+    except Exception as error:  # the parent reports whatever it is
         return "failed", f"{type(error).__name__}: {one_line(error)}"

@@ -7,7 +7,7 @@ from rnn_deploy.perf.bench.side_by_side import BenchResult
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.spec.shapes import Shape
-from tests.conftest import small_model
+from tests.support.models import small_model
 
 FIGURES = ("min_us", "median_us", "p95_us", "startup_ms", "first_ms", "peak_bytes", "per_second")
 

@@ -10,7 +10,7 @@ import pytest
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.exporting import writing
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 layers = keras.layers
 

@@ -10,7 +10,7 @@ import pytest
 import rnn_deploy
 from rnn_deploy.bundle import read_cases
 from rnn_deploy.bundle.store import MANIFEST
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 RUNTIMES = ["ort-cpu", "litert"]
 

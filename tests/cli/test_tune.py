@@ -12,7 +12,7 @@ from rnn_deploy.inference.model import load
 from rnn_deploy.perf.tuning import tune as module
 from rnn_deploy.spec import EntryPoint, TensorSpec
 from rnn_deploy.verifying import verify
-from tests.conftest import randomised, small_model
+from tests.support.models import randomised, small_model
 
 
 @pytest.fixture

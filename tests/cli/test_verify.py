@@ -14,7 +14,7 @@ from rnn_deploy.cli import main
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
-from tests.conftest import small_model, token_model
+from tests.support.models import small_model, token_model
 
 
 @pytest.fixture

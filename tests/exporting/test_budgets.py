@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 import rnn_deploy
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 LAYERS = keras.layers
 

@@ -14,7 +14,7 @@ from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.checks import BASIC
-from tests.conftest import LONG, randomised, small_model
+from tests.support.models import LONG, randomised, small_model
 
 layers = keras.layers
 TIGHT = 2e-6

@@ -8,7 +8,7 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import Support
-from tests.conftest import randomised, small_model, token_model
+from tests.support.models import randomised, small_model, token_model
 
 layers = keras.layers
 

@@ -13,7 +13,7 @@ from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.exporting.reading import ModelReader
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.references.reference import Reference
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 FORMS = (
     {"to": ("onnx", "tflite")},

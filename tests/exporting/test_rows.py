@@ -13,7 +13,7 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli import group
 from rnn_deploy.errors import BundleError, InputError
 from rnn_deploy.runtimes.split import SplitBatchRunner
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 DIFFERS = r"'y' of one sequence alone differs from what its batch gives"
 

@@ -7,7 +7,7 @@ import pytest
 import rnn_deploy
 from rnn_deploy.bundle import open_bundle, read_cases
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from tests.conftest import LONG, randomised, small_model
+from tests.support.models import LONG, randomised, small_model
 
 LAYERS = keras.layers
 X = np.random.default_rng(5).standard_normal((2, 6, 3)).astype(np.float32)

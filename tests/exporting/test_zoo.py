@@ -14,7 +14,7 @@ from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.runtimes.base import why_wrong
 from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying import verify
-from tests.conftest import LONG, randomised
+from tests.support.models import LONG, randomised
 
 layers = keras.layers
 TIGHT = 2e-6

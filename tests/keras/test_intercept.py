@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from rnn_deploy.keras.intercept import computing_in, intercepting, unused
 from rnn_deploy.keras.signature import call_flat
-from tests.conftest import small_model
+from tests.support.models import small_model
 
 layers = keras.layers
 X = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)

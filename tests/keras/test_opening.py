@@ -10,7 +10,7 @@ import pytest
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model, weights_digest
-from tests.conftest import randomised, small_model
+from tests.support.models import randomised, small_model
 
 
 @pytest.fixture(scope="module")

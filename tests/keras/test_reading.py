@@ -11,7 +11,7 @@ from rnn_deploy.keras.reading import ALIASES, activation_name, refusals_of, refu
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.numerics.cells import ACTIVATIONS
 from rnn_deploy.spec import RecurrentLayer, TracedLayer
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 layers = keras.layers
 

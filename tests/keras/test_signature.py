@@ -7,7 +7,7 @@ import pytest
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras.signature import call_flat, signature_of, with_time
 from rnn_deploy.spec import TensorSpec
-from tests.conftest import randomised, small_model, token_model
+from tests.support.models import randomised, small_model, token_model
 
 layers = keras.layers
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import rnn_deploy
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras.signature import signature_of
-from tests.conftest import LONG, randomised
+from tests.support.models import LONG, randomised
 
 LAYERS = keras.layers
 RNG = np.random.default_rng(2)

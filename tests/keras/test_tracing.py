@@ -14,7 +14,7 @@ from rnn_deploy.keras.tracing import (
     trace_markers,
     with_facts,
 )
-from tests.conftest import randomised, small_model, token_model
+from tests.support.models import randomised, small_model, token_model
 
 layers = keras.layers
 

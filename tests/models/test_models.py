@@ -37,7 +37,7 @@ def _original(model, bundle):
     from rnn_deploy.inference.model import Model
     from rnn_deploy.references.reference import Reference
 
-    return Model("tensorflow", lambda entry: Reference(model, bundle.manifest.entry(entry)))
+    return Model(bundle, "tensorflow", lambda entry: Reference(model, bundle.manifest.entry(entry)))
 
 
 def _on_runtimes(bundle):

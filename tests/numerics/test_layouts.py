@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rnn_deploy.numerics.cells import run
 from rnn_deploy.numerics.layouts import onnx_weights
-from tests.numerics.test_cells import GATES, layer_of, states_of
+from tests.support.layers import GATES, layer_of, states_of
 
 
 def sigmoid(x):

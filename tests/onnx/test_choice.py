@@ -14,7 +14,7 @@ from rnn_deploy.onnx.choice import (
 )
 from rnn_deploy.onnx.unrolled import MOST_STEPS
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
-from tests.numerics.test_cells import layer_of
+from tests.support.layers import layer_of
 
 ENTRY = EntryPoint(SEQUENCE, (TensorSpec("x", ("batch", "time", 3), "float32"),), ())
 

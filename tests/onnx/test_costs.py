@@ -11,7 +11,7 @@ from rnn_deploy.onnx.costs import COSTS, CallSize, features, gain, microseconds
 from rnn_deploy.onnx.expected import USUAL, asked_from, check_entries, expected_of
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
 from rnn_deploy.spec.shapes import Shape
-from tests.numerics.test_cells import layer_of
+from tests.support.layers import layer_of
 
 RNG = np.random.default_rng(0)
 ONE, MANY = (Shape(1, 100),), (Shape(32, 100),)

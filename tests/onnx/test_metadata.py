@@ -16,7 +16,7 @@ from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.onnx import metadata as onnx_label
 from rnn_deploy.onnx.metadata import IR_VERSIONS
 from rnn_deploy.verifying import verify
-from tests.conftest import LONG, small_model
+from tests.support.models import LONG, small_model
 
 SPREAD = ("GRU-states", "masked-LSTM-sequence", "bidirectional-ave", "echo", "around", "ConvLSTM1D")
 

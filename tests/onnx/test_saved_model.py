@@ -10,7 +10,7 @@ from rnn_deploy.errors import BundleError, UnsupportedModelError
 from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.verifying import verify
-from tests.conftest import randomised, small_model
+from tests.support.models import randomised, small_model
 
 layers = keras.layers
 

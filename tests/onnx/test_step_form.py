@@ -9,7 +9,7 @@ import rnn_deploy
 from rnn_deploy import export
 from rnn_deploy.inference.stream import Stream
 from rnn_deploy.spec import STEP
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 X = np.random.default_rng(6).standard_normal((2, 5, 3)).astype(np.float32)
 X[1, 2:] = X[0, 0] = 0  # steps that a Masking(0) takes out, at the end and at the beginning

@@ -19,7 +19,7 @@ from rnn_deploy.onnx.choice import choices_of
 from rnn_deploy.onnx.metadata import ModelMetadata
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.samples import draw
-from tests.conftest import randomised, small_model
+from tests.support.models import randomised, small_model
 
 layers = keras.layers
 TIGHT = 2e-6

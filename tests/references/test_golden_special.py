@@ -10,7 +10,7 @@ from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.references.golden import References, chunks_match
 from rnn_deploy.references.golden_special import special_cases
 from rnn_deploy.spec import EntryPoint, TensorSpec
-from tests.references.test_golden import GOOD, SEQUENCE, STREAM, cases_of
+from tests.support.running_sums import GOOD, SEQUENCE, STREAM, cases_of
 
 PLAIN = cases_of()
 CHUNKED = replace(STREAM, chunked=chunks_match(GOOD.oracle, STREAM, PLAIN))

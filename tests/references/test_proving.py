@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_deploy.numerics.cells import LayerRun, again
 from rnn_deploy.references.proving import bounds_of
-from tests.numerics.test_rounding import in_float32, layer_of
+from tests.support.float32_cells import in_float32, layer_of
 
 
 def test_a_list_of_cells_has_a_bound_for_every_state():

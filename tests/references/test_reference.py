@@ -10,8 +10,8 @@ from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.signature import call_flat
 from rnn_deploy.numerics.cells import run
 from rnn_deploy.references.reference import Reference, states_of
-from tests.conftest import randomised, small_model
-from tests.numerics.test_cells import layer_of
+from tests.support.layers import layer_of
+from tests.support.models import randomised, small_model
 
 layers = keras.layers
 EXACT = 1e-12

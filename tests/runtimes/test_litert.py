@@ -191,7 +191,7 @@ def test_a_change_of_shapes_does_not_change_answers(tmp_path):
     """With one interpreter for all shapes, one round in some ten was wrong."""
     import rnn_deploy
     from rnn_deploy.conformance.layers import layer
-    from tests.conftest import randomised
+    from tests.support.models import randomised
 
     keras = pytest.importorskip("keras")
     x = keras.Input((None, 2), name="x")

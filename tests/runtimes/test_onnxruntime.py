@@ -12,7 +12,7 @@ from rnn_deploy.runtimes import onnxruntime as module
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime
 from rnn_deploy.runtimes.registry import RUNTIMES
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 

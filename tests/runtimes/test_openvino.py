@@ -14,7 +14,7 @@ from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.openvino import OpenVinoRunner
 from rnn_deploy.runtimes.registry import RUNTIMES, runtimes_for
 from rnn_deploy.spec import EntryPoint, TensorSpec
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 RNG = np.random.default_rng(4)
 

@@ -13,7 +13,7 @@ from rnn_deploy.runtimes.onnxruntime import SPLIT
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.runtimes.split import SplitBatchRunner
 from rnn_deploy.spec import EntryPoint, StateSpec, Support, TensorSpec
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 RNG = np.random.default_rng(0)
 X, Y = TensorSpec("x", ("batch", "time", 3), "float32"), TensorSpec("y", ("batch", 3), "float32")

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_deploy.numerics import cells
 from rnn_deploy.runtimes.fake import FakeRuntime
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 
 def gated_model():

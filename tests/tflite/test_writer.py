@@ -7,17 +7,21 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.exporting.plan import plan_of, with_chunks
-from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.numerics.cells import ACTIVATIONS
 from rnn_deploy.references.reference import Reference
-from rnn_deploy.references.samples import draw
-from rnn_deploy.spec import Support
 from rnn_deploy.tflite import writer as tflite
-from tests.conftest import randomised, small_model
+from tests.support.models import randomised, small_model
+from tests.support.tflite_files import (
+    OPTIONS,
+    TIGHT,
+    assert_same,
+    compared,
+    custom_operators,
+    feeds_for,
+    parts_for,
+)
 
 layers = keras.layers
-TIGHT = 2e-6
 
 
 @pytest.fixture(scope="module")
@@ -26,31 +30,6 @@ def small():
     model = small_model()
     parts = parts_for(model)
     return model, {p.entry.name: p.entry for p in parts}, tflite.convert(model, parts)
-
-
-def parts_for(model, lowering="auto", time=None):
-    """What is converted of a model that can be run in chunks."""
-    options = ExportOptions(tflite_lowering=lowering, time=time)
-    plan = with_chunks(plan_of(model, options), Support(True))
-    return tflite.parts_of(plan, options.tflite_wishes)
-
-
-def custom_operators(content):
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    assert model.operatorCodes
-    return [code.customCode for code in model.operatorCodes if code.customCode]
-
-
-def feeds_for(entry, batch, time, seed=0):
-    rng = np.random.default_rng(seed)
-    return draw(entry.all_inputs, {"batch": batch, "time": time}, rng)
-
-
-def assert_same(found, truth):
-    assert set(found) == set(truth)
-    for name, value in truth.items():
-        assert found[name].shape == value.shape
-        np.testing.assert_allclose(found[name], value, rtol=0, atol=TIGHT, equal_nan=False)
 
 
 def test_operators_are_builtin(small):
@@ -223,27 +202,8 @@ def layered(make, time=None):
     return randomised(keras.Model(x, make()(x), name="mine"), scale=0.3)
 
 
-def compared(model, lowering, shapes, time=None):
-    """Convert with a lowering; every signature over several shapes against float64."""
-    parts = parts_for(model, lowering, time)
-    content = tflite.convert(model, parts)
-    entries = {part.entry.name: part.entry for part in parts}
-    for part in parts:
-        whole = entries["stream"] if part.entry.name == "step" else part.entry
-        reference = Reference(model, whole, "float64")
-        runner = Interpreter(model_content=content).get_signature_runner(part.entry.name)
-        for batch, steps in shapes:
-            length = part.entry.inputs[0].shape[1]
-            steps = length if isinstance(length, int) else steps
-            feeds = feeds_for(part.entry, batch, steps, seed=steps)
-            assert_same(runner(**feeds), reference.run(feeds))
-    assert custom_operators(content) == []
-    return {part.entry.name: part.choices for part in parts}
-
-
 ALONE = [(1, 1), (1, 5), (1, 40), (1, 3)]
 EDGES = [(2, t) for t in (1, 9, 10, 11, 169, 170, 171, 300)]
-OPTIONS = {"return_sequences": True, "return_state": True}
 
 
 @pytest.mark.parametrize(

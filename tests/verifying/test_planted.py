@@ -6,21 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_deploy.verifying import verify
-
-WEIGHTS = ("kernel", "recurrent_kernel", "bias")
-
-
-def moved_gates(layer, order):
-    def moved(value):
-        parts = np.split(value, len(order), axis=-1)
-        return np.concatenate([parts[gate] for gate in order], axis=-1)
-
-    return {name: moved(getattr(layer, name)) for name in WEIGHTS}
-
-
-def bfloat16(value):
-    bits = np.asarray(value, np.float32).view(np.uint32)
-    return (bits & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
+from tests.support.weight_faults import WEIGHTS, bfloat16, moved_gates
 
 
 def flipped(gated, layer, array, index, bit):

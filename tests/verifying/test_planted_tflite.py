@@ -13,7 +13,7 @@ from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.diagnose.inner_tflite import packed
-from tests.verifying.test_planted import WEIGHTS, bfloat16, moved_gates
+from tests.support.weight_faults import WEIGHTS, bfloat16, moved_gates
 
 
 def stored(layer, name):

@@ -21,7 +21,7 @@ from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.verifying import quantisation_error as costing
 from rnn_deploy.verifying.judge.quantised import FLOOR, MARGIN, fit_checks, noise_budgets
 from rnn_deploy.verifying.quantisation_error import appraise, costs_of
-from tests.conftest import small_model
+from tests.support.models import small_model
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A contender in a process of its own: what is asked of it.
+"""A contender in a process of its own: load it, call it, time it.
 
 A crash of native code, a hang or an error there is an RnnDeployError here, and the rest goes on.
 """
@@ -12,15 +12,15 @@ from rnn_deploy.perf.bench.worker import ContenderServer
 from rnn_deploy.spec import Array
 from rnn_deploy.workers.process import WorkerProcess
 
-LIMIT = 300.0  # seconds that one answer may take
+TIME_LIMIT = 300.0  # seconds that one answer may take
 
 
 class ContenderProcess:
     """A loaded contender. startup_ns: from no process to a loaded one."""
 
-    def __init__(self, contender: Contender, *, limit: float = LIMIT) -> None:
+    def __init__(self, contender: Contender, *, time_limit: float = TIME_LIMIT) -> None:
         start = time.perf_counter_ns()
-        self._process = WorkerProcess(ContenderServer, limit=limit)
+        self._process = WorkerProcess(ContenderServer, time_limit=time_limit)
         try:
             self._process.ask("load", contender)
         except BaseException:
@@ -29,17 +29,18 @@ class ContenderProcess:
         self.startup_ns = time.perf_counter_ns() - start
 
     def first(self, feeds: Feeds) -> tuple[int, list[Array]]:
-        """Take the feeds, make the first call; the nanoseconds it took, and its outputs."""
-        taken: tuple[int, list[Array]] = self._process.ask("first", dict(feeds))
-        return taken
+        """Make the first call with `feeds`; return its nanoseconds and its outputs."""
+        first: tuple[int, list[Array]] = self._process.ask("first", dict(feeds))
+        return first
 
     def calls(self, count: int) -> list[int]:
-        """Call so many times; the nanoseconds each took."""
+        """Call `count` times; return the nanoseconds of each call."""
         return list(self._process.ask("calls", count))
 
-    def peak_bytes(self) -> int:
-        """The most memory the process has held so far."""
-        return int(self._process.ask("peak_bytes"))
+    def peak_bytes(self) -> int | None:
+        """Return the most memory the process has held so far, None if the system does not tell."""
+        peak: int | None = self._process.ask("peak_bytes")
+        return peak
 
     def close(self) -> None:
         """End the process."""

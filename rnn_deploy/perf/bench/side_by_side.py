@@ -1,8 +1,8 @@
-"""All contenders over all shapes, each in a process of its own, taking turns.
+"""Measure all contenders over all shapes, each in a process of its own, taking turns.
 
-For each shape every contender starts anew, so that start-up, first call and peak memory are those
-of a process that does this and nothing else. What the first contender answers is what the others'
-answers are compared with: a fast wrong answer is no win.
+For each shape every contender starts anew, so that start-up, first call and peak memory belong to
+a process that does nothing else. The outputs of the others are compared with those of the first
+contender, since a fast wrong answer is worth nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,9 +29,10 @@ Progress = Callable[[str], None]
 class BenchResult:
     """One contender at one shape; `failure` says why there are no figures.
 
-    startup_ms: from no process to a loaded model. first_ms: the first call. peak_bytes: of the
-    whole process. difference: the largest from the first contender's outputs, None for that one.
-    of_limit: the part of its time that the recurrences would take at least, None if not known.
+    startup_ms: from no process to a loaded model. first_ms: the first call. peak_bytes: memory of
+    the whole process, None if the system does not tell. difference: the largest from the first
+    contender's outputs, None for that one. of_limit: the part of its time that the recurrences
+    would take at least, None if unknown.
     """
 
     shape: Shape
@@ -39,7 +40,7 @@ class BenchResult:
     timing: CallLatency | None = None
     startup_ms: float = 0.0
     first_ms: float = 0.0
-    peak_bytes: int = 0
+    peak_bytes: int | None = None
     difference: float | None = None
     failure: str | None = None
     of_limit: float | None = None
@@ -52,7 +53,7 @@ class BenchResult:
 
 @dataclass(frozen=True)
 class _StartedContender:
-    """A contender that has made its first call."""
+    """A contender after its first call."""
 
     worker: ContenderProcess
     outputs: list[Array]
@@ -69,56 +70,56 @@ def side_by_side(
     layers: Sequence[LoweringChoice] = (),
     progress: Progress = lambda step: None,
 ) -> list[BenchResult]:
-    """Measure contenders for about `seconds` each and shape; results in the order given.
+    """Measure contenders for about `seconds` each and shape; return results in their order.
 
-    layers: the recurrent layers whose limits are measured beside them; none where left out.
+    layers: the recurrent layers whose speed limits are measured beside them.
     """
     results: list[BenchResult] = []
     for shape in shapes:
         fitting = [c for c in contenders if c.fits(shape)]
         limits = limits_of(layers, shape)
-        taken = partial(in_rounds, seconds=seconds, turns=turns)
-        results += _at(shape, fitting, entry, limits, taken, progress)
+        measure = partial(in_rounds, seconds=seconds, turns=turns)
+        results += _at(shape, fitting, entry, limits, measure, progress)
     return results
 
 
 def _at(
     shape: Shape, contenders: Sequence[Contender], entry: EntryPoint, limits: SpeedLimits | None,
-    taken: Callable[[Mapping[str, Timed]], dict[str, CallLatency]], progress: Progress,
+    measure: Callable[[Mapping[str, Timed]], dict[str, CallLatency]], progress: Progress,
 ) -> list[BenchResult]:  # fmt: skip
     failures: dict[str, str] = {}
-    begun: dict[str, _StartedContender] = {}
+    started: dict[str, _StartedContender] = {}
     with ExitStack() as stack:
         feeds = feeds_of(entry, shape)
         for contender in contenders:
             progress(f"{shape}: starting {contender.name}")
             try:
-                begun[contender.name] = _begin(contender, feeds, stack)
+                started[contender.name] = _start(contender, feeds, stack)
             except RnnDeployError as error:
                 failures[contender.name] = str(error)
-        progress(f"{shape}: measuring {len(begun)} side by side")
+        progress(f"{shape}: measuring {len(started)} side by side")
         calls: dict[str, Timed] = {
-            name: partial(_calls, name, b.worker, failures) for name, b in begun.items()
+            name: partial(_calls, name, s.worker, failures) for name, s in started.items()
         }
         calls |= {name: timed(call) for name, call in limits.calls().items()} if limits else {}
-        timings = taken(calls)
-        peaks = {name: begun[name].worker.peak_bytes() for name in timings if name in begun}
-    first = next((name for name in timings if name in begun), None)
+        timings = measure(calls)
+        peaks = {name: started[name].worker.peak_bytes() for name in timings if name in started}
+    first = next((name for name in timings if name in started), None)
     results = []
     for name in (contender.name for contender in contenders):
         if name in failures:
             results.append(BenchResult(shape, name, failure=failures[name]))
             continue
-        own = begun[name]
-        apart = None if name == first else difference(begun[str(first)].outputs, own.outputs)
+        own = started[name]
+        distance = None if name == first else difference(started[str(first)].outputs, own.outputs)
         startup, called = own.worker.startup_ns / 1e6, own.first_ns / 1e6
         share = None if limits is None else limits.share(timings, name)
-        figures = (timings[name], startup, called, peaks[name], apart, None, share)
+        figures = (timings[name], startup, called, peaks[name], distance, None, share)
         results.append(BenchResult(shape, name, *figures))
     return results
 
 
-def _begin(contender: Contender, feeds: Mapping[str, Array], stack: ExitStack) -> _StartedContender:
+def _start(contender: Contender, feeds: Mapping[str, Array], stack: ExitStack) -> _StartedContender:
     worker = stack.enter_context(ContenderProcess(contender))
     first_ns, outputs = worker.first(feeds)
     return _StartedContender(worker, outputs, first_ns)
@@ -135,7 +136,7 @@ def _calls(name: str, worker: ContenderProcess, failures: dict[str, str], count:
 
 
 def difference(expected: Sequence[Array], found: Sequence[Array]) -> float:
-    """The largest difference; infinite where shapes differ or NaN stand in other places."""
+    """Return the largest difference; infinite if shapes differ or NaN are in other places."""
     if [a.shape for a in expected] != [a.shape for a in found]:
         return float("inf")
     apart = [_apart(a.astype(np.float64), b.astype(np.float64))

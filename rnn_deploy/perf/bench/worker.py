@@ -1,6 +1,5 @@
-"""A contender as `process` has it served in a process of its own: loaded, called, timed."""
+"""The server in a contender's process: loads the contender, calls it, times each call."""
 
-import resource
 import sys
 import time
 from itertools import cycle
@@ -12,43 +11,50 @@ from rnn_deploy.perf.bench.measure import timed
 from rnn_deploy.perf.bench.opening import Call, Feeds, Opened, open_contender
 from rnn_deploy.spec import Array
 
+try:
+    import resource
+except ImportError:  # Windows has no such module
+    resource = None  # type: ignore[assignment]
+
 
 class ContenderServer:
-    """The contender that answers, once it is loaded."""
+    """One contender; `load` comes first, then `first`, then `calls`."""
 
     def __init__(self) -> None:
         self._opened: Opened = lambda feeds: lambda: ()
         self._call: Call = lambda: ()
 
     def load(self, contender: Contender) -> None:
-        """Load it."""
+        """Load the contender."""
         self._opened = open_contender(contender)
 
     def first(self, feeds: Feeds) -> tuple[int, list[Array]]:
-        """Take the feeds, make the first call; the nanoseconds it took, and its outputs.
+        """Make the first call with `feeds`; return its nanoseconds and its outputs.
 
-        The calls after it take turns with other numbers (`feeds.varied`).
+        Later calls take turns with other numbers (`feeds.varied`).
         """
         call = self._opened(feeds)
         start = time.perf_counter_ns()
         outputs = call()
-        taken = time.perf_counter_ns() - start
+        elapsed = time.perf_counter_ns() - start
         turns = cycle([self._opened(other) for other in varied(feeds)])
         self._call = lambda: next(turns)()
-        return taken, list(outputs)
+        return elapsed, list(outputs)
 
     def calls(self, count: int) -> list[int]:
-        """Call so many times; the nanoseconds each took."""
+        """Call `count` times; return the nanoseconds of each call."""
         return list(timed(self._call)(count))
 
-    def peak_bytes(self) -> int:
-        """The most memory this process has held.
+    def peak_bytes(self) -> int | None:
+        """Return the most memory this process has held, None if the system does not tell.
 
-        On Linux VmHWM, which begins anew with each program; ru_maxrss keeps its parent's.
+        On Linux it is VmHWM, which starts anew with each program; ru_maxrss keeps the parent's.
         """
         status = Path("/proc/self/status")
         if status.is_file():
             line = next(s for s in status.read_text().splitlines() if s.startswith("VmHWM:"))
             return int(line.split()[1]) * 1024
+        if resource is None:
+            return None
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024

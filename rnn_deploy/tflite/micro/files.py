@@ -8,9 +8,7 @@ TFLite-Micro runs the first subgraph of a file and knows no signatures, so each 
 own file. What its interpreter lacks is refused with the operator and the layer.
 """
 
-import json
 import re
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -24,14 +22,14 @@ from rnn_deploy.spec import SEQUENCE, STEP, STREAM
 from rnn_deploy.tflite.files import quantisation_of, quantised_for
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.format import LOOP, request_from
-from rnn_deploy.tflite.isolated import run_isolated
 from rnn_deploy.tflite.micro.format import NAME
 from rnn_deploy.tflite.micro.source import HEADER, SOURCE, MicroFile, header_of, source_of
 from rnn_deploy.tflite.quantise.recurrent_weights import operator_names
 from rnn_deploy.tflite.writer import TfliteEntry, convert, parts_of
+from rnn_deploy.workers.process import WorkerError, call_in_process
 
-WORKER = Path(__file__).with_name("worker.py")
-SECONDS = 120.0
+WORKER = "rnn_deploy.tflite.micro.worker:smallest_arena"  # imported in its own process only
+TIME_LIMIT = 120.0  # seconds
 _LACKS = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 
 
@@ -84,23 +82,21 @@ def _file(read: ReadModel, options: ExportOptions, part: TfliteEntry) -> MicroFi
 
 
 def _arena(content: bytes, plan: ExportPlan, entry: str) -> int:
-    what = f"model '{plan.model.name}': its entry point '{entry}' in TFLite-Micro's interpreter"
-    with tempfile.TemporaryDirectory(prefix="rnn-deploy-") as place:
-        model, result = Path(place) / "model.tflite", Path(place) / "result.json"
-        model.write_bytes(content)
-        try:
-            run_isolated(WORKER, str(model), str(result), what=what, seconds=SECONDS)
-        except UnsupportedModelError as error:
-            raise _explained(error, content, plan) from error
-        return int(json.loads(result.read_text())["arena"])
+    try:
+        return int(call_in_process(WORKER, content, time_limit=TIME_LIMIT))
+    except WorkerError as error:
+        raise _explained(error, content, plan, entry) from error
 
 
 def _explained(
-    error: UnsupportedModelError, content: bytes, plan: ExportPlan
+    error: WorkerError, content: bytes, plan: ExportPlan, entry: str
 ) -> UnsupportedModelError:
-    lacking = _LACKS.search(str(error.__cause__ or error))
+    lacking = _LACKS.search(f"{error.stderr} {error.message}")
     if lacking is None:
-        return error
+        where = f"model '{plan.model.name}', entry point '{entry}'"
+        return UnsupportedModelError(
+            error.code, f"{where}: TFLite-Micro's interpreter {error.message}"
+        )
     name = lacking.group(1)
     layer = _layer_of(name, content, [layer.name for layer in plan.model.layers])
     return UnsupportedModelError(

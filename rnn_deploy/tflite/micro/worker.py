@@ -1,15 +1,10 @@
 """Load one file in TFLite-Micro's interpreter, run it, and find the arena it needs.
 
-    python -P worker.py MODEL.tflite RESULT.json
-
-A process of its own, since the interpreter ends the process it is in when its arena is too small.
-Nothing of this package is imported.
+Runs in a worker process, since the interpreter ends its process when its arena is too small.
+Imports nothing of this package, whose Keras side would bring TensorFlow with it.
 """
 
-import json
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
@@ -28,7 +23,7 @@ def run(content: bytes, arena: int) -> None:
 
 
 def fits(content: bytes, arena: int) -> bool:
-    """Whether the model runs in so many bytes, found out in a process that may end."""
+    """Return whether the model runs in an arena of so many bytes; a process that may end tries."""
     child = os.fork()
     if not child:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -41,7 +36,11 @@ def fits(content: bytes, arena: int) -> bool:
 
 
 def smallest_arena(content: bytes) -> int:
-    """The fewest bytes that the model runs in, in steps of ALIGNMENT."""
+    """Return the fewest bytes that the model runs in, a multiple of ALIGNMENT.
+
+    Runs it with plenty first, so that an operator that is missing is named on standard error.
+    """
+    run(content, PLENTY)
     most = 1024
     while not fits(content, most):
         most *= 2
@@ -50,14 +49,3 @@ def smallest_arena(content: bytes) -> int:
         middle = (least + most) // 2 // ALIGNMENT * ALIGNMENT
         least, most = (least, middle) if fits(content, middle) else (middle, most)
     return most
-
-
-def main(model: Path, result: Path) -> None:
-    """Run it with plenty, so that what it lacks is said; then find the smallest arena."""
-    content = model.read_bytes()
-    run(content, PLENTY)
-    result.write_text(json.dumps({"arena": smallest_arena(content)}))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -7,13 +7,9 @@ as before: names, and float32 inputs, outputs and states. What a quantiser silen
 was is found: the recurrent weights it changed are counted, and none is an error.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.spec import Array
@@ -21,7 +17,6 @@ from rnn_deploy.tflite.flatbuffer.alias import written_apart, written_in_place
 from rnn_deploy.tflite.flatbuffer.merge import share_buffers, share_codes, unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
 from rnn_deploy.tflite.format import DYNAMIC, FLOAT16, INT8
-from rnn_deploy.tflite.isolated import run_isolated
 from rnn_deploy.tflite.quantise.recurrent_weights import (
     kept_as,
     left_float,
@@ -30,9 +25,11 @@ from rnn_deploy.tflite.quantise.recurrent_weights import (
     weight_bytes,
 )
 from rnn_deploy.tflite.quantise.tables import quantise_tables
+from rnn_deploy.workers.process import WorkerError, call_in_process
 
 TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8"}  # how an Embedding's is kept
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = "rnn_deploy.tflite.quantise.worker:quantise"  # imported in its own process only
+TIME_LIMIT = 300.0  # seconds
 FLOAT32, INT8_TYPE = 0, 9  # schema.TensorType
 # Feeds by signature: what to run each entry point on to learn the ranges of its tensors.
 Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
@@ -67,7 +64,7 @@ def quantised(
     plain = written_apart(content)
     before = unpacked(plain)
     recurrent = recurrent_weights(before, kernels)
-    after = unpacked(_worked(_prepared(plain), mode, feeds, model))
+    after = unpacked(_quantised_apart(_prepared(plain), mode, feeds, model))
     _restore(after, before)
     _mend_reads(after)
     quantise_tables(after, TABLES[mode])
@@ -124,24 +121,15 @@ def _prepared(content: bytes) -> bytes:
     return packed(model)
 
 
-def _worked(content: bytes, mode: str, feeds: Feeds, model: str) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="rnn-deploy-") as place:
-        folder = Path(place)
-        (folder / "model.tflite").write_bytes(content)
-        if mode == INT8:
-            np.savez(folder / "feeds.npz", **_flat(feeds))  # type: ignore[arg-type]
-        what = f"model '{model}': quantising to {mode}"
-        run_isolated(WORKER, mode, str(folder), what=what)
-        return (folder / "quantised.tflite").read_bytes()
-
-
-def _flat(feeds: Feeds) -> dict[str, Array]:
-    return {
-        f"{signature}/{number}/{name}": value
-        for signature, several in feeds.items()
-        for number, given in enumerate(several)
-        for name, value in given.items()
-    }
+def _quantised_apart(content: bytes, mode: str, feeds: Feeds, model: str) -> bytes:
+    plain = {signature: [dict(given) for given in several] for signature, several in feeds.items()}
+    try:
+        result: bytes = call_in_process(WORKER, content, mode, plain, time_limit=TIME_LIMIT)
+    except WorkerError as error:
+        raise UnsupportedModelError(
+            error.code, f"model '{model}': quantising to {mode}: the quantiser {error.message}"
+        ) from error
+    return result
 
 
 def _mend_reads(model: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import BundleError, RnnDeployError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
-from rnn_deploy.runtimes.placement import RECURRENT, ReportsPlacement
+from rnn_deploy.runtimes.placement import ReportsPlacement
 from rnn_deploy.verifying.report.report import NodeDevice, UnfinishedCheck, UnknownPlacement
 
 CHECK = "placement"
@@ -38,7 +38,7 @@ def placed(
             yield UnknownPlacement(runtime.name)
             return
         for node in nodes:
-            if node.op_type in RECURRENT:
+            if not node.is_shape_arithmetic:
                 found = NodeDevice(
                     runtime.name, entry.name, node.node, node.op_type, node.provider,
                     runtime.provider,

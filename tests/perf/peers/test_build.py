@@ -11,7 +11,7 @@ from rnn_deploy.perf.peers import build as module
 from rnn_deploy.perf.peers.build import PEERS, build
 from rnn_deploy.perf.peers.model import PeerModel, model_of
 from rnn_deploy.spec.shapes import Shape
-from tests.conftest import randomised
+from tests.support.models import randomised
 
 SHAPE = Shape(2, 4)
 

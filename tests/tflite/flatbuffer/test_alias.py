@@ -9,8 +9,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 from rnn_deploy.tflite import writer as tflite
 from rnn_deploy.tflite.flatbuffer.alias import written_apart, written_in_place
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
-from tests.conftest import randomised
-from tests.tflite.test_writer import OPTIONS, assert_same, compared, feeds_for, parts_for
+from tests.support.models import randomised
+from tests.support.tflite_files import OPTIONS, assert_same, compared, feeds_for, parts_for
 
 layers = keras.layers
 CHUNK = 8

@@ -4,7 +4,6 @@ import dataclasses
 import re
 import shutil
 import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -20,9 +19,14 @@ from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
 from rnn_deploy.tflite.micro import files as micro
 from rnn_deploy.tflite.micro.source import resolver_call
-from tests.conftest import randomised
+from rnn_deploy.workers.process import WorkerProcess
+from rnn_deploy.workers.serving import FunctionServer
+from tests.support import worker_calls
+from tests.support.errors import raises
+from tests.support.models import randomised
 
 layers = keras.layers
+CALLS = worker_calls.__name__
 
 
 def _model():
@@ -119,17 +123,14 @@ def test_a_weight_that_is_one_percent_off_is_found(bundle):
 
 
 def test_the_arena_is_the_smallest_that_is_enough(bundle):
-    code = (
-        "import runpy, sys; fits = runpy.run_path(sys.argv[1])['fits']\n"
-        "content = open(sys.argv[2], 'rb').read()\n"
-        "print(*(fits(content, int(size)) for size in sys.argv[3:]))"
-    )
     for model in bundle.manifest.artifacts:
-        place = bundle.root / f"{model.entry}.tflite"
-        sizes = (model.details["arena"], model.details["arena"] - 16, model.details["arena"] + 4096)
-        words = [sys.executable, "-P", "-c", code, str(micro.WORKER), str(place), *map(str, sizes)]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        assert done.stdout.split() == ["True", "False", "True"]
+        content, arena = (bundle.root / model.path).read_bytes(), model.details["arena"]
+        with WorkerProcess(FunctionServer, time_limit=60) as process:
+            found = [
+                process.ask("call", "rnn_deploy.tflite.micro.worker:fits", content, size)
+                for size in (arena, arena - 16, arena + 4096)
+            ]
+        assert found == [True, False, True]
 
 
 def test_the_arrays_are_the_files(bundle):
@@ -196,13 +197,11 @@ def test_an_operator_that_it_lacks_is_refused_with_its_layer(tmp_path):
 
 
 def test_an_interpreter_that_crashes_is_one_line(tmp_path, monkeypatch):
-    place = tmp_path / "worker.py"
-    place.write_text("import os, signal; os.kill(os.getpid(), signal.SIGABRT)")
-    monkeypatch.setattr(micro, "WORKER", place)
-    said = r"model 'mine': its entry point 'sequence' in TFLite-Micro's .* crashed \(SIGABRT\)"
+    monkeypatch.setattr(micro, "WORKER", f"{CALLS}:kills_itself")
     x = keras.Input((2, 3), name="x")
     model = keras.Model(x, layers.SimpleRNN(3, name="rnn")(x), name="mine")
-    with pytest.raises(UnsupportedModelError, match=said):
+    names = ("model 'mine'", "'sequence'", "SIGSEGV")
+    with raises(UnsupportedModelError, "E-RUNTIME-CRASHED", *names):
         rnn_deploy.export(model, tmp_path / "b", target="tflite-micro", long=0)
 
 

@@ -1,7 +1,5 @@
 """Quantised TFLite files: what is quantised, that nothing else changes, and what is refused."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -17,14 +15,16 @@ from rnn_deploy.spec import Support
 from rnn_deploy.tflite import writer as tflite
 from rnn_deploy.tflite.choice import TfliteLoweringRequest
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
-from rnn_deploy.tflite.isolated import run_isolated
 from rnn_deploy.tflite.quantise import quantise as quantisation
 from rnn_deploy.tflite.quantise.calibration import calibration_cases, draws_from, feeds_by_entry
 from rnn_deploy.tflite.quantise.quantise import quantised
 from rnn_deploy.tflite.quantise.recurrent_weights import kept_as, operator_names, recurrent_weights
-from tests.conftest import randomised
+from tests.support import worker_calls
+from tests.support.errors import raises
+from tests.support.models import randomised
 
 layers = keras.layers
+CALLS = worker_calls.__name__
 # Signal to noise that each mode must keep, in dB; measured: 74, 43 and 31.
 KEPT = {"float16": 66.0, "dynamic-int8": 34.0, "int8": 22.0}
 
@@ -167,49 +167,32 @@ def test_a_file_that_is_quantised_whole_says_nothing(small):
     assert [found.notes for found in small.values()] == [()] * 3
 
 
-def _worker(tmp_path, monkeypatch, code):
-    place = tmp_path / "worker.py"
-    place.write_text("import os, pathlib, signal, sys, time\n" + code)
-    monkeypatch.setattr(quantisation, "WORKER", place)
-
-
-def _refused(made, *said):
+def _refused(made, code, *names):
     *_, content, _, feeds, kernels = made
-    with pytest.raises(UnsupportedModelError) as caught:
+    with raises(UnsupportedModelError, code, "model 'mine'", "int8", *names) as caught:
         quantised(content, "int8", feeds, kernels=kernels, model="mine")
     assert "\n" not in str(caught.value)
-    for word in said:
-        assert word in str(caught.value)
 
 
-def test_a_quantiser_that_changes_nothing_is_an_error(made, tmp_path, monkeypatch):
-    code = "f = pathlib.Path(sys.argv[2]); (f / 'model.tflite').rename(f / 'quantised.tflite')"
-    _worker(tmp_path, monkeypatch, code)
-    _refused(made, "model 'mine': --quantize int8 changed none of 2 recurrent weights")
+def test_a_quantiser_that_changes_nothing_is_an_error(made, monkeypatch):
+    monkeypatch.setattr(quantisation, "WORKER", f"{CALLS}:first_argument")
+    *_, content, _, feeds, kernels = made
+    with pytest.raises(UnsupportedModelError, match="none of 2 recurrent weights"):
+        quantised(content, "int8", feeds, kernels=kernels, model="mine")
 
 
-def test_a_quantiser_that_crashes_is_one_line_with_its_signal(made, tmp_path, monkeypatch):
-    _worker(tmp_path, monkeypatch, "os.kill(os.getpid(), signal.SIGSEGV)")
-    _refused(made, "model 'mine': quantising to int8 crashed (SIGSEGV)")
-
-
-def test_a_quantiser_that_fails_is_one_line_with_its_error(made, tmp_path, monkeypatch):
-    _worker(tmp_path, monkeypatch, "raise ValueError('no such operator')")
-    _refused(made, "quantising to int8 failed (ValueError: no such operator)")
-
-
-def test_a_process_that_does_not_end_is_ended(tmp_path):
-    place = tmp_path / "endless.py"
-    place.write_text("import time; time.sleep(60)")
-    with pytest.raises(UnsupportedModelError, match=r"it took more than 0\.5 s"):
-        run_isolated(place, what="it", seconds=0.5)
-
-
-def test_the_process_does_not_import_tensorflow():
-    text = quantisation.WORKER.read_text()
-    assert "rnn_deploy" not in text
-    assert "tensorflow" not in text.lower().split('"""')[2]
-    assert sys.executable
+@pytest.mark.parametrize(
+    ("call", "code", "name"),
+    [
+        ("kills_itself", "E-RUNTIME-CRASHED", "SIGSEGV"),
+        ("raises_value_error", "E-RUNTIME-FAILED", "ValueError: no such operator"),
+        ("sleeps", "E-RUNTIME-HUNG", "2 s"),
+    ],
+)
+def test_a_quantiser_that_comes_to_nothing_is_one_line(made, monkeypatch, call, code, name):
+    monkeypatch.setattr(quantisation, "WORKER", f"{CALLS}:{call}")
+    monkeypatch.setattr(quantisation, "TIME_LIMIT", 2.0)
+    _refused(made, code, name)
 
 
 def test_golden_vectors_are_drawn_from_the_calibration_data(made):

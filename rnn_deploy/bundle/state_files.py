@@ -1,0 +1,120 @@
+"""State files: write the states of a stream, and check that a file belongs to the model here.
+
+A state file is an .npz with one array per state, under the name of the state's input, and the text
+`rnn_deploy/owner`, in JSON: which model the states belong to.
+
+    weights      the digest of the weights, `source.digest` in the manifest
+    entry        the entry point, such as "stream"
+    bundle       the digest of the manifest: which bundle wrote the file
+    rnn_deploy   the version that wrote the file
+
+The weights and the entry point decide whether a file belongs here, together with the names, shapes
+and dtypes of the states. The digest of the bundle does not: every further export of the same model
+changes it, with another lowering or quantised, and so does `tune`; a stream may go on in all of
+these. New weights give the same numbers another meaning, so a state from before a training is
+refused. Two models with equal weights that differ in something else, such as an activation, are not
+told apart.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnn_deploy.bundle.npz import read_npz, write_npz
+from rnn_deploy.bundle.store import Bundle
+from rnn_deploy.errors import InputError
+from rnn_deploy.optional import installed_version
+from rnn_deploy.spec import Array
+
+OWNER = "rnn_deploy/owner"
+OVERRIDE = "to use it anyway, add --state-any-bundle (in Python: any_bundle=True)"
+
+
+@dataclass(frozen=True)
+class StateOwner:
+    """The model and entry point that states belong to; the digests of its weights and bundle."""
+
+    weights: str
+    entry: str
+    bundle: str
+
+
+def owner_of(bundle: Bundle, entry: str) -> StateOwner:
+    """Return the owner of the states of an entry point of `bundle`."""
+    return StateOwner(bundle.manifest.source.digest, entry, bundle.digest)
+
+
+def write_states(place: Path, states: Mapping[str, Array], owner: StateOwner | None) -> None:
+    """Write states by input name. Without an owner, readers will need `any_bundle`."""
+    facts = {} if owner is None else {OWNER: np.array(_text_of(owner))}
+    write_npz(place, {**states, **facts})
+
+
+def read_states(
+    place: Path, owner: StateOwner | None, *, any_bundle: bool = False
+) -> dict[str, Array]:
+    """Read states by input name.
+
+    owner: who wants them. any_bundle: take states that another model wrote, or plain arrays.
+    Raises InputError for a file that cannot be read, or that belongs to another model.
+    """
+    try:
+        states = read_npz(place)
+        found = _owner_in(states.pop(OWNER, None))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            "E-STATE-UNREADABLE", f"{place}: no states can be read from it ({error})"
+        ) from error
+    if not any_bundle:
+        _refuse_other_owner(place, found, owner)
+    return states
+
+
+def refuse_other_names(given: Collection[str], expected: Collection[str], where: str) -> None:
+    """Raise InputError unless the states have exactly the expected names."""
+    if set(given) != set(expected):
+        raise InputError(
+            "E-STATE-NAMES",
+            f"{where} holds {', '.join(sorted(given)) or 'no states'}; the states of this model are"
+            f" {', '.join(sorted(expected)) or 'none'}",
+        )
+
+
+def _refuse_other_owner(place: Path, found: StateOwner | None, expected: StateOwner | None) -> None:
+    if found is None or expected is None:
+        which = "the file does not say" if found is None else "this stream does not know"
+        raise InputError(
+            "E-STATE-NO-OWNER", f"{place}: {which} which model the states belong to; {OVERRIDE}"
+        )
+    if found.weights != expected.weights:
+        raise InputError(
+            "E-STATE-OTHER-BUNDLE",
+            f"{place}: the states belong to another model: the weights there are"
+            f" {found.weights[:12]}, here {expected.weights[:12]} (the bundle that wrote them has"
+            f" the digest {found.bundle[:12]}); {OVERRIDE}",
+        )
+    if found.entry != expected.entry:
+        raise InputError(
+            "E-STATE-OTHER-ENTRY",
+            f"{place}: the states belong to the entry point '{found.entry}', expected"
+            f" '{expected.entry}'; {OVERRIDE}",
+        )
+
+
+def _text_of(owner: StateOwner) -> str:
+    facts = {"weights": owner.weights, "entry": owner.entry, "bundle": owner.bundle}
+    return json.dumps(facts | {"rnn_deploy": installed_version("rnn-deploy")})
+
+
+def _owner_in(text: Array | None) -> StateOwner | None:
+    """Return the owner that a file names, or None; facts that a later version adds are ignored."""
+    if text is None:
+        return None
+    facts = json.loads(str(text))
+    names = ("weights", "entry", "bundle")
+    if not isinstance(facts, dict) or any(type(facts.get(name)) is not str for name in names):
+        raise ValueError(f"'{OWNER}' is {str(text)[:80]!r}, which names no owner")
+    return StateOwner(*(facts[name] for name in names))
