@@ -14,6 +14,7 @@ from rnn_deploy.c.ir import ConvNode, DenseNode, Program
 from rnn_deploy.c.layout import Layout
 from rnn_deploy.c.nodes import Lines
 from rnn_deploy.c.schedule import schedule
+from rnn_deploy.c.shared import SHARED, shared_source
 from rnn_deploy.spec import StateKey
 
 HEADER, SOURCE, WEIGHTS = "model.h", "model.c", "model_weights.c"
@@ -36,6 +37,7 @@ class CModel:
 
     files: dict[str, str]
     notes: tuple[str, ...]
+    details: dict[str, int]
 
 
 def c_model(program: Program, states: Sequence[StateKey] = ()) -> CModel:
@@ -59,7 +61,13 @@ def c_model(program: Program, states: Sequence[StateKey] = ()) -> CModel:
         f"#include <string.h>\n\n{_GUARD}\n{body}"
     )
     files = {HEADER: _header(writer, digest), SOURCE: source, WEIGHTS: weights}
-    return CModel(files, tuple(_notes(layout)))
+    files[SHARED] = shared_source(writer)
+    details = {
+        "weight_bytes": writer.weights.bytes,
+        "state_bytes": 4 * layout.floats + 4,
+        "multiplications": _multiplications(program),
+    }
+    return CModel(files, tuple(_notes(layout)), details)
 
 
 def _notes(layout: Layout) -> list[str]:
