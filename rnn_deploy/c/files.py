@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from rnn_deploy.bundle import Artifact
-from rnn_deploy.bundle.manifest import LoweringChoice
+from rnn_deploy.bundle.manifest import Extension, LoweringChoice
 from rnn_deploy.c.format import FORMAT
 from rnn_deploy.c.reading import read_program
-from rnn_deploy.c.source import HEADER, SOURCE, WEIGHTS, c_model
+from rnn_deploy.c.source import SOURCE, WEIGHTS, c_model
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel
@@ -45,9 +45,11 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
         for traced in plan.traced
     )
     others = (name for name in model.files if name not in (SOURCE, WEIGHTS))
-    assert HEADER in model.files
     return FormatFiles(
-        tuple(artifacts), extra=tuple(f"{FOLDER}/{name}" for name in others), notes=model.notes
+        tuple(artifacts),
+        extra=tuple(f"{FOLDER}/{name}" for name in others),
+        notes=model.notes,
+        extension=Extension(model.interface),
     )
 
 

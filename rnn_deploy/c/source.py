@@ -7,11 +7,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rnn_deploy.c.blocks import source_of
 from rnn_deploy.c.functions import FunctionWriter
-from rnn_deploy.c.ir import ConvNode, DenseNode, Program
-from rnn_deploy.c.layout import Layout
+from rnn_deploy.c.ir import ConvNode, DenseNode, Program, Value
+from rnn_deploy.c.layout import C_TYPES, Layout
 from rnn_deploy.c.nodes import Lines
 from rnn_deploy.c.schedule import schedule
 from rnn_deploy.c.shared import SHARED, shared_source
@@ -33,11 +34,15 @@ _GUARD = """\
 
 @dataclass(frozen=True)
 class CModel:
-    """The files by name, and what is worth telling about them."""
+    """The files by name, and what is worth telling about them.
+
+    interface: how the functions are called, for who writes a program around them.
+    """
 
     files: dict[str, str]
     notes: tuple[str, ...]
     details: dict[str, int]
+    interface: dict[str, Any]
 
 
 def c_model(program: Program, states: Sequence[StateKey] = ()) -> CModel:
@@ -67,7 +72,35 @@ def c_model(program: Program, states: Sequence[StateKey] = ()) -> CModel:
         "state_bytes": 4 * layout.floats + 4,
         "multiplications": _multiplications(program),
     }
-    return CModel(files, tuple(_notes(layout)), details)
+    return CModel(files, tuple(_notes(layout)), details, _interface(writer))
+
+
+def _interface(writer: FunctionWriter) -> dict[str, Any]:
+    """The arguments of model_step and model_run in order, and the fields of model_state."""
+    layout, program = writer.layout, writer.program
+
+    def tensor(name: str, identifier: str, value: Value) -> dict[str, Any]:
+        steps = None if value.time is None else layout.steps[value.time]
+        return {
+            "name": name, "identifier": identifier, "size": value.size, "steps": steps,
+            "type": C_TYPES[value.dtype],
+        }  # fmt: skip
+
+    outputs = zip(layout.outputs, program.outputs, strict=True)
+    return {
+        "inputs": [
+            tensor(v.name, n, v) for n, v in zip(layout.inputs, program.inputs, strict=True)
+        ],
+        "mask": layout.mask_root is not None,
+        "steps": list(layout.steps.values()),
+        "outputs": [tensor(name, identifier, value) for identifier, (name, value) in outputs],
+        "work": not writer.by_steps,
+        "step": writer.by_steps,
+        "states": [
+            {"layer": f.key[0], "role": f.key[1], "field": f.name, "size": f.size}
+            for f in layout.fields[: layout.free]
+        ],
+    }
 
 
 def _notes(layout: Layout) -> list[str]:
