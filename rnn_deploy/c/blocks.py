@@ -13,7 +13,9 @@ from functools import cache
 from importlib.resources import files
 
 FILES = ("activations.c", "kernels.c")
-_HEAD = re.compile(r"/\* @block (\w+)(?::[^*]*?)?(?: needs ([\w ]+?))?(?: (unless|if) (\w+))? \*/\n")
+_HEAD = re.compile(
+    r"/\* @block (\w+)(?::[^*]*?)?(?: needs ([\w ]+?))?(?: (unless|if) (\w+))? \*/\n"
+)
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,13 @@ def blocks() -> tuple[Block, ...]:
     for name in FILES:
         text = files("rnn_deploy.c").joinpath("snippets", name).read_text(encoding="utf-8")
         parts = _HEAD.split(text)
-        for block, needs, word, macro, body in zip(*[parts[i::5] for i in range(1, 6)], strict=True):
+        for block, needs, word, macro, body in zip(
+            *[parts[i::5] for i in range(1, 6)], strict=True
+        ):
             condition = (word, macro) if word else None
-            found.append(Block(block, body.rstrip() + "\n", tuple((needs or "").split()), condition))
+            found.append(
+                Block(block, body.rstrip() + "\n", tuple((needs or "").split()), condition)
+            )
     return tuple(found)
 
 

@@ -18,7 +18,9 @@ FOLDER = "c"
 def choices(plan: ExportPlan, options: ExportOptions) -> list[tuple[str, LoweringChoice]]:
     """Return how each recurrent layer is written, with its entry point's name."""
     return [
-        (traced.entry.name, _choice(layer)) for traced in plan.traced for layer in traced.trace.layers
+        (traced.entry.name, _choice(layer))
+        for traced in plan.traced
+        for layer in traced.trace.layers
     ]
 
 

@@ -24,6 +24,7 @@ from rnn_deploy.keras.tensorflow import keras
 
 Reader = Callable[[OpCall, Graph], Sequence[Any]]
 SOFTMAX = "softmax"
+UNKNOWN = "?"  # the time of what was refused
 
 
 def same_value(call: OpCall, size: int, time: str | None) -> Value:
@@ -89,7 +90,9 @@ def _activation(call: OpCall, graph: Graph) -> Sequence[Any]:
 def _activation_layer(call: OpCall, graph: Graph) -> Sequence[Any]:
     name = activation_name(call.op)
     if name is None:
-        raise NotInCError(f"is a {type(call.op).__name__} with parameters that C is not written for")
+        raise NotInCError(
+            f"is a {type(call.op).__name__} with parameters that C is not written for"
+        )
     return activated(call, graph, name)
 
 
@@ -180,16 +183,14 @@ def _conv(call: OpCall, graph: Graph) -> Sequence[Any]:
 def merged(call: OpCall, graph: Graph, kind: str, values: Sequence[Value]) -> Sequence[Any]:
     """Values of equal time put together."""
     values = [float_value(value) for value in values]
-    if len({value.time for value in values}) > 1:
+    if len({value.time for value in values} - {UNKNOWN}) > 1:
         raise NotInCError("puts together values with and without time, or of different lengths")
     sizes = {value.size for value in values}
     if kind != "concat" and len(sizes - {1}) > 1:
         raise NotInCError(f"puts together values of different sizes {sorted(sizes)}")
     size = sum(value.size for value in values) if kind == "concat" else max(sizes)
     output = same_value(call, size, values[0].time)
-    return graph.add(
-        MergeNode(layer=call.name, inputs=tuple(values), outputs=(output,), kind=kind)
-    )
+    return graph.add(MergeNode(layer=call.name, inputs=tuple(values), outputs=(output,), kind=kind))
 
 
 def _merge(kind: str) -> Reader:
@@ -209,7 +210,9 @@ def concatenated(call: OpCall, graph: Graph, values: Sequence[Any], axis: Any) -
     return merged(call, graph, "concat", list(values))
 
 
-def either(call: OpCall, graph: Graph, masks: Sequence[Any], *, both: bool = False) -> Sequence[Any]:
+def either(
+    call: OpCall, graph: Graph, masks: Sequence[Any], *, both: bool = False
+) -> Sequence[Any]:
     """One mask of several: any of them says that a step counts, or (both) all of them do.
 
     True and False are masks that are the same at every step.
@@ -220,9 +223,7 @@ def either(call: OpCall, graph: Graph, masks: Sequence[Any], *, both: bool = Fal
     if len({id(value) for value in values}) < 2:
         return (values[0] if values else both,)
     output = Value(call.name, 1, values[0].time, "bool")
-    node = AllMasksNode(
-        layer=call.name, inputs=tuple(values), outputs=(output,), any=not both
-    )
+    node = AllMasksNode(layer=call.name, inputs=tuple(values), outputs=(output,), any=not both)
     return graph.add(node)
 
 

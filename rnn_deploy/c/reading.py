@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.c.ir import Program, Value, used_nodes
-from rnn_deploy.c.layers import LAYERS, same_value
+from rnn_deploy.c.layers import LAYERS, UNKNOWN, same_value
 from rnn_deploy.c.operations import OPERATIONS
 from rnn_deploy.c.recurrent import RECURRENT
 from rnn_deploy.c.refusal import Graph, NotInCError, OpCall
@@ -146,8 +146,8 @@ def _reader_of(call: OpCall) -> Any:
     if isinstance(call.op, keras.layers.Layer):
         reader = {**LAYERS, **RECURRENT}.get(kind)
         if reader is None:
-            known = next((k for k in kind.__mro__ if k in LAYERS or k in RECURRENT), None)
-            what = f"a {kind.__name__}" + (" with code of its own" if known else "")
+            own = " with code of its own" if not kind.__module__.startswith("keras.") else ""
+            what = f"a {kind.__name__}{own}"
             raise NotInCError(f"is {what}, which the C target does not write")
         return reader
     if kind in OPERATIONS:
@@ -164,5 +164,5 @@ def _check_weights(op: Any) -> None:
 
 def _stand_in(call: OpCall, shape: tuple[int | None, ...]) -> Value:
     times = [v.time for v in call.values if isinstance(v, Value) and v.time is not None]
-    time = times[0] if times and len(shape) > 2 else None
+    time = (times or [UNKNOWN])[0] if len(shape) > 2 else None
     return same_value(call, shape[-1] if len(shape) > 1 and shape[-1] else 1, time)

@@ -8,7 +8,7 @@ from rnn_deploy.c.ir import CellNode, MergeNode, Value
 from rnn_deploy.c.layers import Reader
 from rnn_deploy.c.refusal import Graph, NotInCError, OpCall, float_value
 from rnn_deploy.keras.intercept import LayerCall, runs_its_own_loop, unused
-from rnn_deploy.keras.reading import read_known
+from rnn_deploy.keras.reading import READ_CELLS, activation_name, cells_of, read_known
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.spec import RecurrentLayer
 
@@ -60,11 +60,22 @@ def _layers_of(call: OpCall, layer: Any, graph: Graph) -> tuple[RecurrentLayer, 
     seen = LayerCall(name, layer, tensors, initial, _masks(mask), False, layer.call)
     known = read_known(seen)
     if known is None:
-        raise NotInCError(f"runs a cell {type(layer.cell).__name__} that is not Keras' own, or has"
-                          " an activation that is not")
+        raise NotInCError(_why_unknown(layer))
     if len(known) > 1 and known[0].go_backwards:
         raise NotInCError("runs a list of cells backwards", "use one layer for each cell")
     return known
+
+
+def _why_unknown(layer: Any) -> str:
+    for cell in cells_of(layer):
+        if type(cell) not in READ_CELLS:
+            return f"runs a cell of its own ({type(cell).__name__})"
+        for name in ("activation", "recurrent_activation"):
+            function = getattr(cell, name, None)
+            if activation_name(function) is None:
+                called = getattr(function, "__name__", type(function).__name__)
+                return f"has the {name} {called}, which C is not written for"
+    return "cannot be read"
 
 
 def _masks(mask: Any) -> Any:

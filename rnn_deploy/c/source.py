@@ -140,7 +140,9 @@ def _by_steps(writer: FunctionWriter, checked: Lines) -> list[str]:
     names = [argument.replace("*", " ").split()[-1] for argument in step_args]
     sizes = {n: v.size for n, v in zip(layout.inputs, program.inputs, strict=True) if v.time}
     sizes |= {"mask": 1}
-    over_time = [(n, v) for n, (_, v) in zip(layout.outputs, program.outputs, strict=True) if v.time]
+    over_time = [
+        (n, v) for n, (_, v) in zip(layout.outputs, program.outputs, strict=True) if v.time
+    ]
     sizes |= {name: value.size for name, value in over_time}
     found = []
     calls: dict[str, tuple[str, str]] = {}
@@ -186,8 +188,10 @@ def _run_loops(writer: FunctionWriter) -> Lines:
     lines += writer.rest(writer.plan.before) if writer.plan.before else []
     for index, (loop, body) in enumerate(writer.loops()):
         steps = layout.steps[loop.time]
-        head = f"for (t = {steps}; t-- > 0;) {{" if loop.reverse else (
-            f"for (t = 0; t < {steps}; t++) {{"
+        head = (
+            f"for (t = {steps}; t-- > 0;) {{"
+            if loop.reverse
+            else (f"for (t = 0; t < {steps}; t++) {{")
         )
         lines += [*writer.starts(loop), head, *(f"    {line}" for line in body), "}"]
         last = index + 1 == len(writer.plan.loops)
@@ -257,9 +261,7 @@ def _work(layout: Layout) -> str:
     ]
     arguments = ", ".join(layout.steps.values())
     used = " + ".join(terms) or "1"
-    return (
-        f"/* How many floats `work` must have. */\n#define MODEL_WORK_FLOATS({arguments}) ({used})\n"
-    )
+    return f"/* How many floats `work` must have. */\n#define MODEL_WORK_FLOATS({arguments}) ({used})\n"
 
 
 def _usage(writer: FunctionWriter) -> str:

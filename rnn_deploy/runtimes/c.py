@@ -178,7 +178,9 @@ class CBound:
 
 def _sizes(tensors: Sequence[TensorSpec], shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
     pairs = zip(tensors, shapes, strict=True)
-    return {d: n for t, shape in pairs for d, n in zip(t.shape, shape, strict=True) if type(d) is str}
+    return {
+        d: n for t, shape in pairs for d, n in zip(t.shape, shape, strict=True) if type(d) is str
+    }
 
 
 def _empty(tensor: TensorSpec, sizes: Mapping[str, int]) -> Array:
@@ -220,8 +222,8 @@ class CRuntime:
         refuse_session_settings(self.name, options)
         if options.threads not in (None, 1):
             raise InputError(
-                "E-OPTION-THREADS", f"c computes in one thread, got {options.threads}; remove"
-                " --threads"
+                "E-OPTION-THREADS",
+                f"c computes in one thread, got {options.threads}; remove --threads",
             )
         entry = bundle.manifest.entry(options.entry)
         folder = PurePosixPath(artifact_for(bundle, self.format, options).path).parent

@@ -93,5 +93,7 @@ PACKAGER = Packager(
     help="C99 sources with a self-test and a README",
     make=make,
     format="c",
-    options=(PackagerOption("prefix", "model", "Begin the names of functions and files with this."),),
+    options=(
+        PackagerOption("prefix", "model", "Begin the names of functions and files with this."),
+    ),
 )

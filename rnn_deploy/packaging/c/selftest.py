@@ -78,9 +78,7 @@ def _one_case(index: int, case: SelfTestCase, interface: CInterface, entry: Entr
         _array(f"case_{index}_out_{i}", case.truth[t.name], "double")
         for i, t in enumerate(entry.all_outputs)
     ]
-    outputs = [
-        f"    float out_{i}[{_size(t, steps)}];\n" for i, t in enumerate(interface.outputs)
-    ]
+    outputs = [f"    float out_{i}[{_size(t, steps)}];\n" for i, t in enumerate(interface.outputs)]
     begin = "    model_reset(&state);\n" + "".join(initial)
     inputs = [f"case_{index}_in_{i}" for i in range(len(interface.inputs))]
     results = [f"out_{i}" for i in range(len(interface.outputs))]
