@@ -20,8 +20,8 @@ MODULES = {
 # What each part may import besides itself: the picture in the README. The two wings, the Keras side
 # and the run side, meet in `bundle` alone.
 BELOW = {"errors", "optional", "spec", "numerics", "workers", "bundle"}
-KERAS_SIDE = {"keras", "references", "formats", "onnx", "tflite", "exporting"}
-RUN_SIDE = {"runtimes", "inference", "verifying"}
+KERAS_SIDE = {"keras", "references", "formats", "onnx", "tflite", "c", "exporting"}
+RUN_SIDE = {"runtimes", "inference", "verifying", "packaging"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
@@ -34,10 +34,12 @@ MAY_IMPORT = {
     "formats": {*BELOW, "keras", "references"},
     "onnx": {*BELOW, "keras", "references", "formats"},
     "tflite": {*BELOW, "keras", "references", "formats"},
+    "c": {*BELOW, "keras", "formats"},
     "exporting": {*BELOW, "keras", "references", "formats"},
     "runtimes": BELOW,
     "inference": {*BELOW, "runtimes"},
     "verifying": {*BELOW, "runtimes", "inference"},
+    "packaging": {*BELOW, "runtimes", "inference", "verifying"},
     "perf": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
     "conformance": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
     "testing": {*BELOW, *RUN_SIDE},

@@ -1,0 +1,60 @@
+"""The format "c": write the sources of a model into the folder `c` of a bundle."""
+
+from pathlib import Path
+
+from rnn_deploy.bundle import Artifact
+from rnn_deploy.bundle.manifest import Extension, LoweringChoice
+from rnn_deploy.c.format import FORMAT
+from rnn_deploy.c.reading import read_program
+from rnn_deploy.c.source import SOURCE, WEIGHTS, c_model
+from rnn_deploy.formats.base import FormatFiles
+from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.formats.read_model import ExportPlan, ReadModel
+from rnn_deploy.spec import Recurrence
+
+FOLDER = "c"
+
+
+def choices(plan: ExportPlan, options: ExportOptions) -> list[tuple[str, LoweringChoice]]:
+    """Return how each recurrent layer is written, with its entry point's name."""
+    return [
+        (traced.entry.name, _choice(layer))
+        for traced in plan.traced
+        for layer in traced.trace.layers
+    ]
+
+
+def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
+    """Write the sources; both entry points are in the same files."""
+    plan = read.plan
+    widest = plan.stream or plan.sequence
+    program = read_program(plan.model, widest.trace.signature)
+    states = [state.key for state in widest.entry.states]
+    model = c_model(program, states)
+    place = folder / FOLDER
+    place.mkdir()
+    for name, text in model.files.items():
+        (place / name).write_text(text, encoding="utf-8", newline="\n")
+    artifacts = (
+        Artifact(
+            f"{FOLDER}/{SOURCE}",
+            FORMAT.name,
+            traced.entry.name,
+            tuple(map(_choice, traced.trace.layers)),
+            f"{FOLDER}/{WEIGHTS}",
+            model.details,
+        )
+        for traced in plan.traced
+    )
+    others = (name for name in model.files if name not in (SOURCE, WEIGHTS))
+    return FormatFiles(
+        tuple(artifacts),
+        extra=tuple(f"{FOLDER}/{name}" for name in others),
+        notes=model.notes,
+        extension=Extension(model.interface),
+    )
+
+
+def _choice(layer: Recurrence) -> LoweringChoice:
+    reason = "the only form: one function for a step, called for each step"
+    return LoweringChoice(layer.name, layer.cell, layer.units, "step", reason)

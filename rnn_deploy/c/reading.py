@@ -1,0 +1,168 @@
+"""Keras' graph of layers as a program of typed nodes.
+
+The graph of a functional or sequential model is walked in the order in which Keras runs it, nested
+models included, so that recurrent calls get the names that the rest of the project knows them by.
+Keras writes masks into this graph as operations of their own, so none is guessed. Whatever cannot
+be written exactly is refused, all of it at once, each with its layer and a reason.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnn_deploy.c.ir import Program, Value, used_nodes
+from rnn_deploy.c.layers import LAYERS, UNKNOWN, same_value
+from rnn_deploy.c.operations import OPERATIONS
+from rnn_deploy.c.recurrent import RECURRENT
+from rnn_deploy.c.refusal import Graph, NotInCError, OpCall
+from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.reading import Refusal, precision_of
+from rnn_deploy.keras.signature import Signature, is_functional
+from rnn_deploy.keras.tensorflow import keras
+from rnn_deploy.spec import TensorSpec
+
+CODE = "E-MODEL-C-LAYER"
+INPUT_DTYPES = ("float32", "int32", "int64", "bool")
+_ADVICE = "change the layer, or turn step.onnx into C as docs/c.md shows"
+
+
+def read_program(model: Any, signature: Signature) -> Program:
+    """The program of a Keras model; UnsupportedModelError lists every layer that is refused.
+
+    signature: the names and shapes of its inputs, the names of its outputs.
+    """
+    _check_model(model)
+    graph, refusals = Graph(), list(_refused_inputs(signature))
+    inputs = tuple(map(_input_value, signature.inputs))
+    values = _walk(model, list(inputs), graph)
+    refusals += graph.refusals
+    outputs = list(zip(signature.output_names, values, strict=True))
+    for name, value in outputs:
+        if not isinstance(value, Value) or value.dtype != "float32":
+            refusals.append(Refusal(name, "is an output that holds no float32", _ADVICE))
+    _raise(model, refusals)
+    wanted = [(name, value) for name, value in outputs if isinstance(value, Value)]
+    nodes = used_nodes(tuple(graph.nodes), tuple(value for _, value in wanted))
+    return Program(model.name, inputs, tuple(wanted), nodes)
+
+
+def _raise(model: Any, refusals: Sequence[Refusal]) -> None:
+    if refusals:
+        listed = " | ".join(map(str, refusals))
+        raise UnsupportedModelError(CODE, f"model '{model.name}' cannot be written in C: {listed}")
+
+
+def _check_model(model: Any) -> None:
+    if not is_functional(model):
+        raise UnsupportedModelError(
+            "E-MODEL-C-SUBCLASSED",
+            f"model '{model.name}' is subclassed, and C is written from a graph of layers; build it"
+            " with keras.Sequential or keras.Model(inputs, outputs), or export with --to onnx",
+        )
+    if precision_of(model) == "float64":
+        raise UnsupportedModelError(
+            "E-MODEL-FLOAT64",
+            f"model '{model.name}' computes in float64, and the C target in float32; export with"
+            " --to onnx only",
+        )
+
+
+def _refused_inputs(signature: Signature) -> Iterator[Refusal]:
+    for tensor in signature.inputs:
+        if tensor.dtype not in INPUT_DTYPES:
+            known = ", ".join(INPUT_DTYPES)
+            yield Refusal(tensor.name, f"is an input of {tensor.dtype}, expected {known}", _ADVICE)
+        elif len(tensor.shape) > 3 or any(isinstance(dim, str) for dim in tensor.shape[2:]):
+            reason = f"is an input {tensor}, expected (batch, time, features) or less"
+            yield Refusal(tensor.name, reason, "give each step a flat vector of a fixed size")
+
+
+def _input_value(tensor: TensorSpec) -> Value:
+    """An input: of rank 3, or token ids or a mask (batch, time), or (batch, features)."""
+    dims = tensor.shape[1:]
+    has_time = len(dims) > 1 or (dims and (isinstance(dims[0], str) or tensor.dtype != "float32"))
+    size = dims[-1] if len(dims) > 1 or (dims and not has_time) else 1
+    time = str(dims[0]) if has_time else None
+    return Value(tensor.name, size if isinstance(size, int) else 1, time, tensor.dtype)
+
+
+def _walk(model: Any, inputs: Sequence[Any], graph: Graph) -> list[Any]:
+    """The values of a model's outputs, its nodes added to `graph`."""
+    functional = getattr(model, "_functional", None) or model
+    known: dict[int, Any] = {id(t): v for t, v in zip(functional.inputs, inputs, strict=True)}
+    by_depth = functional._nodes_by_depth
+    for node in (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]):
+        if node.is_input or any(id(t) not in known for t in node.input_tensors):
+            continue
+        results = _read(_call_of(node, known), graph)
+        known |= {id(t): v for t, v in zip(node.outputs, results, strict=True)}
+    return [known[id(tensor)] for tensor in functional.outputs]
+
+
+def _call_of(node: Any, known: dict[int, Any]) -> OpCall:
+    def filled(given: Any) -> Any:
+        return known[id(given)] if isinstance(given, keras.KerasTensor) else given
+
+    def fill(structure: Any) -> Any:
+        if isinstance(structure, list | tuple):
+            return [fill(part) for part in structure]
+        if isinstance(structure, dict):
+            return {key: fill(part) for key, part in structure.items()}
+        return filled(structure)
+
+    shapes = [tuple(tensor.shape) for tensor in node.outputs]
+    arguments = node.arguments
+    return OpCall(node.operation, fill(arguments.args), fill(arguments.kwargs), shapes)
+
+
+def _read(call: OpCall, graph: Graph) -> Sequence[Any]:
+    """The values of one layer or operation. A refused one gives values of the same shape, so that
+    what comes after it is read too."""
+    if isinstance(call.op, keras.Model):
+        return _read_nested(call, graph)
+    try:
+        _check_weights(call.op)
+        return _reader_of(call)(call, graph)
+    except NotInCError as error:
+        graph.refusals.append(Refusal(call.op.name, error.reason, error.advice or _ADVICE))
+        return [_stand_in(call, shape) for shape in call.shapes]
+
+
+def _read_nested(call: OpCall, graph: Graph) -> Sequence[Any]:
+    if call.kwargs.get("mask") is not None:
+        reason = "is a model inside the model that a mask enters"
+        advice = "apply its layers directly in the outer model"
+        graph.refusals.append(Refusal(call.op.name, reason, advice))
+    if not is_functional(call.op):
+        reason = "is a subclassed model, which has no graph of layers"
+        graph.refusals.append(Refusal(call.op.name, reason, _ADVICE))
+        return [_stand_in(call, shape) for shape in call.shapes]
+    return _walk(call.op, call.values, graph)
+
+
+def _reader_of(call: OpCall) -> Any:
+    kind = type(call.op)
+    if isinstance(call.op, keras.layers.Layer):
+        reader = {**LAYERS, **RECURRENT}.get(kind)
+        if reader is None:
+            own = " with code of its own" if not kind.__module__.startswith("keras.") else ""
+            what = f"a {kind.__name__}{own}"
+            raise NotInCError(f"is {what}, which the C target does not write")
+        return reader
+    if kind in OPERATIONS:
+        return OPERATIONS[kind]
+    raise NotInCError(f"is the operation {kind.__name__}, which the C target does not write")
+
+
+def _check_weights(op: Any) -> None:
+    for weight in getattr(op, "weights", ()):
+        value = np.asarray(weight)
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise NotInCError("has weights that are NaN or infinite", "train the model anew")
+
+
+def _stand_in(call: OpCall, shape: tuple[int | None, ...]) -> Value:
+    times = [v.time for v in call.values if isinstance(v, Value) and v.time is not None]
+    time = (times or [UNKNOWN])[0] if len(shape) > 2 else None
+    return same_value(call, shape[-1] if len(shape) > 1 and shape[-1] else 1, time)

@@ -1,0 +1,105 @@
+"""The C text: accepted by strict compilers, the same every time, without globals."""
+
+import keras
+import pytest
+
+from tests.support.c_compilers import STRICT, call, needed, written
+from tests.support.c_models import planned, sources_of
+from tests.support.models import randomised
+
+L = keras.layers
+
+
+def every_node():
+    """A model with a node of every kind, masks, names that are no identifiers, token ids."""
+    ids = keras.Input((None,), dtype="int32", name="token-ids")
+    x = keras.Input((None, 4), name="x")
+    e = L.Embedding(11, 5, mask_zero=True, name="embedding")(ids)
+    y = L.Concatenate(name="both")([e, L.LayerNormalization(name="norm")(x)])
+    y = L.Conv1D(6, 3, padding="causal", dilation_rate=2, activation="relu", name="conv")(y)
+    y = L.GRU(5, return_sequences=True, reset_after=False, name="gru")(y)
+    y = L.BatchNormalization(name="batch")(y)
+    y = L.LSTM(4, return_sequences=True, zero_output_for_mask=True, name="lstm")(y)
+    y = L.Add(name="sum")([y, x * 2.0])
+    y = L.LeakyReLU(0.3, name="leaky")(y[:, :, ::-1])
+    z = L.Average(name="mean")([L.SimpleRNN(3, name="last")(y), L.GRU(3, name="gru2")(y)])
+    z = L.Dense(3, activation="softmax", name="class")(z)
+    steps = L.TimeDistributed(L.Dense(2, activation="gelu"), name="steps")(y)
+    return randomised(keras.Model([ids, x], [z, steps], name="every/*node*/"), scale=0.3)
+
+
+def both_ways():
+    x = i = keras.Input((None, 3), name="x")
+    x = L.Masking(0.0)(x)
+    x = L.Bidirectional(L.LSTM(4, return_sequences=True), name="both")(x)
+    x = L.GRU(3, go_backwards=True, return_sequences=True, name="back")(x)
+    return randomised(keras.Model(i, L.Dense(2, name="y")(x), name="ways"), scale=0.4)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return [sources_of(planned(make())) for make in (every_node, both_ways)]
+
+
+@pytest.mark.parametrize("level", ["-Os", "-O2", "-O3"])
+@pytest.mark.parametrize("compiler", [pytest.param(c, marks=needed(c)) for c in ("gcc", "clang")])
+def test_strict_compilers_have_nothing_to_say(models, tmp_path, compiler, level):
+    for model in models:
+        written(model.files, tmp_path)
+        for name in (n for n in model.files if n.endswith(".c")):
+            call(compiler, *STRICT, level, "-c", name, place=tmp_path)
+
+
+@needed("gcc")
+def test_an_unused_variable_would_be_found(models, tmp_path):
+    written(models[0].files, tmp_path)
+    source = tmp_path / "model.c"
+    source.write_text(source.read_text().replace("    size_t t;\n", "    size_t t, u;\n", 1))
+    assert "unused" in call("gcc", *STRICT, "-c", "model.c", place=tmp_path, code=1)
+
+
+@needed("gcc")
+@pytest.mark.parametrize("flag", ["-ffast-math", "-ffinite-math-only"])
+def test_fast_math_is_refused(models, tmp_path, flag):
+    written(models[0].files, tmp_path)
+    assert "-ffast-math" in call("gcc", flag, "-c", "model.c", place=tmp_path, code=1)
+
+
+@needed("gcc", "size")
+def test_there_are_no_variables_outside_of_functions(models, tmp_path):
+    for model in models:
+        written(model.files, tmp_path)
+        call("gcc", "-O2", "-c", "model.c", "model_weights.c", place=tmp_path)
+        for name in ("model.o", "model_weights.o"):
+            _, row = call("size", name, place=tmp_path).splitlines()
+            assert row.split()[1:3] == ["0", "0"]  # data, bss
+        assert "malloc" not in call("nm", "model.o", place=tmp_path)
+
+
+def test_two_exports_give_the_same_bytes():
+    first, second = (sources_of(planned(both_ways())).files for _ in range(2))
+    assert first == second
+
+
+def test_names_that_are_no_identifiers_are_reported(models):
+    assert any("token-ids" in note and "token_ids" in note for note in models[0].notes)
+    assert "const int32_t *token_ids" in models[0].files["model.h"]
+
+
+def test_a_name_cannot_end_a_comment(models):
+    assert "every/*node*/" not in models[0].files["model.h"]
+
+
+@needed("g++", "gcc")
+def test_the_header_is_c_plus_plus_too(models, tmp_path):
+    written(models[0].files, tmp_path)
+    (tmp_path / "use.cpp").write_text('#include "model.h"\nint f(model_state *s);\n')
+    call("g++", "-Wall", "-Werror", "-pedantic", "-c", "use.cpp", place=tmp_path)
+
+
+def test_only_a_model_that_runs_forward_has_a_step(models):
+    one, whole = (model.files["model.h"] for model in models)
+    assert "int model_step(" in one
+    assert "MODEL_WORK_FLOATS" not in one
+    assert "model_step(" not in whole
+    assert "#define MODEL_WORK_FLOATS(steps)" in whole
