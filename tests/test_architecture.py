@@ -21,7 +21,7 @@ MODULES = {
 # and the run side, meet in `bundle` alone.
 BELOW = {"errors", "optional", "spec", "numerics", "workers", "bundle"}
 KERAS_SIDE = {"keras", "references", "formats", "onnx", "tflite", "c", "exporting"}
-RUN_SIDE = {"runtimes", "inference", "verifying", "packaging"}
+RUN_SIDE = {"runtimes", "inference", "verifying"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
@@ -34,12 +34,11 @@ MAY_IMPORT = {
     "formats": {*BELOW, "keras", "references"},
     "onnx": {*BELOW, "keras", "references", "formats"},
     "tflite": {*BELOW, "keras", "references", "formats"},
-    "c": {*BELOW, "keras", "formats"},
+    "c": {*BELOW, "keras", "references", "formats"},
     "exporting": {*BELOW, "keras", "references", "formats"},
     "runtimes": BELOW,
     "inference": {*BELOW, "runtimes"},
     "verifying": {*BELOW, "runtimes", "inference"},
-    "packaging": {*BELOW, "runtimes", "inference", "verifying"},
     "perf": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
     "conformance": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
     "testing": {*BELOW, *RUN_SIDE},

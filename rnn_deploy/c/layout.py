@@ -47,8 +47,8 @@ class Layout:
     def place_states(self, order: Sequence[StateKey]) -> None:
         """Lay out the state. order: of the states that the entry point has."""
         sizes: dict[StateKey, int] = {}
-        for node in self.plan.program.cells:
-            sizes |= {(node.cell.name, role): node.cell.units for role in node.cell.roles}
+        for cell in (node.cell for node in self.plan.program.cells):
+            sizes |= {(cell.name, role): cell.units for role in cell.roles}
         rest = [key for key in sizes if key not in order]
         keys = [(key, sizes[key]) for key in (*order, *rest)]
         for node in self.plan.program.nodes:

@@ -1,7 +1,7 @@
 """The C statements of each node.
 
-A writer knows where each value lies (`ref`), which weights and functions are used, and how large the
-scratch array `a` must be; the functions here say what is computed.
+A writer knows where each value lies (`ref`), which weights and functions are used, and how large
+the scratch array `a` must be; the functions here say what is computed.
 """
 
 from collections.abc import Callable, Sequence

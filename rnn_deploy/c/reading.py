@@ -15,16 +15,14 @@ from rnn_deploy.c.ir import Program, Value, used_nodes
 from rnn_deploy.c.layers import LAYERS, UNKNOWN, same_value
 from rnn_deploy.c.operations import OPERATIONS
 from rnn_deploy.c.recurrent import RECURRENT
-from rnn_deploy.c.refusal import Graph, NotInCError, OpCall
+from rnn_deploy.c.refusal import Graph, NotInCError, NotWritten, OpCall
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.keras.reading import Refusal, precision_of
+from rnn_deploy.keras.reading import precision_of
 from rnn_deploy.keras.signature import Signature, is_functional
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.spec import TensorSpec
 
-CODE = "E-MODEL-C-LAYER"
 INPUT_DTYPES = ("float32", "int32", "int64", "bool")
-_ADVICE = "change the layer, or turn step.onnx into C as docs/c.md shows"
 
 
 def read_program(model: Any, signature: Signature) -> Program:
@@ -40,17 +38,19 @@ def read_program(model: Any, signature: Signature) -> Program:
     outputs = list(zip(signature.output_names, values, strict=True))
     for name, value in outputs:
         if not isinstance(value, Value) or value.dtype != "float32":
-            refusals.append(Refusal(name, "is an output that holds no float32", _ADVICE))
+            refusals.append(NotWritten(name, "is an output that holds no float32"))
     _raise(model, refusals)
     wanted = [(name, value) for name, value in outputs if isinstance(value, Value)]
     nodes = used_nodes(tuple(graph.nodes), tuple(value for _, value in wanted))
     return Program(model.name, inputs, tuple(wanted), nodes)
 
 
-def _raise(model: Any, refusals: Sequence[Refusal]) -> None:
+def _raise(model: Any, refusals: Sequence[NotWritten]) -> None:
     if refusals:
         listed = " | ".join(map(str, refusals))
-        raise UnsupportedModelError(CODE, f"model '{model.name}' cannot be written in C: {listed}")
+        raise UnsupportedModelError(
+            "E-MODEL-C-LAYER", f"model '{model.name}' cannot be written in C: {listed}"
+        )
 
 
 def _check_model(model: Any) -> None:
@@ -68,14 +68,14 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _refused_inputs(signature: Signature) -> Iterator[Refusal]:
+def _refused_inputs(signature: Signature) -> Iterator[NotWritten]:
     for tensor in signature.inputs:
         if tensor.dtype not in INPUT_DTYPES:
             known = ", ".join(INPUT_DTYPES)
-            yield Refusal(tensor.name, f"is an input of {tensor.dtype}, expected {known}", _ADVICE)
+            yield NotWritten(tensor.name, f"is an input of {tensor.dtype}, expected {known}")
         elif len(tensor.shape) > 3 or any(isinstance(dim, str) for dim in tensor.shape[2:]):
             reason = f"is an input {tensor}, expected (batch, time, features) or less"
-            yield Refusal(tensor.name, reason, "give each step a flat vector of a fixed size")
+            yield NotWritten(tensor.name, reason, "give each step a flat vector of a fixed size")
 
 
 def _input_value(tensor: TensorSpec) -> Value:
@@ -125,7 +125,7 @@ def _read(call: OpCall, graph: Graph) -> Sequence[Any]:
         _check_weights(call.op)
         return _reader_of(call)(call, graph)
     except NotInCError as error:
-        graph.refusals.append(Refusal(call.op.name, error.reason, error.advice or _ADVICE))
+        graph.refusals.append(error.about(call.op.name))
         return [_stand_in(call, shape) for shape in call.shapes]
 
 
@@ -133,10 +133,10 @@ def _read_nested(call: OpCall, graph: Graph) -> Sequence[Any]:
     if call.kwargs.get("mask") is not None:
         reason = "is a model inside the model that a mask enters"
         advice = "apply its layers directly in the outer model"
-        graph.refusals.append(Refusal(call.op.name, reason, advice))
+        graph.refusals.append(NotWritten(call.op.name, reason, advice))
     if not is_functional(call.op):
         reason = "is a subclassed model, which has no graph of layers"
-        graph.refusals.append(Refusal(call.op.name, reason, _ADVICE))
+        graph.refusals.append(NotWritten(call.op.name, reason))
         return [_stand_in(call, shape) for shape in call.shapes]
     return _walk(call.op, call.values, graph)
 

@@ -1,4 +1,4 @@
-"""Keras' recurrent layers as nodes: SimpleRNN, GRU, LSTM, RNN with a list of cells, Bidirectional."""
+"""Keras' recurrent layers as nodes: SimpleRNN, GRU, LSTM, lists of cells, Bidirectional."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,7 +91,8 @@ def _run(
     aligned: bool = False,
 ) -> tuple[Value, list[Value]]:
     """The nodes of a stack of cells: its output, and its final states."""
-    x, finals, rest = call.x, [], list(initial)
+    x, rest = call.x, list(initial)
+    finals: list[Value] = []
     mask = _masks(call.kwargs.get("mask"))
     if x.time is None:
         raise NotInCError("runs over what has no time")

@@ -4,7 +4,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rnn_deploy.c.ir import Node, Value
-from rnn_deploy.keras.reading import Refusal
+
+
+@dataclass(frozen=True)
+class NotWritten:
+    """Why one layer, input or output cannot be written in C, and what to do about it."""
+
+    name: str
+    reason: str
+    advice: str = "change the layer, or export with --to onnx"
+
+    def __str__(self) -> str:
+        return f"'{self.name}' {self.reason}; {self.advice}"
 
 
 class NotInCError(Exception):
@@ -13,6 +24,12 @@ class NotInCError(Exception):
     def __init__(self, reason: str, advice: str = "") -> None:
         super().__init__(reason)
         self.reason, self.advice = reason, advice
+
+    def about(self, name: str) -> NotWritten:
+        """Return the refusal of the layer that this was raised for."""
+        if not self.advice:
+            return NotWritten(name, self.reason)
+        return NotWritten(name, self.reason, self.advice)
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ class Graph:
     """What was read so far. names: those of recurrent calls, used and unused."""
 
     nodes: list[Node] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[NotWritten] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
 
     def add(self, node: Node) -> tuple[Value, ...]:

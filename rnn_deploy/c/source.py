@@ -1,4 +1,4 @@
-"""The C files of a program: model.h, model.c, model_weights.c. The same program gives the same bytes.
+"""The C files of a program: model.h, model.c, model_weights.c. One program gives the same bytes.
 
 Every identifier begins with `model_` or `MODEL_`, so that another name can be put in their place.
 """
@@ -261,7 +261,8 @@ def _work(layout: Layout) -> str:
     ]
     arguments = ", ".join(layout.steps.values())
     used = " + ".join(terms) or "1"
-    return f"/* How many floats `work` must have. */\n#define MODEL_WORK_FLOATS({arguments}) ({used})\n"
+    comment = "/* How many floats `work` must have. */"
+    return f"{comment}\n#define MODEL_WORK_FLOATS({arguments}) ({used})\n"
 
 
 def _usage(writer: FunctionWriter) -> str:

@@ -21,18 +21,7 @@ from rnn_deploy.cli.console import (
 from rnn_deploy.errors import RnnDeployError
 
 VERBS = (
-    *(
-        "build",
-        "export",
-        "inspect",
-        "run",
-        "verify",
-        "debug",
-        "compare",
-        "bench",
-        "tune",
-        "package",
-    ),
+    *("build", "export", "inspect", "run", "verify", "debug", "compare", "bench", "tune"),
     *("runtimes", "conformance"),
 )
 DEFECT = 70

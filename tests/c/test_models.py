@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from rnn_deploy.numerics.cells import ACTIVATIONS
+from rnn_deploy.numerics.cells import ACTIVATIONS, HARD_SIGMOID_OF_KERAS_2
 from tests.support.c_compilers import needed
 from tests.support.c_models import error_of, feeds_of, planned, runner_of
 from tests.support.models import randomised
@@ -27,7 +27,7 @@ def series(width=3):
 
 def stack(kind, **options):
     def build(x):
-        y = L.Masking(0.0)(x)
+        y = L.Masking(0.0, name="masking")(x)
         y = getattr(L, kind)(9, return_sequences=True, name="first", **options)(y)
         y, *states = getattr(L, kind)(4, return_state=True, name="second", **options)(y)
         return [L.Dense(2, name="y")(y), *states]
@@ -40,7 +40,7 @@ def activations():
 
     def build(x):
         found = []
-        for name in ACTIVATIONS:
+        for name in sorted({*ACTIVATIONS} - {HARD_SIGMOID_OF_KERAS_2}):
             cell = L.GRU(2, activation=name, recurrent_activation="hard_sigmoid", name=f"g_{name}")
             found.append(L.Activation(name, name=f"a_{name}")(cell(x * 0.5)))
         return L.Concatenate(name="y")(found)
@@ -50,7 +50,7 @@ def activations():
 
 def zero_output():
     def build(x):
-        y = L.Masking(0.0)(x)
+        y = L.Masking(0.0, name="masking")(x)
         y = L.LSTM(4, return_sequences=True, zero_output_for_mask=True, name="a")(y)
         last = L.GRU(3, zero_output_for_mask=True, name="b")(y)
         return [y, last]
@@ -60,7 +60,7 @@ def zero_output():
 
 def cells():
     def build(x):
-        y = L.Masking(0.0)(x)
+        y = L.Masking(0.0, name="masking")(x)
         return L.RNN([L.LSTMCell(4), L.GRUCell(3)], return_sequences=True, name="list")(y)
 
     return functional(build, [series()])
@@ -69,7 +69,7 @@ def cells():
 def both_ways(mode="concat"):
     def build(x):
         y = L.Bidirectional(L.LSTM(4, return_sequences=True), merge_mode=mode, name="one")(
-            L.Masking(0.0)(x)
+            L.Masking(0.0, name="masking")(x)
         )
         y = L.Bidirectional(L.GRU(4, return_sequences=True), merge_mode="ave", name="two")(y)
         return [y, L.Bidirectional(L.SimpleRNN(3), name="three")(y)]
@@ -79,7 +79,9 @@ def both_ways(mode="concat"):
 
 def backwards():
     def build(x):
-        y = L.GRU(4, go_backwards=True, return_sequences=True, name="back")(L.Masking(0.0)(x))
+        y = L.GRU(4, go_backwards=True, return_sequences=True, name="back")(
+            L.Masking(0.0, name="masking")(x)
+        )
         y = L.LSTM(3, return_sequences=True, name="on")(y)
         return L.LSTM(3, go_backwards=True, name="end")(y)
 
@@ -122,7 +124,7 @@ def starting():
     """A decoder that starts from an encoder's states, and from a state that is an input."""
 
     def build(x, z, start):
-        _, *states = L.LSTM(4, return_state=True, name="encoder")(L.Masking(0.0)(x))
+        _, *states = L.LSTM(4, return_state=True, name="encoder")(L.Masking(0.0, name="masking")(x))
         y = L.LSTM(4, return_sequences=True, name="decoder")(
             L.Masking(0.0, name="m2")(z), initial_state=states
         )
@@ -193,7 +195,10 @@ def replaced(old, new, count=1):
 FAULTS = {
     "gates swapped": ("LSTM", replaced("model_sigmoid(a[j])", "model_sigmoid(a[units + j])")),
     "reset gate late": ("GRU before", replaced("* h[j];", "* 1.0f;")),
-    "update gate inverted": ("GRU", replaced("z * h[j] + (1.0f - z) * n", "(1.0f - z) * h[j] + z * n")),
+    "update gate inverted": (
+        "GRU",
+        replaced("z * h[j] + (1.0f - z) * n", "(1.0f - z) * h[j] + z * n"),
+    ),
     "mask ignored": ("LSTM", replaced("found |= !(x[j] == value)", "found |= 1")),
     "mask inverted": ("LSTM", replaced("if (counts_1)", "if (!counts_1)")),
     "state not carried": ("SimpleRNN", replaced("h[j] = model_tanh(a[j]);", "h[j] = a[j];")),
@@ -202,8 +207,11 @@ FAULTS = {
     "wrong direction": ("both ways", replaced("t-- > 0", "t-- > 1")),
     "output kept": ("zero output", replaced("memset(state->a_output, 0", "memset(masking, 0")),
     "window not moved": ("window", replaced("memmove(", "(void)memcmp(")),
-    "start forgotten": ("starting", replaced("memcpy(state->decoder_c, state->encoder_c", "memcpy(state->decoder_c, state->encoder_h")),
-}  # fmt: skip
+    "start forgotten": (
+        "starting",
+        replaced("(state->decoder_c, state->encoder_c", "(state->decoder_c, state->encoder_h"),
+    ),
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

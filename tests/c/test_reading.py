@@ -102,8 +102,8 @@ def test_a_mask_is_one_comparison_wherever_it_goes():
 
 
 def test_masks_of_several_inputs_are_joined_by_or():
-    ids = keras.Input((None,), dtype="int32")
-    other = keras.Input((None,), dtype="int32")
+    ids = keras.Input((6,), dtype="int32")
+    other = keras.Input((6,), dtype="int32")
     embed = L.Embedding(5, 3, mask_zero=True)
     y = L.GRU(2, name="gru")(L.Concatenate()([embed(ids), embed(other)]))
     program = read(keras.Model([ids, other], y))
@@ -114,8 +114,8 @@ def test_masks_of_several_inputs_are_joined_by_or():
 
 
 def test_beside_what_has_no_mask_every_step_counts():
-    ids = keras.Input((None,), dtype="int32")
-    x = series()
+    ids = keras.Input((6,), dtype="int32")
+    x = keras.Input((6, 3))
     both = L.Concatenate()([L.Embedding(5, 3, mask_zero=True)(ids), x])
     (cell,) = read(keras.Model([ids, x], L.GRU(2)(both))).cells
     assert cell.mask is None
@@ -127,3 +127,10 @@ def test_what_no_output_depends_on_is_left_out():
     _, state = L.GRU(2, return_state=True, name="used")(x)
     program = read(keras.Model(x, state))
     assert [cell.cell.name for cell in program.cells] == ["used"]
+
+
+def test_inputs_that_differ_in_length_are_not_put_together():
+    x, z = series(), keras.Input((None, 3), name="z")
+    both = L.Concatenate(name="both")([x, z])
+    with raises(UnsupportedModelError, "E-MODEL-C-LAYER", "both", "lengths"):
+        read(keras.Model([x, z], L.GRU(2)(both)))

@@ -1,12 +1,18 @@
 """The C text: accepted by strict compilers, the same every time, without globals."""
 
+from dataclasses import replace
+
 import keras
 import pytest
 
+from rnn_deploy.c.reading import read_program
+from rnn_deploy.c.source import c_model
 from tests.support.c_compilers import STRICT, call, needed, written
 from tests.support.c_models import planned, sources_of
 from tests.support.models import randomised
 
+# The convolution of every_node() ends the mask, which Keras says.
+pytestmark = pytest.mark.filterwarnings("ignore:Layer 'conv'")
 L = keras.layers
 
 
@@ -25,12 +31,15 @@ def every_node():
     z = L.Average(name="mean")([L.SimpleRNN(3, name="last")(y), L.GRU(3, name="gru2")(y)])
     z = L.Dense(3, activation="softmax", name="class")(z)
     steps = L.TimeDistributed(L.Dense(2, activation="gelu"), name="steps")(y)
-    return randomised(keras.Model([ids, x], [z, steps], name="every/*node*/"), scale=0.3)
+    model = randomised(keras.Model([ids, x], [z, steps], name="every_node"), scale=0.3)
+    variance = model.get_layer("batch").moving_variance
+    variance.assign(keras.ops.abs(variance) + 0.1)
+    return model
 
 
 def both_ways():
     x = i = keras.Input((None, 3), name="x")
-    x = L.Masking(0.0)(x)
+    x = L.Masking(0.0, name="masking")(x)
     x = L.Bidirectional(L.LSTM(4, return_sequences=True), name="both")(x)
     x = L.GRU(3, go_backwards=True, return_sequences=True, name="back")(x)
     return randomised(keras.Model(i, L.Dense(2, name="y")(x), name="ways"), scale=0.4)
@@ -77,7 +86,8 @@ def test_there_are_no_variables_outside_of_functions(models, tmp_path):
 
 
 def test_two_exports_give_the_same_bytes():
-    first, second = (sources_of(planned(both_ways())).files for _ in range(2))
+    model = both_ways()
+    first, second = (sources_of(planned(model)).files for _ in range(2))
     assert first == second
 
 
@@ -86,8 +96,11 @@ def test_names_that_are_no_identifiers_are_reported(models):
     assert "const int32_t *token_ids" in models[0].files["model.h"]
 
 
-def test_a_name_cannot_end_a_comment(models):
-    assert "every/*node*/" not in models[0].files["model.h"]
+def test_a_name_cannot_end_a_comment():
+    plan = planned(both_ways())
+    program = read_program(plan.model, plan.sequence.trace.signature)
+    files = c_model(replace(program, name="every/*node*/"), []).files
+    assert not any("*/node" in text or "node*/" in text for text in files.values())
 
 
 @needed("g++", "gcc")

@@ -4,16 +4,16 @@ import numpy as np
 
 from rnn_deploy.c.reading import read_program
 from rnn_deploy.c.source import c_model
+from rnn_deploy.exporting.plan import plan_of
+from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.references.reference import Reference
 from rnn_deploy.runtimes.c import CLibrary, CRunner
 from rnn_deploy.runtimes.compiler import built_library
 
 
 def planned(model):
-    """The plan of a model, as an export has it."""
-    from rnn_deploy.exporting.plan import plan_of
-    from rnn_deploy.formats.options import ExportOptions
-
-    return plan_of(model, ExportOptions(("c",)))
+    """The plan of a model, as an export has it; onnx stands in for C, which is not registered."""
+    return plan_of(model, ExportOptions(("onnx",)))
 
 
 def sources_of(plan):
@@ -67,8 +67,6 @@ def worst_error(got, truth):
 
 def error_of(plan, seed=0, change=lambda name, text: text):
     """The largest error of both entry points against the float64 model."""
-    from rnn_deploy.references.reference import Reference
-
     widest = (plan.stream or plan.sequence).entry
     oracle, worst = Reference(plan.model, widest, "float64"), 0.0
     for traced in plan.traced:

@@ -6,6 +6,15 @@ rule and these exceptions: a module that gets a test file of its own must leave 
 
 # Test file: why these modules are tested there.
 TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "c/test_models": (
+        "a node is right if the compiled C gives the right values",
+        (
+            *("c/functions", "c/ir", "c/layers", "c/layout", "c/nodes", "c/operations"),
+            *("c/recurrent", "runtimes/c", "runtimes/compiler"),
+        ),
+    ),
+    "c/test_reading": ("refusals of a model", ("c/refusal",)),
+    "c/test_source": ("one of the files", ("c/shared",)),
     "cli/test_main": ("shared by all commands", ("__main__", "cli/console")),
     "cli/test_verify": ("parts of one command", ("cli/reference_model", "cli/tolerances")),
     "cli/test_verify_outputs": ("parts of one command", ("cli/report_files",)),
@@ -128,6 +137,8 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
 
 # Test files that are named after no module.
 WITHOUT_MODULE: dict[str, str] = {
+    "c/test_activations": "the snippets of C",
+    "c/test_models": "one model of each kind, compiled and run",
     "cli/test_main": "what all commands share",
     "cli/test_quantize": "an option of export that needs a package of its own",
     "cli/test_verify_outputs": "the files that verify writes",

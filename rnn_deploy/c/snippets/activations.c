@@ -100,6 +100,13 @@ static inline float model_hard_sigmoid(float x)
     return y < 0.0f ? 0.0f : (y > 1.0f ? 1.0f : y);
 }
 
+/* @block hard_sigmoid_keras2 */
+static inline float model_hard_sigmoid_keras2(float x)
+{
+    float y = x * 0.2f + 0.5f;
+    return y < 0.0f ? 0.0f : (y > 1.0f ? 1.0f : y);
+}
+
 /* @block hard_silu needs hard_sigmoid */
 static inline float model_hard_silu(float x)
 {
