@@ -50,7 +50,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "formats/test_registry": ("the protocol of what is registered", ("formats/base",)),
     "keras/test_compat": (
         "the private names that these use",
-        ("keras/precision", "keras/seams", "keras/tensorflow"),
+        ("keras/access", "keras/precision", "keras/seams", "keras/tensorflow"),
+    ),
+    "keras/keras2/test_models": (
+        "whole models that tf_keras opens",
+        ("keras/keras2/intercept", "keras/keras2/package", "keras/keras2/precision"),
     ),
     "keras/test_intercept": ("a case of interception", ("keras/per_step",)),
     "onnx/test_choice": (
@@ -149,6 +153,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "exporting/test_states": "the option `state` of export",
     "exporting/test_zoo": "one model of each kind through the whole export",
     "inference/test_one_step": "single steps in all entry points",
+    "keras/keras2/test_models": "old models through the whole export",
     "models/test_models": "the example models beside the package",
     "numerics/test_masked_cells": "properties of masks, without TensorFlow",
     "onnx/test_step_form": "the form for single steps",

@@ -66,7 +66,7 @@ def test_the_page_is_complete(page):
     parser.feed(page)
     assert parser.open == []
     text = " ".join(parser.text)
-    for word in ("FAILED", "ort-cpu", "litert", "h_out", "no <CUDA> here", "abacus", "rnn/RNN",
+    for word in ("FAILED", "ort-cpu", "litert", "h_out", "no <CUDA> here", "abacus", "RNN",
                  "<model> & co", "n2t6[1, 4, 2]", "<script>alert(1)", "1 of 4"):  # fmt: skip
         assert word in text, word
     assert page.count("<svg") == 3  # y over time (h is known after one step only); both by unit
