@@ -16,10 +16,9 @@ from rnn_deploy.c.layers import (
     same_value,
 )
 from rnn_deploy.c.refusal import Graph, NotInCError, OpCall, float_value
-from rnn_deploy.keras.tensorflow import keras
+from rnn_deploy.keras.compat import NN_OPERATIONS as _NN
+from rnn_deploy.keras.compat import NUMPY_OPERATIONS as _NUMPY
 from rnn_deploy.numerics.cells import ACTIVATIONS
-
-_NUMPY, _NN = keras.src.ops.numpy, keras.src.ops.nn
 
 
 def _not_equal(call: OpCall, graph: Graph) -> Sequence[Any]:

@@ -17,6 +17,7 @@ from rnn_deploy.c.operations import OPERATIONS
 from rnn_deploy.c.recurrent import RECURRENT
 from rnn_deploy.c.refusal import Graph, NotInCError, NotWritten, OpCall
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.access import functional_of, nodes_in_order
 from rnn_deploy.keras.reading import precision_of
 from rnn_deploy.keras.signature import Signature, is_functional
 from rnn_deploy.keras.tensorflow import keras
@@ -89,10 +90,9 @@ def _input_value(tensor: TensorSpec) -> Value:
 
 def _walk(model: Any, inputs: Sequence[Any], graph: Graph) -> list[Any]:
     """The values of a model's outputs, its nodes added to `graph`."""
-    functional = getattr(model, "_functional", None) or model
+    functional = functional_of(model) or model
     known: dict[int, Any] = {id(t): v for t, v in zip(functional.inputs, inputs, strict=True)}
-    by_depth = functional._nodes_by_depth
-    for node in (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]):
+    for node in nodes_in_order(functional):
         if node.is_input or any(id(t) not in known for t in node.input_tensors):
             continue
         results = _read(_call_of(node, known), graph)

@@ -86,6 +86,12 @@ def functional_of(model: Any) -> Any | None:
     return model if isinstance(model, Functional) else None
 
 
+def nodes_in_order(functional: Any) -> list[Any]:
+    """Return the calls in a Keras 3 functional model's graph, each after those it depends on."""
+    by_depth = functional._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
 def input_structure(functional: Any) -> Any:
     """Return a functional model's inputs, in the structure that it is called with."""
     return functional._nested_inputs if is_keras2(functional) else functional._inputs_struct

@@ -147,6 +147,7 @@ xla_dynamic_update_slice = find(
     "tensorflow.compiler.tf2xla.ops.gen_xla_ops.xla_dynamic_update_slice"
 )
 ControlStatusCtx = find("tensorflow.python.autograph.core.ag_ctx.ControlStatusCtx")
+NUMPY_OPERATIONS, NN_OPERATIONS = find("keras.src.ops.numpy"), find("keras.src.ops.nn")
 AUTOGRAPH_ENABLED = find("tensorflow.python.autograph.core.ag_ctx.Status").ENABLED
 tf_convert = find("tensorflow.python.autograph.impl.api.tf_convert")
 
