@@ -4,6 +4,7 @@ import resource
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from rnn_deploy.cli import main
@@ -70,3 +71,16 @@ def snapshot(tmp_path):
         }
 
     return take
+
+
+@pytest.fixture
+def run(command, small_bundle, tmp_path, x):
+    """Run the small model on x with these words, and on nothing else unless given."""
+
+    def call(*words, bundle=small_bundle, **inputs):
+        place = tmp_path / "x.npz"
+        if not place.exists():
+            np.savez(place, **(inputs or {"x": x}))
+        return command("run", bundle, "--inputs", place, *words)
+
+    return call

@@ -17,6 +17,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "c/test_source": ("one of the files", ("c/shared",)),
     "cli/test_main": ("shared by all commands", ("__main__", "cli/console")),
     "cli/test_verify": ("parts of one command", ("cli/reference_model", "cli/tolerances")),
+    "cli/test_run_refusals": "what run refuses, apart from what it computes",
     "cli/test_verify_outputs": ("parts of one command", ("cli/report_files",)),
     "cli/test_tune": (
         "a plan is tuned and then run by commands",
