@@ -10,11 +10,15 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "a node is right if the compiled C gives the right values",
         (
             *("c/functions", "c/ir", "c/layers", "c/layout", "c/nodes", "c/operations"),
-            *("c/recurrent", "runtimes/c", "runtimes/compiler"),
+            "c/recurrent",
         ),
     ),
     "c/test_reading": ("refusals of a model", ("c/refusal",)),
     "c/test_source": ("one of the files", ("c/shared",)),
+    "packaging/c/test_packager": (
+        "parts of one package, seen in what it writes",
+        ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest"),
+    ),
     "cli/test_main": ("shared by all commands", ("__main__", "cli/console")),
     "cli/test_verify": ("parts of one command", ("cli/reference_model", "cli/tolerances")),
     "cli/test_verify_outputs": ("parts of one command", ("cli/report_files",)),
