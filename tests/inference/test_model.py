@@ -189,7 +189,7 @@ def test_no_runtime_at_all_is_refused_with_every_reason(small_bundle, monkeypatc
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are(small_bundle):
-    with pytest.raises(InputError, match=r"'onnx'.*ort-cpu, ort-cuda, litert, openvino-cpu"):
+    with raises(InputError, "E-RUNTIME-UNKNOWN", "'onnx'", "ort-cpu, ort-cuda, litert"):
         rnn_deploy.load(small_bundle, "onnx")
 
 
