@@ -87,7 +87,8 @@ def _exported(cell: str, units: int, place: Path) -> Bundle:
 def _library(folder: Path, index: int, words: tuple[str, ...]) -> Path:
     place = folder / f"{index}.so"
     sources = [folder / name for name in ("model.c", "model_weights.c")]
-    subprocess.run([*words, "-DNDEBUG", "-shared", "-fPIC", "-o", place, *sources, "-lm"], check=True)
+    library = ("-DNDEBUG", "-shared", "-fPIC", "-o", place)
+    subprocess.run([*words, *library, *sources, "-lm"], check=True)
     return place
 
 

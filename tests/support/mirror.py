@@ -147,6 +147,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
 WITHOUT_MODULE: dict[str, str] = {
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
+    "packaging/c/test_targets": "the self-test on emulated processors",
     "cli/test_main": "what all commands share",
     "cli/test_quantize": "an option of export that needs a package of its own",
     "cli/test_verify_outputs": "the files that verify writes",
