@@ -12,13 +12,19 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
+import atexit
 import gc
 import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+if "RNN_DEPLOY_CACHE" not in os.environ:  # compiled models stay out of the user's own cache
+    os.environ["RNN_DEPLOY_CACHE"] = tempfile.mkdtemp(prefix="rnn-deploy-tests-")
+    atexit.register(shutil.rmtree, os.environ["RNN_DEPLOY_CACHE"], ignore_errors=True)
 
 from tests.support.models import LONG, small_model, token_model
 

@@ -21,7 +21,7 @@ MODULES = {
 # and the run side, meet in `bundle` alone.
 BELOW = {"errors", "optional", "spec", "numerics", "workers", "bundle"}
 KERAS_SIDE = {"keras", "references", "formats", "onnx", "tflite", "c", "exporting"}
-RUN_SIDE = {"runtimes", "inference", "verifying"}
+RUN_SIDE = {"runtimes", "inference", "verifying", "packaging"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "runtimes": BELOW,
     "inference": {*BELOW, "runtimes"},
     "verifying": {*BELOW, "runtimes", "inference"},
+    "packaging": {*BELOW, "runtimes", "inference", "verifying"},
     "perf": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
     "conformance": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
     "testing": {*BELOW, *RUN_SIDE},

@@ -18,6 +18,7 @@ from rnn_deploy.c.recurrent import RECURRENT
 from rnn_deploy.c.refusal import Graph, NotInCError, NotWritten, OpCall
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras.access import functional_of, nodes_in_order
+from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.reading import precision_of
 from rnn_deploy.keras.signature import Signature, is_functional
 from rnn_deploy.keras.tensorflow import keras
@@ -34,7 +35,8 @@ def read_program(model: Any, signature: Signature) -> Program:
     _check_model(model)
     graph, refusals = Graph(), list(_refused_inputs(signature))
     inputs = tuple(map(_input_value, signature.inputs))
-    values = _walk(model, list(inputs), graph)
+    with computing_in(model, "float32"):  # whatever its policy, so that weights are read exactly
+        values = _walk(model, list(inputs), graph)
     refusals += graph.refusals
     outputs = list(zip(signature.output_names, values, strict=True))
     for name, value in outputs:

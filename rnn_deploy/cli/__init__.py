@@ -22,7 +22,7 @@ from rnn_deploy.errors import RnnDeployError
 
 VERBS = (
     *("build", "export", "inspect", "run", "verify", "debug", "compare", "bench", "tune"),
-    *("runtimes", "conformance"),
+    *("package", "runtimes", "conformance"),
 )
 DEFECT = 70
 CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE, which Windows does not have

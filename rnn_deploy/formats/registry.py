@@ -19,6 +19,7 @@ BUILT_IN = {
     "onnx": "rnn_deploy.onnx.format",
     "tflite": "rnn_deploy.tflite.format",
     "tflite-micro": "rnn_deploy.tflite.micro.format",
+    "c": "rnn_deploy.c.format",
 }
 
 

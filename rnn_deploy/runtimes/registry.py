@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.runtimes.base import Runtime, why_wrong
+from rnn_deploy.runtimes.c import CRuntime
 from rnn_deploy.runtimes.litert import LiteRtRuntime
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime
 from rnn_deploy.runtimes.openvino import OpenVinoRuntime
@@ -17,6 +18,7 @@ RUNTIMES: dict[str, Runtime] = {
     "litert": LiteRtRuntime(),
     "openvino-cpu": OpenVinoRuntime(),
     "tflite-micro": MicroRuntime(),
+    "c": CRuntime(),
 }
 # Apart from them, since it runs the others as a bundle's plan says.
 BY_PLAN = TunedRuntime(RUNTIMES)

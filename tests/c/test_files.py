@@ -13,7 +13,7 @@ from tests.support.models import randomised
 def test_every_file_is_listed_once_and_both_entry_points_share_them(tmp_path):
     x = keras.Input((None, 3), name="x")
     model = randomised(keras.Model(x, keras.layers.GRU(2, name="gru")(x), name="one"))
-    plan, options = planned(model), ExportOptions(("onnx",))
+    plan, options = planned(model), ExportOptions(("c",))
     files = write(SimpleNamespace(plan=plan), tmp_path, options)
     listed = {a.path for a in files.artifacts} | {*files.extra}
     listed |= {"c/model_weights.c"}

@@ -1,12 +1,11 @@
 """What the format refuses before a model is read."""
 
-from rnn_deploy.c.format import check
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.options import ExportOptions
 from tests.support.errors import raises
 
 
 def test_states_cannot_be_kept_in_the_files():
-    check(ExportOptions(("onnx",)))
+    ExportOptions(("c",))
     with raises(InputError, "E-EXPORT-C-KEEP", "model_state"):
-        check(ExportOptions(("onnx",), state="keep"))
+        ExportOptions(("c",), state="keep")

@@ -12,8 +12,8 @@ from rnn_deploy.runtimes.compiler import built_library
 
 
 def planned(model):
-    """The plan of a model, as an export has it; onnx stands in for C, which is not registered."""
-    return plan_of(model, ExportOptions(("onnx",)))
+    """The plan of a model, as an export has it."""
+    return plan_of(model, ExportOptions(("c",)))
 
 
 def sources_of(plan):

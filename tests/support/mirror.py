@@ -10,11 +10,15 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "a node is right if the compiled C gives the right values",
         (
             *("c/functions", "c/ir", "c/layers", "c/layout", "c/nodes", "c/operations"),
-            *("c/recurrent", "runtimes/c", "runtimes/compiler"),
+            "c/recurrent",
         ),
     ),
     "c/test_reading": ("refusals of a model", ("c/refusal",)),
     "c/test_source": ("one of the files", ("c/shared",)),
+    "packaging/c/test_packager": (
+        "parts of one package, seen in what it writes",
+        ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest"),
+    ),
     "cli/test_main": ("shared by all commands", ("__main__", "cli/console")),
     "cli/test_verify": ("parts of one command", ("cli/reference_model", "cli/tolerances")),
     "cli/test_run_refusals": "what run refuses, apart from what it computes",
@@ -144,6 +148,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
 WITHOUT_MODULE: dict[str, str] = {
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
+    "packaging/c/test_targets": "the self-test on emulated processors",
     "cli/test_main": "what all commands share",
     "cli/test_quantize": "an option of export that needs a package of its own",
     "cli/test_verify_outputs": "the files that verify writes",

@@ -1,0 +1,9 @@
+"""A bundle as what a destination needs: C files, and more to come (a web page, Triton, a project).
+
+base       `Packager`: the description of a packager, and what it returns
+registry   packagers by name: the built-in ones, and Python entry points of other packages
+writing    the files in a folder, whole or not at all
+c          C files with a self-test and a README
+
+To add one, write a module with a `PACKAGER` and add it to `registry.BUILT_IN`.
+"""

@@ -1,0 +1,68 @@
+"""What a packager is: it turns a bundle into files for one destination.
+
+A packager reads the bundle only, so it needs neither TensorFlow nor onnx. It takes files from the
+bundle with `bundle.checked`, which compares sizes and hashes, and returns new ones by path.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import InputError
+
+
+@dataclass(frozen=True)
+class PackagerOption:
+    """One option of a packager: --NAME on the command line. help: one sentence."""
+
+    name: str
+    default: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class PackageFiles:
+    """What a packager made: contents by path, "/" between folders; notes for the user."""
+
+    files: Mapping[str, bytes]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Packager:
+    """A packager.
+
+    name: the word after --for. help: what it makes, in one sentence. make: bundle, and options by
+    name with every default filled in, to files. Raises InputError for a bundle that lacks what the
+    destination needs. format: the format that the bundle must have, empty for any.
+    """
+
+    name: str
+    help: str
+    make: Callable[[Bundle, Mapping[str, str]], PackageFiles]
+    format: str = ""
+    options: tuple[PackagerOption, ...] = field(default=())
+
+    def package(self, bundle: Bundle, given: Mapping[str, str]) -> PackageFiles:
+        """Return the files of a bundle. given: the options that differ from their default."""
+        known = {option.name: option.default for option in self.options}
+        for name in given:
+            if name not in known:
+                names = ", ".join(option.flag for option in self.options) or "none"
+                raise InputError(
+                    "E-OPTION-PACKAGER",
+                    f"the packager '{self.name}' has no option '{name}'; its options: {names}",
+                )
+        formats = dict.fromkeys(artifact.format for artifact in bundle.manifest.artifacts)
+        if self.format and self.format not in formats:
+            raise InputError(
+                "E-BUNDLE-NO-ARTIFACT",
+                f"{bundle.root} has no {self.format} artifact, only {', '.join(formats)}; export it"
+                f" with --to {self.format}",
+            )
+        return self.make(bundle, {**known, **given})

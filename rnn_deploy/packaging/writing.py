@@ -1,0 +1,67 @@
+"""The files of a package in a folder: written whole or not at all.
+
+A package has a file that says what it is made of, by which --force knows that it replaces a package
+and nobody's own folder.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from rnn_deploy.bundle import Bundle
+from rnn_deploy.errors import InputError
+from rnn_deploy.packaging.base import Packager
+
+MARK = "rnn-deploy-package.json"
+
+
+def write_package(
+    packager: Packager, bundle: Bundle, files: Mapping[str, bytes], output: Path, *, force: bool
+) -> None:
+    """Write the files below the folder `output`.
+
+    Raises InputError if it exists and `force` is false, or if it is no package.
+    """
+    refuse_output(output, force=force)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
+    try:
+        draft.chmod(0o755)
+        for path, content in {**files, MARK: _mark(packager, bundle, files)}.items():
+            place = draft.joinpath(*PurePosixPath(path).parts)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        refuse_output(output, force=force)  # another process may have written it
+        if output.exists():
+            shutil.rmtree(output)
+        draft.rename(output)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def refuse_output(output: Path, *, force: bool) -> None:
+    """Raise InputError if `output` exists, unless it is a package or empty and `force` is true."""
+    if not output.exists():
+        return
+    ours = output.is_dir() and ((output / MARK).is_file() or not any(output.iterdir()))
+    if not ours:
+        raise InputError(
+            "E-OPTION-NOT-REPLACED",
+            f"{output} exists and is no package, so even --force does not replace it; choose"
+            " another -o",
+        )
+    if not force:
+        raise InputError("E-OPTION-EXISTS", f"{output} exists; add --force to replace it")
+
+
+def _mark(packager: Packager, bundle: Bundle, files: Mapping[str, bytes]) -> bytes:
+    facts = {
+        "packager": packager.name,
+        "model": bundle.manifest.source.name,
+        "bundle": bundle.digest,
+        "files": {path: hashlib.sha256(content).hexdigest() for path, content in files.items()},
+    }
+    return (json.dumps(facts, indent=1) + "\n").encode()
