@@ -21,7 +21,6 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "cli/test_main": ("shared by all commands", ("__main__", "cli/console")),
     "cli/test_verify": ("parts of one command", ("cli/reference_model", "cli/tolerances")),
-    "cli/test_run_refusals": "what run refuses, apart from what it computes",
     "cli/test_verify_outputs": ("parts of one command", ("cli/report_files",)),
     "cli/test_tune": (
         "a plan is tuned and then run by commands",
@@ -150,6 +149,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "c/test_models": "one model of each kind, compiled and run",
     "packaging/c/test_targets": "the self-test on emulated processors",
     "cli/test_main": "what all commands share",
+    "cli/test_run_refusals": "what run refuses, apart from what it computes",
     "cli/test_quantize": "an option of export that needs a package of its own",
     "cli/test_verify_outputs": "the files that verify writes",
     "cli/test_without_unix": "all commands on a system without Unix signals",

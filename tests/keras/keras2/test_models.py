@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from rnn_deploy.exporting.options import ExportOptions
 
 import rnn_deploy
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.plan import plan_of
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.access import layers_in
 from rnn_deploy.keras.intercept import intercepting
 from rnn_deploy.keras.keras2.package import CALLED, REPLACED
