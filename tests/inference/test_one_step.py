@@ -102,7 +102,7 @@ def test_single_steps_are_run_by_the_stream_s_own_form_too(small_bundle, spoilt)
     _spoil(small_bundle, spoilt)
     report = verify(open_bundle(small_bundle), runtimes=[RUNTIMES["ort-cpu"]], time_limit=None)
     failed = {(c.check, c.detail) for c in report.comparisons if not c.passed}
-    by_stream = ("teacher-forced", "single steps by the stream's form")
+    by_stream = ("teacher-forced", "single steps by the stream's model file")
     assert (by_stream in failed) == (spoilt == "stream.onnx")
     assert ("teacher-forced", "entry point stream") not in failed
     (verdicts,) = file_verdicts(report.comparisons)
