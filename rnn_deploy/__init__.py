@@ -80,8 +80,10 @@ def export(
     output: str | Path,
     *,
     to: str | Sequence[str] = (),
-    time: int | None = None,
+    time: int | str | None = None,
+    batch: int | str | None = None,
     state: str = "input",
+    dropout: str = "keep",
     quantize: str = "none",
     calibration: "Mapping[str, Array] | None" = None,
     samples: "Mapping[str, Array] | None" = None,
@@ -95,9 +97,11 @@ def export(
 
     to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
     microcontrollers), or one that another package registers.
-    time: fix the number of steps of the sequence entry point.
+    time: fix the number of steps of the sequence entry point, or "open" what the model fixes.
+    batch: fix the number of sequences, or "open" what the model fixes.
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (no stream; each call starts from the states the model holds).
+    dropout: "off" leaves out dropout that the model calls with training=True.
     quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
     activations from `calibration`, real inputs by name, (sequences, time, ...).
     samples: real inputs by name, kept as a golden vector.
@@ -121,8 +125,9 @@ def export(
     from rnn_deploy.verifying.quantisation_error import appraise
 
     options = ExportOptions(
-        to, time=time, state=state, quantize=quantize, calibration=calibration, samples=samples,
-        seed=seed, long=long, trust_source=trust_source, **format_options,
+        to, time=time, batch=batch, state=state, dropout=dropout, quantize=quantize,
+        calibration=calibration, samples=samples, seed=seed, long=long, trust_source=trust_source,
+        **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
 

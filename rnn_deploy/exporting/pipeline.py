@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_deploy.bundle import Bundle, GoldenCase, open_bundle
-from rnn_deploy.bundle.manifest import Manifest, QuantisationError
+from rnn_deploy.bundle.manifest import DROPOUT_OFF, Extension, Manifest, QuantisationError
 from rnn_deploy.bundle.store import refuse_folder, writing_bundle
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.cases import LONG, long_steps
@@ -21,6 +21,7 @@ from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.intercept import keeping_states
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model
+from rnn_deploy.keras.training import refuse_unused_option, without_dropout
 from rnn_deploy.optional import require
 
 # Measures a quantised bundle on cases with known results: the errors, and warnings for the user.
@@ -58,11 +59,15 @@ def export(
     refuse_folder(Path(output), force=force)
     progress("opening the model")
     opened = open_model(source, trust_source=options.trust_source)
-    with keeping_states(options.state == "keep"):
+    with (
+        keeping_states(options.state == "keep"),
+        without_dropout(options.dropout == "off") as left_out,
+    ):
         if isinstance(opened, OpenedSavedModel):
             content, write_format = _saved_model(opened, options, progress)
         else:
             content, write_format = _keras_model(opened, options, progress, reader)
+            content = _naming_dropout(content, options, left_out())
         with writing_bundle(output, force=force) as root:
             written = []
             for format in options.formats:
@@ -120,6 +125,19 @@ def _saved_model(
     read = read_saved_model(opened, options, progress)
     content = BundleContent(opened.source, (read.entry,), read.cases, (NOTE, *notes))
     return content, lambda format, root: format.load_writer().write_saved_model(read, root, options)
+
+
+def _naming_dropout(
+    content: BundleContent, options: ExportOptions, left_out: tuple[str, ...]
+) -> BundleContent:
+    """Return the content, which says what --dropout off left out."""
+    if options.dropout != "off":
+        return content
+    refuse_unused_option(left_out)
+    layers = ", ".join(f"'{name}'" for name in left_out)
+    note = f"the dropout of layer {layers} is left out, as requested"
+    extensions = {**content.extensions, DROPOUT_OFF: Extension({"layers": list(left_out)})}
+    return replace(content, notes=(*content.notes, note), extensions=extensions)
 
 
 def _notes_on(steps: int, options: ExportOptions) -> Iterator[str]:

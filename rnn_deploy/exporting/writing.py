@@ -1,12 +1,12 @@
 """Write what surrounds the model files: golden vectors, proof, and the manifest last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from rnn_deploy.bundle import GoldenCase, Manifest, write_cases
-from rnn_deploy.bundle.manifest import ModelSource, Quantisation, json_from_manifest
+from rnn_deploy.bundle.manifest import Extension, ModelSource, Quantisation, json_from_manifest
 from rnn_deploy.bundle.proof import PROOF, Proof, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.formats.base import Format, FormatFiles
@@ -27,6 +27,7 @@ class BundleContent:
     state: str = "input"
     calibration: Sequence[GoldenCase] = ()
     proof: Proof = field(default_factory=Proof)
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
 
 
 def write(
@@ -53,7 +54,12 @@ def write(
         state=content.state,
         quantisation=_quantisation(content, [files for _, files in written]),
         extensions={
-            format.name: files.extension for format, files in written if files.extension is not None
+            **content.extensions,
+            **{
+                format.name: files.extension
+                for format, files in written
+                if files.extension is not None
+            },
         },
     )
     write_manifest(manifest, root)

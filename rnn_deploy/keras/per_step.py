@@ -13,6 +13,7 @@ from typing import Any
 
 from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.keras.training import refuse_normalising_steps
 
 # These work on the last axis, whatever stands before it.
 ON_LAST_AXIS = ("Dense", "Activation", "Dropout")
@@ -35,7 +36,9 @@ def all_steps_at_once() -> Iterator[None]:
 
 def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     layer = self.layer
-    options = {"training": False} if access.takes_training(layer) else {}
+    if training:
+        refuse_normalising_steps(self, layer)
+    options = {"training": bool(training)} if access.takes_training(layer) else {}
     kinds = [getattr(layers, kind) for layers in access.layer_modules() for kind in ON_LAST_AXIS]
     if type(layer) in kinds:
         return layer.call(inputs, **options)

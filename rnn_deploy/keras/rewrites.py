@@ -9,7 +9,8 @@ For both formats (`rewriting`):
 - a length is kept from zero before its root is taken and not after, since LiteRT's reciprocal root
   of zero is NaN (seen with ai-edge-litert 2.3);
 - an attention that looks back only compares step numbers, where TFLite has no operator for the
-  slice with new axes that Keras cuts its triangle with.
+  slice with new axes that Keras cuts its triangle with;
+- CTC decoding is written as in `ctc`.
 
 For ONNX (`noting`):
 
@@ -33,6 +34,7 @@ from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, compat
+from rnn_deploy.keras.ctc import decoding
 from rnn_deploy.keras.tensorflow import keras, tf
 
 # Operations that move token ids about and leave each as it is.
@@ -58,6 +60,7 @@ def rewriting() -> Iterator[None]:
         compat.replaced(*compat.NORMALIZE, _normalize(getattr(*compat.NORMALIZE))),
         compat.replaced(*compat.APPLY_MASKS, _masked(compat.get_large_negative)),
         compat.replaced(keras.layers.CategoryEncoding, "call", _encoding(encoding)),
+        decoding(),
     ):
         yield
 

@@ -14,6 +14,7 @@ from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, subclassed
 from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.tensorflow import keras
+from rnn_deploy.keras.training import called_for_inference
 from rnn_deploy.spec import Array, Dim, TensorSpec
 
 BATCH = "batch"
@@ -54,20 +55,29 @@ def signature_of(model: Any, samples: Mapping[str, Array] | None = None) -> Sign
 
 
 def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
-    """Call `model` for inference on its inputs in flat order; outputs in flat order."""
-    if is_functional(model):
+    """Call `model` for inference on its inputs in flat order; outputs in flat order.
+
+    What the model itself calls with training=True stays in training mode (`training`).
+    """
+    with called_for_inference(model):
+        if not is_functional(model):
+            return subclassed.call_flat(model, tensors)
         structure = access.input_structure(access.functional_of(model))
         outputs = model(access.packed_as(structure, list(tensors)), training=False)
         return list(keras.tree.flatten(outputs))
-    return subclassed.call_flat(model, tensors)
 
 
 def _of_functional(model: Any) -> Signature:
     names = _unique([access.layer_that_made(t).name for t in model.inputs], taken=())
     _refuse_all_but_arrays(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
+    remembered = access.remembered_batch(model) is not None
+
+    def shape(tensor: Any) -> tuple[int | None, ...]:
+        return (None, *tensor.shape[1:]) if remembered else tuple(tensor.shape)
+
     inputs = tuple(
-        TensorSpec(name, dims_of(name, t.shape, alone=lengths <= 1), _dtype_of(t))
+        TensorSpec(name, dims_of(name, shape(t), alone=lengths <= 1), _dtype_of(t))
         for name, t in zip(names, model.inputs, strict=True)
     )
     return Signature(inputs, _unique(_output_names(access.functional_of(model)), taken=names))

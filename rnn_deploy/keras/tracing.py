@@ -8,7 +8,7 @@ weights of recurrent layers never enter the graph. While tracing, every layer co
 """
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +29,15 @@ from rnn_deploy.keras.rewrites import InputFacts, fitting_tflite, noting, rewrit
 from rnn_deploy.keras.seams import check_seams
 from rnn_deploy.keras.signature import Signature, call_flat
 from rnn_deploy.keras.tensorflow import tf
-from rnn_deploy.spec import BidirectionalLayers, Called, Dim, Recurrence, TensorSpec, layers_of
+from rnn_deploy.spec import (
+    BidirectionalLayers,
+    Called,
+    Dim,
+    Recurrence,
+    Stack,
+    TensorSpec,
+    layers_of,
+)
 
 MARKER = "rnn_deploy"
 # Sizes no model has by itself, by which a symbol is known again in an output's shape.
@@ -59,6 +67,19 @@ class Trace:
     @property
     def output_shapes(self) -> list[list[int | None]]:
         return [tensor.shape.as_list() for tensor in self.graph.outputs]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A call of a recurrent layer whose rows are not the model's sequences.
+
+    rows: how many there are for each sequence; None if the steps are among them, so that the layer
+    runs anew within each step.
+    """
+
+    index: int
+    layer: str
+    rows: float | None
 
 
 def trace_markers(model: Any, signature: Signature) -> Trace:
@@ -95,14 +116,15 @@ def with_facts(signature: Signature, trace: Trace) -> Signature:
     return replace(signature, inputs=inputs)
 
 
-def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
-    """Return the outputs with their dimensions named.
+def output_specs(model: Any, trace: Trace) -> tuple[tuple[TensorSpec, ...], tuple[Folded, ...]]:
+    """Return the outputs with their dimensions named, and the calls with rows of their own.
 
     The model is traced once more with a unique size for each symbol: an output dimension of that
     size is that symbol, and any other open dimension gets a new symbol.
     """
     sizes = dict(zip(trace.signature.symbols, _PROBES, strict=False))
-    shapes = _probe(model, trace.signature, sizes) or trace.output_shapes
+    rows: dict[int, int | None] = {}
+    shapes = _probe(model, trace.signature, sizes, rows) or trace.output_shapes
     symbols = {size: symbol for symbol, size in sizes.items()}
     named = []
     for name, tensor, probed in zip(
@@ -113,7 +135,39 @@ def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
             for axis, (open_dim, size) in enumerate(zip(tensor.shape, probed, strict=True))
         )
         named.append(TensorSpec(name, dims, tensor.dtype.name))
-    return tuple(named)
+    return tuple(named), tuple(_folded(trace, rows, sizes))
+
+
+def _folded(
+    trace: Trace, rows: Mapping[int, int | None], sizes: Mapping[str, int]
+) -> Iterator[Folded]:
+    """Yield the calls whose rows are not the model's sequences, by the sizes of a probe."""
+    batch = trace.signature.inputs[0].shape[0]
+    size = sizes[batch] if isinstance(batch, str) else batch
+    others = [value for symbol, value in sizes.items() if symbol != batch]
+    for index, found in rows.items():
+        called = trace.calls.get(index)
+        if called is None or found is None or found == size or layers_of(called)[0].within_step:
+            continue
+        steps = any(found % other == 0 for other in others)
+        yield Folded(index, layers_of(called)[0].name, None if steps else found / size)
+
+
+def within_steps(trace: Trace, folded: Sequence[Folded]) -> Trace:
+    """Return the trace with calls whose rows are steps marked as anew within each step."""
+    indices = {call.index for call in folded if call.rows is None}
+
+    def marked(stack: Stack) -> Stack:
+        return tuple(replace(layer, within_step=True) for layer in stack)
+
+    def of(called: Called) -> Called:
+        if isinstance(called, BidirectionalLayers):
+            forward, backward = marked(called.forward), marked(called.backward)
+            return replace(called, forward=forward, backward=backward)
+        return marked(called)
+
+    calls = {i: of(called) if i in indices else called for i, called in trace.calls.items()}
+    return replace(trace, calls=calls) if indices else trace
 
 
 def takes_lengths(model: Any, signature: Signature) -> bool:
@@ -167,9 +221,18 @@ def _refuse_outputs(model: Any, signature: Signature, outputs: Sequence[Any]) ->
             )
 
 
-def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> Any:
+def _traced_markers(
+    model: Any,
+    signature: Signature,
+    calls: list[Called],
+    rows: dict[int, int | None] | None = None,
+) -> Any:
+    """Trace with markers. calls, rows: filled with the calls, and the number of rows of each."""
+    rows = {} if rows is None else rows
+
     def mark(call: LayerCall) -> tuple[Any, list[Any]]:
         stack = read(call)
+        rows[len(calls)] = call.sequences.shape[0]
         calls.append(stack)
         outputs, finals = _marker(len(calls) - 1, stack, call, [call], [stack[-1].output_shape])
         return outputs[0], finals
@@ -178,6 +241,7 @@ def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> An
         halves = (both.forward, both.backward)
         forward, backward = (read(call) for call in halves)
         pair = BidirectionalLayers(both.layer.name, forward, backward, both.layer.merge_mode)
+        rows[len(calls)] = both.forward.sequences.shape[0]
         calls.append(pair)
         return _marker(len(calls) - 1, pair, both.forward, halves, _merged_shapes(pair))
 
@@ -286,14 +350,17 @@ def layer_behind(error: Exception, model: Any) -> str:
 
 
 def _probe(
-    model: Any, signature: Signature, sizes: Mapping[str, int]
+    model: Any,
+    signature: Signature,
+    sizes: Mapping[str, int],
+    rows: dict[int, int | None] | None = None,
 ) -> list[list[int | None]] | None:
     def sized(dim: Dim) -> Dim:
         return sizes[dim] if isinstance(dim, str) and dim in sizes else dim
 
     inputs = (replace(t, shape=tuple(map(sized, t.shape))) for t in signature.inputs)
     try:
-        traced = _traced_markers(model, replace(signature, inputs=tuple(inputs)), [])
+        traced = _traced_markers(model, replace(signature, inputs=tuple(inputs)), [], rows)
     except UnsupportedModelError:
         return None
     # Not frozen: TensorFlow would fold constants of the probing sizes, gigabytes of them.

@@ -105,7 +105,7 @@ def test_output_dimensions_are_named_after_the_inputs_they_follow():
         layers.Dense(2)(b),
     ]
     model = keras.Model([a, b], outputs)
-    specs = output_specs(model, trace_markers(model, signature_of(model)))
+    specs, _ = output_specs(model, trace_markers(model, signature_of(model)))
     assert [spec.shape for spec in specs] == [
         ("batch", "a_time", 4),
         ("batch", 5),
@@ -118,7 +118,7 @@ def test_output_dimensions_are_named_after_the_inputs_they_follow():
 def test_probing_a_wide_open_model_costs_no_memory():
     x = keras.Input((None, None, None, 3), name="x")
     model = randomised(keras.Model(x, layers.Dense(2, name="y")(x)))
-    (spec,) = output_specs(model, trace_markers(model, signature_of(model)))
+    (spec,), _ = output_specs(model, trace_markers(model, signature_of(model)))
     assert spec.shape == ("batch", "time", "x_axis2", "x_axis3", 2)
 
 
