@@ -21,7 +21,7 @@ from rnn_deploy.keras.access import is_a, layers_in
 from rnn_deploy.keras.intercept import holds_state
 from rnn_deploy.keras.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.keras.reading import refusals_of, refuse
-from rnn_deploy.keras.signature import TIME, Signature, signature_of, with_time
+from rnn_deploy.keras.signature import TIME, Signature, signature_of, taking_any_length, with_time
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.keras.tracing import (
     Folded,
@@ -119,15 +119,18 @@ def _with_open_time(
     lengths = {t.shape[1] for t in signature.inputs if t.name in symbols}
     signature = with_time(signature, lambda t: symbols.get(t.name, t.shape[1]))
     if asked:
-        return _traced_anew(model, signature), ()
-    if not takes_lengths(model, signature):
-        return own, ()
+        with taking_any_length(model):
+            return _traced_anew(model, signature), ()
+    with taking_any_length(model):
+        if not takes_lengths(model, signature):
+            return own, ()
     steps = " and ".join(map(str, sorted(lengths, key=int)))
     note = (
         f"the number of steps ({steps}) of the model's first call is left open; --time N fixes it"
     )
     try:
-        return _traced_anew(model, signature), (note,) if options.time is None else ()
+        with taking_any_length(model):
+            return _traced_anew(model, signature), (note,) if options.time is None else ()
     except UnsupportedModelError:
         return own, ()
 

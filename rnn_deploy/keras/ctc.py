@@ -123,8 +123,9 @@ def _decode(original: Callable[..., Any]) -> Callable[..., Any]:
         if strategy == "beam_search":
             raise UnsupportedModelError(
                 "E-MODEL-BEAM-SEARCH",
-                f"{_calling_layer()}decodes CTC by beam search, for which no format has an operator;"
-                " use strategy='greedy', or end the model at its probabilities and decode outside",
+                f"{_calling_layer()}decodes CTC by beam search, for which no format has an"
+                " operator; use strategy='greedy', or end the model at its probabilities and decode"
+                " outside",
             )
         return original(
             inputs, sequence_lengths, strategy, beam_width, top_paths, merge_repeated, mask_index
