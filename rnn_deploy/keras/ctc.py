@@ -5,7 +5,7 @@ labels, which nobody has at inference. Greedy decoding is written as operations 
 has; beam search is refused.
 """
 
-import sys
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -136,12 +136,12 @@ def _decode(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _calling_layer() -> str:
     """Return the layer whose code is being run, as the beginning of a sentence."""
-    frame = sys._getframe()
+    frame = inspect.currentframe()
     while frame is not None:
         owner = frame.f_locals.get("self")
         if isinstance(owner, keras.layers.Layer):
             return f"layer '{owner.name}' "
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return "the model "
 
 
