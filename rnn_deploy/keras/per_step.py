@@ -40,6 +40,8 @@ def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None
         refuse_normalising_steps(self, layer)
     options = {"training": bool(training)} if access.takes_training(layer) else {}
     kinds = [getattr(layers, kind) for layers in access.layer_modules() for kind in ON_LAST_AXIS]
+    if mask is not None:  # also where it has no effect, its length is that of the sequence
+        inputs.shape[:2].assert_is_compatible_with(mask.shape[:2])
     if type(layer) in kinds:
         return layer.call(inputs, **options)
     if mask is not None and access.takes_mask(layer):
