@@ -7,33 +7,33 @@ The stream entry point takes chunks of any length, so if the model fixes its num
 traced once more with time open.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.exporting.open_time import has_fixed_time, opened_outputs, symbols_for_fixed
 from rnn_deploy.exporting.sizes import remembers_sizes, with_sizes
 from rnn_deploy.formats.options import OPEN, ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, TracedEntry
 from rnn_deploy.keras.access import is_a, layers_in
 from rnn_deploy.keras.intercept import holds_state
 from rnn_deploy.keras.lengths import has_open_length, with_tied_lengths
+from rnn_deploy.keras.probing import Folded, output_specs, takes_lengths, used_dtypes, within_steps
 from rnn_deploy.keras.reading import refusals_of, refuse
-from rnn_deploy.keras.signature import TIME, Signature, signature_of, taking_any_length, with_time
-from rnn_deploy.keras.tensorflow import keras
-from rnn_deploy.keras.tracing import (
-    Folded,
-    Trace,
-    output_specs,
-    takes_lengths,
-    trace_markers,
-    with_facts,
-    within_steps,
+from rnn_deploy.keras.signature import (
+    Signature,
+    signature_of,
+    taking_any_length,
+    with_time,
+    with_used_dtypes,
 )
+from rnn_deploy.keras.tensorflow import keras
+from rnn_deploy.keras.tracing import Trace, trace_markers, with_facts
 from rnn_deploy.references.reference import states_of
-from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, Support, TensorSpec
+from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, Support
 
 # The sequence entry point, and the layers with rows of their own.
 Probed = tuple[TracedEntry, tuple[Folded, ...]]
@@ -51,6 +51,9 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     signature, notes = with_sizes(model, signature_of(model, options.samples), options)
     signature = with_tied_lengths(model, signature)
     trace = trace_markers(model, signature)
+    typed = signature if options.samples else with_used_dtypes(model, signature, used_dtypes(trace))
+    if typed != signature:
+        signature, trace = typed, trace_markers(model, typed)
     _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
     trace = replace(trace, signature=signature)
@@ -81,7 +84,7 @@ def _fixed(model: Any, own: TracedEntry, time: int) -> TracedEntry:
     """The sequence entry point with its open lengths fixed."""
     signature = own.trace.signature
     if not any(map(has_open_length, signature.inputs)):
-        fixed = [tensor.shape[1] for tensor in signature.inputs if _has_fixed_time(tensor)]
+        fixed = [tensor.shape[1] for tensor in signature.inputs if has_fixed_time(tensor)]
         if fixed and all(length == time for length in fixed):
             return own
         raise InputError(
@@ -111,7 +114,7 @@ def _with_open_time(
     What a model merely remembers of its first call is opened if it runs with other lengths.
     """
     signature = own[0].trace.signature
-    symbols = _symbols_for_fixed(signature.inputs)
+    symbols = symbols_for_fixed(signature.inputs)
     asked = options.time == OPEN
     if not symbols or not (asked or remembers_sizes(model)):
         return own, ()
@@ -152,14 +155,14 @@ def _stream(
 ) -> tuple[TracedEntry | None, tuple[str, ...]]:
     trace = sequence.trace
     outputs = sequence.entry.outputs
-    symbols = _symbols_for_fixed(trace.signature.inputs)
+    symbols = symbols_for_fixed(trace.signature.inputs)
     if symbols and any(layer.free for layer in trace.layers):
         opened = with_time(trace.signature, lambda t: symbols.get(t.name, t.shape[1]))
         try:
             trace = trace_markers(model, opened)
         except UnsupportedModelError as error:
             return None, (f"no stream entry point: with time open, {error.message}",)
-        outputs = _opened_outputs(sequence.entry, trace, symbols)
+        outputs = opened_outputs(sequence.entry, trace, symbols)
         if folded:  # with time open, steps among the rows differ from other axes
             _, folded = output_specs(model, trace)
             trace = within_steps(trace, folded)
@@ -191,54 +194,8 @@ def _why_no_stream(trace: Trace, folded: Sequence[Folded]) -> str | None:
     return None
 
 
-def _symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
-    """A symbol for each input whose number of steps is fixed, to open it in the stream.
-
-    Equal lengths are taken for one length. Beside an input of open length a fixed one is no
-    sequence to be cut, but a context that stays as it is.
-    """
-    fixed = [tensor for tensor in inputs if _has_fixed_time(tensor)]
-    if any(map(has_open_length, inputs)):
-        return {}
-    alone = len({tensor.shape[1] for tensor in fixed}) == 1
-    return {tensor.name: TIME if alone else f"{tensor.name}_{TIME}" for tensor in fixed}
-
-
-def _opened_outputs(
-    sequence: EntryPoint, trace: Trace, symbols: Mapping[str, str]
-) -> tuple[TensorSpec, ...]:
-    """The outputs once time is open: what was as long as an input follows it."""
-    outputs = sequence.outputs
-    following: dict[Dim, set[str]] = {}
-    for tensor in sequence.inputs:
-        if tensor.name in symbols:
-            following.setdefault(tensor.shape[1], set()).add(symbols[tensor.name])
-
-    def dim(name: str, axis: int, before: Dim, now: int | None) -> Dim:
-        if now is not None or isinstance(before, str):
-            return before
-        fitting = following.get(before, set())
-        return next(iter(fitting)) if len(fitting) == 1 else f"{name}_axis{axis}"
-
-    return tuple(
-        replace(
-            tensor,
-            shape=tuple(
-                dim(tensor.name, axis, before, now)
-                for axis, (before, now) in enumerate(zip(tensor.shape, shape, strict=True))
-            ),
-        )
-        for tensor, shape in zip(outputs, trace.output_shapes, strict=True)
-    )
-
-
-def _has_fixed_time(tensor: TensorSpec) -> bool:
-    sequence = len(tensor.shape) == 3 or (len(tensor.shape) == 2 and tensor.below is not None)
-    return sequence and isinstance(tensor.shape[1], int)
-
-
 def _notes_on_fixed_time(sequence: EntryPoint) -> tuple[str, ...]:
-    fixed = [t for t in sequence.inputs if _has_fixed_time(t)]
+    fixed = [t for t in sequence.inputs if has_fixed_time(t)]
     return tuple(
         f"input '{tensor.name}' takes sequences of exactly {tensor.shape[1]} steps, as the model"
         " was built; export with --time open to take any number, or run with --pad or --window"

@@ -177,6 +177,13 @@ def layer_that_made(tensor: Any) -> Any:
     return history.operation if isinstance(tensor, keras.KerasTensor) else history.layer
 
 
+def dtypes_of_first_call(model: Any) -> list[str]:
+    """Return the dtypes of the symbolic tensors that a model was called on; empty if on arrays."""
+    nodes = getattr(model, "_inbound_nodes", None) or []
+    tensors = getattr(nodes[0], "input_tensors", []) if nodes else []
+    return [str(keras.backend.standardize_dtype(tensor.dtype)) for tensor in tensors]
+
+
 def build_shapes(model: Any) -> dict[str, Any]:
     """Return the shapes a model was built with, by argument; empty if it was never built."""
     return getattr(model, "_build_shapes_dict", None) or {}

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.keras import compat
-from rnn_deploy.keras.keras2.intercept import intercepting_keras2, starts_elsewhere
+from rnn_deploy.keras.keras2.intercept import intercepting_keras2
 from rnn_deploy.keras.keras2.package import is_keras2
+from rnn_deploy.keras.originals import CALLS, runs_its_own_loop, starts_elsewhere
 from rnn_deploy.keras.per_step import all_steps_at_once, within_step
 from rnn_deploy.keras.precision import full_precision
 from rnn_deploy.keras.tensorflow import keras, tf
@@ -103,11 +104,6 @@ def keeping_states(keep: bool) -> Iterator[None]:
         yield
     finally:
         _KEEPING.reset(token)
-
-
-def runs_its_own_loop(layer: Any) -> bool:
-    """Whether a recurrent layer of the user's own replaces Keras' loop by something else."""
-    return not is_keras2(layer) and type(layer).inner_loop not in _LOOPS
 
 
 @contextmanager
@@ -195,7 +191,7 @@ class _Interception:
         """Answer for the Bidirectional `layer`, in the form in which its own call would."""
         halves = (layer.forward_layer, layer.backward_layer)
         answer = None
-        if all(type(half).call in _CALLS for half in halves):
+        if all(type(half).call in CALLS for half in halves):
             answer = self.answer_both(
                 layer, sequences, initial_state, mask, self._original, training
             )
@@ -241,7 +237,7 @@ class _Interception:
         given = None if initial_state is None else list(keras.tree.flatten(initial_state))
         if given is None and holds_state(layer) and _KEEPING.get():
             given = [tf.convert_to_tensor(state) for state in keras.tree.flatten(layer.states)]
-        if given is None and _starts_elsewhere(layer):
+        if given is None and starts_elsewhere(layer):
             own = (
                 layer.get_initial_state(sequences)
                 if is_keras2(layer)
@@ -261,7 +257,7 @@ class _Interception:
         yield
         for layer, count in zip(layers, before, strict=True):
             kind = type(layer)
-            own = getattr(kind, "call", None) in (keras.layers.RNN.call, *_CALLS)
+            own = getattr(kind, "call", None) in (keras.layers.RNN.call, *CALLS)
             if own and self._arrived[id(layer)] == count:
                 raise compat.newer_than_checked(
                     "keras",
@@ -281,33 +277,6 @@ def _plain_errors() -> Iterator[None]:
         yield
     finally:
         keras.config.enable_traceback_filtering()
-
-
-def _starts_elsewhere(layer: Any) -> bool:
-    """Whether the layer, or a cell of it, makes an initial state of its own (Keras' are zero)."""
-    if is_keras2(layer):
-        return starts_elsewhere(layer)
-    cells = getattr(layer.cell, "cells", [layer.cell])
-    makers = [type(layer).get_initial_state, *(_maker(type(cell)) for cell in cells)]
-    return any(maker not in _STARTS for maker in makers)
-
-
-def _maker(cell: type) -> Any:
-    return getattr(cell, "get_initial_state", None)
-
-
-_OWN = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM)
-_CONV = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
-_CELLS = (
-    keras.layers.SimpleRNNCell,
-    keras.layers.GRUCell,
-    keras.layers.LSTMCell,
-    compat.ConvLSTMCell,
-)
-# What Keras itself does; taken before anything is patched.
-_CALLS = [keras.layers.RNN.call, *(layer.call for layer in (*_OWN, *_CONV))]
-_LOOPS = [layer.inner_loop for layer in (keras.layers.RNN, *_OWN, *_CONV)]
-_STARTS = [keras.layers.RNN.get_initial_state, None, *map(_maker, _CELLS)]
 
 
 def unused(name: str, used: set[str]) -> str:

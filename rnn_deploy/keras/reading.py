@@ -11,8 +11,9 @@ import numpy as np
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access
-from rnn_deploy.keras.intercept import LayerCall, runs_its_own_loop
+from rnn_deploy.keras.intercept import LayerCall
 from rnn_deploy.keras.keras2 import package as keras2
+from rnn_deploy.keras.originals import runs_its_own_loop
 from rnn_deploy.keras.step import state_shapes, traced_step
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.numerics.cells import ACTIVATIONS

@@ -8,7 +8,7 @@ weights of recurrent layers never enter the graph. While tracing, every layer co
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,16 +32,12 @@ from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import (
     BidirectionalLayers,
     Called,
-    Dim,
     Recurrence,
-    Stack,
     TensorSpec,
     layers_of,
 )
 
 MARKER = "rnn_deploy"
-# Sizes no model has by itself, by which a symbol is known again in an output's shape.
-_PROBES = (1009, 2003, 3001, 4001, 5003, 6007, 7001, 8009, 9001)
 
 
 @dataclass(frozen=True)
@@ -69,26 +65,13 @@ class Trace:
         return [tensor.shape.as_list() for tensor in self.graph.outputs]
 
 
-@dataclass(frozen=True)
-class Folded:
-    """A call of a recurrent layer whose rows are not the model's sequences.
-
-    rows: how many there are for each sequence; None if the steps are among them, so that the layer
-    runs anew within each step.
-    """
-
-    index: int
-    layer: str
-    rows: float | None
-
-
 def trace_markers(model: Any, signature: Signature) -> Trace:
     """Trace `model` with markers in place of its recurrent loops."""
     check_seams()
     facts: dict[str, InputFacts] = {}
     calls: list[Called] = []
     with noting(facts):
-        traced = _traced_markers(model, signature, calls)
+        traced = traced_markers(model, signature, calls)
     # TensorFlow changes names that it cannot represent, so inputs are matched by position.
     of_inputs = zip(signature.inputs, traced.inputs, strict=False)
     facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
@@ -114,66 +97,6 @@ def with_facts(signature: Signature, trace: Trace) -> Signature:
     facts = ((t, trace.facts.get(t.name, InputFacts())) for t in signature.inputs)
     inputs = tuple(replace(t, below=f.below, padding=f.padding) for t, f in facts)
     return replace(signature, inputs=inputs)
-
-
-def output_specs(model: Any, trace: Trace) -> tuple[tuple[TensorSpec, ...], tuple[Folded, ...]]:
-    """Return the outputs with their dimensions named, and the calls with rows of their own.
-
-    The model is traced once more with a unique size for each symbol: an output dimension of that
-    size is that symbol, and any other open dimension gets a new symbol.
-    """
-    sizes = dict(zip(trace.signature.symbols, _PROBES, strict=False))
-    rows: dict[int, int | None] = {}
-    shapes = _probe(model, trace.signature, sizes, rows) or trace.output_shapes
-    symbols = {size: symbol for symbol, size in sizes.items()}
-    named = []
-    for name, tensor, probed in zip(
-        trace.signature.output_names, trace.graph.outputs, shapes, strict=True
-    ):
-        dims = tuple(
-            open_dim if open_dim is not None else symbols.get(size or -1, f"{name}_axis{axis}")
-            for axis, (open_dim, size) in enumerate(zip(tensor.shape, probed, strict=True))
-        )
-        named.append(TensorSpec(name, dims, tensor.dtype.name))
-    return tuple(named), tuple(_folded(trace, rows, sizes))
-
-
-def _folded(
-    trace: Trace, rows: Mapping[int, int | None], sizes: Mapping[str, int]
-) -> Iterator[Folded]:
-    """Yield the calls whose rows are not the model's sequences, by the sizes of a probe."""
-    batch = trace.signature.inputs[0].shape[0]
-    size = sizes[batch] if isinstance(batch, str) else batch
-    others = [value for symbol, value in sizes.items() if symbol != batch]
-    for index, found in rows.items():
-        called = trace.calls.get(index)
-        if called is None or found is None or found == size or layers_of(called)[0].within_step:
-            continue
-        steps = any(found % other == 0 for other in others)
-        yield Folded(index, layers_of(called)[0].name, None if steps else found / size)
-
-
-def within_steps(trace: Trace, folded: Sequence[Folded]) -> Trace:
-    """Return the trace with calls whose rows are steps marked as anew within each step."""
-    indices = {call.index for call in folded if call.rows is None}
-
-    def marked(stack: Stack) -> Stack:
-        return tuple(replace(layer, within_step=True) for layer in stack)
-
-    def of(called: Called) -> Called:
-        if isinstance(called, BidirectionalLayers):
-            forward, backward = marked(called.forward), marked(called.backward)
-            return replace(called, forward=forward, backward=backward)
-        return marked(called)
-
-    calls = {i: of(called) if i in indices else called for i, called in trace.calls.items()}
-    return replace(trace, calls=calls) if indices else trace
-
-
-def takes_lengths(model: Any, signature: Signature) -> bool:
-    """Return whether the model runs if each symbol of the signature has a different size."""
-    sizes = dict(zip(signature.symbols, _PROBES, strict=False))
-    return _probe(model, signature, sizes) is not None
 
 
 @dataclass(frozen=True)
@@ -221,7 +144,7 @@ def _refuse_outputs(model: Any, signature: Signature, outputs: Sequence[Any]) ->
             )
 
 
-def _traced_markers(
+def traced_markers(
     model: Any,
     signature: Signature,
     calls: list[Called],
@@ -347,21 +270,3 @@ def layer_behind(error: Exception, model: Any) -> str:
     frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
     found = [layers[id(owner)] for owner in frames if id(owner) in layers]
     return f"layer '{found[-1]}' " if found else ""
-
-
-def _probe(
-    model: Any,
-    signature: Signature,
-    sizes: Mapping[str, int],
-    rows: dict[int, int | None] | None = None,
-) -> list[list[int | None]] | None:
-    def sized(dim: Dim) -> Dim:
-        return sizes[dim] if isinstance(dim, str) and dim in sizes else dim
-
-    inputs = (replace(t, shape=tuple(map(sized, t.shape))) for t in signature.inputs)
-    try:
-        traced = _traced_markers(model, replace(signature, inputs=tuple(inputs)), [], rows)
-    except UnsupportedModelError:
-        return None
-    # Not frozen: TensorFlow would fold constants of the probing sizes, gigabytes of them.
-    return [tensor.shape.as_list() for tensor in traced.outputs]

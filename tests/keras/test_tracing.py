@@ -6,14 +6,10 @@ import pytest
 import tensorflow as tf
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.probing import output_specs
 from rnn_deploy.keras.rewrites import InputFacts
 from rnn_deploy.keras.signature import signature_of
-from rnn_deploy.keras.tracing import (
-    MARKER,
-    output_specs,
-    trace_markers,
-    with_facts,
-)
+from rnn_deploy.keras.tracing import MARKER, trace_markers, with_facts
 from tests.support.errors import raises
 from tests.support.models import randomised, small_model, token_model
 
