@@ -18,6 +18,7 @@ step            trace one step of a custom cell
 per_step        layers that run anew inside each step of a TimeDistributed
 pure            refuse calls that draw random numbers or write variables
 data_dependent  refuse operators whose output shape depends on values
+slices          slices, splits and rolls in operations that TFLite has
 rewrites        replace operations that a format computes wrongly
 ctc             cut a training model's CTC loss off; greedy decoding
 tracing         the model's graph with a marker in place of each recurrent loop

@@ -44,6 +44,12 @@ REPLACED = {
     "keras.src.backend.tensorflow.numpy.digitize": "x bins",
     "tensorflow.nn.ctc_greedy_decoder": "inputs sequence_length merge_repeated blank_index",
     "tensorflow.tensordot": "a b axes name",
+    "tensorflow.roll": "input shift axis name",
+    "tensorflow.split": "value num_or_size_splits axis num name",
+    "tensorflow.python.ops.gen_array_ops.strided_slice": (
+        "input begin end strides begin_mask end_mask ellipsis_mask new_axis_mask shrink_axis_mask"
+        " name"
+    ),
     "tensorflow.one_hot": "indices depth on_value off_value axis dtype name",
     "tensorflow.math.softplus": "features name",
     "tensorflow.math.log_sigmoid": "x name",
@@ -168,6 +174,7 @@ get_large_negative = backend_nn._get_large_negative
 NORMALIZE = (nn_ops, "_normalize")
 APPLY_MASKS = (backend_nn, "_apply_masks")
 CONVERT_INPUTS = (Functional, "_convert_inputs_to_tensors")
+STRIDED_SLICE = (find("tensorflow.python.ops.gen_array_ops"), "strided_slice")
 CTC_DECODE = (backend_nn, "ctc_decode")
 OPERATION_FN = (find("keras.src.models.functional"), "operation_fn")
 

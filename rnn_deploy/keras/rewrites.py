@@ -22,6 +22,7 @@ For TFLite (`fitting_tflite`):
 
 - softplus and log_sigmoid take the exponential of what is not positive, since TFLite's own form,
   log(1 + exp(x)), is infinite from 89 on;
+- a slice adds no axis and a roll is a gather, as in `slices`;
 - infinite is what is larger than every number: LiteRT 2.3 finds nothing equal to infinity.
 
 Inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
@@ -35,6 +36,7 @@ from typing import Any
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.ctc import decoding
+from rnn_deploy.keras.slices import slicing_for_tflite
 from rnn_deploy.keras.tensorflow import keras, tf
 
 # Operations that move token ids about and leave each as it is.
@@ -72,6 +74,7 @@ def fitting_tflite() -> Iterator[None]:
         compat.replaced(tf.math, "softplus", _softplus),
         compat.replaced(tf.nn, "softplus", _softplus),
         compat.replaced(tf.math, "log_sigmoid", lambda x, name=None: -_softplus(-x)),
+        slicing_for_tflite(),
         compat.replaced(tf.math, "is_inf", lambda x, name=None: tf.abs(x) > x.dtype.max),
     ):
         yield
