@@ -1,14 +1,14 @@
 """`rnn-deploy run`: run inputs through a bundle on a runtime."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import Bundle, open_bundle
+from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.state_files import owner_of, read_states, refuse_other_names, write_states
-from rnn_deploy.bundle.store import refuse_existing, writing_file
+from rnn_deploy.bundle.store import refuse_existing, with_bundle, writing_files
 from rnn_deploy.cli.arrays import (
     check_output,
     json_lines,
@@ -109,7 +109,10 @@ class RunRequest:
 @grouped(RunRequest)
 def command(request: RunRequest) -> None:
     """Run inputs through BUNDLE on a runtime."""
-    bundle = open_bundle(request.bundle)
+    with_bundle(request.bundle, partial(_run, request))
+
+
+def _run(request: RunRequest, bundle: Bundle) -> None:
     for place in (request.output, request.state_out):
         if place is not None:
             refuse_existing(place, force=request.force)
@@ -132,13 +135,13 @@ def _write(
     bundle: Bundle, request: RunRequest, outputs: dict[str, Array], state: dict[str, Array]
 ) -> None:
     """Write outputs and states to the requested files: both, or neither."""
-    with ExitStack() as drafts:
+    places = [place for place in (request.output, request.state_out) if place is not None]
+    with writing_files(places, force=request.force) as drafts:
+        by_place = dict(zip(places, drafts, strict=True))
         if request.output is not None:
-            draft = drafts.enter_context(writing_file(request.output, force=request.force))
-            write_arrays(draft, outputs)
+            write_arrays(by_place[request.output], outputs)
         if request.state_out is not None:
-            draft = drafts.enter_context(writing_file(request.state_out, force=request.force))
-            write_states(draft, state, owner_of(bundle, STREAM))
+            write_states(by_place[request.state_out], state, owner_of(bundle, STREAM))
     for place, arrays in ((request.state_out, state), (request.output, outputs)):
         if place is not None:
             say(f"wrote {place}: {', '.join(f'{n} {v.shape}' for n, v in arrays.items())}")

@@ -127,8 +127,7 @@ class LiteRtRuntime:
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
         step = self._step(bundle, options)
-        path = bundle.checked(artifact.path)
-        content = path.read_bytes()  # what was checked, for every interpreter to come
+        content = bundle.read(artifact.path)  # for every interpreter to come
         litert = require("ai_edge_litert.interpreter")
 
         def interpreter() -> Any:
@@ -137,4 +136,4 @@ class LiteRtRuntime:
         try:
             return LiteRtRunner(entry, interpreter, step)
         except (RuntimeError, ValueError) as error:
-            raise not_loaded(self, path, error) from error
+            raise not_loaded(self, bundle.root / artifact.path, error) from error

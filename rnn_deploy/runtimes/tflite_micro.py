@@ -103,10 +103,10 @@ class MicroRuntime:
                 "E-BUNDLE-NO-ARTIFACT",
                 f"{bundle.root}: holds nothing for microcontrollers; export with --to tflite-micro",
             )
-        path = bundle.checked(artifact.path)
+        content = bundle.read(artifact.path)
         micro = require("tflite_micro.python.tflite_micro.runtime")
         try:
-            interpreter = micro.Interpreter.from_bytes(path.read_bytes(), arena_size=arena)
+            interpreter = micro.Interpreter.from_bytes(content, arena_size=arena)
         except (RuntimeError, ValueError) as error:
-            raise not_loaded(self, path, error) from error
+            raise not_loaded(self, bundle.root / artifact.path, error) from error
         return MicroRunner(entry, interpreter)

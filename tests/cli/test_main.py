@@ -86,7 +86,7 @@ def test_ending_the_process_leaves_nothing_half_written(command, monkeypatch, tm
         with writing_file(tmp_path / "y.npz", force=False):
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr("rnn_deploy.cli.run.open_bundle", half_written)
+    monkeypatch.setattr("rnn_deploy.cli.run.with_bundle", half_written)
     before = signal.signal(number, signal.SIG_DFL)  # nohup has one of them ignored
     try:
         assert command("run", "b", "--inputs", "x.npz").code == 128 + number

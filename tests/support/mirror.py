@@ -81,6 +81,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "perf/peers/test_build": ("what is built", ("perf/peers/model",)),
     "references/test_reference": ("what a reference sees of a layer", ("references/probing",)),
+    "runtimes/test_external_data": ("the files of an ONNX file", ("runtimes/onnx_file",)),
     "runtimes/test_feeds": ("the options and protocols of all runtimes", ("runtimes/base",)),
     "runtimes/test_isolation": ("the two sides of one process", ("runtimes/worker",)),
     "runtimes/test_machine": ("shows what the machine says", ("verifying/report/environment",)),
