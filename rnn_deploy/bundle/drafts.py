@@ -66,8 +66,12 @@ def put_files_in_place(
 ) -> None:
     """Put several files in their places, so that new ones never lie beside old ones.
 
-    First all old files move away, then all new ones come. If that fails, the old ones come back.
+    First all old files move away, then all new ones come. If that fails, the old ones come back. A
+    single file is replaced in one step.
     """
+    if len(places) == 1:
+        drafts[0].replace(places[0])
+        return
     moved: list[tuple[Path, Path]] = []
     try:
         for place, folder in zip(places, folders, strict=True):

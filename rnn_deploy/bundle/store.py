@@ -197,33 +197,28 @@ def writing_file(place: str | Path, *, force: bool) -> Iterator[Path]:
 
     The temporary name has the same ending as `place`, because many writers depend on it.
     """
-    place = Path(place)
-    _prepare_file(place, force=force)
-    with draft_folder(place) as folder:
-        draft = folder / NEW / place.name
+    with writing_files([Path(place)], force=force) as (draft,):
         yield draft
-        refuse_existing(place, force=force)  # as above
-        draft.replace(place)
 
 
 @contextmanager
-def writing_files(places: Sequence[Path], *, force: bool) -> Iterator[list[Path]]:
+def writing_files(
+    places: Sequence[Path], *, force: bool, replaced: Sequence[Path] = ()
+) -> Iterator[list[Path]]:
     """Yield a temporary path for each file; all take their places if the block ends without error.
 
     The files belong together: if the process is killed, no new one lies beside an old one.
+    replaced: files that are replaced even without `force`.
     """
     with ExitStack() as stack:
-        if len(places) < 2:
-            yield [stack.enter_context(writing_file(place, force=force)) for place in places]
-            return
         folders = []
         for place in places:
-            _prepare_file(place, force=force)
+            _prepare_file(place, force=force or place in replaced)
             folders.append(stack.enter_context(draft_folder(place)))
         drafts = [f / NEW / place.name for f, place in zip(folders, places, strict=True)]
         yield drafts
         for place in places:
-            refuse_existing(place, force=force)
+            refuse_existing(place, force=force or place in replaced)  # as above
         put_files_in_place(drafts, places, folders)
 
 
