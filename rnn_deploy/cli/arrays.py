@@ -10,6 +10,7 @@ Text has no dtypes, so its numbers are converted to the model's dtypes; arrays k
 no NaN and no infinity, so they are read and written as the strings "nan", "inf" and "-inf".
 """
 
+import csv
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 
 from rnn_deploy.bundle import npz
 from rnn_deploy.bundle.json_values import finite
+from rnn_deploy.bundle.npy import read_npy
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted
 from rnn_deploy.inference.lengths import has_time
@@ -107,7 +109,7 @@ def _read(place: Path, reader: Callable[[], T]) -> T:
         raise InputError("E-DATA-NOT-FOUND", f"{place}: no such file")
     try:
         return reader()
-    except (ValueError, OSError, EOFError, RecursionError) as error:
+    except (ValueError, OSError, EOFError, RecursionError, OverflowError, csv.Error) as error:
         raise InputError(
             "E-DATA-DAMAGED", f"{place}: cannot be read as {place.suffix or '.npz'}: {error}"
         ) from error
@@ -159,7 +161,7 @@ def _read_npy(place: Path, entry: EntryPoint) -> dict[str, Array]:
     if zipfile.is_zipfile(place):
         raise InputError("E-DATA-ENDING", f"{place}: is an .npz file; rename it to .npz")
     with place.open("rb") as file:
-        value = np.lib.format.read_array(file, allow_pickle=False)
+        value = read_npy(file, place.stat().st_size)
     return {_only(entry, place).name: value}
 
 
