@@ -70,7 +70,7 @@ def read_inputs(
     if ending == ".jsonl":
         feeds = _read(place, lambda: _read_jsonl(place, entry))
         counted = (feeds[t.name] for t in entry.inputs if has_time(t) and t.name in feeds)
-        lengths = [len(row) for value in counted for row in value]
+        lengths = [len(row) for value in counted for row in value if np.ndim(row)]
         width = entry.inputs[0].shape[2:]
         known_width = width[0] if width and isinstance(width[0], int) else None
         said = summary(lengths, known_width) if len(entry.inputs) == 1 and lengths else None

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
 
+from rnn_deploy.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -36,8 +38,28 @@ def say(message: str) -> None:
 
 
 def data(text: str) -> None:
-    """Write data on standard output."""
+    """Write data on standard output; InputError if it is closed."""
+    refuse_closed_output()
     click.echo(text)
+
+
+def refuse_closed_output() -> None:
+    """Raise InputError if nothing can be written on standard output."""
+    if sys.stdout is None:
+        raise InputError(
+            "E-OPTION-NO-OUTPUT",
+            "standard output is closed, so the result cannot be printed; open it, or write to a"
+            " file where the command has -o",
+        )
+
+
+def open_standard_descriptors() -> None:
+    """Open the standard descriptors that the caller closed, so that no other file gets them."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
 
 
 def discard_output(stream: TextIO) -> None:
@@ -93,7 +115,7 @@ def _pass_on(read: int, out: int) -> None:
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Yield a function that shows the current step, on a terminal only."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda step: None
         return
     from rich.console import Console
@@ -104,6 +126,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table on standard output; columns whose name starts with ">" are right-aligned."""
+    refuse_closed_output()
     from rich.table import Table
     from rich.text import Text
 

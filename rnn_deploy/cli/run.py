@@ -19,7 +19,7 @@ from rnn_deploy.cli.arrays import (
     check_output,
     read_inputs,
 )
-from rnn_deploy.cli.console import data, say
+from rnn_deploy.cli.console import data, refuse_closed_output, say
 from rnn_deploy.cli.options import grouped
 from rnn_deploy.cli.results import RunResult, lines_of, write_result
 from rnn_deploy.errors import InputError
@@ -166,6 +166,8 @@ class RunRequest:
 @grouped(RunRequest)
 def command(request: RunRequest) -> None:
     """Run inputs through BUNDLE on a runtime."""
+    if request.output is None:
+        refuse_closed_output()
     with_bundle(request.bundle, partial(_run, request))
 
 
