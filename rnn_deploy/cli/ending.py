@@ -9,7 +9,6 @@ native code may keep Python's lock (TensorFlow, HDF5). The next command removes 
 left (bundle/drafts.py).
 """
 
-import _thread
 import os
 import signal
 import subprocess
@@ -25,12 +24,18 @@ AGAIN = 0.05  # seconds until a swallowed signal comes again
 DONE = b"\0"  # not the number of a signal
 # Runs in a session of its own, which gets no Ctrl-C, and ends with the process that it guards.
 GUARD = """
-import os, select, signal, sys
+import os, select, signal, sys, time
+seconds, process = float(sys.argv[1]), int(sys.argv[2])
 byte = os.read(0, 1)
+if byte in (b"", b"\\0"):
+    sys.exit()
 os.write(1, byte)
-if byte not in (b"", b"\\0") and not select.select([0], [], [], float(sys.argv[1]))[0]:
-    if os.getppid() == int(sys.argv[2]):
-        os.kill(int(sys.argv[2]), signal.SIGKILL)
+end = time.monotonic() + seconds
+while select.select([0], [], [], max(0, end - time.monotonic()))[0]:
+    if os.read(0, 1) in (b"", b"\\0"):
+        sys.exit()
+if os.getppid() == process:
+    os.kill(process, signal.SIGKILL)
 """
 
 
@@ -79,7 +84,7 @@ def _raise_again(report: Any, swallowed: list[int], hook: Callable[[Any], object
     if isinstance(report.exc_value, Ended):
         swallowed.append(report.exc_value.number)
         # Later, since in this hook it would be swallowed, too.
-        timer = threading.Timer(AGAIN, _thread.interrupt_main, [report.exc_value.number])
+        timer = threading.Timer(AGAIN, os.kill, [os.getpid(), report.exc_value.number])
         timer.daemon = True
         timer.start()
     else:

@@ -60,6 +60,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "whole models that tf_keras opens",
         ("keras/keras2/intercept", "keras/keras2/package", "keras/keras2/precision"),
     ),
+    "workers/test_hdf5": ("the two sides of one process", ("keras/hdf5_check",)),
     "keras/test_intercept": ("a case of interception", ("keras/per_step",)),
     "onnx/test_choice": (
         "what the choice is made from",
