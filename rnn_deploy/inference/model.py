@@ -122,10 +122,10 @@ class Model:
 
     def close(self) -> None:
         """Release every runner; the model and its streams cannot be used afterwards."""
-        for runner in self._runners.values():
+        self._closed = True
+        for runner in list(self._runners.values()):  # another thread may be adding one
             runner.close()
         self._runners.clear()
-        self._closed = True
 
 
 def load(

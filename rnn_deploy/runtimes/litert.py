@@ -58,6 +58,8 @@ class LiteRtRunner:
         check_vocabulary(self.entry, named)
         try:
             with self._lock:
+                if self._check is closed:  # another thread has closed it since the check
+                    closed(None)
                 results = self._signature_for(tuple(array.shape for array in arrays))(**named)
         except (RuntimeError, ValueError) as error:
             raise refused_by("LiteRT", error) from error
@@ -65,9 +67,10 @@ class LiteRtRunner:
 
     def close(self) -> None:
         """Release the interpreters."""
-        self._signatures.clear()
-        self._next = None
         self._check = closed
+        with self._lock:
+            self._signatures.clear()
+            self._next = None
 
     def _signature_for(self, shapes: Key) -> Any:
         found = self._signatures.get(shapes)

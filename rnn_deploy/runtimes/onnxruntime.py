@@ -69,6 +69,8 @@ class OrtRunner:
         session = self._session
         if self._timed is not None and arrays[self._timed].shape[1] == 1:
             session = self._step()
+        if session is None:  # another thread has closed it since the check
+            closed(None)
         try:
             results = session.run(self._outputs, named)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
@@ -77,21 +79,24 @@ class OrtRunner:
 
     def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> OrtBound | None:
         """Bind to memory of its own; None on a device, which has another memory."""
+        if self._session is None:
+            closed(None)
         if self._session.get_providers()[0] != CPU:
             return None
         one = self._timed is not None and shapes[self._inputs[self._timed]][1] == 1
         return OrtBound(self._step() if one else self._session, self.entry, shapes)
 
     def _step(self) -> Any:
-        if self._step_session is None:
+        session = self._step_session
+        if session is None and self._session is not None:
             assert self._load_step is not None
-            self._step_session = self._load_step()
-        return self._step_session
+            session = self._step_session = self._load_step()
+        return session
 
     def close(self) -> None:
         """Release the session."""
-        self._session = self._step_session = None
         self._check = closed
+        self._session = self._step_session = None
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class OpenVinoRunner:
         # OpenVINO reads the memory as it lies, whatever the strides say.
         packed = {i: np.ascontiguousarray(a) for i, a in zip(self._inputs, arrays, strict=True)}
         with self._lock:
+            if self._request is None:  # another thread has closed it since the check
+                closed(None)
             try:
                 self._request.infer(packed)
             except RuntimeError as error:
@@ -72,8 +74,9 @@ class OpenVinoRunner:
 
     def close(self) -> None:
         """Release the compiled model."""
-        self._request = self._compiled = None
         self._check = closed
+        with self._lock:
+            self._request = self._compiled = None
 
 
 @dataclass(frozen=True)
