@@ -147,6 +147,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
 
 # Test files that are named after no module.
 WITHOUT_MODULE: dict[str, str] = {
+    "test_malformed": "damaged files of every kind",
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
     "packaging/c/test_targets": "the self-test on emulated processors",
