@@ -168,10 +168,10 @@ def test_each_error_has_its_exit_code_and_is_one_line(command, monkeypatch, erro
 def _raise_from_run(monkeypatch, error):
     from rnn_deploy.cli import run
 
-    def raising(place):
+    def raising(place, use):
         raise error
 
-    monkeypatch.setattr(run, "open_bundle", raising)
+    monkeypatch.setattr(run, "with_bundle", raising)
 
 
 @pytest.mark.parametrize(

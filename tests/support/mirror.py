@@ -148,6 +148,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
 # Test files that are named after no module.
 WITHOUT_MODULE: dict[str, str] = {
     "test_malformed": "damaged files of every kind",
+    "test_scripts": "scripts/start.py",
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
     "packaging/c/test_targets": "the self-test on emulated processors",
