@@ -100,9 +100,10 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         from rnn_deploy.exporting.plan import plan_of
         from rnn_deploy.exporting.saved_model import NOTE, SavedModelReference, entry_of
         from rnn_deploy.keras.opening import OpenedSavedModel, open_model
+        from rnn_deploy.keras.preprocessing import without_preprocessing
 
         step("reading the layers")
-        opened = open_model(place, trust_source=trust_source)
+        opened, _ = without_preprocessing(open_model(place, trust_source=trust_source))
         if isinstance(opened, OpenedSavedModel):
             entries = [entry_of(opened, SavedModelReference(opened), None)]
             return _facts(opened.source.kind, entries, [], (NOTE,))
