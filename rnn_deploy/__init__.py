@@ -112,7 +112,7 @@ def export(
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
-    docs/inputs.md has their forms.
+    docs/guides/inputs.md has their forms.
     force: replace the bundle at `output`.
 
     format_options: options of single formats.

@@ -27,7 +27,7 @@ _OPTIONS = (
         "--vocabulary",
         type=click.Path(path_type=Path),
         help="Tokens of the ids that the model takes, so that `run` and `predict` take text: a .txt"
-        " file with a token per line, or .json (docs/inputs.md).",
+        " file with a token per line, or .json (docs/guides/inputs.md).",
     ),
     click.option(
         "--scaler",
