@@ -8,7 +8,7 @@
     python scripts/start.py docs [serve]       build the documentation site
     python scripts/start.py build              build wheel and sdist into dist/
 
-scripts/test, scripts/demo, scripts/bench and scripts/docs call it. It needs Python 3.11 to 3.13 and
+scripts/test, scripts/demo and scripts/bench call it. It needs Python 3.11 to 3.13 and
 pip, and nothing else.
 """
 

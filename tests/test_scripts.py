@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BASH = ("setup", "test", "demo", "bench", "docs")
+BASH = ("setup", "test", "demo", "bench")
 
 
 @pytest.fixture
