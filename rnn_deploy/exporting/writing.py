@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rnn_deploy.bundle import GoldenCase, Manifest, write_cases
+from rnn_deploy.bundle.attachments import Attachments, write_attachments
 from rnn_deploy.bundle.manifest import Extension, ModelSource, Quantisation, json_from_manifest
 from rnn_deploy.bundle.proof import PROOF, Proof, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
@@ -28,6 +29,7 @@ class BundleContent:
     calibration: Sequence[GoldenCase] = ()
     proof: Proof = field(default_factory=Proof)
     extensions: Mapping[str, Extension] = field(default_factory=dict)
+    attachments: Attachments = field(default_factory=Attachments)
 
 
 def write(
@@ -62,6 +64,7 @@ def write(
             },
         },
     )
+    manifest = write_attachments(content.attachments, manifest, root)
     write_manifest(manifest, root)
     return manifest
 
