@@ -227,7 +227,7 @@ def _from_check(
                 pair = TensorPair(result.values[name], expected[name])
                 place = _place(name, pair, budget, axes.get(name))
                 if place is not None:
-                    if place.step is not None and case.probes:
+                    if place.step is not None and case.probes and result.expected is None:
                         place = replace(place, step=case.probes[place.step])
                     finding = _with_place(replace(plain, detail=result.detail), place, states)
                     return _by_running_step(finding) if plain.check == RUNNING else finding

@@ -7,8 +7,6 @@ import pytest
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.sizes import BATCHES, LENGTHS
 
-GOLDEN_ROWS, GOLDEN_STEPS = {1, 2, 3, 7, 17}, {1, 3, 5, 7, 16}
-
 
 def at(rows=None, steps=None):
     """An output that is off by 0.001 in calls of one size."""
@@ -36,13 +34,13 @@ def test_a_fault_at_one_size_is_seen_and_the_size_is_named(size, gated, gated_bu
     assert {c.check for c in wrong} == {"sizes"}
     assert all(f"{number} {unit}" in c.detail for c in wrong)
     (finding,) = report.findings
-    assert (finding.tensor, finding.elements[0].index) == ("y", (0,)) or finding.elements
+    assert finding.tensor == "y"
+    assert finding.elements
 
 
-def test_the_sizes_are_those_that_golden_vectors_lack():
+def test_the_sizes_are_many():
     assert {*range(1, 35), 64, 100, 128, 256} <= {*LENGTHS}
     assert {*range(1, 19), 32, 64, 100} <= {*BATCHES}
-    assert not {*LENGTHS} <= GOLDEN_STEPS and not {*BATCHES} <= GOLDEN_ROWS
 
 
 def test_what_is_right_at_every_size_is_reported_once_for_each_group(gated, gated_bundle):
