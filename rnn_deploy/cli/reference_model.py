@@ -217,8 +217,9 @@ def _refuse_int8(bundle: Bundle) -> None:
 
 def _open_same_model(bundle: Bundle, model: Path, trust_source: bool) -> Any:
     from rnn_deploy.keras.opening import OpenedSavedModel, open_model
+    from rnn_deploy.keras.preprocessing import without_preprocessing
 
-    opened = open_model(model, trust_source=trust_source)
+    opened, _ = without_preprocessing(open_model(model, trust_source=trust_source))
     if isinstance(opened, OpenedSavedModel):
         raise InputError(
             "E-VERIFY-SAVED-MODEL",
