@@ -1,6 +1,5 @@
 """Write the tuned bundle: a copy of the bundle, the variants that won, and the plan."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ def write(
         artifacts = [a for a in manifest.artifacts if not _is_variant(a.path)]
         for record in manifest.files:
             if not _is_variant(record.path):
-                _copy(bundle.checked(record.path), root / record.path)
+                _write(bundle.read(record.path), root / record.path)
         for name, candidate in variants.items():
             for artifact in candidate.manifest.artifacts:
                 if variant_path(name, artifact.path) not in named:
@@ -61,10 +60,10 @@ def _copy_artifact(name: str, candidate: Bundle, artifact: Artifact, root: Path)
     path = variant_path(name, artifact.path)
     for source, place in ((artifact.path, path), (artifact.weights, weights)):
         if source is not None and place is not None:
-            _copy(candidate.checked(source), root / place)
+            _write(candidate.read(source), root / place)
     return replace(artifact, path=path, weights=weights)
 
 
-def _copy(source: Path, place: Path) -> None:
+def _write(content: bytes, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, place)
+    place.write_bytes(content)
