@@ -7,17 +7,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+import numpy as np
 
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.bundle.manifest import DROPOUT_OFF
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.options import OPEN, ExportOptions
-from rnn_deploy.spec import STREAM
+from rnn_deploy.spec import STREAM, Array
 from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def open_reference(
         cases += special_of(plan, references, cases, options)
         ours, oracle = references.reference, references.oracle
     both = cast("Reference", ours), cast("Reference", oracle)
-    return OpenedReference(cases, _original(*both, _as_exported(bundle)))
+    return OpenedReference(cases, _original(opened.model, *both, _as_exported(bundle)))
 
 
 def open_later(
@@ -159,6 +160,7 @@ def open_later(
         lambda feeds: opened().oracle(feeds),
         lambda feeds: opened().recurrent_calls(feeds),
         lambda feeds: opened().layers(feeds),
+        lambda: opened().weights(),
     )
 
 
@@ -169,7 +171,7 @@ def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> OriginalMod
     names = [entry.name for entry in bundle.manifest.entries]
     entry = bundle.manifest.entry(STREAM if STREAM in names else names[0])
     ours, oracle = (Reference(opened.model, entry, dtype) for dtype in ("float32", "float64"))
-    return _original(ours, oracle, _as_exported(bundle))
+    return _original(opened.model, ours, oracle, _as_exported(bundle))
 
 
 def _as_exported(bundle: Bundle) -> AsExported:
@@ -186,7 +188,9 @@ def _as_exported(bundle: Bundle) -> AsExported:
     return as_exported
 
 
-def _original(ours: "Reference", oracle: "Reference", as_exported: AsExported) -> OriginalModel:
+def _original(
+    model: Any, ours: "Reference", oracle: "Reference", as_exported: AsExported
+) -> OriginalModel:
     from rnn_deploy.references.layer_outputs import LayerOutputs
 
     both = cache(lambda: (LayerOutputs(oracle), LayerOutputs(ours)))
@@ -202,7 +206,23 @@ def _original(ours: "Reference", oracle: "Reference", as_exported: AsExported) -
 
         return call
 
-    return OriginalModel(kept(oracle.run), kept(oracle.layer_runs), kept(layers))
+    return OriginalModel(
+        kept(oracle.run), kept(oracle.layer_runs), kept(layers), partial(weights_by_layer, model)
+    )
+
+
+def weights_by_layer(model: Any) -> dict[str, Array]:
+    """Return every weight of a Keras model, by LAYER/WEIGHT; in float32 as a rule."""
+    from rnn_deploy.keras.access import layers_in
+
+    weights: dict[str, Array] = {}
+    for layer in layers_in(model, include_self=False):
+        for number, weight in enumerate(layer.weights):
+            path = str(getattr(weight, "path", weight.name)).partition(":")[0]
+            within = path.rpartition(f"{layer.name}/")[2]
+            name = f"{layer.name}/{within}"
+            weights[name if name not in weights else f"{name}_{number}"] = np.asarray(weight)
+    return weights
 
 
 def _refuse_int8(bundle: Bundle) -> None:

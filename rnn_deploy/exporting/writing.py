@@ -10,6 +10,7 @@ from rnn_deploy.bundle.attachments import Attachments, write_attachments
 from rnn_deploy.bundle.manifest import Extension, ModelSource, Quantisation, json_from_manifest
 from rnn_deploy.bundle.proof import PROOF, Proof, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
+from rnn_deploy.bundle.weights import EXTENSION, digests_of, mapped
 from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.spec import EntryPoint
 
@@ -62,6 +63,7 @@ def write(
                 for format, files in written
                 if files.extension is not None
             },
+            EXTENSION: Extension(digests_of(artifacts, lambda path: mapped(root / path))),
         },
     )
     manifest = write_attachments(content.attachments, manifest, root)
