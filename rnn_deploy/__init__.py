@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnn_deploy.errors import (
     BundleError,
+    BundleReplacedError,
     ClosedError,
     InputError,
     MisplacedError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "BundleError",
+    "BundleReplacedError",
     "ClosedError",
     "InputError",
     "MisplacedError",
@@ -55,6 +57,7 @@ __all__ = [
     "load",
     "verify",
 ]
+Given = Mapping[str, Sequence[str]] | Sequence[str] | None
 _MODULES = {
     "Bundle": "rnn_deploy.bundle.store",
     "Model": "rnn_deploy.inference.model",
@@ -88,6 +91,10 @@ def export(
     seed: int = 0,
     long: int | None = None,
     trust_source: bool = False,
+    labels: Given = None,
+    features: Given = None,
+    vocabulary: Any = None,
+    scaler: Any = None,
     force: bool = False,
     **format_options: Any,
 ) -> "Bundle":
@@ -104,6 +111,10 @@ def export(
     seed: random seed of the generated golden vectors.
     long: steps of the longest golden vector, 0 for none; None: 10,000, fewer for a large model.
     trust_source: let the model's file run code of its own (a Lambda layer).
+    labels, features: class names of the output, feature names of the input; a dict by name if
+    there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
+    at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
+    docs/guides/inputs.md has their forms.
     force: replace the bundle at `output`.
 
     format_options: options of single formats.
@@ -116,13 +127,15 @@ def export(
     Raise UnsupportedModelError with every reason if the model cannot be exported exactly,
     InputError for a bad source, for options that do not fit, and for an existing output.
     """
+    from rnn_deploy.exporting.given import given_attachments
     from rnn_deploy.exporting.pipeline import export as export_bundle
     from rnn_deploy.formats.options import ExportOptions
     from rnn_deploy.verifying.quantisation_error import appraise
 
     options = ExportOptions(
         to, time=time, state=state, quantize=quantize, calibration=calibration, samples=samples,
-        seed=seed, long=long, trust_source=trust_source, **format_options,
+        seed=seed, long=long, trust_source=trust_source,
+        attachments=given_attachments(labels, features, vocabulary, scaler), **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnn_deploy.bundle.attachments import Attachments
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.base import Format, PlanConstraints
 from rnn_deploy.formats.registry import (
@@ -33,6 +34,7 @@ class ExportOptions:
     seed: random seed of the generated golden vectors.
     long: steps of the longest golden vector, 0 for none; None, as many as the model's size allows.
     trust_source: let the model's file run code of its own.
+    attachments: class names, feature names, vocabulary and scaler, kept in the bundle.
     format_options: options that formats declare; `options[NAME]` reads one.
     """
 
@@ -48,6 +50,7 @@ class ExportOptions:
         seed: int = 0,
         long: int | None = None,
         trust_source: bool = False,
+        attachments: Attachments | None = None,
         **format_options: Any,
     ) -> None:
         names = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to)) or default_formats()
@@ -56,6 +59,7 @@ class ExportOptions:
             format_named(name)  # the error for an unknown one
         self.time, self.state, self.quantize, self.calibration = time, state, quantize, calibration
         self.samples, self.seed, self.long, self.trust_source = samples, seed, long, trust_source
+        self.attachments = attachments or Attachments()
         self._values = self._checked(format_options)
         self.constraints = _common_constraints(self.formats)
         self._check_numbers()

@@ -18,6 +18,7 @@ import h5py
 from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
 from rnn_deploy.keras import access, compat
+from rnn_deploy.keras.hdf5_check import check_hdf5
 from rnn_deploy.keras.keras2.opening import open_archive, open_folder, open_h5
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.optional import is_installed
@@ -66,6 +67,7 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
     if place.is_dir():
         return _open_folder(place, trust_source=trust_source)
     kind = _kind_of(place)
+    check_hdf5(place)
     _refuse_weights_alone(place, kind)
     notes: tuple[str, ...] = ()
     if not _is_of_keras_2(place, kind):
