@@ -152,6 +152,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "parts of one verification",
         ("verifying/request", "verifying/runtime_verification"),
     ),
+    "verifying/judge/test_weights": (
+        "what became of a weight that was changed",
+        ("verifying/diagnose/weight_relation",),
+    ),
+    "verifying/judge/test_checks": ("what checks run on", ("verifying/judge/subject",)),
     "workers/test_process": ("the two sides of one process", ("workers/serving",)),
 }
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from rnn_deploy.bundle import Artifact, Bundle, open_bundle, writing_bundle
-from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.bundle.manifest import Extension, json_from_manifest
 from rnn_deploy.bundle.plan import TunedPlan
 from rnn_deploy.bundle.store import MANIFEST, record_of
+from rnn_deploy.bundle.weights import EXTENSION, digests_of, mapped
 from rnn_deploy.runtimes.base import step_beside
 
 VARIANTS = "variants"
@@ -40,7 +41,11 @@ def write(
         kept = (record.path for record in manifest.files if not _is_variant(record.path))
         named_by = (path for a in artifacts for path in (a.path, a.weights) if path is not None)
         files = tuple(record_of(root, path) for path in dict.fromkeys((*kept, *named_by)))
-        tuned = replace(manifest, artifacts=tuple(artifacts), files=files, plan=plan)
+        digests = digests_of(artifacts, lambda path: mapped(root / path))
+        extensions = {**manifest.extensions, EXTENSION: Extension(digests)}
+        tuned = replace(
+            manifest, artifacts=tuple(artifacts), files=files, plan=plan, extensions=extensions
+        )
         (root / MANIFEST).write_text(json_from_manifest(tuned), encoding="utf-8")
     return open_bundle(output)
 
