@@ -104,24 +104,21 @@ def export(
 
     to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
     microcontrollers), or one that another package registers.
-    time: fix the number of steps of the sequence entry point, or "open" what the model fixes.
-    batch: fix the number of sequences, or "open" what the model fixes.
+    time, batch: fix the number of steps or of sequences, or "open" what the model fixes.
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (no stream; each call starts from the states the model holds).
-    dropout: "off" leaves out dropout that the model calls with training=True.
+    dropout: "off" leaves out what the model drops with training=True.
     quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
     activations from `calibration`, real inputs by name, (sequences, time, ...).
     samples: real inputs by name, kept as a golden vector.
-    seed: random seed of the generated golden vectors.
-    long: steps of the longest golden vector, 0 for none; None: 10,000, fewer for a large model.
+    seed: of the generated golden vectors. long: steps of the longest one, 0 for none; None: 10,000,
+    fewer for a large model.
     trust_source: let the model's file run code of its own (a Lambda layer).
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
     docs/guides/inputs.md has their forms.
-    force: replace the bundle at `output`.
-
-    format_options: options of single formats.
+    force: replace the bundle at `output`. format_options: options of single formats.
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
