@@ -104,16 +104,15 @@ def export(
 
     to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
     microcontrollers), or one that another package registers.
-    time, batch: fix the number of steps or of sequences, or "open" what the model fixes.
+    time, batch: fix the steps or the sequences, or "open" what the model fixes. dropout: "off"
+    leaves out what the model drops with training=True.
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (no stream; each call starts from the states the model holds).
-    dropout: "off" leaves out what the model drops with training=True.
     quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
     activations from `calibration`, real inputs by name, (sequences, time, ...).
-    samples: real inputs by name, kept as a golden vector.
-    seed: of the generated golden vectors. long: steps of the longest one, 0 for none; None: 10,000,
-    fewer for a large model.
-    trust_source: let the model's file run code of its own (a Lambda layer).
+    samples: real inputs by name, kept as a golden vector. seed: of the generated ones. long: steps
+    of the longest one, 0 for none; None: 10,000, fewer for a large model. trust_source: let the
+    model's file run code of its own (a Lambda layer).
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
@@ -125,8 +124,8 @@ def export(
     time); opset, 17 to 22; test_data, write the golden vectors as ONNX test data too.
     TFLite: tflite_lowering ("auto", "inplace", "loop", "unrolled", "fused", or a dict).
 
-    Raise UnsupportedModelError with every reason if the model cannot be exported exactly,
-    InputError for a bad source, for options that do not fit, and for an existing output.
+    Raise UnsupportedModelError with every reason if the model cannot be exported exactly, and
+    InputError for a bad source, options that do not fit, and an existing output.
     """
     from rnn_deploy.exporting.given import given_attachments
     from rnn_deploy.exporting.pipeline import export as export_bundle
