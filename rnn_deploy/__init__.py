@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnn_deploy.errors import (
     BundleError,
+    BundleReplacedError,
     ClosedError,
     InputError,
     MisplacedError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "BundleError",
+    "BundleReplacedError",
     "ClosedError",
     "InputError",
     "MisplacedError",
@@ -55,6 +57,7 @@ __all__ = [
     "load",
     "verify",
 ]
+Given = Mapping[str, Sequence[str]] | Sequence[str] | None
 _MODULES = {
     "Bundle": "rnn_deploy.bundle.store",
     "Model": "rnn_deploy.inference.model",
@@ -80,14 +83,20 @@ def export(
     output: str | Path,
     *,
     to: str | Sequence[str] = (),
-    time: int | None = None,
+    time: int | str | None = None,
+    batch: int | str | None = None,
     state: str = "input",
+    dropout: str = "keep",
     quantize: str = "none",
     calibration: "Mapping[str, Array] | None" = None,
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
     long: int | None = None,
     trust_source: bool = False,
+    labels: Given = None,
+    features: Given = None,
+    vocabulary: Any = None,
+    scaler: Any = None,
     force: bool = False,
     **format_options: Any,
 ) -> "Bundle":
@@ -95,34 +104,38 @@ def export(
 
     to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
     microcontrollers), or one that another package registers.
-    time: fix the number of steps of the sequence entry point.
+    time, batch: fix the steps or the sequences, or "open" what the model fixes. dropout: "off"
+    leaves out what the model drops with training=True.
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (no stream; each call starts from the states the model holds).
     quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
     activations from `calibration`, real inputs by name, (sequences, time, ...).
-    samples: real inputs by name, kept as a golden vector.
-    seed: random seed of the generated golden vectors.
-    long: steps of the longest golden vector, 0 for none; None: 10,000, fewer for a large model.
-    trust_source: let the model's file run code of its own (a Lambda layer).
-    force: replace the bundle at `output`.
-
-    format_options: options of single formats.
+    samples: real inputs by name, kept as a golden vector. seed: of the generated ones. long: steps
+    of the longest one, 0 for none; None: 10,000, fewer for a large model. trust_source: let the
+    model's file run code of its own (a Lambda layer).
+    labels, features: class names of the output, feature names of the input; a dict by name if
+    there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
+    at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
+    docs/guides/inputs.md has their forms.
+    force: replace the bundle at `output`. format_options: options of single formats.
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
     time); opset, 17 to 22; test_data, write the golden vectors as ONNX test data too.
     TFLite: tflite_lowering ("auto", "inplace", "loop", "unrolled", "fused", or a dict).
 
-    Raise UnsupportedModelError with every reason if the model cannot be exported exactly,
-    InputError for a bad source, for options that do not fit, and for an existing output.
+    Raise UnsupportedModelError with every reason if the model cannot be exported exactly, and
+    InputError for a bad source, options that do not fit, and an existing output.
     """
+    from rnn_deploy.exporting.given import given_attachments
     from rnn_deploy.exporting.pipeline import export as export_bundle
     from rnn_deploy.formats.options import ExportOptions
     from rnn_deploy.verifying.quantisation_error import appraise
 
     options = ExportOptions(
-        to, time=time, state=state, quantize=quantize, calibration=calibration, samples=samples,
-        seed=seed, long=long, trust_source=trust_source, **format_options,
+        to, time=time, batch=batch, state=state, dropout=dropout, quantize=quantize,
+        calibration=calibration, samples=samples, seed=seed, long=long, trust_source=trust_source,
+        attachments=given_attachments(labels, features, vocabulary, scaler), **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
 

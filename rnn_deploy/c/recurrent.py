@@ -7,7 +7,8 @@ from typing import Any
 from rnn_deploy.c.ir import CellNode, MergeNode, Value
 from rnn_deploy.c.layers import Reader
 from rnn_deploy.c.refusal import Graph, NotInCError, OpCall, float_value
-from rnn_deploy.keras.intercept import LayerCall, runs_its_own_loop, unused
+from rnn_deploy.keras.intercept import LayerCall, unused
+from rnn_deploy.keras.originals import runs_its_own_loop
 from rnn_deploy.keras.reading import READ_CELLS, activation_name, cells_of, read_known
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.spec import RecurrentLayer
@@ -97,7 +98,7 @@ def _run(
     if x.time is None:
         raise NotInCError("runs over what has no time")
     if mask is not None and (not isinstance(mask, Value) or mask.dtype != "bool"):
-        raise NotInCError("has a mask that is no mask of the model, or says that no step counts")
+        raise NotInCError("has a mask that does not come from the model, or that masks every step")
     for layer in layers:
         states = tuple(Value(f"{layer.name}_{role}", layer.units, None) for role in layer.roles)
         output = Value(layer.name, layer.units, x.time if layer.return_sequences else None)

@@ -64,7 +64,10 @@ def builder_in(file: str) -> Callable[[], Any]:
     module = load_module(Path(path))
     builder = getattr(module, name, None)
     if not callable(builder):
-        raise InputError("E-SOURCE-NO-FUNCTION", f"{path}: has no function {name}()")
+        raise InputError(
+            "E-SOURCE-NO-FUNCTION",
+            f"{path}: has no function {name}(); define it, or name another: FILE:NAME",
+        )
     found: Callable[[], Any] = builder
     return found
 

@@ -10,14 +10,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
+
+from rnn_deploy.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH_WITHOUT_TERMINAL = 120
+LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 OK, FAILED, HERE = "ok", "FAILED", "here"
 _STYLES = {OK: "green", HERE: "green", FAILED: "bold red"}
 # How TensorFlow and LiteRT start the log lines that native code writes at every log level.
@@ -36,8 +40,28 @@ def say(message: str) -> None:
 
 
 def data(text: str) -> None:
-    """Write data on standard output."""
+    """Write data on standard output; InputError if it is closed."""
+    refuse_closed_output()
     click.echo(text)
+
+
+def refuse_closed_output() -> None:
+    """Raise InputError if nothing can be written on standard output."""
+    if sys.stdout is None:
+        raise InputError(
+            "E-OPTION-NO-OUTPUT",
+            "standard output is closed, so the result cannot be printed; open it, or write to a"
+            " file where the command has -o",
+        )
+
+
+def open_standard_descriptors() -> None:
+    """Open the standard descriptors that the caller closed, so that no other file gets them."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
 
 
 def discard_output(stream: TextIO) -> None:
@@ -91,10 +115,13 @@ def _pass_on(read: int, out: int) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows the current step, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda step: None
+def progress(*, lines: bool = False) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows the current step on a terminal.
+
+    lines: elsewhere write the step as a line, at most one every LINE_SECONDS, with the time so far.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield _progress_lines() if lines else lambda step: None
         return
     from rich.console import Console
 
@@ -102,8 +129,23 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
+def _progress_lines() -> Callable[[str], None]:
+    begun = monotonic()
+    last = begun
+
+    def show(step: str) -> None:
+        nonlocal last
+        now = monotonic()
+        if now - last >= LINE_SECONDS:
+            say(f"{now - begun:.0f} s: {step}")
+            last = now
+
+    return show
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table on standard output; columns whose name starts with ">" are right-aligned."""
+    refuse_closed_output()
     from rich.table import Table
     from rich.text import Text
 

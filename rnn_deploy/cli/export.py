@@ -15,9 +15,18 @@ from rnn_deploy.bundle.manifest import (
     json_from_manifest,
 )
 from rnn_deploy.cli.arrays import read_npz
+from rnn_deploy.cli.attachments import NAMES as ATTACHMENTS
+from rnn_deploy.cli.attachments import attachment_options, read_attachments
 from rnn_deploy.cli.console import data, progress, say
 from rnn_deploy.formats.base import FormatOption
-from rnn_deploy.formats.options import NO_QUANTISATION, STATES, ExportOptions, renamed_target
+from rnn_deploy.formats.options import (
+    DROPOUT,
+    NO_QUANTISATION,
+    OPEN,
+    STATES,
+    ExportOptions,
+    renamed_target,
+)
 from rnn_deploy.formats.registry import (
     all_formats,
     all_options,
@@ -44,6 +53,19 @@ def _keywords(option: FormatOption, users: Sequence[str]) -> dict[str, Any]:
             "show_default": bool(option.default)}  # fmt: skip
 
 
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    """A number of at least 1, or "open"."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> int | str:
+        if value == OPEN:
+            return OPEN
+        return int(click.IntRange(1).convert(value, param, context))
+
+
 def _refuse_target(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         raise renamed_target(value)
@@ -64,9 +86,25 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
 @click.option("--target", hidden=True, expose_value=False, callback=_refuse_target)
 @click.option(
     "--time",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Fix the number of steps of the sequence entry point (unrolled needs it).",
+    type=_Size(),
+    metavar="N|open",
+    help="Fix the number of steps of the sequence entry point (unrolled needs it), or open what the"
+    " model fixes.  [default: as the model has it]",
+)
+@click.option(
+    "--batch",
+    type=_Size(),
+    metavar="N|open",
+    help="Fix the number of sequences in a call, or open what the model fixes.  [default: as the"
+    " model has it]",
+)
+@click.option(
+    "--dropout",
+    default=DROPOUT[0],
+    show_default=True,
+    type=click.Choice(DROPOUT),
+    help="off: leave out dropout that the model calls with training=True, which is refused"
+    " otherwise.",
 )
 @click.option(
     "--samples",
@@ -111,6 +149,7 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
     help="Steps of the longest golden vector (which is stored as a seed), 0 for none.  [default:"
     " 10,000, fewer for a large model]",
 )
+@attachment_options
 @click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
@@ -121,8 +160,11 @@ def command(model: Path, output: Path, force: bool, as_json: bool, **given: Any)
     """
     for name in ("samples", "calibration"):
         given[name] = given[name] and read_npz(given[name])
-    options = ExportOptions(**given)
+    attached = read_attachments(**{name: given.pop(name) for name in ATTACHMENTS})
     with progress() as step:
+        from rnn_deploy.exporting.given import given_attachments
+
+        options = ExportOptions(attachments=given_attachments(**attached), **given)
         step("starting TensorFlow")
         from rnn_deploy.exporting.pipeline import export
         from rnn_deploy.verifying.quantisation_error import appraise

@@ -13,27 +13,35 @@ from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.cli.export import detail_lines, quantisation_lines
 from rnn_deploy.cli.plans import show_plan
+from rnn_deploy.cli.runtime_table import show_runtimes
+from rnn_deploy.errors import InputError
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import EntryPoint
 
 
 @click.command("inspect")
 @click.argument("place", metavar="BUNDLE|MODEL", type=click.Path(path_type=Path))
+@click.option(
+    "--test", is_flag=True, help="Run the bundle's golden vectors on every runtime that is here."
+)
 @click.option("--trust-source", is_flag=True, help="Let a model file run its own code.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(place: Path, trust_source: bool, as_json: bool) -> None:
+def command(place: Path, test: bool, trust_source: bool, as_json: bool) -> None:
     """Show entry points, states, layers and lowerings, with reasons.
 
     Give a bundle to see what it holds, or a model to see what export would write. The exit code is
     4, with every reason, if a model cannot be exported.
     """
     if (place / MANIFEST).is_file() or not place.exists():
-        manifest = open_bundle(place).manifest
+        bundle = open_bundle(place)
         if as_json:
-            data(json_from_manifest(manifest).rstrip())
+            _refuse_test(test, "--json, which prints the manifest")
+            data(json_from_manifest(bundle.manifest).rstrip())
         else:
-            _show_manifest(place, manifest)
+            _show_manifest(place, bundle.manifest)
+            show_runtimes(bundle, test=test)
         return
+    _refuse_test(test, "a model: export it first")
     facts = _facts_of_model(place, trust_source)
     if as_json:
         data(json.dumps(facts["json"], indent=1))
@@ -42,6 +50,13 @@ def command(place: Path, trust_source: bool, as_json: bool) -> None:
         _show_choices(facts["choices"])
         for note in facts["notes"]:
             say(f"note: {note}")
+
+
+def _refuse_test(test: bool, what: str) -> None:
+    if test:
+        raise InputError(
+            "E-OPTION-CONFLICT", f"--test runs the files of a bundle; it does not apply to {what}"
+        )
 
 
 def _show_manifest(place: Path, manifest: Manifest) -> None:
@@ -100,9 +115,10 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         from rnn_deploy.exporting.plan import plan_of
         from rnn_deploy.exporting.saved_model import NOTE, SavedModelReference, entry_of
         from rnn_deploy.keras.opening import OpenedSavedModel, open_model
+        from rnn_deploy.keras.preprocessing import without_preprocessing
 
         step("reading the layers")
-        opened = open_model(place, trust_source=trust_source)
+        opened, _ = without_preprocessing(open_model(place, trust_source=trust_source))
         if isinstance(opened, OpenedSavedModel):
             entries = [entry_of(opened, SavedModelReference(opened), None)]
             return _facts(opened.source.kind, entries, [], (NOTE,))

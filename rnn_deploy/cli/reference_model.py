@@ -4,24 +4,28 @@
 --model MODEL   --open_later--> the original model, opened when it is first used
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+import numpy as np
 
 from rnn_deploy.bundle import Bundle, GoldenCase
+from rnn_deploy.bundle.manifest import DROPOUT_OFF
 from rnn_deploy.errors import InputError
-from rnn_deploy.formats.options import ExportOptions
-from rnn_deploy.spec import STREAM
+from rnn_deploy.formats.options import OPEN, ExportOptions
+from rnn_deploy.spec import STREAM, Array
 from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
 
 if TYPE_CHECKING:
     from rnn_deploy.references.reference import Reference
 
 
+AsExported = Callable[[], AbstractContextManager[None]]
 SEED = 1  # not the seed of `export`, so that the inputs are new
 
 
@@ -107,21 +111,23 @@ def open_reference(
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
     from rnn_deploy.exporting.plan import plan_of, with_chunks
-    from rnn_deploy.keras.intercept import keeping_states
 
     opened = _open_same_model(bundle, model, trust_source)
     _refuse_int8(bundle)
-    fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
+    inputs = bundle.manifest.entry("sequence").inputs
+    fixed = {t.shape[1] for t in inputs if len(t.shape) > 1}
     (time,) = fixed if len(fixed) == 1 else (None,)
+    batch = inputs[0].shape[0]
     state = bundle.manifest.state
     options = ExportOptions(
         [artifact.format for artifact in bundle.manifest.artifacts],
-        time=time if isinstance(time, int) else None,
+        time=time if isinstance(time, int) else OPEN if time is not None else None,
+        batch=batch if isinstance(batch, int) else OPEN,
         seed=seed,
         state=state,
     )
     chunked = [entry.chunked for entry in bundle.manifest.entries if entry.name == STREAM]
-    with keeping_states(state == "keep"):
+    with _as_exported(bundle)():
         plan = plan_of(opened.model, options)
         references = references_of(opened.model, plan)
         cases = reference_cases(references, plan, options)
@@ -129,7 +135,7 @@ def open_reference(
         cases += special_of(plan, references, cases, options)
         ours, oracle = references.reference, references.oracle
     both = cast("Reference", ours), cast("Reference", oracle)
-    return OpenedReference(cases, _original(*both, keep=state == "keep"))
+    return OpenedReference(cases, _original(opened.model, *both, _as_exported(bundle)))
 
 
 def open_later(
@@ -154,6 +160,7 @@ def open_later(
         lambda feeds: opened().oracle(feeds),
         lambda feeds: opened().recurrent_calls(feeds),
         lambda feeds: opened().layers(feeds),
+        lambda: opened().weights(),
     )
 
 
@@ -164,11 +171,26 @@ def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> OriginalMod
     names = [entry.name for entry in bundle.manifest.entries]
     entry = bundle.manifest.entry(STREAM if STREAM in names else names[0])
     ours, oracle = (Reference(opened.model, entry, dtype) for dtype in ("float32", "float64"))
-    return _original(ours, oracle, keep=bundle.manifest.state == "keep")
+    return _original(opened.model, ours, oracle, _as_exported(bundle))
 
 
-def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> OriginalModel:
+def _as_exported(bundle: Bundle) -> AsExported:
+    """Return what makes a context in which the model is called as it was for the export."""
     from rnn_deploy.keras.intercept import keeping_states
+    from rnn_deploy.keras.training import without_dropout
+
+    @contextmanager
+    def as_exported() -> Iterator[None]:
+        keep, off = bundle.manifest.state == "keep", DROPOUT_OFF in bundle.manifest.extensions
+        with keeping_states(keep), without_dropout(off):
+            yield
+
+    return as_exported
+
+
+def _original(
+    model: Any, ours: "Reference", oracle: "Reference", as_exported: AsExported
+) -> OriginalModel:
     from rnn_deploy.references.layer_outputs import LayerOutputs
 
     both = cache(lambda: (LayerOutputs(oracle), LayerOutputs(ours)))
@@ -179,12 +201,28 @@ def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> Original
 
     def kept(function: Callable[[Feeds], Any]) -> Callable[[Feeds], Any]:
         def call(feeds: Feeds) -> Any:
-            with keeping_states(keep):  # the first call traces the model
+            with as_exported():  # the first call traces the model
                 return function(feeds)
 
         return call
 
-    return OriginalModel(kept(oracle.run), kept(oracle.layer_runs), kept(layers))
+    return OriginalModel(
+        kept(oracle.run), kept(oracle.layer_runs), kept(layers), partial(weights_by_layer, model)
+    )
+
+
+def weights_by_layer(model: Any) -> dict[str, Array]:
+    """Return every weight of a Keras model, by LAYER/WEIGHT; in float32 as a rule."""
+    from rnn_deploy.keras.access import layers_in
+
+    weights: dict[str, Array] = {}
+    for layer in layers_in(model, include_self=False):
+        for number, weight in enumerate(layer.weights):
+            path = str(getattr(weight, "path", weight.name)).partition(":")[0]
+            within = path.rpartition(f"{layer.name}/")[2]
+            name = f"{layer.name}/{within}"
+            weights[name if name not in weights else f"{name}_{number}"] = np.asarray(weight)
+    return weights
 
 
 def _refuse_int8(bundle: Bundle) -> None:
@@ -199,8 +237,9 @@ def _refuse_int8(bundle: Bundle) -> None:
 
 def _open_same_model(bundle: Bundle, model: Path, trust_source: bool) -> Any:
     from rnn_deploy.keras.opening import OpenedSavedModel, open_model
+    from rnn_deploy.keras.preprocessing import without_preprocessing
 
-    opened = open_model(model, trust_source=trust_source)
+    opened, _ = without_preprocessing(open_model(model, trust_source=trust_source))
     if isinstance(opened, OpenedSavedModel):
         raise InputError(
             "E-VERIFY-SAVED-MODEL",

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rnn_deploy.bundle import Bundle, GoldenCase, open_bundle
-from rnn_deploy.bundle.manifest import Manifest, QuantisationError
+from rnn_deploy.bundle.manifest import DROPOUT_OFF, Extension, Manifest, QuantisationError
 from rnn_deploy.bundle.store import refuse_folder, writing_bundle
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.exporting.attachments import attachments_for
 from rnn_deploy.exporting.cases import LONG, long_steps
 from rnn_deploy.exporting.reading import ModelReader, Progress
 from rnn_deploy.exporting.saved_model import NOTE, read_saved_model
@@ -21,6 +22,8 @@ from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.intercept import keeping_states
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model
+from rnn_deploy.keras.preprocessing import without_preprocessing
+from rnn_deploy.keras.training import refuse_unused_option, without_dropout
 from rnn_deploy.optional import require
 
 # Measures a quantised bundle on cases with known results: the errors, and warnings for the user.
@@ -57,12 +60,16 @@ def export(
             require(package)
     refuse_folder(Path(output), force=force)
     progress("opening the model")
-    opened = open_model(source, trust_source=options.trust_source)
-    with keeping_states(options.state == "keep"):
+    opened, steps = without_preprocessing(open_model(source, trust_source=options.trust_source))
+    with (
+        keeping_states(options.state == "keep"),
+        without_dropout(options.dropout == "off") as left_out,
+    ):
         if isinstance(opened, OpenedSavedModel):
             content, write_format = _saved_model(opened, options, progress)
         else:
             content, write_format = _keras_model(opened, options, progress, reader)
+            content = _naming_dropout(content, options, left_out())
         with writing_bundle(output, force=force) as root:
             written = []
             for format in options.formats:
@@ -70,7 +77,8 @@ def export(
                     progress(f"writing {format.title}")
                     written.append((format, write_format(format, root)))
             progress("writing the bundle")
-            manifest = write(content, written, root)
+            attachments = attachments_for(options.attachments, steps, content.entries[0])
+            manifest = write(replace(content, attachments=attachments), written, root)
             if manifest.quantisation is not None and appraise is not None:
                 progress("measuring what quantisation changed")
                 _appraised(manifest, content, appraise, root)
@@ -120,6 +128,19 @@ def _saved_model(
     read = read_saved_model(opened, options, progress)
     content = BundleContent(opened.source, (read.entry,), read.cases, (NOTE, *notes))
     return content, lambda format, root: format.load_writer().write_saved_model(read, root, options)
+
+
+def _naming_dropout(
+    content: BundleContent, options: ExportOptions, left_out: tuple[str, ...]
+) -> BundleContent:
+    """Return the content, which says what --dropout off left out."""
+    if options.dropout != "off":
+        return content
+    refuse_unused_option(left_out)
+    layers = ", ".join(f"'{name}'" for name in left_out)
+    note = f"the dropout of layer {layers} is left out, as requested"
+    extensions = {**content.extensions, DROPOUT_OFF: Extension({"layers": list(left_out)})}
+    return replace(content, notes=(*content.notes, note), extensions=extensions)
 
 
 def _notes_on(steps: int, options: ExportOptions) -> Iterator[str]:

@@ -18,6 +18,8 @@ import h5py
 from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
 from rnn_deploy.keras import access, compat
+from rnn_deploy.keras.ctc import without_ctc_loss
+from rnn_deploy.keras.hdf5_check import check_hdf5
 from rnn_deploy.keras.keras2.opening import open_archive, open_folder, open_h5
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.optional import is_installed
@@ -50,7 +52,7 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
     are not available.
     """
     if access.is_model(source):
-        return OpenedModel(source, ModelSource("live model", source.name, weights_digest(source)))
+        return _live(source)
     if not isinstance(source, str | Path):
         raise InputError(
             "E-SOURCE-TYPE",
@@ -66,6 +68,7 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
     if place.is_dir():
         return _open_folder(place, trust_source=trust_source)
     kind = _kind_of(place)
+    check_hdf5(place)
     _refuse_weights_alone(place, kind)
     notes: tuple[str, ...] = ()
     if not _is_of_keras_2(place, kind):
@@ -74,7 +77,14 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
         model, notes = open_h5(place, trust_source=trust_source)
     else:
         model, notes = open_archive(place, trust_source=trust_source)
-    return OpenedModel(model, ModelSource(kind, place.name, weights_digest(model)), notes)
+    model, cut = without_ctc_loss(model)
+    source = ModelSource(kind, place.name, weights_digest(model))
+    return OpenedModel(model, source, (*notes, *cut))
+
+
+def _live(source: Any) -> OpenedModel:
+    model, notes = without_ctc_loss(source)
+    return OpenedModel(model, ModelSource("live model", source.name, weights_digest(model)), notes)
 
 
 def weights_digest(model: Any) -> str:
