@@ -150,21 +150,23 @@ def open_bundle(root: str | Path) -> Bundle:
     place = root / MANIFEST
     for _ in range(MOST_REPLACEMENTS):
         if not root.exists():
-            wait_for_replacement(root)
-        if not root.exists():
-            raise BundleError(
-                "E-BUNDLE-NOT-FOUND",
-                f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}",
-            )
+            wait_for_replacement(root)  # the next one may begin before we read
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raw = place.read_bytes()
             break
         if root.exists() and not place.is_file():  # else it was replaced between two renames
             raise _no_manifest(root)
     else:
-        raise _no_manifest(root)
+        raise _no_manifest(root) if root.exists() else _not_found(root)
     manifest = manifest_from_json(raw, str(place))
     return Bundle(root, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def _not_found(root: Path) -> BundleError:
+    return BundleError(
+        "E-BUNDLE-NOT-FOUND",
+        f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}",
+    )
 
 
 def _no_manifest(root: Path) -> BundleError:
