@@ -10,7 +10,7 @@ types are imported when they are first used.
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +88,13 @@ def export(
     seed: int = 0,
     long: int | None = None,
     trust_source: bool = False,
+    weights: str | Path | None = None,
+    model_from: "str | Path | Callable[[], Any] | None" = None,
+    custom: "str | Path | Sequence[str | Path]" = (),
     force: bool = False,
     **format_options: Any,
 ) -> "Bundle":
-    """Export a Keras model (live, or the path of a .keras, .h5 or SavedModel) to a bundle.
+    """Export a Keras model (live, or the path of a file of any Keras version) to a bundle.
 
     to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
     microcontrollers), or one that another package registers.
@@ -104,6 +107,10 @@ def export(
     seed: random seed of the generated golden vectors.
     long: steps of the longest golden vector, 0 for none; None: 10,000, fewer for a large model.
     trust_source: let the model's file run code of its own (a Lambda layer).
+    weights: a file with the weights, if the source is the layers alone (JSON).
+    model_from: "FILE.py:FUNCTION" or a function that builds the model, if the source is weights
+    alone (.h5 or a TensorFlow checkpoint).
+    custom: Python files that define the classes and functions of your own which the source needs.
     force: replace the bundle at `output`.
 
     format_options: options of single formats.
@@ -122,7 +129,8 @@ def export(
 
     options = ExportOptions(
         to, time=time, state=state, quantize=quantize, calibration=calibration, samples=samples,
-        seed=seed, long=long, trust_source=trust_source, **format_options,
+        seed=seed, long=long, trust_source=trust_source, weights=weights,
+        model_from=model_from, custom=custom, **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
 

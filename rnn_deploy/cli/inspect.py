@@ -12,16 +12,19 @@ from rnn_deploy.bundle.manifest import Manifest, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.cli.export import detail_lines, quantisation_lines
+from rnn_deploy.cli.options import grouped, opening_options
 from rnn_deploy.cli.plans import show_plan
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import EntryPoint
+from rnn_deploy.spec.opening import Opening
 
 
 @click.command("inspect")
 @click.argument("place", metavar="BUNDLE|MODEL", type=click.Path(path_type=Path))
-@click.option("--trust-source", is_flag=True, help="Let a model file run its own code.")
+@opening_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(place: Path, trust_source: bool, as_json: bool) -> None:
+@grouped(Opening)
+def command(opening: Opening, place: Path, as_json: bool) -> None:
     """Show entry points, states, layers and lowerings, with reasons.
 
     Give a bundle to see what it holds, or a model to see what export would write. The exit code is
@@ -34,7 +37,7 @@ def command(place: Path, trust_source: bool, as_json: bool) -> None:
         else:
             _show_manifest(place, manifest)
         return
-    facts = _facts_of_model(place, trust_source)
+    facts = _facts_of_model(place, opening)
     if as_json:
         data(json.dumps(facts["json"], indent=1))
     else:
@@ -94,7 +97,7 @@ def _show_choices(choices: Sequence[tuple[str, str, LoweringChoice]]) -> None:
         table("recurrent layers", columns, rows)
 
 
-def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
+def _facts_of_model(place: Path, opening: Opening) -> dict[str, Any]:
     with progress() as step:
         step("starting TensorFlow")
         from rnn_deploy.exporting.plan import plan_of
@@ -102,7 +105,7 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
         from rnn_deploy.keras.opening import OpenedSavedModel, open_model
 
         step("reading the layers")
-        opened = open_model(place, trust_source=trust_source)
+        opened = open_model(place, **vars(opening))
         if isinstance(opened, OpenedSavedModel):
             entries = [entry_of(opened, SavedModelReference(opened), None)]
             return _facts(opened.source.kind, entries, [], (NOTE,))

@@ -5,6 +5,7 @@ check the options --> open and read the model --> write each format --> write th
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from rnn_deploy.exporting.saved_model import NOTE, read_saved_model
 from rnn_deploy.exporting.writing import BundleContent, write, write_manifest
 from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.keras import access
+from rnn_deploy.keras.defaults import usual_defaults
 from rnn_deploy.keras.intercept import keeping_states
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model
 from rnn_deploy.optional import require
@@ -57,8 +60,9 @@ def export(
             require(package)
     refuse_folder(Path(output), force=force)
     progress("opening the model")
-    opened = open_model(source, trust_source=options.trust_source)
-    with keeping_states(options.state == "keep"):
+    opened = open_model(source, **vars(options.opening))
+    live = access.is_model(source)  # the user may have built it under settings of their own
+    with nullcontext() if live else usual_defaults(), keeping_states(options.state == "keep"):
         if isinstance(opened, OpenedSavedModel):
             content, write_format = _saved_model(opened, options, progress)
         else:

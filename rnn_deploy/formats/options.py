@@ -1,6 +1,7 @@
 """How to export: options of every export, and those that formats declare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rnn_deploy.errors import InputError
@@ -13,6 +14,7 @@ from rnn_deploy.formats.registry import (
     quantize_modes,
 )
 from rnn_deploy.spec import Array
+from rnn_deploy.spec.opening import Opening
 
 # States are inputs and outputs of the stream entry point; or there is no stream, and each call
 # starts from zero, or from the states that the model holds, which become part of the file.
@@ -32,7 +34,7 @@ class ExportOptions:
     samples: real inputs by name, kept as a golden vector.
     seed: random seed of the generated golden vectors.
     long: steps of the longest golden vector, 0 for none; None, as many as the model's size allows.
-    trust_source: let the model's file run code of its own.
+    trust_source, weights, model_from, custom: how to open the model's file, see spec/opening.py.
     format_options: options that formats declare; `options[NAME]` reads one.
     """
 
@@ -48,6 +50,9 @@ class ExportOptions:
         seed: int = 0,
         long: int | None = None,
         trust_source: bool = False,
+        weights: str | Path | None = None,
+        model_from: str | Path | Callable[[], Any] | None = None,
+        custom: str | Path | Sequence[str | Path] = (),
         **format_options: Any,
     ) -> None:
         names = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to)) or default_formats()
@@ -55,7 +60,9 @@ class ExportOptions:
         for name in names:
             format_named(name)  # the error for an unknown one
         self.time, self.state, self.quantize, self.calibration = time, state, quantize, calibration
-        self.samples, self.seed, self.long, self.trust_source = samples, seed, long, trust_source
+        self.samples, self.seed, self.long = samples, seed, long
+        files = (custom,) if isinstance(custom, str | Path) else tuple(custom)
+        self.opening = Opening(trust_source, weights, model_from, files)
         self._values = self._checked(format_options)
         self.constraints = _common_constraints(self.formats)
         self._check_numbers()

@@ -52,6 +52,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "exporting/test_reading": ("what the reader returns", ("formats/read_model",)),
     "exporting/test_rows": ("measured on exported models", ("references/rows",)),
     "formats/test_registry": ("the protocol of what is registered", ("formats/base",)),
+    "keras/test_opening": ("whole files and parts of models", ("keras/keras3", "spec/opening")),
+    "keras/test_user_classes": (
+        "files of the user's, for both versions of Keras",
+        ("keras/keras2/user_imports",),
+    ),
     "keras/test_compat": (
         "the private names that these use",
         ("keras/access", "keras/precision", "keras/seams", "keras/tensorflow"),
