@@ -39,10 +39,11 @@ class Own(Layer):
 """
 OF_KERAS_3 = """
 import keras
+from keras import ops
 
 class Own(keras.layers.Layer):
     def call(self, x):
-        return keras.ops.tanh(x)
+        return ops.tanh(x)
 """
 
 
