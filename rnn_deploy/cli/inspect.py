@@ -41,6 +41,7 @@ def command(opening: Opening, place: Path, as_json: bool) -> None:
     if as_json:
         data(json.dumps(facts["json"], indent=1))
     else:
+        data(f"{place}: {facts['json']['kind']}, written by {facts['json']['written_by']}")
         _show_entries(str(place), facts["entries"])
         _show_choices(facts["choices"])
         for note in facts["notes"]:
@@ -101,14 +102,14 @@ def _facts_of_model(place: Path, opening: Opening) -> dict[str, Any]:
     with progress() as step:
         step("starting TensorFlow")
         from rnn_deploy.exporting.plan import plan_of
-        from rnn_deploy.exporting.saved_model import NOTE, SavedModelReference, entry_of
+        from rnn_deploy.exporting.saved_model import SavedModelReference, entry_of, notes_on
         from rnn_deploy.keras.opening import OpenedSavedModel, open_model
 
         step("reading the layers")
         opened = open_model(place, **vars(opening))
         if isinstance(opened, OpenedSavedModel):
             entries = [entry_of(opened, SavedModelReference(opened), None)]
-            return _facts(opened.source.kind, entries, [], (NOTE,))
+            return _facts(opened, entries, [], notes_on(opened))
         options = ExportOptions()
         plan = plan_of(opened.model, options)
         choices = [
@@ -116,11 +117,12 @@ def _facts_of_model(place: Path, opening: Opening) -> dict[str, Any]:
             for format in options.formats
             for entry, choice in format.load_writer().choices(plan, options)
         ]
-        return _facts(opened.source.kind, [t.entry for t in plan.traced], choices, plan.notes)
+        notes = (*opened.notes, *plan.notes)
+        return _facts(opened, [t.entry for t in plan.traced], choices, notes)
 
 
 def _facts(
-    kind: str,
+    opened: Any,
     entries: Sequence[EntryPoint],
     choices: Sequence[tuple[str, str, LoweringChoice]],
     notes: Sequence[str],
@@ -128,7 +130,8 @@ def _facts(
     from dataclasses import asdict
 
     facts = {
-        "kind": kind,
+        "kind": opened.source.kind,
+        "written_by": opened.written_by,
         "entries": [asdict(entry) for entry in entries],
         "layers": [{"format": f, "entry": e, **asdict(c)} for f, e, c in choices],
         "notes": list(notes),

@@ -16,7 +16,7 @@ from rnn_deploy.bundle.store import refuse_folder, writing_bundle
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.cases import LONG, long_steps
 from rnn_deploy.exporting.reading import ModelReader, Progress
-from rnn_deploy.exporting.saved_model import NOTE, read_saved_model
+from rnn_deploy.exporting.saved_model import notes_on, read_saved_model
 from rnn_deploy.exporting.writing import BundleContent, write, write_manifest
 from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.formats.options import ExportOptions
@@ -113,16 +113,17 @@ def _saved_model(
         raise UnsupportedModelError(
             "E-SOURCE-SAVED-MODEL-OPTION",
             f"{', '.join(options.for_layers)}: does not apply to a SavedModel, whose layers cannot"
-            " be read; remove it, or export the .keras file",
+            " be read; remove it, or export the .keras or .h5 file of the model",
         )
     without = [format for format in options.formats if not format.saved_models]
     notes = [f"no {format.title}: {format.why_no_saved_model}" for format in without]
     if len(without) == len(options.formats):
         raise UnsupportedModelError(
-            "E-SOURCE-SAVED-MODEL-FORMAT", f"{'; '.join(notes)}; export the .keras file"
+            "E-SOURCE-SAVED-MODEL-FORMAT",
+            f"{'; '.join(notes)}; add --to onnx, or export the .keras or .h5 file of the model",
         )
     read = read_saved_model(opened, options, progress)
-    content = BundleContent(opened.source, (read.entry,), read.cases, (NOTE, *notes))
+    content = BundleContent(opened.source, (read.entry,), read.cases, (*notes_on(opened), *notes))
     return content, lambda format, root: format.load_writer().write_saved_model(read, root, options)
 
 

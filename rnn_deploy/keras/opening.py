@@ -257,14 +257,16 @@ def _open_saved_model(place: Path, why: str) -> OpenedSavedModel:
         raise InputError(
             "E-SOURCE-UNREADABLE",
             f"{place}: TensorFlow cannot load it ({one_line(error)}); copy the whole folder again,"
-            " or save the model again",
+            " with variables/ and assets/",
         ) from error
     names = [name for name in ("serving_default", "serve") if name in signatures]
+    names += list(signatures) if len(signatures) == 1 else []
     if not names:
         raise UnsupportedModelError(
             "E-SOURCE-SIGNATURE",
             f"{place}: has no signature 'serving_default' or 'serve', only {sorted(signatures)};"
-            " save it with one of these names",
+            " load it in Python and save it with one name:"
+            " tf.saved_model.save(loaded, FOLDER, signatures=loaded.signatures[NAME])",
         )
     digest = hashlib.sha256(graph.read_bytes()).hexdigest()
     source = ModelSource("SavedModel", place.name, digest)
