@@ -1,4 +1,4 @@
-"""Measure SimpleRNN, GRU and LSTM over a grid beside the peers, and write docs/benchmarks.md.
+"""Measure layers over a grid beside the peers, and write docs/internals/benchmarks.md.
 
     scripts/bench grid [--full] [--seconds S]
 
@@ -53,7 +53,7 @@ from rnn_deploy.runtimes.onnxruntime import SPLIT
 from rnn_deploy.spec.shapes import Shape
 from rnn_deploy.workers.process import WorkerProcess
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "internals"
 BEGIN, END = "<!-- figures -->", "<!-- end -->"
 GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4}
 PEERS = ("tf2onnx", "keras-export", "tensorflow", "openvino")

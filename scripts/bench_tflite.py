@@ -2,7 +2,7 @@
 
     convert    every form of every shape into a folder, where there is none yet
     measure    what lies there, form beside form; the figures go there, too
-    table      the figures as Markdown, for docs/tflite.md
+    table      the figures as Markdown, for docs/internals/tflite.md
 
 limits    what no form can outrun, see tflite_limit
 latency   one interpreter each on one thread, in turns; the least of the medians of all rounds
@@ -310,7 +310,7 @@ def _limit_rows(
 def _markdown(
     cell: str, shape: Shape, forms: Mapping[str, Figures], limits: Mapping[str, float]
 ) -> str:
-    """A row of docs/tflite.md: what is asked of the forms that `auto` takes, as ratios."""
+    """Return a row of docs/internals/tflite.md for the forms that `auto` takes, as ratios."""
     ours, stock, theirs = forms[OPEN], forms[STOCK], forms.get(KERAS)
 
     def of(mine: Figures, other: Figures | None, what: str) -> str:

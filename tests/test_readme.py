@@ -52,10 +52,9 @@ def _is_literal(line):
     return not re.search(r"\d \w|\.\.\.|^\(|0\.9", line)
 
 
-def test_every_verb_and_file_named_here_exists():
+def test_every_command_is_described_on_few_lines():
     from rnn_deploy.cli import VERBS
 
     described = set(re.findall(r"^\| `(\w+)[ `]", README, re.MULTILINE))
     assert set(VERBS) <= described
-    for link in re.findall(r"\]\((docs/[\w.]+)\)", README):
-        assert (ROOT / link).is_file(), link
+    assert len(README.splitlines()) <= 150

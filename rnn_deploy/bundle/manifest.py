@@ -1,6 +1,6 @@
 """The manifest: what a bundle holds, as frozen values, to and from JSON.
 
-docs/bundle.md specifies its JSON form. Paths are relative to the bundle, with "/".
+docs/reference/bundle.md specifies its JSON form. Paths are relative to the bundle, with "/".
 
 A format or a feature has two places for data of its own, so that this module names none:
 

@@ -3,6 +3,8 @@
 A state file is an .npz with one array per state, under the name of the state's input, and the text
 `rnn_deploy/owner`, in JSON: which model the states belong to.
 
+Beside them, `rnn_deploy/keys` has the key of each row, in JSON, if the rows have keys.
+
     weights      the digest of the weights, `source.digest` in the manifest
     entry        the entry point, such as "stream"
     bundle       the digest of the manifest: which bundle wrote the file
@@ -17,7 +19,7 @@ told apart.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,8 @@ from rnn_deploy.optional import installed_version
 from rnn_deploy.spec import Array
 
 OWNER = "rnn_deploy/owner"
+KEYS = "rnn_deploy/keys"  # JSON: the key of each row, strings or whole numbers
+Key = str | int
 OVERRIDE = "to use it anyway, add --state-any-bundle (in Python: any_bundle=True)"
 
 
@@ -47,30 +51,64 @@ def owner_of(bundle: Bundle, entry: str) -> StateOwner:
     return StateOwner(bundle.manifest.source.digest, entry, bundle.digest)
 
 
-def write_states(place: Path, states: Mapping[str, Array], owner: StateOwner | None) -> None:
-    """Write states by input name. Without an owner, readers will need `any_bundle`."""
+def write_states(
+    place: Path,
+    states: Mapping[str, Array],
+    owner: StateOwner | None,
+    keys: Sequence[Hashable] | None = None,
+) -> None:
+    """Write states by input name. Without an owner, readers will need `any_bundle`.
+
+    keys: what each row belongs to. Raises InputError for keys that are neither text nor numbers.
+    """
     facts = {} if owner is None else {OWNER: np.array(_text_of(owner))}
+    if keys is not None:
+        odd = [key for key in keys if type(key) not in (str, int)]
+        if odd:
+            raise InputError(
+                "E-STATE-KEYS", f"{place}: the key {odd[0]!r} cannot be saved; use text or integers"
+            )
+        facts[KEYS] = np.array(json.dumps(list(keys)))
     write_npz(place, {**states, **facts})
 
 
 def read_states(
     place: Path, owner: StateOwner | None, *, any_bundle: bool = False
 ) -> dict[str, Array]:
-    """Read states by input name.
+    """Read states by input name, in the order of the rows.
 
     owner: who wants them. any_bundle: take states that another model wrote, or plain arrays.
     Raises InputError for a file that cannot be read, or that belongs to another model.
     """
+    return read_keyed_states(place, owner, any_bundle=any_bundle)[0]
+
+
+def read_keyed_states(
+    place: Path, owner: StateOwner | None, *, any_bundle: bool = False
+) -> tuple[dict[str, Array], list[Key] | None]:
+    """Read states as `read_states` does, and the key of each row, None if the rows have none."""
     try:
         states = read_npz(place)
         found = _owner_in(states.pop(OWNER, None))
+        text = states.pop(KEYS, None)
+        keys = None if text is None else _keys_in(str(text), states)
     except (ValueError, RecursionError) as error:
         raise InputError(
             "E-STATE-UNREADABLE", f"{place}: no states can be read from it ({error})"
         ) from error
     if not any_bundle:
         _refuse_other_owner(place, found, owner)
-    return states
+    return states, keys
+
+
+def _keys_in(text: str, states: Mapping[str, Array]) -> list[Key]:
+    keys: list[Key] = json.loads(text)
+    rows = {value.shape[:1] for value in states.values()}
+    if not isinstance(keys, list) or any(type(key) not in (str, int) for key in keys):
+        raise ValueError(f"'{KEYS}' is {text[:80]!r}, expected a list of text and integers")
+    if len(set(keys)) < len(keys) or rows - {(len(keys),)}:
+        raise ValueError(f"'{KEYS}' has {len(keys)} keys, and the states have other rows")
+    return keys
 
 
 def refuse_other_names(given: Collection[str], expected: Collection[str], where: str) -> None:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from rnn_deploy.bundle import Artifact
-from rnn_deploy.bundle.manifest import Extension, LoweringChoice
+from rnn_deploy.bundle.manifest import Extension, LoweringChoice, Quantisation
 from rnn_deploy.c.format import FORMAT
+from rnn_deploy.c.ir import Program
 from rnn_deploy.c.reading import read_program
-from rnn_deploy.c.source import SOURCE, WEIGHTS, c_model
+from rnn_deploy.c.source import SOURCE, WEIGHTS, CModel, c_model
+from rnn_deploy.c.storage import FLOAT32
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel
@@ -30,7 +32,7 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
     widest = plan.stream or plan.sequence
     program = read_program(plan.model, widest.trace.signature)
     states = [state.key for state in widest.entry.states]
-    model = c_model(program, states)
+    model = c_model(program, states, options.quantize if options.quantised else FLOAT32)
     place = folder / FOLDER
     place.mkdir()
     for name, text in model.files.items():
@@ -51,8 +53,16 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
         tuple(artifacts),
         extra=tuple(f"{FOLDER}/{name}" for name in others),
         notes=model.notes,
+        quantisation=_quantisation(program, model, options) if options.quantised else None,
         extension=Extension(model.interface),
     )
+
+
+def _quantisation(program: Program, model: CModel, options: ExportOptions) -> Quantisation:
+    """Every matrix is quantised, so all recurrent weights are."""
+    count = len({node.cell.recurrent_kernel.tobytes() for node in program.cells})
+    stored = model.details["weight_bytes"]
+    return Quantisation(FORMAT.name, options.quantize, count, count, stored, model.float_bytes)
 
 
 def _choice(layer: Recurrence) -> LoweringChoice:

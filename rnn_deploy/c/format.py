@@ -4,6 +4,8 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.formats.base import Format
 from rnn_deploy.formats.options import ExportOptions
 
+FLOAT16, INT8_WEIGHTS = "float16", "int8-weights"
+
 
 def check(options: ExportOptions) -> None:
     """Raise InputError for states that would become part of the file."""
@@ -20,5 +22,6 @@ FORMAT = Format(
     title="C",
     writer="rnn_deploy.c.files",
     check=check,
+    quantize=(FLOAT16, INT8_WEIGHTS),
     why_no_saved_model="C is written from the model's layers",
 )

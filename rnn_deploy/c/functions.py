@@ -16,7 +16,7 @@ class FunctionWriter:
     """Writes the functions of one model; the nodes' statements ask it where things lie."""
 
     layout: Layout
-    weights: WeightTable = field(default_factory=WeightTable)
+    weights: WeightTable = field(default_factory=WeightTable)  # says how matrices are stored
     uses: set[Use] = field(default_factory=set)
 
     def __post_init__(self) -> None:

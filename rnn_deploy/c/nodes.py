@@ -62,8 +62,8 @@ def _filled(bias: Float | None, name: str, target: str, size: int, place: Place)
 
 def _product(name: str, kernel: Float, x: str, target: str, place: Place) -> str:
     matrix = place.weights.matrix(name, kernel)
-    function = place.use("product")
-    return f"{function}({matrix.name}, {x}, {matrix.rows}, {matrix.columns}, {target});"
+    function = place.use(f"product{matrix.kind}")
+    return f"{function}({matrix.arguments}, {x}, {matrix.rows}, {matrix.columns}, {target});"
 
 
 def _activated(name: str, x: str, y: str, size: int, place: Place) -> Lines:
@@ -180,10 +180,13 @@ def _dense(node: DenseNode, place: Place) -> Lines:
 
 def _lookup(node: LookupNode, place: Place) -> Lines:
     count, size = node.table.shape
-    table, ids = place.weights.add(f"{node.layer}_table", node.table), f"{place.ref(node.x)}[0]"
+    table = place.weights.matrix(f"{node.layer}_table", node.table)
+    ids, y = f"{place.ref(node.x)}[0]", place.ref(node.y)
     whole = ids if node.x.dtype.startswith("int") else f"(int32_t){ids}"
     row = f"(size_t)({whole} < 0 ? {whole} + {count} : {whole})"
-    return [f"memcpy({place.ref(node.y)}, {table} + {row} * {size}, {size} * sizeof(float));"]
+    if not table.kind:
+        return [f"memcpy({y}, {table.name} + {row} * {size}, {size} * sizeof(float));"]
+    return [f"{place.use(f'row{table.kind}')}({table.arguments}, {row}, {size}, {y});"]
 
 
 def _activation(node: ActivationNode, place: Place) -> Lines:

@@ -16,6 +16,8 @@ from rnn_deploy.c.layout import C_TYPES, Layout
 from rnn_deploy.c.nodes import Lines
 from rnn_deploy.c.schedule import schedule
 from rnn_deploy.c.shared import SHARED, shared_source
+from rnn_deploy.c.storage import FLOAT32
+from rnn_deploy.c.weights import WeightTable
 from rnn_deploy.spec import StateKey
 
 HEADER, SOURCE, WEIGHTS = "model.h", "model.c", "model_weights.c"
@@ -36,21 +38,26 @@ _GUARD = """\
 class CModel:
     """The files by name, and what is worth telling about them.
 
-    interface: how the functions are called, for who writes a program around them.
+    interface: how the functions are called, for who writes a program around them. float_bytes: what
+    the weights would take in float32.
     """
 
     files: dict[str, str]
     notes: tuple[str, ...]
     details: dict[str, int]
     interface: dict[str, Any]
+    float_bytes: int
 
 
-def c_model(program: Program, states: Sequence[StateKey] = ()) -> CModel:
-    """Write a program. states: those of the stream entry point, in order; they come first in
-    `model_state`."""
+def c_model(program: Program, states: Sequence[StateKey] = (), storage: str = FLOAT32) -> CModel:
+    """Write a program.
+
+    states: those of the stream entry point, in order; they come first in `model_state`. storage:
+    how matrices are kept, see storage.py.
+    """
     layout = Layout(schedule(program))
     layout.place_states(states)
-    writer = FunctionWriter(layout)
+    writer = FunctionWriter(layout, WeightTable(storage))
     functions = "\n".join(_functions(writer))
     blocks = source_of(writer.uses)
     weights = (
@@ -72,7 +79,8 @@ def c_model(program: Program, states: Sequence[StateKey] = ()) -> CModel:
         "state_bytes": 4 * layout.floats + 4,
         "multiplications": _multiplications(program),
     }
-    return CModel(files, tuple(_notes(layout)), details, _interface(writer))
+    notes = tuple(_notes(layout))
+    return CModel(files, notes, details, _interface(writer), writer.weights.float_bytes)
 
 
 def _interface(writer: FunctionWriter) -> dict[str, Any]:

@@ -3,43 +3,69 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_deploy.c.ir import Float
 from rnn_deploy.c.names import Names
+from rnn_deploy.c.storage import FLOAT32, TYPES, stored
 
-PER_LINE = 6
+PER_LINE = {"float32": 6, "uint16": 12, "int8": 20}
+Numbers = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix (rows, columns) by its name in C."""
+    """A matrix (rows, columns) by its name in C.
+
+    kind: the end of the names of functions that read it. scale: what they take beside it, in C:
+    the factor of half floats, the scales of integers, or nothing.
+    """
 
     name: str
     rows: int
     columns: int
+    kind: str = ""
+    scale: str = ""
+
+    @property
+    def arguments(self) -> str:
+        """Return what a function is given of it."""
+        return f"{self.name}, {self.scale}" if self.scale else self.name
 
 
 @dataclass
 class WeightTable:
-    """Arrays by name; equal ones share it."""
+    """Arrays by name; equal ones share it. storage: how matrices are kept."""
 
+    storage: str = FLOAT32
     names: Names = field(default_factory=Names)
-    arrays: dict[str, Float] = field(default_factory=dict)
-    _by_content: dict[tuple[tuple[int, ...], bytes], str] = field(default_factory=dict)
+    arrays: dict[str, Numbers] = field(default_factory=dict)
+    float_bytes: int = 0  # what the arrays would take in float32
+    _by_content: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
 
     def add(self, name: str, value: Float) -> str:
-        """The identifier of an array."""
+        """The identifier of an array of float32."""
         value = np.ascontiguousarray(value, np.float32)
-        key = (value.shape, value.tobytes())
+        return self._add(name, value, value.nbytes)
+
+    def matrix(self, name: str, value: Float) -> Matrix:
+        """A matrix for `model_product`: one row for each input."""
+        kept = stored(name, value, self.storage)
+        scale = "" if kept.factor is None else f"{kept.factor.hex()}f"
+        if kept.scales is not None:
+            scale = self._add(f"{name}_scales", kept.scales, 0)
+        identifier = self._add(name, kept.numbers, 4 * kept.numbers.size)
+        rows, columns = value.shape
+        return Matrix(identifier, rows, columns, kept.kind, scale)
+
+    def _add(self, name: str, value: Numbers, float_bytes: int) -> str:
+        key = (value.dtype.name, value.shape, value.tobytes())
         if key not in self._by_content:
             identifier = "model_" + self.names.of(("weight", name, len(self.arrays)), name)
             self._by_content[key] = identifier
             self.arrays[identifier] = value
+            self.float_bytes += float_bytes
         return self._by_content[key]
-
-    def matrix(self, name: str, value: Float) -> Matrix:
-        """A matrix for `model_product`: one row for each input."""
-        return Matrix(self.add(name, value), *value.shape)
 
     @property
     def bytes(self) -> int:
@@ -47,21 +73,24 @@ class WeightTable:
 
     def declarations(self) -> str:
         """The arrays as other files see them."""
-        return "".join(
-            f"extern const float {name}[{value.size}];\n" for name, value in self.arrays.items()
-        )
+        return "".join(f"extern {_head(name, value)};\n" for name, value in self.arrays.items())
 
     def definitions(self) -> str:
-        """The arrays with their values, exact: in C's hexadecimal form."""
+        """The arrays with their values, exact: floats in C's hexadecimal form."""
         return "\n".join(
-            f"const float {name}[{value.size}] = {{\n{_rows(value)}}};\n"
-            for name, value in self.arrays.items()
+            f"{_head(name, value)} = {{\n{_rows(value)}}};\n" for name, value in self.arrays.items()
         )
 
 
-def _rows(value: Float) -> str:
-    words = [_word(number) for number in value.reshape(-1).tolist()]
-    lines = (words[i : i + PER_LINE] for i in range(0, len(words), PER_LINE))
+def _head(name: str, value: Numbers) -> str:
+    return f"const {TYPES[value.dtype.name]} {name}[{value.size}]"
+
+
+def _rows(value: Numbers) -> str:
+    numbers = value.reshape(-1).tolist()
+    words = [_word(number) if isinstance(number, float) else str(number) for number in numbers]
+    width = PER_LINE[value.dtype.name]
+    lines = (words[i : i + width] for i in range(0, len(words), width))
     return "".join(f"    {', '.join(line)},\n" for line in lines)
 
 

@@ -2,35 +2,93 @@
 
     .npz    arrays by name
     .npy    the array of a model with one input (or output)
-    .csv    numbers, with or without a header line: one sequence with a line per step if the model
-            takes (batch, time, width), a line per sequence if it takes (batch, time)
+    .csv    numbers, with or without a header line (inference/tables.py): a line per step if the
+            model takes (batch, time, width), a line per sequence if it takes (batch, time)
     .jsonl  a line of JSON per sequence: nested lists, or an object by name
 
 Text has no dtypes, so its numbers are converted to the model's dtypes; arrays keep theirs. JSON has
 no NaN and no infinity, so they are read and written as the strings "nan", "inf" and "-inf".
 """
 
-import csv
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from rnn_deploy.bundle import npz
 from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.errors import InputError
+from rnn_deploy.inference.fitting import Fitted
+from rnn_deploy.inference.lengths import has_time
+from rnn_deploy.inference.tables import (
+    SequenceTable,
+    Table,
+    TableRules,
+    parse,
+    sequences_of,
+    summary,
+)
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
+T = TypeVar("T")
 NOT_FINITE = ("nan", "inf", "-inf")
 ENDINGS = (".npz", ".npy", ".csv", ".jsonl")
 
 
+@dataclass(frozen=True)
+class ReadInputs:
+    """Inputs of a file. table: the keys and times of a .csv file. said: what was read, in words."""
+
+    feeds: dict[str, Fitted]
+    table: SequenceTable | None = None
+    said: str | None = None
+
+
+def read_inputs(
+    place: Path, entry: EntryPoint, rules: TableRules, known: Sequence[str] = ()
+) -> ReadInputs:
+    """Read the inputs of `entry`, sequences of different lengths too.
+
+    rules: the columns of a .csv file. known: the names of the model's features. Raises InputError
+    if the file does not hold them, and for rules that do not apply to its kind.
+    """
+    ending = place.suffix.lower()
+    if rules.named and ending != ".csv":
+        raise InputError(
+            "E-OPTION-CONFLICT",
+            f"--id, --time and --features apply only to .csv files, and --inputs is {place}; remove"
+            " them",
+        )
+    if ending == ".csv":
+        return _read(place, lambda: _read_table(place, entry, rules, known))
+    if ending == ".jsonl":
+        feeds = _read(place, lambda: _read_jsonl(place, entry))
+        counted = (feeds[t.name] for t in entry.inputs if has_time(t) and t.name in feeds)
+        lengths = [len(row) for value in counted for row in value]
+        width = entry.inputs[0].shape[2:]
+        known_width = width[0] if width and isinstance(width[0], int) else None
+        said = summary(lengths, known_width) if len(entry.inputs) == 1 and lengths else None
+        return ReadInputs(feeds, None, said and f"read {said}")
+    return ReadInputs(dict(read_arrays(place, entry)))
+
+
 def read_arrays(place: Path, entry: EntryPoint) -> dict[str, Array]:
     """Read the inputs of `entry` from a file; InputError if it does not hold them."""
-    return _read(place, lambda: _reader_of(place)(place, entry))
+    feeds: dict[str, Array] = {}
+    for name, value in _read(place, lambda: _reader_of(place)(place, entry)).items():
+        if isinstance(value, list):
+            shapes = sorted({row.shape for row in value})
+            raise InputError(
+                "E-DATA-RAGGED",
+                f"{place}: lines of the shapes {shapes} cannot be one batch; give sequences of"
+                " the same length, or a file for each length",
+            )
+        feeds[name] = value
+    return feeds
 
 
 def read_npz(place: Path) -> dict[str, Array]:
@@ -38,13 +96,13 @@ def read_npz(place: Path) -> dict[str, Array]:
     return _read(place, lambda: npz.read_npz(place))
 
 
-def _reader_of(place: Path) -> Callable[[Path, EntryPoint], dict[str, Array]]:
+def _reader_of(place: Path) -> "Callable[[Path, EntryPoint], Mapping[str, Fitted]]":
     if place.suffix.lower() not in _READERS:
         raise InputError("E-DATA-ENDING", f"{place}: a file of inputs must end in {_endings()}")
     return _READERS[place.suffix.lower()]
 
 
-def _read(place: Path, reader: Callable[[], dict[str, Array]]) -> dict[str, Array]:
+def _read(place: Path, reader: Callable[[], T]) -> T:
     if not place.is_file():
         raise InputError("E-DATA-NOT-FOUND", f"{place}: no such file")
     try:
@@ -105,33 +163,70 @@ def _read_npy(place: Path, entry: EntryPoint) -> dict[str, Array]:
     return {_only(entry, place).name: value}
 
 
-def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Array]:
+def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
+    return _read_table(place, entry, TableRules(), ()).feeds
+
+
+def _read_table(
+    place: Path, entry: EntryPoint, rules: TableRules, known: Sequence[str]
+) -> ReadInputs:
     tensor = _only(entry, place)
-    with place.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        lines = {reader.line_num: line for line in reader if line}  # noqa: B035
-    first = next(iter(lines), 0)
-    if lines and not any(map(_is_number, lines[first])):
-        del lines[first]
-    widths = {len(line) for line in lines.values()}
-    if len(widths) != 1:
-        raise InputError(
-            "E-DATA-RAGGED",
-            f"{place}: its lines have {sorted(widths) or 'no'} values; expected the same number in"
-            " each line",
-        )
-    if np.dtype(tensor.dtype).kind == "f" and _counts_columns(list(lines.values())):
-        raise InputError(
-            "E-DATA-HEADER",
-            f"{place}: its first line, {', '.join(lines[first][:3])}, ..., looks like the names of"
-            " numbered columns; remove it (pandas: header=False), or write 0.0 in place of 0 if it"
-            " is a step",
-        )
-    value = np.array([_floats(number, line) for number, line in lines.items()])
-    return {tensor.name: _cast(value[None] if len(tensor.shape) == 3 else value, tensor, place)}
+    table = parse(place, rules)
+    if table.header is None:
+        _refuse_counted_columns(table, tensor)
+    if len(tensor.shape) < 3 and not _is_long(rules, tensor):
+        return _line_per_sequence(table, rules, tensor, known)
+    width = tensor.shape[-1] if len(tensor.shape) > 2 else 1
+    read = sequences_of(table, rules, width if isinstance(width, int) else None, known)
+    rows = [
+        _cast(row if len(tensor.shape) > 2 else row[:, 0], tensor, place) for row in read.sequences
+    ]
+    said = f"read {summary([len(row) for row in rows], read.features)}"
+    if table.header and not read.by_name:
+        said += "; columns in the order of the file: name the model's order with --features"
+    value: Fitted = rows if len({len(row) for row in rows}) > 1 else np.stack(rows)
+    return ReadInputs({tensor.name: value}, read, said)
 
 
-def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Array]:
+def _is_long(rules: TableRules, tensor: TensorSpec) -> bool:
+    """Return whether each line of a table is one step of a (batch, time) input."""
+    one_column = len(rules.features) == 1 and tensor.shape[1:] != (1,)
+    return rules.time is not None or (rules.id is not None and one_column)
+
+
+def _line_per_sequence(
+    table: Table, rules: TableRules, tensor: TensorSpec, known: Sequence[str]
+) -> ReadInputs:
+    width = tensor.shape[-1] if len(tensor.shape) > 1 else None
+    one = TableRules(None, None, rules.features)
+    if rules.id is not None and not rules.features:
+        others = [name for name in table.header or () if name != rules.id]
+        one = TableRules(None, None, tuple(known) or tuple(others))
+    read = sequences_of(table, one, width if isinstance(width, int) else None, known)
+    (value,) = read.sequences
+    keys = None
+    if rules.id is not None:
+        at = table.column(rules.id)
+        keys = tuple(line[at].strip() for line in table.lines.values())
+        if len(set(keys)) < len(keys):
+            raise InputError(
+                "E-DATA-TEXT",
+                f"{table.place}: two lines have the same '{rules.id}'; in a table with a line per"
+                " step name the column of the steps too: --features NAME",
+            )
+    said = f"read {len(value)} sequences, a line each, {value.shape[1]} values"
+    if table.header and has_names(tensor):
+        said += f" ({', '.join(read.features[:8])}{', ...' if len(read.features) > 8 else ''})"
+    done = SequenceTable(keys, None, tuple(value), read.features, read.by_name)
+    return ReadInputs({tensor.name: _cast(value, tensor, table.place)}, done, said)
+
+
+def has_names(tensor: TensorSpec) -> bool:
+    """Return whether the columns of a line are features, and not steps."""
+    return not has_time(tensor)
+
+
+def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
     lines = place.read_text(encoding="utf-8-sig").splitlines()
     samples = [_numbers(json.loads(line)) for line in lines if line.strip()]
     if not samples:
@@ -162,7 +257,7 @@ def _numbers(value: Any) -> Any:
     return float(value) if value in NOT_FINITE else value
 
 
-def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Array:
+def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Fitted:
     try:
         shapes = {np.shape(sample) for sample in samples}
     except ValueError as error:  # NumPy's message does not name the file
@@ -171,13 +266,15 @@ def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Array:
             f"{place}: the steps of '{tensor.name}' have different widths; expected the same number"
             " of values in each",
         ) from error
-    if len(shapes) > 1:
+    if len(shapes) == 1:
+        return _cast(np.array(samples), tensor, place)
+    if len({shape[1:] for shape in shapes}) > 1 or () in shapes or not has_time(tensor):
         raise InputError(
             "E-DATA-RAGGED",
-            f"{place}: lines of the shapes {sorted(shapes)} cannot be one batch; give sequences of"
-            " the same length, or a file for each length",
+            f"{place}: lines of the shapes {sorted(shapes)} cannot be one input; expected sequences"
+            " that differ only in their number of steps",
         )
-    return _cast(np.array(samples), tensor, place)
+    return [_cast(np.array(sample), tensor, place) for sample in samples]
 
 
 def _cast(value: Array, tensor: TensorSpec, place: Path) -> Array:
@@ -226,36 +323,33 @@ def _only(entry: EntryPoint, place: Path) -> TensorSpec:
     return entry.inputs[0]
 
 
-def _counts_columns(lines: list[list[str]]) -> bool:
-    """Return whether only the first line counts from 0, like the names of unnamed columns.
+def _refuse_counted_columns(table: Table, tensor: TensorSpec) -> None:
+    """Raise InputError if only the first line counts from 0, like the names of unnamed columns.
 
     With two columns the line is taken as a step: flags and one-hot steps consist of 0 and 1.
     """
-    counted = [str(column) for column in range(len(lines[0]))]
-    whole = all(cell.strip().lstrip("+-").isdigit() for line in lines[1:] for cell in line)
-    return len(counted) > 2 and lines[0] == counted and not whole
-
-
-def _floats(number: int, line: list[str]) -> list[float]:
-    try:
-        return [float(cell) for cell in line]
-    except ValueError as error:
-        raise ValueError(f"line {number}: {error}") from error
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    first, *others = table.lines.values()
+    counted = [str(column) for column in range(table.width)]
+    whole = all(cell.strip().lstrip("+-").isdigit() for line in others for cell in line)
+    if (
+        np.dtype(tensor.dtype).kind == "f"
+        and table.width > 2
+        and list(first) == counted
+        and not whole
+    ):
+        raise InputError(
+            "E-DATA-HEADER",
+            f"{table.place}: its first line, {', '.join(first[:3])}, ..., looks like the names of"
+            " numbered columns; remove it (pandas: header=False), or write 0.0 in place of 0 if it"
+            " is a step",
+        )
 
 
 def _endings() -> str:
     return ", ".join(ENDINGS)
 
 
-_READERS: dict[str, Callable[[Path, EntryPoint], dict[str, Array]]] = {
+_READERS: dict[str, Callable[[Path, EntryPoint], Mapping[str, Fitted]]] = {
     ".npz": lambda place, entry: npz.read_npz(place),
     ".npy": _read_npy,
     ".csv": _read_csv,

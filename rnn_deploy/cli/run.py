@@ -1,23 +1,34 @@
 """`rnn-deploy run`: run inputs through a bundle on a runtime."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from rnn_deploy.bundle import Bundle, open_bundle
-from rnn_deploy.bundle.state_files import owner_of, read_states, refuse_other_names, write_states
+from rnn_deploy.bundle.state_files import (
+    owner_of,
+    read_keyed_states,
+    refuse_other_names,
+    write_states,
+)
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.arrays import (
     check_output,
-    json_lines,
-    read_arrays,
-    write_arrays,
+    read_inputs,
 )
 from rnn_deploy.cli.console import data, say
 from rnn_deploy.cli.options import grouped
+from rnn_deploy.cli.results import RunResult, lines_of, write_result
 from rnn_deploy.errors import InputError
+from rnn_deploy.inference.fitting import Fitted, fitted
+from rnn_deploy.inference.keyed_states import KeyedStates, choose
+from rnn_deploy.inference.lengths import SIDES, Side, Windows, padded
+from rnn_deploy.inference.lengths import windows as windows_of
+from rnn_deploy.inference.rows import run_rows
+from rnn_deploy.inference.tables import TableRules
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.feeds import checker, not_finite
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
@@ -41,8 +52,26 @@ class RunRequest:
     state_out: Path | None
     state_any_bundle: bool
     force: bool
+    id: str | None
+    time: str | None
+    features: str | None
+    pad: Side | None
+    window: int | None
+    step: int | None
 
     def __post_init__(self) -> None:
+        if self.step is not None and self.window is None:
+            raise InputError("E-OPTION-NEEDS", "--step applies only to --window; add --window N")
+        if self.pad is not None and self.window is not None:
+            raise InputError(
+                "E-OPTION-CONFLICT", "--pad cannot be combined with --window; remove one of them"
+            )
+        if self.window is not None and self.carries_state:
+            raise InputError(
+                "E-OPTION-CONFLICT",
+                "--window starts every window from zero, so it cannot be combined with --chunk,"
+                " --state-in or --state-out; remove one of them",
+            )
         if self.batch_size is not None and self.carries_state:
             raise InputError(
                 "E-OPTION-CONFLICT",
@@ -59,6 +88,12 @@ class RunRequest:
             )
 
     @property
+    def rules(self) -> TableRules:
+        """The columns of a .csv file."""
+        names = tuple(name.strip() for name in (self.features or "").split(",") if name.strip())
+        return TableRules(self.id, self.time, names)
+
+    @property
     def carries_state(self) -> bool:
         """Whether the entry point `stream` is run."""
         return any(value is not None for value in (self.chunk, self.state_in, self.state_out))
@@ -71,6 +106,28 @@ class RunRequest:
     required=True,
     type=click.Path(path_type=Path),
     help="File with the inputs: .npz, .npy, .csv or .jsonl.",
+)
+@click.option("--id", metavar="COLUMN", help="Column of a .csv file with the key of the sequence.")
+@click.option("--time", metavar="COLUMN", help="Column of a .csv file that orders the steps.")
+@click.option(
+    "--features",
+    metavar="A,B,...",
+    help="Columns of a .csv file with the features, in the model's order.  [default: the model's"
+    " feature names, else all other columns]",
+)
+@click.option(
+    "--pad",
+    type=click.Choice(SIDES),
+    help="Pad short sequences to the model's fixed number of steps, before or after them.",
+)
+@click.option(
+    "--window", type=click.IntRange(1), metavar="N", help="Cut sequences in windows of N steps."
+)
+@click.option(
+    "--step",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Start a window every K steps.  [default: N]",
 )
 @click.option(
     "-o",
@@ -112,36 +169,73 @@ def command(request: RunRequest) -> None:
     bundle = open_bundle(request.bundle)
     for place in (request.output, request.state_out):
         if place is not None:
-            refuse_existing(place, force=request.force)
+            _refuse_existing(place, request)
     entry = bundle.manifest.entry(STREAM if request.carries_state else SEQUENCE)
     check_output(request.output, entry)
-    feeds = read_arrays(request.inputs, entry)
+    read = read_inputs(request.inputs, entry, request.rules)
+    if read.said:
+        say(read.said)
+    feeds, windows = _shaped(entry, request, fitted(entry, read.feeds))
+    keys = read.table.keys if read.table is not None else None
+    kept = KeyedStates.empty()
     if request.state_in is not None:
-        feeds |= _state(bundle, entry, request, feeds)
+        states, kept = _state(bundle, entry, request, feeds, keys)
+        feeds = {**feeds, **states}
     runner = _load(bundle, request, entry.name)
-    results = _results(runner, request, feeds)
+    results = run_rows(entry, feeds, lambda part: _results(runner, request, part))
     outputs = {tensor.name: results[tensor.name] for tensor in entry.outputs}
     state = {spec.tensor.name: results[spec.next_name] for spec in entry.states}
     _report_not_finite(feeds)
-    _write(bundle, request, outputs, state)
+    table = read.table
+    if table is not None and request.pad is not None:
+        table = replace(table, times=None)  # padding moves the steps
+    result = RunResult(outputs, table, windows)
+    _write(bundle, request, result, kept.joined(state, keys))
     if request.output is None:
-        data("\n".join(json_lines(outputs)))
+        data("\n".join(lines_of(result)))
 
 
-def _write(
-    bundle: Bundle, request: RunRequest, outputs: dict[str, Array], state: dict[str, Array]
-) -> None:
+def _shaped(
+    entry: EntryPoint, request: RunRequest, feeds: dict[str, Fitted]
+) -> tuple[dict[str, Fitted], Windows | None]:
+    """Return the inputs padded, or cut in windows, as requested."""
+    if request.pad is not None:
+        feeds, notes = padded(entry, feeds, request.pad)
+        for note in notes:
+            say(f"note: {note}")
+    if request.window is None:
+        return feeds, None
+    cut = windows_of(entry, feeds, request.window, request.step or request.window)
+    say(f"cut {len(cut.origins)} windows of {request.window} steps")
+    if cut.uncovered:
+        say(f"note: {cut.uncovered} steps at the ends of sequences are in no window")
+    return cut.feeds, cut
+
+
+def _refuse_existing(place: Path, request: RunRequest) -> None:
+    """Refuse to replace a file; a state file may be read and then replaced by its successor."""
+    same = place == request.state_out and place == request.state_in
+    refuse_existing(place, force=request.force or same)
+
+
+def _write(bundle: Bundle, request: RunRequest, result: RunResult, state: KeyedStates) -> None:
     """Write outputs and states to the requested files: both, or neither."""
+    again = request.state_in is not None and request.state_in == request.state_out
     with ExitStack() as drafts:
         if request.output is not None:
             draft = drafts.enter_context(writing_file(request.output, force=request.force))
-            write_arrays(draft, outputs)
+            write_result(draft, result)
         if request.state_out is not None:
-            draft = drafts.enter_context(writing_file(request.state_out, force=request.force))
-            write_states(draft, state, owner_of(bundle, STREAM))
-    for place, arrays in ((request.state_out, state), (request.output, outputs)):
+            force = request.force or again
+            draft = drafts.enter_context(writing_file(request.state_out, force=force))
+            write_states(draft, state.states, owner_of(bundle, STREAM), state.keys)
+    for place, arrays in ((request.state_out, state.states), (request.output, result.outputs)):
         if place is not None:
-            say(f"wrote {place}: {', '.join(f'{n} {v.shape}' for n, v in arrays.items())}")
+            say(f"wrote {place}: {', '.join(f'{n} {_shape(v)}' for n, v in arrays.items())}")
+
+
+def _shape(value: Fitted) -> str:
+    return str(value.shape) if not isinstance(value, list) else f"{len(value)} sequences"
 
 
 def _load(bundle: Bundle, request: RunRequest, entry: str) -> Runner:
@@ -154,7 +248,7 @@ def _load(bundle: Bundle, request: RunRequest, entry: str) -> Runner:
     return runtime.load(bundle, options)
 
 
-def _results(runner: Runner, request: RunRequest, feeds: dict[str, Array]) -> dict[str, Array]:
+def _results(runner: Runner, request: RunRequest, feeds: Mapping[str, Array]) -> dict[str, Array]:
     # Imported only when needed, because `run` starts a new process for each call.
     if request.batch_size is not None:
         from rnn_deploy.inference.model import in_batches
@@ -170,19 +264,30 @@ def _results(runner: Runner, request: RunRequest, feeds: dict[str, Array]) -> di
 
 
 def _state(
-    bundle: Bundle, entry: EntryPoint, request: RunRequest, feeds: dict[str, Array]
-) -> dict[str, Array]:
+    bundle: Bundle,
+    entry: EntryPoint,
+    request: RunRequest,
+    feeds: Mapping[str, Fitted],
+    keys: Sequence[str] | None,
+) -> tuple[dict[str, Array], KeyedStates]:
+    """Return the initial states of each sequence, and the states of keys that are not run."""
     assert request.state_in is not None
-    owner = owner_of(bundle, entry.name)
-    state = read_states(request.state_in, owner, any_bundle=request.state_any_bundle)
-    refuse_other_names(state, [spec.tensor.name for spec in entry.states], str(request.state_in))
-    twice = sorted(feeds.keys() & state)
+    found = read_keyed_states(
+        request.state_in, owner_of(bundle, entry.name), any_bundle=request.state_any_bundle
+    )
+    states = found[0]
+    refuse_other_names(states, [spec.tensor.name for spec in entry.states], str(request.state_in))
+    twice = sorted(feeds.keys() & states)
     if twice:
         raise InputError(
             "E-INPUT-TWICE",
             f"the state '{twice[0]}' is in --inputs and in --state-in; remove it from one of them",
         )
-    return state
+    chosen = choose(KeyedStates(*found), keys, entry, str(request.state_in))
+    if chosen.new:
+        shown = ", ".join(chosen.new[:5]) + (", ..." if len(chosen.new) > 5 else "")
+        say(f"note: {request.state_in} has no state of {shown}; they start from zero")
+    return chosen.states, chosen.rest
 
 
 def _provider_options(pairs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -192,7 +297,8 @@ def _provider_options(pairs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for key, _, value in (pair.partition("=") for pair in pairs))
 
 
-def _report_not_finite(feeds: dict[str, Array]) -> None:
-    names = not_finite(feeds)
+def _report_not_finite(feeds: Mapping[str, Fitted]) -> None:
+    parts = [(n, part) for n, v in feeds.items() for part in (v if isinstance(v, list) else [v])]
+    names = dict.fromkeys(name for name, part in parts if not_finite({name: part}))
     if names:
         say(f"note: input {', '.join(names)} contains NaN or infinity, so the outputs may too")

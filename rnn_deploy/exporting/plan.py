@@ -51,7 +51,8 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     stream, notes = _stream(model, own) if options.state == "input" else (None, ())
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
-    notes = (*notes, *unused, *_notes(model, options.state))
+    fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
+    notes = (*notes, *unused, *fixed, *_notes(model, options.state))
     return ExportPlan(model, sequence, stream, notes, opened)
 
 
@@ -168,6 +169,15 @@ def _opened_outputs(
 def _has_fixed_time(tensor: TensorSpec) -> bool:
     sequence = len(tensor.shape) == 3 or (len(tensor.shape) == 2 and tensor.below is not None)
     return sequence and isinstance(tensor.shape[1], int)
+
+
+def _notes_on_fixed_time(sequence: EntryPoint) -> tuple[str, ...]:
+    fixed = [t for t in sequence.inputs if _has_fixed_time(t)]
+    return tuple(
+        f"input '{tensor.name}' takes sequences of exactly {tensor.shape[1]} steps, as the model"
+        " was built; export with --time open to take any number, or run with --pad or --window"
+        for tensor in fixed
+    )
 
 
 def _notes(model: Any, state: str) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ import numpy as np
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.bundle.state_files import owner_of
 from rnn_deploy.errors import ClosedError, InputError
+from rnn_deploy.inference.fitting import fitted
 from rnn_deploy.inference.plain import Feeds, Results, named, plain
+from rnn_deploy.inference.rows import run_rows
 from rnn_deploy.inference.stream import Stream
 from rnn_deploy.inference.stream_batch import StreamBatch
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
@@ -96,11 +98,18 @@ class Model:
         return self._runners[entry]
 
     def predict(self, feeds: Feeds, *, batch_size: int | None = None) -> Results:
-        """Run whole sequences from zero states, at most `batch_size` sequences at a time."""
+        """Run whole sequences from zero states, at most `batch_size` sequences at a time.
+
+        feeds: arrays, or lists of sequences, which may differ in their number of steps; then an
+        output over time is a list with an array for each sequence. int64, float64 and other dtypes
+        are converted if they lose nothing by it.
+        """
         runner = self.runner()
-        given = named(runner.entry, feeds)
-        results = runner.run(given) if batch_size is None else in_batches(runner, given, batch_size)
-        return plain(runner.entry, results)
+        given = fitted(runner.entry, named(runner.entry, feeds))
+        call = runner.run
+        if batch_size is not None:
+            call = partial(in_batches, runner, size=batch_size)
+        return plain(runner.entry, run_rows(runner.entry, given, call))
 
     def stream(self, batch: int = 1) -> Stream:
         """Return a stream of `batch` sequences side by side, starting from zero states."""

@@ -17,6 +17,7 @@ from rnn_deploy.bundle.state_files import (
 )
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
+from rnn_deploy.inference.fitting import one_length
 from rnn_deploy.inference.plain import Feeds, Results, named, plain
 from rnn_deploy.runtimes.base import BindableRunner, BoundRunner, Runner
 from rnn_deploy.runtimes.feeds import checker, zero_states
@@ -116,6 +117,7 @@ class Stream:
         if self._bound is not None and len(feeds) == len(arrays) and self._bound.takes(arrays):
             stepped = self._bound.step(arrays)  # type: ignore[arg-type]  # it takes arrays only
             return dict(zip(self._outputs, stepped, strict=True))
+        feeds = one_length(self._runner.entry, feeds)
         results = self._runner.run(self._with_state(feeds))
         self._bound = None
         self._state = {into: results[out] for into, out in self._carry}
@@ -173,7 +175,7 @@ class Stream:
         If a chunk is refused, the state is again what it was before the first chunk.
         """
         entry = self._runner.entry
-        feeds = named(entry, feeds)
+        feeds = one_length(entry, named(entry, feeds))
         checker(entry)(self._with_state(feeds))
         before = self.state
         try:

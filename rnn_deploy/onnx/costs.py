@@ -3,8 +3,8 @@
     microseconds of one call = sum of coefficient * feature
 
 The features are what the time is known to go into (`features`), the coefficients were fitted by
-scripts/fit_costs.py, which also says how far off they are; docs/lowerings.md shows it. They are of
-one machine and one thread; choices rest on their ratios alone.
+scripts/fit_costs.py, which also says how far off they are; docs/internals/lowerings.md shows it.
+They are of one machine and one thread; choices rest on their ratios alone.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which lowerings a profile's runtimes compute wrongly. Measured; see docs/lowerings.md.
+"""Which lowerings a profile's runtimes compute wrongly. Measured; see docs/internals/lowerings.md.
 
 ort         ONNX Runtime: computes every lowering correctly
 openvino    OpenVINO: its operators ignore sequence_lens where shapes are open, and know three

@@ -21,7 +21,7 @@ TFLITE_LOWERINGS = {name: import_module(f"rnn_deploy.tflite.{name}") for name in
 # Written out by `auto` up to so many steps, and up to so many bytes of weights over all steps.
 SHORT = 64
 SMALL = 2 << 20
-# One operator up to so many units, for one sequence; measured, see docs/lowerings.md.
+# One operator up to so many units, for one sequence; measured, see docs/internals/lowerings.md.
 FEW = {"simple_rnn": 32, "lstm": 16}
 
 

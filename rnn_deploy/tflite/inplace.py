@@ -25,7 +25,7 @@ from rnn_deploy.tflite.loop import zero_of
 from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked, steps_to_a_turn
 
 # Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
-# every step that is written out. Measured, see docs/tflite.md.
+# every step that is written out. Measured, see docs/internals/tflite.md.
 CHUNKS = ((8, 1 << 16), (4, 1 << 17))
 UNKNOWN = 1 << 17  # of a cell that is known by its step alone
 # So many sequences at most are few: more than a few, and weights that are read at every step cost

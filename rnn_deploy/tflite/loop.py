@@ -26,7 +26,7 @@ from rnn_deploy.spec import Recurrence, Support
 from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked, steps_to_a_turn
 
 # Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
-# every step that is written out. Measured, see docs/lowerings.md.
+# every step that is written out. Measured, see docs/internals/lowerings.md.
 CHUNKS = ((10, 1 << 18), (5, 4 << 20), (2, 8 << 20))
 LONGEST_CHUNK = CHUNKS[0][0]
 UNKNOWN = 1 << 20  # of a cell that is known by its step alone

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_deploy.errors import InputError
+from rnn_deploy.inference.rows import run_rows
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array, TensorSpec
 from rnn_deploy.verifying.judge.compare import Comparison, ComparisonContext, TensorPair, compare
@@ -61,8 +62,9 @@ def compare_models(
     outputs, output_notes = _pairs(a.all_outputs, b.all_outputs, "outputs", models)
     tolerance.check_names(outputs)
     first_feeds = _first_names(feeds, inputs)
-    truth = first.runner.run(first_feeds)
-    actual = second.runner.run({inputs[name]: value for name, value in first_feeds.items()})
+    second_feeds = {inputs[name]: value for name, value in first_feeds.items()}
+    truth = _run(first.runner, first_feeds)
+    actual = _run(second.runner, second_feeds)
     comparisons = []
     for name, other in outputs.items():
         atol, rtol = tolerance.for_tensor(name) or (allowed_error(truth[name], None), 0.0)
@@ -76,6 +78,12 @@ def compare_models(
     ]
     notes = (*input_notes, *output_notes, *nan_notes)
     return PairComparison(*models, tuple(comparisons), notes)
+
+
+def _run(runner: Runner, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Run all sequences; a batch that the model fixes is looped over."""
+    results = run_rows(runner.entry, feeds, runner.run)
+    return {name: np.asarray(value) for name, value in results.items()}
 
 
 def _pairs(

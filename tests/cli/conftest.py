@@ -19,10 +19,13 @@ class Ended:
     err: str
 
     def refused(self, code: int, *words: str) -> str:
-        """Assert one line of error with these words, no data, and this exit code; the line."""
+        """Assert one line of error with these words, no data, and this exit code; the line.
+
+        What was read may be said before.
+        """
         assert self.code == code, self.err
         assert self.out == ""
-        (line,) = self.err.splitlines()
+        (line,) = (line for line in self.err.splitlines() if not line.startswith("read "))
         assert line.startswith("error: ")
         for word in words:
             assert word in line

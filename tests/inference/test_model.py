@@ -96,7 +96,7 @@ def test_batches_are_no_larger_than_asked():
         (np.zeros((2, 0, 3), "f"), ["'x'", "(2, 0, 3)"]),
         (np.zeros((4, 3), "f"), ["'x'", "(4, 3)"]),
         (np.float32(1), ["'x'"]),
-        (np.zeros((2, 4, 3)), ["'x'", "float64"]),
+        (np.full((2, 4, 3), 1e39), ["'x'", "float64"]),
         (np.ma.zeros((2, 4, 3), "f"), ["'x'", "masked"]),
         ({}, ["'x'"]),
         ({"z": np.zeros((2, 4, 3), "f")}, ["'z'", "'x'"]),

@@ -77,7 +77,9 @@ def test_any_order_of_joins_leaves_and_steps_is_as_alone(done):
             key = keys[how[0] % len(keys)]
             alone[batch.join(batch.leave(key))] = alone.pop(key)
         elif action == "step":
-            fed = {k: chunk(seed + k, how[1]) for i, k in enumerate(keys) if how[0] >> i & 1}
+            fed = {
+                k: chunk(seed + k, how[1] + i % 2) for i, k in enumerate(keys) if how[0] >> i & 1
+            }  # chunks of two lengths
             outputs = batch.step(fed)
             assert outputs.keys() == fed.keys()
             for key, x in fed.items():
@@ -133,8 +135,9 @@ def test_nobody_fed_moves_nobody():
     [
         (lambda b: b.step({7: chunk(0)}), ["E-STATE-NO-STREAM", "7", "0, 1"]),
         (lambda b: b.leave(7), ["E-STATE-NO-STREAM", "7", "0, 1"]),
-        (lambda b: b.step({0: chunk(0), 1: chunk(0, 2)}), ["E-INPUT-MIXED", "1, 2", "2, 2"]),
-        (lambda b: b.step({0: {"x": chunk(0)}, 1: {"z": chunk(0)}}), ["E-INPUT-MIXED"]),
+        (lambda b: b.step({0: chunk(0), 1: chunk(0, 2)[..., :1]}), ["E-INPUT-SHAPE", "'x'"]),
+        (lambda b: b.step({0: {"x": chunk(0)}, 1: {"z": chunk(0)}}), ["E-INPUT-UNKNOWN", "'z'"]),
+        (lambda b: b.join(key=1), ["E-STATE-KEYS", "1"]),
         (lambda b: b.step({0: np.repeat(chunk(0), 2, axis=0)}), ["E-INPUT-MIXED", "x[None]"]),
         (lambda b: b.step({0: masked(0), 1: masked(1)}), ["'x'", "masked"]),
         (lambda b: b.step({0: {"x": masked(0)}}), ["'x'", "masked"]),
@@ -208,3 +211,38 @@ def test_a_stream_goes_on_from_a_file_here_and_in_a_stream_of_its_own(tmp_path):
         batch.save(99, tmp_path / "t.npz")
     assert [place.name for place in tmp_path.iterdir()] == ["s.npz"]
     assert repr(batch) == "<StreamBatch of the streams 0, 1, 2>"
+
+
+def test_streams_are_saved_and_loaded_with_the_user_s_keys(tmp_path):
+    owner = StateOwner("w", STREAM, "b")
+    batch = StreamBatch(RUNNER, owner)
+    keys = [batch.join(key="pump 7"), batch.join(key=12), batch.join()]
+    batch.step({key: chunk(row) for row, key in enumerate(keys)})
+    batch.save(tmp_path / "all.npz")
+    later = StreamBatch(RUNNER, owner)
+    assert later.load(tmp_path / "all.npz") == ("pump 7", 12, 0)
+    fed = {key: chunk(5 + row, 1 + row) for row, key in enumerate(keys)}
+    expected, found = batch.step(fed), later.step(fed)
+    assert list(found) == keys
+    for key in keys:
+        assert np.array_equal(found[key], expected[key])
+    assert later.join() not in keys
+    with raises(InputError, "E-STATE-KEYS", "pump 7"):
+        later.load(tmp_path / "all.npz")
+    assert len(later.keys) == 4
+    with raises(InputError, "E-STATE-OTHER-BUNDLE"):
+        StreamBatch(RUNNER, StateOwner("other", STREAM, "b")).load(tmp_path / "all.npz")
+    odd = StreamBatch(RUNNER, owner)
+    odd.join(key=(1, 2))
+    with raises(InputError, "E-STATE-KEYS", "(1, 2)"):
+        odd.save(tmp_path / "odd.npz")
+    with raises(InputError, "E-STATE-NO-STREAM"):
+        StreamBatch(RUNNER, owner).save(tmp_path / "none.npz")
+
+
+def test_chunks_of_several_lengths_move_all_streams_or_none():
+    batch = StreamBatch(RUNNER)
+    a, b = batch.join(), batch.join()
+    with raises(InputError, "E-INPUT-SHAPE", "'x'"):
+        batch.step({a: chunk(0), b: np.ones((1, 3, 5), np.float32)})
+    assert not batch.state(a)["h_in"].any()

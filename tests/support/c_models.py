@@ -4,6 +4,7 @@ import numpy as np
 
 from rnn_deploy.c.reading import read_program
 from rnn_deploy.c.source import c_model
+from rnn_deploy.c.storage import FLOAT32
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.references.reference import Reference
@@ -16,16 +17,17 @@ def planned(model):
     return plan_of(model, ExportOptions(("c",)))
 
 
-def sources_of(plan):
-    """The C files of a planned model."""
+def sources_of(plan, storage=FLOAT32):
+    """The C files of a planned model, matrices stored so."""
     widest = plan.stream or plan.sequence
     program = read_program(plan.model, widest.trace.signature)
-    return c_model(program, [state.key for state in widest.entry.states])
+    return c_model(program, [state.key for state in widest.entry.states], storage)
 
 
-def runner_of(plan, entry, change=lambda name, text: text):
+def runner_of(plan, entry, change=lambda name, text: text, storage=FLOAT32):
     """A runner of an entry point; change: spoils a file, given its name and text."""
-    files = {name: change(name, text).encode() for name, text in sources_of(plan).files.items()}
+    texts = sources_of(plan, storage).files
+    files = {name: change(name, text).encode() for name, text in texts.items()}
     return CRunner(entry, CLibrary(str(built_library(files))))
 
 
@@ -65,12 +67,12 @@ def worst_error(got, truth):
     return worst
 
 
-def error_of(plan, seed=0, change=lambda name, text: text):
-    """The largest error of both entry points against the float64 model."""
+def error_of(plan, seed=0, change=lambda name, text: text, storage=FLOAT32, model=None):
+    """The largest error of both entry points against the float64 model, or against `model`."""
     widest = (plan.stream or plan.sequence).entry
-    oracle, worst = Reference(plan.model, widest, "float64"), 0.0
+    oracle, worst = Reference(model or plan.model, widest, "float64"), 0.0
     for traced in plan.traced:
-        runner = runner_of(plan, traced.entry, change)
+        runner = runner_of(plan, traced.entry, change, storage)
         feeds = feeds_of(traced.entry, seed=seed)
         given = {
             n: v.astype(np.float64) if n not in _inputs(widest) else v for n, v in feeds.items()

@@ -20,6 +20,76 @@ static void model_product(const float *restrict w, const float *restrict x, size
     }
 }
 
+/* @block half: the float that the bits of a half float give without the bias of its exponent */
+static float model_half(uint16_t h)
+{
+    uint32_t bits = ((uint32_t)(h & 0x8000u) << 16) | ((uint32_t)(h & 0x7fffu) << 13);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* @block product_half: as product, of half floats needs half */
+static void model_product_half(const uint16_t *restrict w, float factor, const float *restrict x,
+                               size_t rows, size_t cols, float *restrict y)
+{
+    size_t i, j;
+    for (i = 0; i + 4 <= rows; i += 4, w += 4 * cols, x += 4) {
+        for (j = 0; j < cols; j++) {
+            y[j] += (x[0] * (factor * model_half(w[j]))
+                     + x[1] * (factor * model_half(w[cols + j])))
+                    + (x[2] * (factor * model_half(w[2 * cols + j]))
+                       + x[3] * (factor * model_half(w[3 * cols + j])));
+        }
+    }
+    for (; i < rows; i++, w += cols, x++) {
+        for (j = 0; j < cols; j++) {
+            y[j] += x[0] * (factor * model_half(w[j]));
+        }
+    }
+}
+
+/* @block row_half: one row of a table needs half */
+static void model_row_half(const uint16_t *table, float factor, size_t row, size_t cols, float *y)
+{
+    size_t j;
+    for (j = 0; j < cols; j++) {
+        y[j] = factor * model_half(table[row * cols + j]);
+    }
+}
+
+/* @block product_int8: as product, of integers with a scale for each row */
+static void model_product_int8(const int8_t *restrict w, const float *restrict scales,
+                               const float *restrict x, size_t rows, size_t cols,
+                               float *restrict y)
+{
+    size_t i, j;
+    for (i = 0; i + 4 <= rows; i += 4, w += 4 * cols) {
+        const float x0 = x[i] * scales[i], x1 = x[i + 1] * scales[i + 1];
+        const float x2 = x[i + 2] * scales[i + 2], x3 = x[i + 3] * scales[i + 3];
+        for (j = 0; j < cols; j++) {
+            y[j] += (x0 * (float)w[j] + x1 * (float)w[cols + j])
+                    + (x2 * (float)w[2 * cols + j] + x3 * (float)w[3 * cols + j]);
+        }
+    }
+    for (; i < rows; i++, w += cols) {
+        const float x0 = x[i] * scales[i];
+        for (j = 0; j < cols; j++) {
+            y[j] += x0 * (float)w[j];
+        }
+    }
+}
+
+/* @block row_int8: one row of a table */
+static void model_row_int8(const int8_t *table, const float *scales, size_t row, size_t cols,
+                           float *y)
+{
+    size_t j;
+    for (j = 0; j < cols; j++) {
+        y[j] = scales[row] * (float)table[row * cols + j];
+    }
+}
+
 /* @block simple_rnn */
 static void model_simple_rnn_@ACT@(const float *restrict a, float *restrict h, size_t units)
 {
