@@ -71,7 +71,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("onnx/format", "onnx/profiles"),
     ),
     "onnx/test_costs": ("costs at expected sizes", ("onnx/expected",)),
-    "onnx/test_saved_model": ("the same export", ("exporting/saved_model",)),
+    "onnx/test_saved_model": ("the same export", ("exporting/id_ranges", "exporting/saved_model")),
     "onnx/test_writer": (
         "a lowering is right if the written model gives the right values",
         (
@@ -169,6 +169,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "numerics/test_masked_cells": "properties of masks, without TensorFlow",
     "onnx/test_step_form": "the form for single steps",
     "test_architecture": "the package as a whole",
+    "test_old_files": "the table in the docs: which files open",
     "test_docs": "the documentation",
     "test_public_api": "the package as a whole",
     "test_readme": "the README",
