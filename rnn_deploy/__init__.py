@@ -55,6 +55,7 @@ __all__ = [
     "load",
     "verify",
 ]
+Given = Mapping[str, Sequence[str]] | Sequence[str] | None
 _MODULES = {
     "Bundle": "rnn_deploy.bundle.store",
     "Model": "rnn_deploy.inference.model",
@@ -91,6 +92,10 @@ def export(
     weights: str | Path | None = None,
     model_from: "str | Path | Callable[[], Any] | None" = None,
     custom: "str | Path | Sequence[str | Path]" = (),
+    labels: Given = None,
+    features: Given = None,
+    vocabulary: Any = None,
+    scaler: Any = None,
     force: bool = False,
     **format_options: Any,
 ) -> "Bundle":
@@ -111,6 +116,10 @@ def export(
     model_from: "FILE.py:FUNCTION" or a function that builds the model, if the source is weights
     alone (.h5 or a TensorFlow checkpoint).
     custom: Python files that define the classes and functions of your own which the source needs.
+    labels, features: class names of the output, feature names of the input; a dict by name if
+    there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
+    at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
+    docs/guides/inputs.md has their forms.
     force: replace the bundle at `output`.
 
     format_options: options of single formats.
@@ -123,6 +132,7 @@ def export(
     Raise UnsupportedModelError with every reason if the model cannot be exported exactly,
     InputError for a bad source, for options that do not fit, and for an existing output.
     """
+    from rnn_deploy.exporting.given import given_attachments
     from rnn_deploy.exporting.pipeline import export as export_bundle
     from rnn_deploy.formats.options import ExportOptions
     from rnn_deploy.verifying.quantisation_error import appraise
@@ -130,7 +140,8 @@ def export(
     options = ExportOptions(
         to, time=time, state=state, quantize=quantize, calibration=calibration, samples=samples,
         seed=seed, long=long, trust_source=trust_source, weights=weights,
-        model_from=model_from, custom=custom, **format_options,
+        model_from=model_from, custom=custom,
+        attachments=given_attachments(labels, features, vocabulary, scaler), **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
 

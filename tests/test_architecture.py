@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }
 # Imports inside functions: the command line and the package's own front, which start fast.
-MAY_IMPORT_LATE = {"cli", "__init__", "conformance", "pytest_plugin"}
+MAY_IMPORT_LATE = {"cli", "__init__", "conformance", "pytest_plugin", "testing"}
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "onnx_ir")
 
 

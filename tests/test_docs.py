@@ -110,6 +110,14 @@ def _headings(markdown):
     return {re.sub(r"[^\w\s-]", "", t).strip().lower().replace(" ", "-") for t in titles}
 
 
+@pytest.mark.parametrize("page", NAMES)
+def test_every_error_code_is_in_the_table(page):
+    table = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"^\| (E-\S+) \|", table, re.M))
+    named = re.findall(r"\bE-[A-Z0-9]+(?:-[A-Z0-9]+)+", (ROOT / page).read_text(encoding="utf-8"))
+    assert {code for code in named if not code.startswith("E-AREA")} <= known
+
+
 def test_every_page_is_in_the_navigation():
     listed = re.findall(r"[\w/.-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     docs = ROOT / "docs"

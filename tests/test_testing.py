@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.errors import InputError
+from rnn_deploy.errors import BundleError, InputError
 from rnn_deploy.testing import assert_same
 from tests.support.errors import raises
 from tests.support.spoiled import spoiled
@@ -99,3 +99,28 @@ def test_the_plugin_imports_nothing_heavy_when_pytest_starts():
     code = "import rnn_deploy.pytest_plugin, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"numpy", "rich", "onnxruntime", "rnn_deploy.testing"}
+
+
+def test_a_bundle_belongs_to_its_model_and_to_no_other(small_bundle, small_keras, tmp_path):
+    import keras
+
+    options = {"runtimes": ["ort-cpu"], "checks": ["sequence"]}
+    assert assert_same(small_bundle, model=small_keras, **options).passed
+    model = keras.models.load_model(small_keras)
+    model.layers[-1].bias.assign_add([0.0, 1e-3])
+    model.save(tmp_path / "trained.keras")
+    with pytest.raises(AssertionError, match="other weights") as failed:
+        assert_same(small_bundle, model=tmp_path / "trained.keras", **options)
+    assert "rnn-deploy export" in str(failed.value)
+    model = keras.models.load_model(small_keras)
+    model.layers[-2].cell.activation = keras.activations.tanh  # weights alone do not tell
+    model.save(tmp_path / "other.keras")
+    with pytest.raises(AssertionError, match="output 'y'"):
+        assert_same(small_bundle, model=tmp_path / "other.keras", **options)
+
+
+def test_an_error_has_no_frames_of_ours_but_one(tmp_path):
+    with pytest.raises(BundleError) as failed:
+        assert_same(tmp_path / "nothing")
+    assert len(failed.traceback) == 2  # the caller's line, and the hidden one
+    assert failed.value.__cause__ is None

@@ -30,7 +30,7 @@ from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import EntryPoint
 
 # The required extensions that this version understands.
-UNDERSTOOD: frozenset[str] = frozenset()
+UNDERSTOOD: frozenset[str] = frozenset({"attachments"})
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def _dense(call: OpCall, graph: Graph) -> Sequence[Any]:
 def _embedding(call: OpCall, graph: Graph) -> Sequence[Any]:
     ids = call.args[0]
     if not isinstance(ids, Value) or ids.dtype == "bool" or ids.time is None or ids.size != 1:
-        raise NotInCError("looks up what is no sequence of token ids (batch, time)")
+        raise NotInCError("looks up values that are not token ids of the shape (batch, time)")
     table = array(call.op.embeddings)
     output = same_value(call, int(table.shape[1]), ids.time)
     return graph.add(LookupNode(layer=call.name, inputs=(ids,), outputs=(output,), table=table))
@@ -91,7 +91,7 @@ def _activation_layer(call: OpCall, graph: Graph) -> Sequence[Any]:
     name = activation_name(call.op)
     if name is None:
         raise NotInCError(
-            f"is a {type(call.op).__name__} with parameters that C is not written for"
+            f"is a {type(call.op).__name__} with parameters that the C target does not support"
         )
     return activated(call, graph, name)
 
@@ -184,10 +184,10 @@ def merged(call: OpCall, graph: Graph, kind: str, values: Sequence[Value]) -> Se
     """Values of equal time put together."""
     values = [float_value(value) for value in values]
     if len({value.time for value in values} - {UNKNOWN}) > 1:
-        raise NotInCError("puts together values with and without time, or of different lengths")
+        raise NotInCError("combines values with and without time, or of different lengths")
     sizes = {value.size for value in values}
     if kind != "concat" and len(sizes - {1}) > 1:
-        raise NotInCError(f"puts together values of different sizes {sorted(sizes)}")
+        raise NotInCError(f"combines values of different sizes {sorted(sizes)}")
     size = sum(value.size for value in values) if kind == "concat" else max(sizes)
     output = same_value(call, size, values[0].time)
     return graph.add(MergeNode(layer=call.name, inputs=tuple(values), outputs=(output,), kind=kind))

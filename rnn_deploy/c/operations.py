@@ -25,7 +25,7 @@ def _not_equal(call: OpCall, graph: Graph) -> Sequence[Any]:
     """Whether a step differs from a value: where Masking's and Embedding's masks begin."""
     x, value = call.args[:2]
     if not isinstance(x, Value) or x.dtype == "bool" or not isinstance(value, int | float):
-        raise NotInCError("compares other things than a sequence and a number")
+        raise NotInCError("compares something other than a sequence with a number")
     output = Value(call.name, 1, x.time, "bool")
     node = DiffersNode(layer=call.name, inputs=(x,), outputs=(output,), value=float(value))
     return graph.add(node)
@@ -36,7 +36,7 @@ def _any(call: OpCall, graph: Graph) -> Sequence[Any]:
     mask, axis = call.args[0], call.op.axis
     masks = isinstance(mask, bool) or (isinstance(mask, Value) and mask.dtype == "bool")
     if not masks or axis not in (-1, 2, [-1], (-1,)):
-        raise NotInCError("is an Any over other things than the features of a mask")
+        raise NotInCError("is an Any that does not run over the features of a mask")
     return (mask,)
 
 
@@ -44,7 +44,9 @@ def _mask_itself(call: OpCall, graph: Graph) -> Sequence[Any]:
     """Another shape of a mask, which here has none."""
     mask = call.args[0]
     if not isinstance(mask, bool) and not (isinstance(mask, Value) and mask.dtype == "bool"):
-        raise NotInCError(f"is the operation {type(call.op).__name__} of what is no mask")
+        raise NotInCError(
+            f"is the operation {type(call.op).__name__} of a value that is not a mask"
+        )
     return (mask,)
 
 
@@ -67,7 +69,7 @@ def _get_item(call: OpCall, graph: Graph) -> Sequence[Any]:
     if len(parts) != rank or any(part != slice(None) for part in others):
         raise NotInCError("slices another axis than the features")
     if not isinstance(last, slice):
-        raise NotInCError("takes one feature away from its axis", "slice it: x[..., i:i + 1]")
+        raise NotInCError("removes the axis of a feature", "slice it: x[..., i:i + 1]")
     start, stop, step = last.indices(x.size)
     size = len(range(start, stop, step))
     if not size:
@@ -87,7 +89,9 @@ def _arithmetic(kind: str) -> Reader:
         try:
             constant = np.asarray(constant, np.float32)
         except (TypeError, ValueError) as error:
-            raise NotInCError("computes with what is neither a tensor nor a number") from error
+            raise NotInCError(
+                "computes with a value that is neither a tensor nor a number"
+            ) from error
         if constant.size not in (1, value.size) or constant.ndim > 1:
             raise NotInCError("computes with an array that is not one number for each feature")
         node = MergeNode(

@@ -161,7 +161,7 @@ def _check_weights(op: Any) -> None:
     for weight in getattr(op, "weights", ()):
         value = np.asarray(weight)
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise NotInCError("has weights that are NaN or infinite", "train the model anew")
+            raise NotInCError("has weights that are NaN or infinite", "train the model again")
 
 
 def _stand_in(call: OpCall, shape: tuple[int | None, ...]) -> Value:

@@ -97,7 +97,7 @@ def _run(
     if x.time is None:
         raise NotInCError("runs over what has no time")
     if mask is not None and (not isinstance(mask, Value) or mask.dtype != "bool"):
-        raise NotInCError("has a mask that is no mask of the model, or says that no step counts")
+        raise NotInCError("has a mask that does not come from the model, or that masks every step")
     for layer in layers:
         states = tuple(Value(f"{layer.name}_{role}", layer.units, None) for role in layer.roles)
         output = Value(layer.name, layer.units, x.time if layer.return_sequences else None)

@@ -81,7 +81,7 @@ class Graph:
 def float_value(given: Any) -> Value:
     """A float32 value; NotInCError for anything else."""
     if not isinstance(given, Value):
-        raise NotInCError("is applied to what is no tensor of the model")
+        raise NotInCError("is applied to a value that is not a tensor of the model")
     if given.dtype != "float32":
         raise NotInCError(f"is applied to {given.dtype} values, expected float32")
     return given

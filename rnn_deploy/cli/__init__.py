@@ -21,7 +21,18 @@ from rnn_deploy.cli.console import (
 from rnn_deploy.errors import RnnDeployError
 
 VERBS = (
-    *("build", "export", "inspect", "run", "verify", "debug", "compare", "bench", "tune"),
+    *(
+        "build",
+        "export",
+        "inspect",
+        "run",
+        "verify",
+        "debug",
+        "compare",
+        "evaluate",
+        "bench",
+        "tune",
+    ),
     *("package", "runtimes", "conformance"),
 )
 DEFECT = 70

@@ -24,6 +24,7 @@ from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted
 from rnn_deploy.inference.lengths import has_time
+from rnn_deploy.inference.preprocessing import TEXT
 from rnn_deploy.inference.tables import (
     SequenceTable,
     Table,
@@ -41,9 +42,12 @@ ENDINGS = (".npz", ".npy", ".csv", ".jsonl")
 
 @dataclass(frozen=True)
 class ReadInputs:
-    """Inputs of a file. table: the keys and times of a .csv file. said: what was read, in words."""
+    """Inputs of a file: arrays, lists of arrays, or lists of texts.
 
-    feeds: dict[str, Fitted]
+    table: the keys and times of a .csv file. said: what was read, in words.
+    """
+
+    feeds: Mapping[str, Any]
     table: SequenceTable | None = None
     said: str | None = None
 
@@ -57,6 +61,8 @@ def read_inputs(
     if the file does not hold them, and for rules that do not apply to its kind.
     """
     ending = place.suffix.lower()
+    if ending == ".txt" and any(tensor.dtype == TEXT for tensor in entry.inputs):
+        return _read(place, lambda: _read_lines(place, entry))
     if rules.named and ending != ".csv":
         raise InputError(
             "E-OPTION-CONFLICT",
@@ -67,6 +73,9 @@ def read_inputs(
         return _read(place, lambda: _read_table(place, entry, rules, known))
     if ending == ".jsonl":
         feeds = _read(place, lambda: _read_jsonl(place, entry))
+        if any(tensor.dtype == TEXT for tensor in entry.inputs):
+            count = len(next(iter(feeds.values())))
+            return ReadInputs(feeds, None, f"read {count} {'text' if count == 1 else 'texts'}")
         counted = (feeds[t.name] for t in entry.inputs if has_time(t) and t.name in feeds)
         lengths = [len(row) for value in counted for row in value]
         width = entry.inputs[0].shape[2:]
@@ -163,8 +172,37 @@ def _read_npy(place: Path, entry: EntryPoint) -> dict[str, Array]:
     return {_only(entry, place).name: value}
 
 
+def _read_lines(place: Path, entry: EntryPoint) -> ReadInputs:
+    tensor = _only(entry, place)
+    if len(tensor.shape) > 1:
+        raise InputError(
+            "E-DATA-ENDING", f"{place}: input '{tensor.name}' takes a list of words; use .jsonl"
+        )
+    texts = place.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    return ReadInputs({tensor.name: texts}, None, f"read {len(texts)} texts")
+
+
+def _read_texts(table: Table, rules: TableRules, tensor: TensorSpec) -> ReadInputs:
+    """Read one text from each line of a .csv file."""
+    names = rules.features or tuple(n for n in table.header or () if n not in rules.named)
+    if table.header is None and table.width == 1:
+        column = 0
+    elif len(names) != 1:
+        raise InputError(
+            "E-DATA-FEATURES",
+            f"{table.place}: input '{tensor.name}' takes one column of text, found"
+            f" {', '.join(names) or f'{table.width} columns without names'}; add --features COLUMN",
+        )
+    else:
+        column = table.column(names[0])
+    texts = [line[column] for line in table.lines.values()]
+    keys = None if rules.id is None else _unique_keys(table, rules.id)
+    found = SequenceTable(keys, None, (), names, True)
+    return ReadInputs({tensor.name: texts}, found, f"read {len(texts)} texts")
+
+
 def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
-    return _read_table(place, entry, TableRules(), ()).feeds
+    return dict(_read_table(place, entry, TableRules(), ()).feeds)
 
 
 def _read_table(
@@ -172,6 +210,8 @@ def _read_table(
 ) -> ReadInputs:
     tensor = _only(entry, place)
     table = parse(place, rules)
+    if tensor.dtype == TEXT:
+        return _read_texts(table, rules, tensor)
     if table.header is None:
         _refuse_counted_columns(table, tensor)
     if len(tensor.shape) < 3 and not _is_long(rules, tensor):
@@ -206,19 +246,24 @@ def _line_per_sequence(
     (value,) = read.sequences
     keys = None
     if rules.id is not None:
-        at = table.column(rules.id)
-        keys = tuple(line[at].strip() for line in table.lines.values())
-        if len(set(keys)) < len(keys):
-            raise InputError(
-                "E-DATA-TEXT",
-                f"{table.place}: two lines have the same '{rules.id}'; in a table with a line per"
-                " step name the column of the steps too: --features NAME",
-            )
+        keys = _unique_keys(table, rules.id)
     said = f"read {len(value)} sequences, a line each, {value.shape[1]} values"
     if table.header and has_names(tensor):
         said += f" ({', '.join(read.features[:8])}{', ...' if len(read.features) > 8 else ''})"
     done = SequenceTable(keys, None, tuple(value), read.features, read.by_name)
     return ReadInputs({tensor.name: _cast(value, tensor, table.place)}, done, said)
+
+
+def _unique_keys(table: Table, name: str) -> tuple[str, ...]:
+    at = table.column(name)
+    keys = tuple(line[at].strip() for line in table.lines.values())
+    if len(set(keys)) < len(keys):
+        raise InputError(
+            "E-DATA-TEXT",
+            f"{table.place}: two lines have the same '{name}'; in a table with a line per step name"
+            " the column of the steps too: --features NAME",
+        )
+    return keys
 
 
 def has_names(tensor: TensorSpec) -> bool:
@@ -258,6 +303,8 @@ def _numbers(value: Any) -> Any:
 
 
 def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Fitted:
+    if tensor.dtype == TEXT:
+        return samples  # preprocessing takes text, and token ids as they are
     try:
         shapes = {np.shape(sample) for sample in samples}
     except ValueError as error:  # NumPy's message does not name the file

@@ -27,9 +27,10 @@ from rnn_deploy.spec.shapes import Shape, shape_from, shapes_for
 from rnn_deploy.verifying.report.environment import environment
 
 COLUMNS = (
-    *("contender", ">median us", ">95% us", ">of best", ">of limit", ">sequences/s"),
-    *(">first ms", ">start ms", ">peak MB", ">apart"),
+    *("contender", ">median us", ">95% us", ">of best", ">of possible", ">sequences/s"),
+    *(">first ms", ">start ms", ">peak MB", ">largest difference"),
 )
+CLEAR = 1.1  # a smaller ratio is no reason to choose
 LeftOut = tuple[str, str]  # what was not measured, and why
 
 
@@ -82,7 +83,7 @@ class BenchRequest:
     multiple=True,
     metavar="PEER",
     help="Also measure another exporter's version of the model: tf2onnx, keras-export,"
-    " tensorflow, openvino, litert-stock.",
+    " keras-predict, tensorflow, openvino, litert-stock.",
 )
 @click.option(
     "--model",
@@ -123,6 +124,7 @@ def command(request: BenchRequest, opening: Opening) -> None:
     if request.plot is not None:
         with writing_file(request.plot, force=request.force) as draft:
             draw(results, f"{opened.root.name}: latency of one call", request.against, draft)
+        say(f"wrote {request.plot}")
     _show(opened, environment(runtimes), results, left_out, request.as_json)
 
 
@@ -189,7 +191,29 @@ def _show(
             say(f"no figures of {result.contender} at {result.shape}: {result.failure}")
     for name, reason in left_out:
         say(f"not measured: {name}: {reason}")
+    for line in advice(results):
+        say(line)
     say(f"on: {', '.join(f'{key} {value}' for key, value in where.items())}")
+
+
+def advice(results: Sequence[BenchResult]) -> list[str]:
+    """Return which contender to use at each shape, by the medians."""
+    lines = []
+    for shape in dict.fromkeys(result.shape for result in results):
+        ranked = sorted(
+            (result.timing.median_us, result.contender)
+            for result in results
+            if result.shape == shape and result.timing is not None
+        )
+        if len(ranked) < 2:
+            continue
+        (best, name), (second, other) = ranked[:2]
+        gain = second / best
+        if gain < CLEAR:
+            lines.append(f"advice: at {shape} {name} and {other} are equally fast; use either")
+        else:
+            lines.append(f"advice: at {shape} use {name}, {gain:.1f} times as fast as {other}")
+    return lines
 
 
 def _percent(share: float | None) -> str:

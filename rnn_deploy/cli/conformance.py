@@ -92,7 +92,10 @@ def command(request: ConformanceRequest) -> None:
             steps = suite.run(chosen, runtimes, step)
         found = list(steps)
     if not found:
-        raise VerificationError("E-VERIFY-NO-CASE", f"no case is like '{request.case}'")
+        raise VerificationError(
+            "E-VERIFY-NO-CASE",
+            f"no case matches '{request.case}'; use a pattern such as 'masked-*'",
+        )
     _judge(found, request.as_json)
 
 

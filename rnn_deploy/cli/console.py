@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH_WITHOUT_TERMINAL = 120
+LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 OK, FAILED, HERE = "ok", "FAILED", "here"
 _STYLES = {OK: "green", HERE: "green", FAILED: "bold red"}
 # How TensorFlow and LiteRT start the log lines that native code writes at every log level.
@@ -91,15 +93,32 @@ def _pass_on(read: int, out: int) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows the current step, on a terminal only."""
+def progress(*, lines: bool = False) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows the current step on a terminal.
+
+    lines: elsewhere write the step as a line, at most one every LINE_SECONDS, with the time so far.
+    """
     if not sys.stderr.isatty():
-        yield lambda step: None
+        yield _progress_lines() if lines else lambda step: None
         return
     from rich.console import Console
 
     with Console(stderr=True).status("starting") as status:
         yield status.update
+
+
+def _progress_lines() -> Callable[[str], None]:
+    begun = monotonic()
+    last = begun
+
+    def show(step: str) -> None:
+        nonlocal last
+        now = monotonic()
+        if now - last >= LINE_SECONDS:
+            say(f"{now - begun:.0f} s: {step}")
+            last = now
+
+    return show
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

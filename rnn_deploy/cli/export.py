@@ -15,6 +15,8 @@ from rnn_deploy.bundle.manifest import (
     json_from_manifest,
 )
 from rnn_deploy.cli.arrays import read_npz
+from rnn_deploy.cli.attachments import NAMES as ATTACHMENTS
+from rnn_deploy.cli.attachments import attachment_options, read_attachments
 from rnn_deploy.cli.console import data, progress, say
 from rnn_deploy.cli.options import opening_options
 from rnn_deploy.formats.base import FormatOption
@@ -112,6 +114,7 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
     help="Steps of the longest golden vector (which is stored as a seed), 0 for none.  [default:"
     " 10,000, fewer for a large model]",
 )
+@attachment_options
 @opening_options
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
@@ -125,8 +128,11 @@ def command(model: Path, output: Path, force: bool, as_json: bool, **given: Any)
     """
     for name in ("samples", "calibration"):
         given[name] = given[name] and read_npz(given[name])
-    options = ExportOptions(**given)
+    attached = read_attachments(**{name: given.pop(name) for name in ATTACHMENTS})
     with progress() as step:
+        from rnn_deploy.exporting.given import given_attachments
+
+        options = ExportOptions(attachments=given_attachments(**attached), **given)
         step("starting TensorFlow")
         from rnn_deploy.exporting.pipeline import export
         from rnn_deploy.verifying.quantisation_error import appraise

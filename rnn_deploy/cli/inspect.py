@@ -14,6 +14,8 @@ from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.cli.export import detail_lines, quantisation_lines
 from rnn_deploy.cli.options import grouped, opening_options
 from rnn_deploy.cli.plans import show_plan
+from rnn_deploy.cli.runtime_table import show_runtimes
+from rnn_deploy.errors import InputError
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import EntryPoint
 from rnn_deploy.spec.opening import Opening
@@ -21,22 +23,28 @@ from rnn_deploy.spec.opening import Opening
 
 @click.command("inspect")
 @click.argument("place", metavar="BUNDLE|MODEL", type=click.Path(path_type=Path))
+@click.option(
+    "--test", is_flag=True, help="Run the bundle's golden vectors on every runtime that is here."
+)
 @opening_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @grouped(Opening)
-def command(opening: Opening, place: Path, as_json: bool) -> None:
+def command(opening: Opening, place: Path, test: bool, as_json: bool) -> None:
     """Show entry points, states, layers and lowerings, with reasons.
 
     Give a bundle to see what it holds, or a model to see what export would write. The exit code is
     4, with every reason, if a model cannot be exported.
     """
     if (place / MANIFEST).is_file() or not place.exists():
-        manifest = open_bundle(place).manifest
+        bundle = open_bundle(place)
         if as_json:
-            data(json_from_manifest(manifest).rstrip())
+            _refuse_test(test, "--json, which prints the manifest")
+            data(json_from_manifest(bundle.manifest).rstrip())
         else:
-            _show_manifest(place, manifest)
+            _show_manifest(place, bundle.manifest)
+            show_runtimes(bundle, test=test)
         return
+    _refuse_test(test, "a model: export it first")
     facts = _facts_of_model(place, opening)
     if as_json:
         data(json.dumps(facts["json"], indent=1))
@@ -46,6 +54,13 @@ def command(opening: Opening, place: Path, as_json: bool) -> None:
         _show_choices(facts["choices"])
         for note in facts["notes"]:
             say(f"note: {note}")
+
+
+def _refuse_test(test: bool, what: str) -> None:
+    if test:
+        raise InputError(
+            "E-OPTION-CONFLICT", f"--test runs the files of a bundle; it does not apply to {what}"
+        )
 
 
 def _show_manifest(place: Path, manifest: Manifest) -> None:
@@ -104,9 +119,10 @@ def _facts_of_model(place: Path, opening: Opening) -> dict[str, Any]:
         from rnn_deploy.exporting.plan import plan_of
         from rnn_deploy.exporting.saved_model import SavedModelReference, entry_of, notes_on
         from rnn_deploy.keras.opening import OpenedSavedModel, open_model
+        from rnn_deploy.keras.preprocessing import without_preprocessing
 
         step("reading the layers")
-        opened = open_model(place, **vars(opening))
+        opened, _ = without_preprocessing(open_model(place, **vars(opening)))
         if isinstance(opened, OpenedSavedModel):
             entries = [entry_of(opened, SavedModelReference(opened), None)]
             return _facts(opened, entries, [], notes_on(opened))

@@ -29,9 +29,29 @@ def _shape(rule: PlanRule) -> str:
     return f"{rule.batch}x{rule.time}{' only' if rule.only_time else ''}"
 
 
+def missing_runtimes(plan: TunedPlan) -> dict[str, str]:
+    """Return the runtimes of a plan that cannot be used here, and why."""
+    found = {}
+    for name in dict.fromkeys(rule.runtime for rule in plan.rules):
+        runtime = RUNTIMES.get(name)
+        why = "this rnn-deploy does not know it" if runtime is None else runtime.why_unavailable()
+        if why is not None:
+            found[name] = why
+    return found
+
+
 def report_misfits(root: str, plan: TunedPlan | None) -> None:
-    """Note that a plan was made on another machine, so that its speed may not be the best here."""
-    found = misfits(plan, RUNTIMES) if plan is not None else []
+    """Note in one line for each reason that a plan does not fit this machine."""
+    if plan is None:
+        return
+    gone = missing_runtimes(plan)
+    for name, why in gone.items():
+        count = sum(rule.runtime == name for rule in plan.rules)
+        say(
+            f"note: the plan of {root} runs {count} of {len(plan.rules)} shapes on {name}, which"
+            f" cannot be used here ({why}); other runtimes run them"
+        )
+    found = [] if gone else misfits(plan, RUNTIMES)
     if found:
         why = "; ".join(found)
         say(f"note: the plan of {root} may no longer be the fastest ({why}); tune again")

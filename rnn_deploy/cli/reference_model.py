@@ -211,8 +211,9 @@ def _refuse_int8(bundle: Bundle) -> None:
 
 def _open_same_model(bundle: Bundle, model: Path, opening: Opening) -> Any:
     from rnn_deploy.keras.opening import OpenedSavedModel, open_model
+    from rnn_deploy.keras.preprocessing import without_preprocessing
 
-    opened = open_model(model, **vars(opening))
+    opened, _ = without_preprocessing(open_model(model, **vars(opening)))
     if isinstance(opened, OpenedSavedModel):
         raise InputError(
             "E-VERIFY-SAVED-MODEL",

@@ -10,7 +10,7 @@ Without those, the files are what `arrays.py` says. With them:
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.cli.arrays import json_lines, write_arrays
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted
+from rnn_deploy.inference.labels import top_labels
 from rnn_deploy.inference.lengths import Windows
 from rnn_deploy.inference.tables import SequenceTable
 from rnn_deploy.spec import Array
 
+TOP = 3  # labels of a row
 KEYS, LENGTHS, WINDOWS = (f"rnn_deploy/{name}" for name in ("keys", "lengths", "windows"))
 
 
@@ -38,11 +40,18 @@ class RunResult:
     outputs: Mapping[str, Fitted]
     table: SequenceTable | None = None
     windows: Windows | None = None
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    top: int = 0
 
     @property
     def count(self) -> int:
         """Return the number of rows."""
         return len(next(iter(self.outputs.values())))
+
+    @property
+    def shows_labels(self) -> bool:
+        """Return whether lines of JSON hold labels."""
+        return bool(self.labels and self.top)
 
     @property
     def keys(self) -> list[str] | None:
@@ -56,7 +65,7 @@ class RunResult:
     @property
     def arrays(self) -> dict[str, Array] | None:
         """Return the outputs as plain arrays, None if a row needs more than its outputs."""
-        if self.keys is not None or self.windows is not None:
+        if self.keys is not None or self.windows is not None or self.shows_labels:
             return None
         plain = {n: v for n, v in self.outputs.items() if not isinstance(v, list)}
         return plain if len(plain) == len(self.outputs) else None
@@ -70,17 +79,28 @@ def lines_of(result: RunResult) -> list[str]:
     for row in range(result.count):
         value: Any = {name: rows[row].tolist() for name, rows in result.outputs.items()}
         about = dict(_about(result, row))
-        if not about and len(value) == 1:
+        if not about and len(value) == 1 and not result.shows_labels:
             (value,) = value.values()
         else:
-            value = about | value
+            value = about | value | _labels(result, row)
         lines.append(json.dumps(finite(value), allow_nan=False))
     return lines
+
+
+def _labels(result: RunResult, row: int) -> dict[str, Any]:
+    if not result.shows_labels:
+        return {}
+    return {
+        f"{name}_labels": top_labels(np.atleast_1d(result.outputs[name][row]), labels, result.top)
+        for name, labels in result.labels.items()
+    }
 
 
 def write_result(place: Path, result: RunResult) -> None:
     """Write the outputs to a file, in the format of its ending."""
     ending = place.suffix.lower()
+    if ending != ".jsonl":
+        result = replace(result, top=0)
     if result.arrays is not None:
         write_arrays(place, result.arrays)
     elif ending == ".jsonl":

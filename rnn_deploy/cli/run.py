@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import Bundle, open_bundle
+from rnn_deploy.bundle.attachments import Attachments, attachments_of
 from rnn_deploy.bundle.state_files import (
     owner_of,
     read_keyed_states,
@@ -21,12 +22,13 @@ from rnn_deploy.cli.arrays import (
 )
 from rnn_deploy.cli.console import data, say
 from rnn_deploy.cli.options import grouped
-from rnn_deploy.cli.results import RunResult, lines_of, write_result
+from rnn_deploy.cli.results import TOP, RunResult, lines_of, write_result
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted, fitted
 from rnn_deploy.inference.keyed_states import KeyedStates, choose
 from rnn_deploy.inference.lengths import SIDES, Side, Windows, padded
 from rnn_deploy.inference.lengths import windows as windows_of
+from rnn_deploy.inference.preprocessing import Preprocessing, raw_spec
 from rnn_deploy.inference.rows import run_rows
 from rnn_deploy.inference.tables import TableRules
 from rnn_deploy.runtimes.base import Runner, RunOptions
@@ -58,6 +60,7 @@ class RunRequest:
     pad: Side | None
     window: int | None
     step: int | None
+    top: int | None
 
     def __post_init__(self) -> None:
         if self.step is not None and self.window is None:
@@ -105,7 +108,7 @@ class RunRequest:
     "--inputs",
     required=True,
     type=click.Path(path_type=Path),
-    help="File with the inputs: .npz, .npy, .csv or .jsonl.",
+    help="File with the inputs: .npz, .npy, .csv or .jsonl; of texts .txt too.",
 )
 @click.option("--id", metavar="COLUMN", help="Column of a .csv file with the key of the sequence.")
 @click.option("--time", metavar="COLUMN", help="Column of a .csv file that orders the steps.")
@@ -128,6 +131,12 @@ class RunRequest:
     type=click.IntRange(1),
     metavar="K",
     help="Start a window every K steps.  [default: N]",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(0),
+    metavar="K",
+    help=f"Print the K most likely labels of a bundle with labels, 0 for none.  [default: {TOP}]",
 )
 @click.option(
     "-o",
@@ -172,10 +181,15 @@ def command(request: RunRequest) -> None:
             _refuse_existing(place, request)
     entry = bundle.manifest.entry(STREAM if request.carries_state else SEQUENCE)
     check_output(request.output, entry)
-    read = read_inputs(request.inputs, entry, request.rules)
+    attached = attachments_of(bundle)
+    preprocessing = Preprocessing(attached.steps)
+    raw = replace(entry, inputs=tuple(raw_spec(t, preprocessing) for t in entry.inputs))
+    known = attached.features.get(entry.inputs[0].name, ())
+    read = read_inputs(request.inputs, raw, request.rules, known)
     if read.said:
         say(read.said)
-    feeds, windows = _shaped(entry, request, fitted(entry, read.feeds))
+    apply = preprocessing.apply_to_chunk if request.carries_state else preprocessing.apply
+    feeds, windows = _shaped(entry, request, fitted(entry, apply(read.feeds)))
     keys = read.table.keys if read.table is not None else None
     kept = KeyedStates.empty()
     if request.state_in is not None:
@@ -189,10 +203,19 @@ def command(request: RunRequest) -> None:
     table = read.table
     if table is not None and request.pad is not None:
         table = replace(table, times=None)  # padding moves the steps
-    result = RunResult(outputs, table, windows)
+    result = RunResult(outputs, table, windows, attached.labels, _top(request, attached))
     _write(bundle, request, result, kept.joined(state, keys))
     if request.output is None:
         data("\n".join(lines_of(result)))
+
+
+def _top(request: RunRequest, attached: Attachments) -> int:
+    """Return how many labels to print."""
+    if request.top and not attached.labels:
+        raise InputError(
+            "E-OPTION-NEEDS", "--top: the bundle has no labels; export with --labels FILE"
+        )
+    return TOP if request.top is None else request.top
 
 
 def _shaped(

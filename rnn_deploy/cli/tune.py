@@ -66,7 +66,7 @@ def command(request: TuneRequest, opening: Opening) -> None:
     default runtime of a bundle that has one.
     """
     opened = open_bundle(request.bundle)
-    with progress() as step, tempfile.TemporaryDirectory() as folder:
+    with progress(lines=True) as step, tempfile.TemporaryDirectory() as folder:
         step("starting TensorFlow")
         from rnn_deploy.perf.peers.model import model_of
         from rnn_deploy.perf.tuning.tune import USUAL, tune

@@ -14,6 +14,7 @@ from rnn_deploy.bundle import Bundle, GoldenCase, open_bundle
 from rnn_deploy.bundle.manifest import Manifest, QuantisationError
 from rnn_deploy.bundle.store import refuse_folder, writing_bundle
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.exporting.attachments import attachments_for
 from rnn_deploy.exporting.cases import LONG, long_steps
 from rnn_deploy.exporting.reading import ModelReader, Progress
 from rnn_deploy.exporting.saved_model import notes_on, read_saved_model
@@ -24,6 +25,7 @@ from rnn_deploy.keras import access
 from rnn_deploy.keras.defaults import usual_defaults
 from rnn_deploy.keras.intercept import keeping_states
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model
+from rnn_deploy.keras.preprocessing import without_preprocessing
 from rnn_deploy.optional import require
 
 # Measures a quantised bundle on cases with known results: the errors, and warnings for the user.
@@ -60,7 +62,7 @@ def export(
             require(package)
     refuse_folder(Path(output), force=force)
     progress("opening the model")
-    opened = open_model(source, **vars(options.opening))
+    opened, steps = without_preprocessing(open_model(source, **vars(options.opening)))
     live = access.is_model(source)  # the user may have built it under settings of their own
     with nullcontext() if live else usual_defaults(), keeping_states(options.state == "keep"):
         if isinstance(opened, OpenedSavedModel):
@@ -74,7 +76,8 @@ def export(
                     progress(f"writing {format.title}")
                     written.append((format, write_format(format, root)))
             progress("writing the bundle")
-            manifest = write(content, written, root)
+            attachments = attachments_for(options.attachments, steps, content.entries[0])
+            manifest = write(replace(content, attachments=attachments), written, root)
             if manifest.quantisation is not None and appraise is not None:
                 progress("measuring what quantisation changed")
                 _appraised(manifest, content, appraise, root)

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rnn_deploy.bundle import GoldenCase, Manifest, write_cases
+from rnn_deploy.bundle.attachments import Attachments, write_attachments
 from rnn_deploy.bundle.manifest import ModelSource, Quantisation, json_from_manifest
 from rnn_deploy.bundle.proof import PROOF, Proof, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
@@ -27,6 +28,7 @@ class BundleContent:
     state: str = "input"
     calibration: Sequence[GoldenCase] = ()
     proof: Proof = field(default_factory=Proof)
+    attachments: Attachments = field(default_factory=Attachments)
 
 
 def write(
@@ -56,6 +58,7 @@ def write(
             format.name: files.extension for format, files in written if files.extension is not None
         },
     )
+    manifest = write_attachments(content.attachments, manifest, root)
     write_manifest(manifest, root)
     return manifest
 

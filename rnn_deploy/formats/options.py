@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnn_deploy.bundle.attachments import Attachments
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.base import Format, PlanConstraints
 from rnn_deploy.formats.registry import (
@@ -35,6 +36,7 @@ class ExportOptions:
     seed: random seed of the generated golden vectors.
     long: steps of the longest golden vector, 0 for none; None, as many as the model's size allows.
     trust_source, weights, model_from, custom: how to open the model's file, see spec/opening.py.
+    attachments: class names, feature names, vocabulary and scaler, kept in the bundle.
     format_options: options that formats declare; `options[NAME]` reads one.
     """
 
@@ -53,6 +55,7 @@ class ExportOptions:
         weights: str | Path | None = None,
         model_from: str | Path | Callable[[], Any] | None = None,
         custom: str | Path | Sequence[str | Path] = (),
+        attachments: Attachments | None = None,
         **format_options: Any,
     ) -> None:
         names = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to)) or default_formats()
@@ -63,6 +66,7 @@ class ExportOptions:
         self.samples, self.seed, self.long = samples, seed, long
         files = (custom,) if isinstance(custom, str | Path) else tuple(custom)
         self.opening = Opening(trust_source, weights, model_from, files)
+        self.attachments = attachments or Attachments()
         self._values = self._checked(format_options)
         self.constraints = _common_constraints(self.formats)
         self._check_numbers()

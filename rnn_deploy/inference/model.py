@@ -18,8 +18,9 @@ from rnn_deploy.bundle.state_files import owner_of
 from rnn_deploy.errors import ClosedError, InputError
 from rnn_deploy.inference.fitting import fitted
 from rnn_deploy.inference.plain import Feeds, Results, named, plain
+from rnn_deploy.inference.preprocessing import preprocessing_of
 from rnn_deploy.inference.rows import run_rows
-from rnn_deploy.inference.stream import Stream
+from rnn_deploy.inference.stream import Prepare, Stream
 from rnn_deploy.inference.stream_batch import StreamBatch
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.feeds import checker
@@ -47,6 +48,7 @@ class Model:
         self._load = load
         self._runners: dict[str, Runner] = {}
         self._closed = False
+        self._preprocessing = preprocessing_of(bundle)
 
     @property
     def name(self) -> str:
@@ -102,10 +104,11 @@ class Model:
 
         feeds: arrays, or lists of sequences, which may differ in their number of steps; then an
         output over time is a list with an array for each sequence. int64, float64 and other dtypes
-        are converted if they lose nothing by it.
+        are converted if they lose nothing by it. Text and raw numbers are turned into the model's
+        inputs by the preprocessing that the bundle has.
         """
         runner = self.runner()
-        given = fitted(runner.entry, named(runner.entry, feeds))
+        given = fitted(runner.entry, self._preprocessing.apply(named(runner.entry, feeds)))
         call = runner.run
         if batch_size is not None:
             call = partial(in_batches, runner, size=batch_size)
@@ -113,11 +116,16 @@ class Model:
 
     def stream(self, batch: int = 1) -> Stream:
         """Return a stream of `batch` sequences side by side, starting from zero states."""
-        return Stream(self.runner(STREAM), batch, owner_of(self.bundle, STREAM))
+        owner = owner_of(self.bundle, STREAM)
+        return Stream(self.runner(STREAM), batch, owner, self._prepare)
 
     def stream_batch(self) -> StreamBatch:
         """Return streams that join and leave, and run as the rows of one batch."""
-        return StreamBatch(self.runner(STREAM), owner_of(self.bundle, STREAM))
+        return StreamBatch(self.runner(STREAM), owner_of(self.bundle, STREAM), self._prepare)
+
+    @property
+    def _prepare(self) -> Prepare | None:
+        return self._preprocessing.apply_to_chunk if self._preprocessing else None
 
     def close(self) -> None:
         """Release every runner; the model and its streams cannot be used afterwards."""

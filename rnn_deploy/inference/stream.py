@@ -4,8 +4,9 @@ Between calls of the runner the state is a dict. After two chunks of the same sh
 runner's own memory, if the runner can be bound (`runtimes.base.BoundRunner`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from rnn_deploy.runtimes.feeds import checker, zero_states
 from rnn_deploy.spec import Array, chunks
 
 Shapes = dict[str, tuple[int, ...]]
+Prepare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def run_in_chunks(
@@ -42,12 +44,18 @@ class Stream:
     """Feed a sequence chunk by chunk; the recurrent states stay here in between.
 
     runner: a runner of the stream entry point. batch: number of sequences side by side. owner: the
-    model that the states belong to, for state files.
+    model that the states belong to, for state files. prepare: turns raw feeds into inputs.
     Raises InputError if the outputs of chunks differ from those of the whole sequence in this
     model, or if `batch` is less than 1.
     """
 
-    def __init__(self, runner: Runner, batch: int = 1, owner: StateOwner | None = None) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        batch: int = 1,
+        owner: StateOwner | None = None,
+        prepare: Prepare | None = None,
+    ) -> None:
         if not runner.entry.chunked.ok:
             raise InputError(
                 "E-STATE-NOT-CHUNKED",
@@ -57,10 +65,11 @@ class Stream:
         if batch < 1:
             raise InputError("E-INPUT-BATCH-SIZE", f"batch is {batch}; it must be at least 1")
         self._runner, self._batch, self._owner = runner, batch, owner
+        self._prepare = prepare
         self._outputs = [tensor.name for tensor in runner.entry.outputs]
         self._carry = [(s.tensor.name, s.next_name) for s in runner.entry.states]
         self._inputs = [tensor.name for tensor in runner.entry.inputs]
-        self._plain = len(self._inputs) == len(self._outputs) == 1
+        self._plain = len(self._inputs) == len(self._outputs) == 1 and prepare is None
         self._state: dict[str, Array] = {}
         self._bound: BoundRunner | None = None  # while set, it holds the state
         self._before: Shapes = {}
@@ -72,7 +81,7 @@ class Stream:
 
     def __copy__(self) -> "Stream":
         """Return an independent stream that continues from the same state."""
-        twin = Stream(self._runner, self._batch, self._owner)
+        twin = Stream(self._runner, self._batch, self._owner, self._prepare)
         twin.state = self.state
         return twin
 
@@ -109,7 +118,7 @@ class Stream:
         if self._plain and self._bound is not None and self._bound.takes((feeds,)):
             return self._bound.step((feeds,))[0]  # type: ignore[arg-type]  # it takes arrays only
         entry = self._runner.entry
-        return plain(entry, self.advance(named(entry, feeds)))
+        return plain(entry, self.advance(self._prepared(named(entry, feeds))))
 
     def advance(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Feed the next chunk by input name; return its outputs by name."""
@@ -139,6 +148,9 @@ class Stream:
             self._state = dict(state)
         else:
             self._bound.states = state
+
+    def _prepared(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
+        return feeds if self._prepare is None else self._prepare(feeds)
 
     def _with_state(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return the feeds with the states; InputError if the feeds hold a state already."""
@@ -175,7 +187,7 @@ class Stream:
         If a chunk is refused, the state is again what it was before the first chunk.
         """
         entry = self._runner.entry
-        feeds = one_length(entry, named(entry, feeds))
+        feeds = one_length(entry, self._prepared(named(entry, feeds)))
         checker(entry)(self._with_state(feeds))
         before = self.state
         try:

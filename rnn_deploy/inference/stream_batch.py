@@ -20,8 +20,9 @@ from rnn_deploy.bundle.state_files import (
 )
 from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
+from rnn_deploy.inference.fitting import one_length
 from rnn_deploy.inference.plain import Feeds, Results, named
-from rnn_deploy.inference.stream import Stream
+from rnn_deploy.inference.stream import Prepare, Stream
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.runtimes.feeds import zero_states
 from rnn_deploy.spec import Array, EntryPoint
@@ -34,17 +35,20 @@ class StreamBatch:
     """Streams known by a key, a number or the user's; one call runs the next chunk of many of them.
 
     runner: a runner of the stream entry point. owner: the model that the states belong to, for
-    state files. Raises InputError if the model cannot run in chunks or has a fixed batch.
+    state files. prepare: turns raw feeds into inputs. Raises InputError if the model cannot run in
+    chunks or has a fixed batch.
     """
 
-    def __init__(self, runner: Runner, owner: StateOwner | None = None) -> None:
+    def __init__(
+        self, runner: Runner, owner: StateOwner | None = None, prepare: Prepare | None = None
+    ) -> None:
         why = runner.entry.why_one_batch
         if why is not None:
             raise InputError(
                 "E-INPUT-ONE-BATCH",
                 f"streams of this model cannot share a call: {why}; use one Stream for each",
             )
-        self._runner, self._owner = runner, owner
+        self._runner, self._owner, self._prepare = runner, owner, prepare
         self._stream = Stream(runner)  # one row per key, or one row if there is no key
         self._rows: dict[Key, int] = {}
         self._next = 0
@@ -54,7 +58,7 @@ class StreamBatch:
 
     def __copy__(self) -> "StreamBatch":
         """Return independent streams with the same numbers that continue from the same states."""
-        twin = StreamBatch(self._runner, self._owner)
+        twin = StreamBatch(self._runner, self._owner, self._prepare)
         twin._replace(tuple(self._rows), self._stream.state)
         twin._next = self._next
         return twin
@@ -139,6 +143,10 @@ class StreamBatch:
         keys = self._fed(feeds)
         if not keys:
             return {}
+        if self._prepare is not None:
+            entry = self._runner.entry
+            prepared = {key: self._prepare(named(entry, feeds[key])) for key in keys}
+            feeds = {key: one_length(entry, feed) for key, feed in prepared.items()}
         groups = self._by_length(keys, feeds)
         if len(groups) == 1:
             return self._step_group(keys, feeds)
@@ -176,6 +184,8 @@ class StreamBatch:
         """Feed the next chunk of every stream, as the rows of one batch in the order of `keys`."""
         if not self._rows:
             raise InputError("E-STATE-NO-STREAM", "there is no stream to feed; call join() first")
+        if self._prepare is not None:
+            feeds = self._prepare(named(self._runner.entry, feeds))
         return self._stream.step(feeds)
 
     def _advance(self, keys: Sequence[Key], feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -97,15 +97,17 @@ def chunks_match(
             return Support(False, f"the model does not run chunks of {lengths} steps")
         for name, value in pieces.items():
             if not same(value, whole[name]):
-                return Support(False, f"'{name}' of a whole differs from that of its chunks")
+                return Support(
+                    False, f"'{name}' of the whole sequence differs from that of its chunks"
+                )
         compared += 1
     if not compared and len(stream.time_symbols) > 1:
         lengths = ", ".join(stream.time_symbols)
-        return Support(False, f"its inputs have lengths of their own ({lengths}), cut by no chunk")
+        return Support(False, f"its inputs have different lengths ({lengths})")
     if not compared:
-        return Support(False, "no sequence of more than one step to try it on")
+        return Support(False, "no golden vector has more than one step")
     if _looks_far_back(oracle, stream):
-        return Support(False, f"a whole of {LONG} steps differs from its chunks")
+        return Support(False, f"a sequence of {LONG} steps differs from its chunks")
     return Support(True, f"measured in float64 on {compared} sequences and on one of {LONG} steps")
 
 

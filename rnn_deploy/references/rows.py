@@ -32,7 +32,7 @@ def rows_match(run: Run, entry: EntryPoint, cases: Sequence[GoldenCase]) -> Supp
         if why is not None:
             return Support(False, why)
     if not batches:
-        return Support(False, "no batch of several sequences to try its rows on")
+        return Support(False, "no golden vector has several sequences")
     return Support(True, f"each row alone gives what it gives in {len(batches)} batches")
 
 

@@ -82,7 +82,7 @@ class EntryPoint:
     outputs: tuple[TensorSpec, ...]
     states: tuple[StateSpec, ...] = ()
     chunked: Support = Support(False, "this entry point carries no state")
-    rows: Support = Support(False, "whether its rows stand alone was not measured")
+    rows: Support = Support(False, "it was not measured whether its rows depend on each other")
 
     @property
     def time_symbols(self) -> tuple[str, ...]:

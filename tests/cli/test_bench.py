@@ -169,3 +169,20 @@ def test_an_altered_artifact_has_no_figures(bench, small_bundle):
     assert ended.code == 0
     assert "no figures of litert at 1x1" in ended.err
     assert "model.tflite: has 0 bytes" in ended.err
+
+
+def test_advice_names_the_fastest_at_each_shape():
+    from types import SimpleNamespace
+
+    from rnn_deploy.cli.bench import advice
+
+    def result(shape, contender, median):
+        timing = None if median is None else SimpleNamespace(median_us=median)
+        return SimpleNamespace(shape=shape, contender=contender, timing=timing)
+
+    found = [result("1x1", "a", 30.0), result("1x1", "b", 10.0), result("1x9", "a", 10.0)]
+    found += [result("1x9", "b", 10.5), result("1x9", "c", None)]
+    first, second = advice(found)
+    assert "at 1x1 use b, 3.0 times as fast as a" in first
+    assert "equally fast" in second
+    assert advice(found[:1]) == []

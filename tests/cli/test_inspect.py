@@ -91,3 +91,23 @@ def test_what_is_neither_bundle_nor_model_is_refused(command, tmp_path, make, me
 def test_a_damaged_or_foreign_manifest_is_refused(command, small_bundle, content, code):
     (small_bundle / MANIFEST).write_bytes(content)
     command("inspect", small_bundle).refused(2, code, str(small_bundle / MANIFEST))
+
+
+def test_every_runtime_has_a_row_with_its_result_and_files(command, small_bundle):
+    rows = {row[0]: row[1:] for row in _rows(command("inspect", small_bundle).out) if row[0]}
+    assert rows["ort-cpu"][0] == "not tested"
+    assert "sequence.onnx" in rows["ort-cpu"][2]
+    assert rows["tflite-micro"][0] == "not tested"
+    place = small_bundle / MANIFEST
+    data = json.loads(place.read_text())
+    for artifact in data["artifacts"]:
+        for choice in artifact["choices"] if artifact["format"] == "onnx" else ():
+            choice["not_on"] = ["openvino-cpu"]
+    place.write_text(json.dumps(data))
+    (small_bundle / "model.tflite").write_bytes(b"nothing")
+    ended = command("inspect", small_bundle, "--test")
+    rows = {row[0]: row[1:] for row in _rows(ended.out) if row[0]}
+    assert rows["ort-cpu"][0] == "right"
+    assert rows["openvino-cpu"][0] == "wrong"
+    assert rows["litert"][0] == "wrong"
+    command("inspect", small_bundle, "--test", "--json").refused(2, "E-OPTION-CONFLICT", "--test")

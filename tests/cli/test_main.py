@@ -204,3 +204,15 @@ def test_foreign_messages_become_one_short_line():
     assert one_line(ValueError("a\n  b\tc")) == "a b c"
     assert len(one_line(ValueError("x" * 9999))) == 300
     assert issubclass(UnsupportedModelError, RnnDeployError)
+
+
+def test_progress_is_written_in_lines_where_there_is_no_terminal(capfd, monkeypatch):
+    from rnn_deploy.cli import console
+
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.0)
+    with console.progress(lines=True) as step:
+        step("measuring")
+    assert capfd.readouterr().err == "0 s: measuring\n"
+    with console.progress() as step:
+        step("measuring")
+    assert capfd.readouterr().err == ""

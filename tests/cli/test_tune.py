@@ -166,3 +166,25 @@ def test_mistakes_are_refused(command, small_bundle, small_keras, tmp_path):
     ):
         command("tune", small_bundle, *words).refused(2, code, name)
     assert not (tmp_path / "t").exists()
+
+
+def test_a_plan_for_a_runtime_that_is_not_here_is_said_in_one_line(capfd, monkeypatch):
+    from rnn_deploy.bundle.plan import PlanRule, TunedPlan
+    from rnn_deploy.cli import plans
+
+    rules = [
+        PlanRule("sequence", 1, n, r, "m", 1.0, 1.0) for n, r in ((1, "litert"), (9, "ort-cpu"))
+    ]
+    plan = TunedPlan("m", 1, {}, tuple(rules))
+
+    class Missing:
+        def why_unavailable(self):
+            return "not installed"
+
+    monkeypatch.setitem(plans.RUNTIMES, "litert", Missing())
+    plans.report_misfits("b", plan)
+    (line,) = capfd.readouterr().err.splitlines()
+    for word in ("1 of 2 shapes", "litert", "not installed"):
+        assert word in line
+    plans.report_misfits("b", None)
+    assert capfd.readouterr().err == ""

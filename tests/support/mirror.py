@@ -19,6 +19,16 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest"),
     ),
+    "cli/test_inspect": ("a table of this command", ("cli/runtime_table",)),
+    "cli/test_evaluate": (
+        "used by this command alone",
+        ("cli/keras_model", "verifying/evaluation"),
+    ),
+    "cli/test_attachments": ("what `run` prints of them", ("inference/labels",)),
+    "exporting/test_attachments": (
+        "what is given is checked, written and read",
+        ("bundle/attachments", "exporting/given"),
+    ),
     "cli/test_main": ("shared by all commands", ("__main__", "cli/console")),
     "cli/test_verify": ("parts of one command", ("cli/reference_model", "cli/tolerances")),
     "cli/test_verify_outputs": ("parts of one command", ("cli/report_files",)),

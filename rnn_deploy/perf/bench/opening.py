@@ -115,12 +115,34 @@ def _tensorflow(contender: Contender) -> Opened:
     return given
 
 
+def _keras_predict(contender: Contender) -> Opened:
+    tf, keras = require("tensorflow"), require("keras")
+    tf.config.set_visible_devices([], "GPU")
+    if contender.threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(contender.threads)
+    model = keras.models.load_model(contender.path, compile=False)
+
+    def given(feeds: Feeds) -> Call:
+        arrays = list(feeds.values())
+        inputs = arrays if len(arrays) > 1 else arrays[0]
+
+        def call() -> Sequence[Array]:
+            outputs = model.predict(inputs, batch_size=len(arrays[0]), verbose=0)
+            flat: list[Array] = keras.tree.flatten(outputs)
+            return flat
+
+        return call
+
+    return given
+
+
 OPENERS: dict[str, Callable[[Contender], Opened]] = {
     "bundle": _bundle,
     "onnx": _onnx,
     "openvino": _openvino,
     "tflite": _tflite,
     "tensorflow": _tensorflow,
+    "keras-predict": _keras_predict,
 }
 
 

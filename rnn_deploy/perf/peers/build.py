@@ -2,6 +2,7 @@
 
 tf2onnx        tf2onnx's conversion of the model's tf.function, on ONNX Runtime
 keras-export   Keras' own model.export(format="onnx"), on ONNX Runtime
+keras-predict  model.predict, as people call it, in one batch
 tensorflow     the tf.function itself
 openvino       OpenVINO's own conversion of the TensorFlow graph, in float32
 litert-stock   TensorFlow's TFLite converter with builtin operators only; for recurrent models it
@@ -90,6 +91,12 @@ def _keras_export(request: PeerRequest) -> list[Contender]:
     return [Contender("keras-export", "onnx", str(place), threads=request.threads)]
 
 
+def _keras_predict(request: PeerRequest) -> list[Contender]:
+    place = request.folder / "model.keras"
+    request.model.model.save(place)
+    return [Contender("keras-predict", "keras-predict", str(place), threads=request.threads)]
+
+
 def _tensorflow(request: PeerRequest) -> list[Contender]:
     _save(request)
     return [Contender("tensorflow", "tensorflow", str(request.folder), threads=request.threads)]
@@ -123,6 +130,7 @@ def _litert_at(request: PeerRequest, shape: Shape) -> Contender:
 PEERS: dict[str, Callable[[PeerRequest], list[Contender]]] = {
     "tf2onnx": _tf2onnx,
     "keras-export": _keras_export,
+    "keras-predict": _keras_predict,
     "tensorflow": _tensorflow,
     "openvino": _openvino,
     "litert-stock": _litert_stock,

@@ -7,6 +7,7 @@ from typing import Any
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.keras.opening import OpenedModel, open_model
+from rnn_deploy.keras.preprocessing import without_preprocessing
 from rnn_deploy.keras.signature import call_flat, signature_of
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import SEQUENCE, TensorSpec
@@ -46,7 +47,7 @@ class PeerModel:
 
 def model_of(bundle: Bundle, place: Path, opening: Opening = Opening()) -> PeerModel:  # noqa: B008
     """Open the model of a bundle; InputError if it is another model, or lacks the states."""
-    opened = open_model(place, **vars(opening))
+    opened, _ = without_preprocessing(open_model(place, **vars(opening)))
     if not isinstance(opened, OpenedModel):
         raise UnsupportedModelError(
             "E-BENCH-SAVED-MODEL",

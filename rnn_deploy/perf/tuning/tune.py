@@ -71,12 +71,15 @@ def tune(
     for name, candidate in {AS_IT_IS: bundle, **bundles}.items():
         _verify_candidate(found, name, candidate, entries, progress)
     results: dict[Place, Sequence[BenchResult]] = {}
+    left = sum(len(found.contenders.get(entry, [])) for entry, _ in places)
     for entry, shape in places:
         contenders = found.contenders.get(entry, [])
         spec = bundle.manifest.entry(entry)
+        told = _with_remaining(progress, left * seconds)
         results[entry, shape] = side_by_side(
-            contenders, [shape], spec, seconds=seconds, turns=LONG_TURNS, progress=progress
+            contenders, [shape], spec, seconds=seconds, turns=LONG_TURNS, progress=told
         )
+        left -= len(contenders)
     medians = {place: _medians(of) for place, of in results.items()}
     alone = found.of_one_time
     empty = [f"{entry} {shape}" for (entry, shape), of in medians.items() if not of.keys() - alone]
@@ -93,6 +96,11 @@ def tune(
     versions = {rule.runtime: RUNTIMES[rule.runtime].version() or "" for rule in rules}
     plan = TunedPlan(processor(), cores(), versions, tuple(rules))
     return TuningResult(plan, bundles, results, found.left_out)
+
+
+def _with_remaining(progress: Progress, seconds: float) -> Progress:
+    """Return `progress` with the least time that measuring still takes."""
+    return lambda step: progress(f"{step}; at least {seconds:.0f} s more")
 
 
 def _names(bundle: Bundle, places: Sequence[Place]) -> list[str]:
