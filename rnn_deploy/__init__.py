@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnn_deploy.errors import (
     BundleError,
+    BundleReplacedError,
     ClosedError,
     InputError,
     MisplacedError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "BundleError",
+    "BundleReplacedError",
     "ClosedError",
     "InputError",
     "MisplacedError",

@@ -39,6 +39,10 @@ class BundleError(InputError):
     """A bundle is missing, damaged or altered."""
 
 
+class BundleReplacedError(BundleError):
+    """Another bundle took the place of one that was being read."""
+
+
 class RuntimeUnavailableError(RnnDeployError):
     """A runtime is not installed, or has no device on this machine."""
 

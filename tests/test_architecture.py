@@ -46,10 +46,11 @@ MAY_IMPORT = {
     "testing": {*BELOW, *RUN_SIDE},
     "pytest_plugin": {"testing"},
     "__init__": {"errors"},
-    "__main__": {"cli"},
+    "entry": set(),
+    "__main__": {"entry"},
 }
 # Imports inside functions: the command line and the package's own front, which start fast.
-MAY_IMPORT_LATE = {"cli", "__init__", "conformance", "pytest_plugin", "testing"}
+MAY_IMPORT_LATE = {"cli", "entry", "__init__", "conformance", "pytest_plugin", "testing"}
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "onnx_ir")
 
 

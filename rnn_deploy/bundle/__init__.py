@@ -7,6 +7,7 @@ It is the only contract between the Keras side and the run side.
     store         writes the folder whole or not at all; checks every file by its SHA-256
     plan          which artifact is fastest at which shape, as `tune` measured it
     golden        seeded inputs with the reference's and the oracle's outputs and states
+    weights       the weights inside model files, and their digests in the manifest
     proof         how far the references are from each other
     state_files   writes and checks files with the states of a stream
 """

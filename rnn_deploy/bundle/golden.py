@@ -17,15 +17,16 @@ The entry `source` is the digest of the weights that they were made with.
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
-from rnn_deploy.bundle.npz import open_npz, write_npz
+from rnn_deploy.bundle.npz import NpzFile, open_npz, write_npz
 from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.bundle.store import Bundle
 from rnn_deploy.errors import BundleError
-from rnn_deploy.spec import Array, EntryPoint
+from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
 SOURCE = "source"
 PARTS = ("feeds", "reference", "oracle")
@@ -78,12 +79,14 @@ def write_cases(place: Path, cases: Iterable[GoldenCase], source: str | None = N
     write_npz(place, arrays)
 
 
-def read_cases(place: Path, *, special: bool = False) -> Iterator[GoldenCase]:
+def read_cases(
+    place: Path, *, special: bool = False, content: bytes | None = None
+) -> Iterator[GoldenCase]:
     """Read golden vectors one case at a time; BundleError if the file is damaged.
 
-    special: include the cases that are for one check only.
+    special: include the cases that are for one check only. content: of the file, if it is known.
     """
-    with _reading(place) as file:
+    with _reading(place, content) as file:
         for name, keys in _by_case(file.files).items():
             if special or f"{name}/check" not in keys:
                 yield _case(name, keys, file)
@@ -91,8 +94,8 @@ def read_cases(place: Path, *, special: bool = False) -> Iterator[GoldenCase]:
 
 def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[GoldenCase]:
     """Read the golden vectors of a bundle; BundleError if they belong to another model."""
-    place = bundle.checked(bundle.manifest.golden)
-    made_with, source = _source(place), bundle.manifest.source
+    place, content = bundle.root / bundle.manifest.golden, bundle.read(bundle.manifest.golden)
+    made_with, source = _source(place, content), bundle.manifest.source
     if made_with != source.digest:
         raise BundleError(
             "E-BUNDLE-OTHER-GOLDEN",
@@ -101,7 +104,8 @@ def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[GoldenCase]:
             f" {source.digest[:12]}; export the model again",
         )
     entries = {entry.name: entry for entry in bundle.manifest.entries}
-    return (_whole(place, case, entries) for case in read_cases(place, special=special))
+    cases = read_cases(place, special=special, content=content)
+    return (_whole(place, case, entries) for case in cases)
 
 
 def _whole(place: Path, case: GoldenCase, entries: Mapping[str, EntryPoint]) -> GoldenCase:
@@ -117,18 +121,52 @@ def _whole(place: Path, case: GoldenCase, entries: Mapping[str, EntryPoint]) -> 
             "E-BUNDLE-GOLDEN-INCOMPLETE",
             f"{place}: golden vector '{case.name}' lacks {lacking[0]}; export the model again",
         )
+    misfit = _misfit(case, entries)
+    if misfit:
+        raise BundleError(
+            "E-BUNDLE-DAMAGED",
+            f"{place}: golden vector '{case.name}' does not fit its entry points: {misfit}; export"
+            " the model again",
+        )
     return case
 
 
-def _source(place: Path) -> str:
-    with _reading(place) as file:
+def _misfit(case: GoldenCase, entries: Mapping[str, EntryPoint]) -> str:
+    """Return which array cannot belong to the case, empty if each one can."""
+    for entry in (entries[name] for name in case.entries):
+        for tensor in entry.all_inputs:
+            value = case.feeds.get(tensor.name)
+            if value is not None and not (
+                value.dtype == tensor.dtype and tensor.admits(value.shape)
+            ):
+                return f"feeds/{tensor.name} is {value.dtype}{value.shape}, expected {tensor}"
+        for part, values in (("reference", case.reference), ("oracle", case.oracle)):
+            for tensor in entry.all_outputs:
+                value = values.get(tensor.name)
+                if value is not None and not _may_be(value, tensor, case):
+                    return f"{part}/{tensor.name} is {value.dtype}{value.shape}, expected {tensor}"
+    if any(length < 1 for length in case.chunks):
+        return f"it has the chunks {case.chunks}"
+    return ""
+
+
+def _may_be(value: Array, tensor: TensorSpec, case: GoldenCase) -> bool:
+    """Return whether an array may be the true value of a tensor; probes keep some steps."""
+    shape = tuple(value.shape)
+    if case.probes and len(shape) == len(tensor.shape) > 1:
+        shape = (shape[0], *(d if isinstance(d, int) else 1 for d in tensor.shape[1:2]), *shape[2:])
+    return value.dtype.kind in "fiub" and tensor.admits(shape)
+
+
+def _source(place: Path, content: bytes) -> str:
+    with _reading(place, content) as file:
         return str(file[SOURCE]) if SOURCE in file.files else ""
 
 
 @contextmanager
-def _reading(place: Path) -> Iterator["np.lib.npyio.NpzFile"]:
+def _reading(place: Path, content: bytes | None) -> Iterator[NpzFile]:
     try:
-        with open_npz(place) as file:
+        with open_npz(place if content is None else BytesIO(content)) as file:
             yield file
     except ValueError as error:
         raise BundleError(
@@ -146,7 +184,7 @@ def _by_case(keys: Iterable[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def _case(name: str, keys: Iterable[str], file: "np.lib.npyio.NpzFile") -> GoldenCase:
+def _case(name: str, keys: Iterable[str], file: NpzFile) -> GoldenCase:
     parts: dict[str, dict[str, Array]] = {part: {} for part in PARTS}
     drawn: dict[str, SeededInput] = {}
     for key in keys:

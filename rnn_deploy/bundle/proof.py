@@ -13,6 +13,7 @@ it, and the running bound of a float32 layer (numerics/rounding.py).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -102,13 +103,13 @@ def write_proof(place: Path, proof: Proof) -> None:
 def proof_of(bundle: Bundle) -> Proof:
     """Read the proof of a bundle, empty if it has none."""
     there = any(record.path == PROOF for record in bundle.manifest.files)
-    return read_proof(bundle.checked(PROOF)) if there else Proof()
+    return read_proof(bundle.root / PROOF, bundle.read(PROOF)) if there else Proof()
 
 
-def read_proof(place: Path) -> Proof:
-    """Read a proof; BundleError if the file is damaged."""
+def read_proof(place: Path, content: bytes | None = None) -> Proof:
+    """Read a proof; BundleError if the file is damaged. content: of the file, if it is known."""
     try:
-        return _proof(read_npz(place))
+        return _proof(read_npz(place if content is None else BytesIO(content)))
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(
             "E-BUNDLE-DAMAGED",
@@ -117,6 +118,9 @@ def read_proof(place: Path) -> Proof:
 
 
 def _proof(arrays: Mapping[str, Array]) -> Proof:
+    strange = [name for name, value in arrays.items() if value.dtype.kind not in "fiub"]
+    if strange:
+        raise ValueError(f"'{strange[0]}' holds no numbers")
     votes = tuple(
         ReferenceDistances(name, *(float(number) for number in arrays[f"{name}/votes"]))
         for name in _with_part("votes", arrays)
@@ -132,6 +136,11 @@ def _proof(arrays: Mapping[str, Array]) -> Proof:
         )
         for name in _with_part("true", arrays)
     }
+    for name, states in running.items():
+        shape = states.true.shape
+        others = [v for v in (states.reference, states.bound) if v is not None]
+        if len(shape) < 3 or any(value.shape != shape for value in others):
+            raise ValueError(f"the running states of '{name}' have the shape {shape}")
     return Proof(votes, feeds, running)
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rnn_deploy.bundle.sizes import refuse_larger
 from rnn_deploy.spec import Array
 
+WORKING_BYTES = 24  # for each value while it is drawn
 _SPREAD = np.float32(math.sqrt(3.0))
 
 
@@ -24,6 +26,15 @@ class SeededInput:
     shape: tuple[int, ...]
     dtype: str
     below: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be drawn, InputError for more than memory may hold."""
+        dtype = np.dtype(self.dtype)
+        drawable = dtype.kind in "fiub" and dtype.name == self.dtype
+        below = self.below is None or 0 < self.below < 2**63
+        if not (drawable and below and 0 <= self.seed < 2**32 and min(self.shape, default=0) >= 0):
+            raise ValueError(f"an input cannot be drawn as {str(self)[:200]}")
+        refuse_larger(WORKING_BYTES * math.prod(self.shape), "an input that is drawn from a seed")
 
     def values(self) -> Array:
         """The input itself."""

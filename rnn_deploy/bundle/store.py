@@ -1,21 +1,32 @@
 """The bundle's folder: write it whole or not at all, and check every file before it is used.
 
-A bundle is written to a temporary folder next to its destination and renamed when complete, so a
-failed export (a full disk, an interrupt) leaves what was there before.
+A bundle is written to a temporary folder next to its destination and takes its place when complete,
+so a failed export (a full disk, an interrupt, a kill) leaves what was there before (`drafts`).
+
+A bundle can be replaced while it is read. Then a file of the new one meets the manifest of the old
+one, which `Bundle` reports as BundleReplacedError; `with_bundle` opens the new one and repeats.
 """
 
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
+from rnn_deploy.bundle.drafts import (
+    NEW,
+    draft_folder,
+    put_files_in_place,
+    put_in_place,
+    wait_for_replacement,
+)
 from rnn_deploy.bundle.manifest import FileRecord, Manifest, manifest_from_json
-from rnn_deploy.errors import BundleError, InputError
+from rnn_deploy.errors import BundleError, BundleReplacedError, InputError
 
 MANIFEST = "manifest.json"
+MOST_REPLACEMENTS = 20  # while one command reads a bundle
 
 
 @dataclass(frozen=True)
@@ -26,52 +37,132 @@ class Bundle:
     manifest: Manifest
     digest: str
 
+    def read(self, path: str) -> bytes:
+        """Return the content of the file `path`, whose size and SHA-256 are as recorded.
+
+        Use these bytes, not the file again: it may change at any time.
+        """
+        record = self._record(path)
+        place = self._place(path)
+        try:
+            if not place.is_file():
+                raise FileNotFoundError
+            with place.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                content = file.read() if size == record.size else b""
+        except FileNotFoundError as error:
+            raise self._missing(place) from error
+        self._compare(place, record, size, lambda: hashlib.sha256(content).hexdigest())
+        return content
+
     def checked(self, path: str) -> Path:
-        """Return the place of the file `path`, after checking its size and SHA-256."""
+        """Return the place of the file `path`, after checking its size and SHA-256.
+
+        Only for files that nothing is computed from; `read` returns what was checked.
+        """
+        record = self._record(path)
+        place = self._place(path)
+        try:
+            if not place.is_file():
+                raise FileNotFoundError
+            self._compare(place, record, place.stat().st_size, lambda: sha256_of(place))
+        except FileNotFoundError as error:
+            raise self._missing(place) from error
+        return place
+
+    def _missing(self, place: Path) -> BundleError:
+        self._refuse_replaced()
+        return BundleError(
+            "E-BUNDLE-FILE-MISSING",
+            f"{place}: this file of the bundle is missing; copy the whole bundle again",
+        )
+
+    def _record(self, path: str) -> FileRecord:
         record = next((r for r in self.manifest.files if r.path == path), None)
         if record is None:
             raise BundleError(
                 "E-BUNDLE-FILE-UNLISTED",
                 f"{self.root}: the manifest does not list '{path}'; export the model again",
             )
+        return record
+
+    def _place(self, path: str) -> Path:
         place = _inside(self.root, path)
-        if not place.is_file():
+        if place.is_symlink() or any(parent.is_symlink() for parent in _parents(self.root, place)):
             raise BundleError(
-                "E-BUNDLE-FILE-MISSING",
-                f"{place}: this file of the bundle is missing; copy the whole bundle again",
+                "E-BUNDLE-OUTSIDE",
+                f"{place}: is a symbolic link, and a bundle must hold its files itself; copy the"
+                " bundle with its links resolved (cp -rL)",
             )
-        size = place.stat().st_size
+        return place
+
+    def _compare(
+        self, place: Path, record: FileRecord, size: int, sha256: Callable[[], str]
+    ) -> None:
+        """Raise BundleError if a file is not as recorded."""
         if size != record.size:
+            self._refuse_replaced()
             raise BundleError(
                 "E-BUNDLE-ALTERED",
                 f"{place}: has {size} bytes, the manifest says {record.size}; the file was cut or"
                 " altered, so copy the bundle again or export the model again",
             )
-        if sha256_of(place) != record.sha256:
+        if sha256() != record.sha256:
+            self._refuse_replaced()
             raise BundleError(
                 "E-BUNDLE-ALTERED",
                 f"{place}: its SHA-256 differs from the one in the manifest; the file was altered"
                 " after the export, so copy the bundle again or export the model again",
             )
-        return place
+
+    def _refuse_replaced(self) -> None:
+        """Raise BundleReplacedError if another bundle is here now."""
+        try:
+            now = sha256_of(self.root / MANIFEST)
+        except FileNotFoundError:
+            wait_for_replacement(self.root)
+            now = "" if self.root.exists() else self.digest
+        if now != self.digest:
+            raise BundleReplacedError(
+                "E-BUNDLE-REPLACED",
+                f"{self.root}: another bundle has replaced this one since it was opened; open it"
+                " again",
+            )
+
+
+Result = TypeVar("Result")
+
+
+def with_bundle(root: str | Path, use: Callable[[Bundle], Result]) -> Result:
+    """Return what `use` returns for the bundle at `root`; repeat it if the bundle is replaced."""
+    for _ in range(MOST_REPLACEMENTS):
+        bundle = open_bundle(root)
+        try:
+            return use(bundle)
+        except BundleReplacedError:
+            continue
+    return use(open_bundle(root))
 
 
 def open_bundle(root: str | Path) -> Bundle:
     """Open the bundle in the folder `root`; BundleError if it is missing or damaged."""
     root = Path(root)
     if not root.exists():
+        wait_for_replacement(root)
+    if not root.exists():
         raise BundleError(
             "E-BUNDLE-NOT-FOUND",
             f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}",
         )
     place = root / MANIFEST
-    if not place.is_file():
+    try:
+        raw = place.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise BundleError(
             "E-BUNDLE-NO-MANIFEST",
             f"{root}: is not a bundle, it has no {MANIFEST}; give the folder that"
             " rnn-deploy export wrote",
-        )
-    raw = place.read_bytes()
+        ) from error
     manifest = manifest_from_json(raw, str(place))
     return Bundle(root, manifest, hashlib.sha256(raw).hexdigest())
 
@@ -87,17 +178,17 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
     refuse_folder(root, force=force)
     missing = [folder for folder in root.parents if not folder.exists()]
     root.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=root.parent))
     try:
-        draft.chmod(0o755)
-        yield draft
-        refuse_existing(root, force=force)  # another process may have written it
-        _replace_folder(draft, root)
+        with draft_folder(root) as folder:
+            draft = folder / NEW
+            draft.chmod(0o755)
+            yield draft
+            refuse_existing(root, force=force)  # another process may have written it
+            put_in_place(draft, root, folder)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
         with suppress(OSError):  # what is not empty stays
-            for folder in missing:
-                folder.rmdir()
+            for parent in missing:
+                parent.rmdir()
 
 
 @contextmanager
@@ -106,7 +197,32 @@ def writing_file(place: str | Path, *, force: bool) -> Iterator[Path]:
 
     The temporary name has the same ending as `place`, because many writers depend on it.
     """
-    place = Path(place)
+    with writing_files([Path(place)], force=force) as (draft,):
+        yield draft
+
+
+@contextmanager
+def writing_files(
+    places: Sequence[Path], *, force: bool, replaced: Sequence[Path] = ()
+) -> Iterator[list[Path]]:
+    """Yield a temporary path for each file; all take their places if the block ends without error.
+
+    The files belong together: if the process is killed, no new one lies beside an old one.
+    replaced: files that are replaced even without `force`.
+    """
+    with ExitStack() as stack:
+        folders = []
+        for place in places:
+            _prepare_file(place, force=force or place in replaced)
+            folders.append(stack.enter_context(draft_folder(place)))
+        drafts = [f / NEW / place.name for f, place in zip(folders, places, strict=True)]
+        yield drafts
+        for place in places:
+            refuse_existing(place, force=force or place in replaced)  # as above
+        put_files_in_place(drafts, places, folders)
+
+
+def _prepare_file(place: Path, *, force: bool) -> None:
     refuse_existing(place, force=force)
     if place.is_dir():
         raise InputError(
@@ -114,14 +230,6 @@ def writing_file(place: str | Path, *, force: bool) -> Iterator[Path]:
             f"{place}: is a folder, which --force does not replace with a file; give another path",
         )
     place.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
-    try:
-        draft = folder / place.name
-        yield draft
-        refuse_existing(place, force=force)  # as above
-        draft.replace(place)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def refuse_existing(place: Path, *, force: bool) -> None:
@@ -163,22 +271,11 @@ def _inside(root: Path, path: str) -> Path:
     return root.joinpath(*parts.parts)
 
 
+def _parents(root: Path, place: Path) -> list[Path]:
+    """Return the folders between a bundle and one of its files."""
+    return [parent for parent in place.parents if root in parent.parents]
+
+
 def _is_replaceable(root: Path) -> bool:
     """Return whether `root` is a bundle or an empty folder."""
     return (root / MANIFEST).is_file() or (root.is_dir() and not any(root.iterdir()))
-
-
-def _replace_folder(draft: Path, root: Path) -> None:
-    if not root.exists():
-        draft.rename(root)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".old", dir=root.parent))
-    try:
-        root.rename(old / "bundle")
-        try:
-            draft.rename(root)
-        except OSError:
-            (old / "bundle").rename(root)
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

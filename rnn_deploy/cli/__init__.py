@@ -5,19 +5,19 @@ Standard output is data, standard error is messages. Exit codes: 0 success, 1 ve
 """
 
 import importlib
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import click
 
 from rnn_deploy.cli.console import (
     discard_output,
     escape_unprintable,
+    open_standard_descriptors,
     say,
     without_native_log_lines,
 )
+from rnn_deploy.cli.ending import SIGNALS, Ended, ending_cleanly
 from rnn_deploy.errors import RnnDeployError
 
 VERBS = (
@@ -37,7 +37,8 @@ VERBS = (
 )
 DEFECT = 70
 CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE, which Windows does not have
-ENDING_SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGHUP") if hasattr(signal, n))
+ENDED_BY_SIGNAL = tuple(128 + number for number in SIGNALS)
+WITHOUT_GUARD_PROCESS = ("run", "runtimes", "package")
 
 
 class _LazyGroup(click.Group):
@@ -81,26 +82,17 @@ def main(args: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
     escape_unprintable()
-    with without_native_log_lines(), _ending_cleanly():
-        code = _run([word for word in words if word != "--debug"], debug=debug)
-    sys.exit(code)
-
-
-@contextmanager
-def _ending_cleanly() -> Iterator[None]:
-    """While open, a signal that ends this process lets it remove unfinished files."""
-
-    def end(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    ours = [s for s in ENDING_SIGNALS if signal.getsignal(s) is signal.SIG_DFL]
-    for number in ours:
-        signal.signal(number, end)
+    open_standard_descriptors()
+    given = [word for word in words if word != "--debug"]
+    # ONNX Runtime, LiteRT and OpenVINO give up Python's lock; a process costs too much for `run`.
+    in_process = bool(given) and given[0] in WITHOUT_GUARD_PROCESS
     try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        with without_native_log_lines(), ending_cleanly(in_process=in_process):
+            code = _run(given, debug=debug)
+    except Ended as end:
+        say("stopped")
+        code = 128 + end.number
+    sys.exit(code)
 
 
 def _run(words: list[str], *, debug: bool) -> int:

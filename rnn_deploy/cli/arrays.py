@@ -10,6 +10,7 @@ Text has no dtypes, so its numbers are converted to the model's dtypes; arrays k
 no NaN and no infinity, so they are read and written as the strings "nan", "inf" and "-inf".
 """
 
+import csv
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 
 from rnn_deploy.bundle import npz
 from rnn_deploy.bundle.json_values import finite
+from rnn_deploy.bundle.npy import read_npy
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted
 from rnn_deploy.inference.lengths import has_time
@@ -77,7 +79,7 @@ def read_inputs(
             count = len(next(iter(feeds.values())))
             return ReadInputs(feeds, None, f"read {count} {'text' if count == 1 else 'texts'}")
         counted = (feeds[t.name] for t in entry.inputs if has_time(t) and t.name in feeds)
-        lengths = [len(row) for value in counted for row in value]
+        lengths = [len(row) for value in counted for row in value if np.ndim(row)]
         width = entry.inputs[0].shape[2:]
         known_width = width[0] if width and isinstance(width[0], int) else None
         said = summary(lengths, known_width) if len(entry.inputs) == 1 and lengths else None
@@ -116,7 +118,7 @@ def _read(place: Path, reader: Callable[[], T]) -> T:
         raise InputError("E-DATA-NOT-FOUND", f"{place}: no such file")
     try:
         return reader()
-    except (ValueError, OSError, EOFError, RecursionError) as error:
+    except (ValueError, OSError, EOFError, RecursionError, OverflowError, csv.Error) as error:
         raise InputError(
             "E-DATA-DAMAGED", f"{place}: cannot be read as {place.suffix or '.npz'}: {error}"
         ) from error
@@ -168,7 +170,7 @@ def _read_npy(place: Path, entry: EntryPoint) -> dict[str, Array]:
     if zipfile.is_zipfile(place):
         raise InputError("E-DATA-ENDING", f"{place}: is an .npz file; rename it to .npz")
     with place.open("rb") as file:
-        value = np.lib.format.read_array(file, allow_pickle=False)
+        value = read_npy(file, place.stat().st_size)
     return {_only(entry, place).name: value}
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
 
+from rnn_deploy.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,8 +40,28 @@ def say(message: str) -> None:
 
 
 def data(text: str) -> None:
-    """Write data on standard output."""
+    """Write data on standard output; InputError if it is closed."""
+    refuse_closed_output()
     click.echo(text)
+
+
+def refuse_closed_output() -> None:
+    """Raise InputError if nothing can be written on standard output."""
+    if sys.stdout is None:
+        raise InputError(
+            "E-OPTION-NO-OUTPUT",
+            "standard output is closed, so the result cannot be printed; open it, or write to a"
+            " file where the command has -o",
+        )
+
+
+def open_standard_descriptors() -> None:
+    """Open the standard descriptors that the caller closed, so that no other file gets them."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
 
 
 def discard_output(stream: TextIO) -> None:
@@ -98,7 +120,7 @@ def progress(*, lines: bool = False) -> Iterator[Callable[[str], None]]:
 
     lines: elsewhere write the step as a line, at most one every LINE_SECONDS, with the time so far.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield _progress_lines() if lines else lambda step: None
         return
     from rich.console import Console
@@ -123,6 +145,7 @@ def _progress_lines() -> Callable[[str], None]:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table on standard output; columns whose name starts with ">" are right-aligned."""
+    refuse_closed_output()
     from rich.table import Table
     from rich.text import Text
 

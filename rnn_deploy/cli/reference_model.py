@@ -6,17 +6,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+import numpy as np
 
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.cli.options import opening_options
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.options import ExportOptions
-from rnn_deploy.spec import STREAM
+from rnn_deploy.spec import STREAM, Array
 from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
 
@@ -141,7 +142,7 @@ def open_reference(
         cases += special_of(plan, references, cases, options)
         ours, oracle = references.reference, references.oracle
     both = cast("Reference", ours), cast("Reference", oracle)
-    return OpenedReference(cases, _original(*both, keep=state == "keep"))
+    return OpenedReference(cases, _original(opened.model, *both, keep=state == "keep"))
 
 
 def open_later(
@@ -166,6 +167,7 @@ def open_later(
         lambda feeds: opened().oracle(feeds),
         lambda feeds: opened().recurrent_calls(feeds),
         lambda feeds: opened().layers(feeds),
+        lambda: opened().weights(),
     )
 
 
@@ -176,10 +178,10 @@ def _original_of(bundle: Bundle, model: Path, opening: Opening) -> OriginalModel
     names = [entry.name for entry in bundle.manifest.entries]
     entry = bundle.manifest.entry(STREAM if STREAM in names else names[0])
     ours, oracle = (Reference(opened.model, entry, dtype) for dtype in ("float32", "float64"))
-    return _original(ours, oracle, keep=bundle.manifest.state == "keep")
+    return _original(opened.model, ours, oracle, keep=bundle.manifest.state == "keep")
 
 
-def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> OriginalModel:
+def _original(model: Any, ours: "Reference", oracle: "Reference", *, keep: bool) -> OriginalModel:
     from rnn_deploy.keras.intercept import keeping_states
     from rnn_deploy.references.layer_outputs import LayerOutputs
 
@@ -196,7 +198,23 @@ def _original(ours: "Reference", oracle: "Reference", *, keep: bool) -> Original
 
         return call
 
-    return OriginalModel(kept(oracle.run), kept(oracle.layer_runs), kept(layers))
+    return OriginalModel(
+        kept(oracle.run), kept(oracle.layer_runs), kept(layers), partial(weights_by_layer, model)
+    )
+
+
+def weights_by_layer(model: Any) -> dict[str, Array]:
+    """Return every weight of a Keras model, by LAYER/WEIGHT; in float32 as a rule."""
+    from rnn_deploy.keras.access import layers_in
+
+    weights: dict[str, Array] = {}
+    for layer in layers_in(model, include_self=False):
+        for number, weight in enumerate(layer.weights):
+            path = str(getattr(weight, "path", weight.name)).partition(":")[0]
+            within = path.rpartition(f"{layer.name}/")[2]
+            name = f"{layer.name}/{within}"
+            weights[name if name not in weights else f"{name}_{number}"] = np.asarray(weight)
+    return weights
 
 
 def _refuse_int8(bundle: Bundle) -> None:

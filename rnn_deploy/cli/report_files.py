@@ -3,7 +3,7 @@
 ReportFiles --recorder--> VerificationRecorder: `record` while it runs, `finish` with its report
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from rnn_deploy.bundle.store import refuse_existing, writing_file
+from rnn_deploy.bundle.store import refuse_existing, writing_files
 from rnn_deploy.cli.console import say
 from rnn_deploy.errors import InputError
 from rnn_deploy.optional import require
@@ -57,7 +57,7 @@ class ReportFiles:
 
     def check(self) -> None:
         """Raise the errors that would stop a file from being written, before anything runs."""
-        places = [p for p in (self.output, self.junit, self.html, self.save) if p is not None]
+        places = [place for place in self._places.values() if place is not None]
         twice = next((p for p in places if places.count(p) > 1), None)
         if twice is not None:
             raise InputError(
@@ -72,23 +72,30 @@ class ReportFiles:
 
     @contextmanager
     def recorder(self) -> Iterator["VerificationRecorder"]:
-        """Yield a recorder of a verification; `finish` writes the files."""
+        """Yield a recorder of a verification; after `finish`, the files take their places."""
+        places = {option: place for option, place in self._places.items() if place is not None}
         with ExitStack() as stack:
+            drafts = stack.enter_context(writing_files(list(places.values()), force=self.force))
+            by_option = dict(zip(places, drafts, strict=True))
             writer = None
             if self.save is not None:
-                draft = stack.enter_context(writing_file(self.save, force=self.force))
-                writer = ResultsWriter(draft)
+                writer = ResultsWriter(by_option["save"])
                 stack.callback(writer.close)
-            yield VerificationRecorder(self, None if self.html is None else ErrorProfiles(), writer)
-        if self.save is not None:
-            say(f"wrote {self.save}")
+            profiles = None if self.html is None else ErrorProfiles()
+            yield VerificationRecorder(by_option, profiles, writer)
+        for place in places.values():
+            say(f"wrote {place}")
+
+    @property
+    def _places(self) -> dict[str, Path | None]:
+        return {"output": self.output, "junit": self.junit, "html": self.html, "save": self.save}
 
 
 @dataclass(frozen=True)
 class VerificationRecorder:
-    """Keeps what the files of a verification need."""
+    """Keeps what the files of a verification need. drafts: where to write them, by option."""
 
-    files: ReportFiles
+    drafts: Mapping[str, Path]
     profiles: ErrorProfiles | None
     writer: ResultsWriter | None
 
@@ -104,15 +111,13 @@ class VerificationRecorder:
 
         if self.writer is not None:
             self.writer.finish(report)
-        self._write(self.files.output, json_from_report, report)
-        self._write(self.files.junit, junit_from_report, report)
+        self._write("output", json_from_report, report)
+        self._write("junit", junit_from_report, report)
         if self.profiles is not None:
             from rnn_deploy.verifying.report.html import html_from_report
 
-            self._write(self.files.html, html_from_report, report, self.profiles)
+            self._write("html", html_from_report, report, self.profiles)
 
-    def _write(self, place: Path | None, text_from: Callable[..., str], *values: Any) -> None:
-        if place is not None:
-            with writing_file(place, force=self.files.force) as draft:
-                draft.write_text(text_from(*values), encoding="utf-8")
-            say(f"wrote {place}")
+    def _write(self, option: str, text_from: Callable[..., str], *values: Any) -> None:
+        if option in self.drafts:
+            self.drafts[option].write_text(text_from(*values), encoding="utf-8")

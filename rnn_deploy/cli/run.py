@@ -1,13 +1,13 @@
 """`rnn-deploy run`: run inputs through a bundle on a runtime."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import Bundle, open_bundle
+from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.attachments import Attachments, attachments_of
 from rnn_deploy.bundle.state_files import (
     owner_of,
@@ -15,12 +15,12 @@ from rnn_deploy.bundle.state_files import (
     refuse_other_names,
     write_states,
 )
-from rnn_deploy.bundle.store import refuse_existing, writing_file
+from rnn_deploy.bundle.store import refuse_existing, with_bundle, writing_files
 from rnn_deploy.cli.arrays import (
     check_output,
     read_inputs,
 )
-from rnn_deploy.cli.console import data, say
+from rnn_deploy.cli.console import data, refuse_closed_output, say
 from rnn_deploy.cli.options import grouped
 from rnn_deploy.cli.results import TOP, RunResult, lines_of, write_result
 from rnn_deploy.errors import InputError
@@ -175,7 +175,12 @@ class RunRequest:
 @grouped(RunRequest)
 def command(request: RunRequest) -> None:
     """Run inputs through BUNDLE on a runtime."""
-    bundle = open_bundle(request.bundle)
+    if request.output is None:
+        refuse_closed_output()
+    with_bundle(request.bundle, partial(_run, request))
+
+
+def _run(request: RunRequest, bundle: Bundle) -> None:
     for place in (request.output, request.state_out):
         if place is not None:
             _refuse_existing(place, request)
@@ -243,15 +248,15 @@ def _refuse_existing(place: Path, request: RunRequest) -> None:
 
 def _write(bundle: Bundle, request: RunRequest, result: RunResult, state: KeyedStates) -> None:
     """Write outputs and states to the requested files: both, or neither."""
-    again = request.state_in is not None and request.state_in == request.state_out
-    with ExitStack() as drafts:
+    again = [place for place in [request.state_out] if place == request.state_in and place]
+    places = [place for place in (request.output, request.state_out) if place is not None]
+    with writing_files(places, force=request.force, replaced=again) as drafts:
+        by_place = dict(zip(places, drafts, strict=True))
         if request.output is not None:
-            draft = drafts.enter_context(writing_file(request.output, force=request.force))
-            write_result(draft, result)
+            write_result(by_place[request.output], result)
         if request.state_out is not None:
-            force = request.force or again
-            draft = drafts.enter_context(writing_file(request.state_out, force=force))
-            write_states(draft, state.states, owner_of(bundle, STREAM), state.keys)
+            owner = owner_of(bundle, STREAM)
+            write_states(by_place[request.state_out], state.states, owner, state.keys)
     for place, arrays in ((request.state_out, state.states), (request.output, result.outputs)):
         if place is not None:
             say(f"wrote {place}: {', '.join(f'{n} {_shape(v)}' for n, v in arrays.items())}")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rnn_deploy.bundle import GoldenCase, Manifest, write_cases
 from rnn_deploy.bundle.attachments import Attachments, write_attachments
-from rnn_deploy.bundle.manifest import ModelSource, Quantisation, json_from_manifest
+from rnn_deploy.bundle.manifest import Extension, ModelSource, Quantisation, json_from_manifest
 from rnn_deploy.bundle.proof import PROOF, Proof, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
+from rnn_deploy.bundle.weights import EXTENSION, digests_of, mapped
 from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.spec import EntryPoint
 
@@ -56,7 +57,8 @@ def write(
         quantisation=_quantisation(content, [files for _, files in written]),
         extensions={
             format.name: files.extension for format, files in written if files.extension is not None
-        },
+        }
+        | {EXTENSION: Extension(digests_of(artifacts, lambda path: mapped(root / path)))},
     )
     manifest = write_attachments(content.attachments, manifest, root)
     write_manifest(manifest, root)

@@ -13,8 +13,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from rnn_deploy.bundle import Bundle, open_bundle
+from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.state_files import owner_of
+from rnn_deploy.bundle.store import with_bundle
 from rnn_deploy.errors import ClosedError, InputError
 from rnn_deploy.inference.fitting import fitted
 from rnn_deploy.inference.plain import Feeds, Results, named, plain
@@ -129,10 +130,10 @@ class Model:
 
     def close(self) -> None:
         """Release every runner; the model and its streams cannot be used afterwards."""
-        for runner in self._runners.values():
+        self._closed = True
+        for runner in list(self._runners.values()):  # another thread may be adding one
             runner.close()
         self._runners.clear()
-        self._closed = True
 
 
 def load(
@@ -149,13 +150,15 @@ def load(
 
     Raises BundleError for a damaged bundle, RuntimeUnavailableError for a missing runtime.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    chosen = default_runtime(opened) if runtime is None else runtime_named(runtime)
-    options = tuple((provider or {}).items())
 
-    model = Model(opened, chosen.name, partial(_load_entry, opened, chosen, threads, options))
-    model.runner()  # so that a missing runtime or an altered file is reported now
-    return model
+    def loaded(opened: Bundle) -> Model:
+        chosen = default_runtime(opened) if runtime is None else runtime_named(runtime)
+        options = tuple((provider or {}).items())
+        model = Model(opened, chosen.name, partial(_load_entry, opened, chosen, threads, options))
+        model.runner()  # so that a missing runtime or an altered file is reported now
+        return model
+
+    return loaded(bundle) if isinstance(bundle, Bundle) else with_bundle(bundle, loaded)
 
 
 def _load_entry(

@@ -6,7 +6,7 @@ runner's own memory, if the runner can be bound (`runtimes.base.BoundRunner`).
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -38,6 +38,15 @@ def run_in_chunks(
     stream = Stream(runner, batch=next(iter(inputs.values())).shape[0])
     stream.state = stream.state | {n: v for n, v in feeds.items() if n in states}
     return stream.run(inputs, lengths) | stream.finals()
+
+
+def not_pickled(kind: str, instead: str) -> InputError:
+    """Return the error for what holds a loaded runtime."""
+    return InputError(
+        "E-STATE-NOT-PICKLED",
+        f"a {kind} cannot be pickled, since it holds a loaded runtime; call {instead}: a Model can"
+        " be pickled",
+    )
 
 
 class Stream:
@@ -87,6 +96,9 @@ class Stream:
 
     def __deepcopy__(self, memo: object) -> "Stream":
         return self.__copy__()  # the runner holds nothing of a stream's
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled("Stream", "stream.save(FILE), and restore it in a new stream")
 
     @property
     def state(self) -> dict[str, Array]:

@@ -7,7 +7,7 @@ their rows.
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import one_length
 from rnn_deploy.inference.plain import Feeds, Results, named
-from rnn_deploy.inference.stream import Prepare, Stream
+from rnn_deploy.inference.stream import Prepare, Stream, not_pickled
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.runtimes.feeds import zero_states
 from rnn_deploy.spec import Array, EntryPoint
@@ -65,6 +65,9 @@ class StreamBatch:
 
     def __deepcopy__(self, memo: object) -> "StreamBatch":
         return self.__copy__()  # the runner holds nothing of a stream's
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled("StreamBatch", "save for each stream, and restore them in a new one")
 
     @property
     def keys(self) -> tuple[Key, ...]:

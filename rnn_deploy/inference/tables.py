@@ -92,9 +92,12 @@ def parse(place: Path, rules: TableRules | None = None) -> Table:
     empty file, column names that occur twice, and rules for a file without a header.
     """
     rules = rules or TableRules()
-    with place.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        lines = {reader.line_num: line for line in reader if line}  # noqa: B035
+    try:
+        with place.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            lines = {reader.line_num: line for line in reader if line}  # noqa: B035
+    except csv.Error as error:  # it is no ValueError
+        raise InputError("E-DATA-DAMAGED", f"{place}: cannot be read as .csv: {error}") from error
     first = next(iter(lines), 0)
     header = None
     if lines and (_any_named(rules, lines[first]) or not any(map(_is_number, lines[first]))):

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 
 from rnn_deploy.errors import InputError
+from rnn_deploy.keras.hdf5_check import check_hdf5
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 H5, ARCHIVE, JSON, WEIGHTS = ".h5", ".keras", ".json", "weights"
@@ -97,10 +98,12 @@ def _kind_of(place: Path) -> str:
     with place.open("rb") as file:
         head = file.read(len(HDF5_MAGIC))
     if head == HDF5_MAGIC:
+        check_hdf5(place)
         return WEIGHTS if _has_weights_alone(place) else H5
     if zipfile.is_zipfile(place):
         with zipfile.ZipFile(place) as archive:
             if "config.json" in archive.namelist():
+                check_hdf5(place)
                 return ARCHIVE
     if head.lstrip()[:1] in (b"{", b"["):
         config = architecture(place)

@@ -89,8 +89,11 @@ def _cancelled(node: ir.Node) -> ir.Value | None:
     before = node.inputs[0].producer()
     if before is None or before.op_type != "Transpose":
         return None
-    first, second = (list(n.attributes["perm"].as_ints()) for n in (before, node))
-    if [first[axis] for axis in second] != list(range(len(first))):
+    first, second = _perm(before), _perm(node)
+    rank = len(first or second or ())  # without perm, both reverse all axes
+    backwards = list(reversed(range(rank)))
+    first, second = first or backwards, second or backwards
+    if [first[axis] for axis in second] != list(range(rank)):
         return None
     return before.inputs[0]
 
@@ -108,7 +111,13 @@ def _given_on(node: ir.Node) -> ir.Value | None:
 
 
 def _turns(node: ir.Node, perm: list[int]) -> bool:
-    return node.op_type == "Transpose" and list(node.attributes["perm"].as_ints()) == perm
+    return node.op_type == "Transpose" and _perm(node) == perm
+
+
+def _perm(node: ir.Node) -> list[int] | None:
+    """The order of the axes; None if the attribute is absent, which reverses all axes."""
+    found = node.attributes.get("perm")
+    return None if found is None else list(found.as_ints())
 
 
 def _read_alone(node: ir.Node) -> ir.Node | None:

@@ -6,12 +6,11 @@ and nobody's own folder.
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle.drafts import NEW, draft_folder, put_in_place
 from rnn_deploy.errors import InputError
 from rnn_deploy.packaging.base import Packager
 
@@ -27,19 +26,15 @@ def write_package(
     """
     refuse_output(output, force=force)
     output.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
-    try:
+    with draft_folder(output) as folder:
+        draft = folder / NEW
         draft.chmod(0o755)
         for path, content in {**files, MARK: _mark(packager, bundle, files)}.items():
             place = draft.joinpath(*PurePosixPath(path).parts)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
         refuse_output(output, force=force)  # another process may have written it
-        if output.exists():
-            shutil.rmtree(output)
-        draft.rename(output)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        put_in_place(draft, output, folder)
 
 
 def refuse_output(output: Path, *, force: bool) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.optional import require
 from rnn_deploy.runtimes.base import Runner
+from rnn_deploy.runtimes.external_data import refuse_external_outside
 from rnn_deploy.runtimes.feeds import checker, refused_by
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 
@@ -58,6 +59,7 @@ def open_artifact(place: Path) -> Runner:
 
 def _onnx(place: Path) -> Runner:
     ort = require("onnxruntime")
+    refuse_external_outside(place)
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     try:

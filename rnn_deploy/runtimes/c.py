@@ -227,7 +227,7 @@ class CRuntime:
             )
         entry = bundle.manifest.entry(options.entry)
         folder = PurePosixPath(artifact_for(bundle, self.format, options).path).parent
-        sources = {name: bundle.checked(str(folder / name)).read_bytes() for name in FILES}
+        sources = {name: bundle.read(str(folder / name)) for name in FILES}
         path = built_library(sources)
         try:
             return CRunner(entry, CLibrary(str(path)))

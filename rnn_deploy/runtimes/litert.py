@@ -58,6 +58,8 @@ class LiteRtRunner:
         check_vocabulary(self.entry, named)
         try:
             with self._lock:
+                if self._check is closed:  # another thread has closed it since the check
+                    closed(None)
                 results = self._signature_for(tuple(array.shape for array in arrays))(**named)
         except (RuntimeError, ValueError) as error:
             raise refused_by("LiteRT", error) from error
@@ -65,9 +67,10 @@ class LiteRtRunner:
 
     def close(self) -> None:
         """Release the interpreters."""
-        self._signatures.clear()
-        self._next = None
         self._check = closed
+        with self._lock:
+            self._signatures.clear()
+            self._next = None
 
     def _signature_for(self, shapes: Key) -> Any:
         found = self._signatures.get(shapes)
@@ -127,8 +130,7 @@ class LiteRtRuntime:
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
         step = self._step(bundle, options)
-        path = bundle.checked(artifact.path)
-        content = path.read_bytes()  # what was checked, for every interpreter to come
+        content = bundle.read(artifact.path)  # for every interpreter to come
         litert = require("ai_edge_litert.interpreter")
 
         def interpreter() -> Any:
@@ -137,4 +139,4 @@ class LiteRtRuntime:
         try:
             return LiteRtRunner(entry, interpreter, step)
         except (RuntimeError, ValueError) as error:
-            raise not_loaded(self, path, error) from error
+            raise not_loaded(self, bundle.root / artifact.path, error) from error

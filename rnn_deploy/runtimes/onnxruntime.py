@@ -11,7 +11,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from rnn_deploy.bundle import Artifact, Bundle, cases_of
+from rnn_deploy.bundle import Bundle, cases_of
 from rnn_deploy.errors import BundleError, MisplacedError, RuntimeUnavailableError
 from rnn_deploy.optional import installed_version, is_installed, pip_line, require
 from rnn_deploy.runtimes.base import (
@@ -28,6 +28,7 @@ from rnn_deploy.runtimes.base import (
 from rnn_deploy.runtimes.binding import OrtBound
 from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
 from rnn_deploy.runtimes.machine import cores
+from rnn_deploy.runtimes.onnx_file import OnnxFile, ort_session, read_onnx
 from rnn_deploy.runtimes.placement import NodePlacement, misplaced, run_profiled
 from rnn_deploy.runtimes.split import SplitBatchRunner
 from rnn_deploy.spec import Array, EntryPoint
@@ -68,6 +69,8 @@ class OrtRunner:
         session = self._session
         if self._timed is not None and arrays[self._timed].shape[1] == 1:
             session = self._step()
+        if session is None:  # another thread has closed it since the check
+            closed(None)
         try:
             results = session.run(self._outputs, named)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
@@ -76,21 +79,24 @@ class OrtRunner:
 
     def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> OrtBound | None:
         """Bind to memory of its own; None on a device, which has another memory."""
+        if self._session is None:
+            closed(None)
         if self._session.get_providers()[0] != CPU:
             return None
         one = self._timed is not None and shapes[self._inputs[self._timed]][1] == 1
         return OrtBound(self._step() if one else self._session, self.entry, shapes)
 
     def _step(self) -> Any:
-        if self._step_session is None:
+        session = self._step_session
+        if session is None and self._session is not None:
             assert self._load_step is not None
-            self._step_session = self._load_step()
-        return self._step_session
+            session = self._step_session = self._load_step()
+        return session
 
     def close(self) -> None:
         """Release the session."""
-        self._session = self._step_session = None
         self._check = closed
+        self._session = self._step_session = None
 
 
 @dataclass(frozen=True)
@@ -134,18 +140,21 @@ class OrtRuntime:
             refuse_provider_options(self.name, options)
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
-        path = _checked(bundle, artifact)
-        session = self._session(require("onnxruntime"), path, options)
+        session = self._session(read_onnx(bundle, artifact), options)
         if self.provider != CPU:
             self._prove_placement(bundle, options)
             return OrtRunner(entry, session)  # the form for one step is faster on the CPU only
         one = step_beside(bundle, artifact)
         if one is None or not options.step_form:
             return OrtRunner(entry, session)
-        load = partial(self._session, require("onnxruntime"), _checked(bundle, one), options)
-        return OrtRunner(entry, session, load)
+        file = read_onnx(bundle, one)
+        if not file.external:
+            return OrtRunner(entry, session, partial(self._session, file, options))
+        # Large weights are not kept for a session that may never be needed.
+        return OrtRunner(entry, session, lambda: self._session(read_onnx(bundle, one), options))
 
-    def _session(self, ort: ModuleType, path: str, options: RunOptions, **extra: Any) -> Any:
+    def _session(self, file: OnnxFile, options: RunOptions, **extra: Any) -> Any:
+        ort = require("onnxruntime")
         settings = ort.SessionOptions()
         settings.log_severity_level = 3
         if options.threads is not None:
@@ -156,9 +165,9 @@ class OrtRuntime:
             setattr(settings, name, value)
         providers = [(self.provider, dict(options.provider))]
         try:
-            session = ort.InferenceSession(path, settings, providers=providers)
+            session = ort_session(ort, file, settings, providers=providers)
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            raise not_loaded(self, path, error) from error
+            raise not_loaded(self, file.path, error) from error
         if self.provider not in session.get_providers():
             raise RuntimeUnavailableError(
                 "E-RUNTIME-NOT-STARTED",
@@ -180,8 +189,8 @@ class OrtRuntime:
         """Return every node that ran on a golden vector and where, from ONNX Runtime's profile."""
         if bundle.manifest.artifact(self.format, options.entry) is None:
             return None
-        path = _checked(bundle, artifact_for(bundle, self.format, options))
-        session = partial(self._session, require("onnxruntime"), path, options)
+        file = read_onnx(bundle, artifact_for(bundle, self.format, options))
+        session = partial(self._session, file, options)
         return run_profiled(session, _golden_feeds(bundle, bundle.manifest.entry(options.entry)))
 
     def _prove_placement(self, bundle: Bundle, options: RunOptions) -> None:
@@ -202,13 +211,6 @@ class OrtRuntime:
                 f" except shape arithmetic, got {named}{more}; export with another --lowering, or"
                 " choose --runtime ort-cpu",
             )
-
-
-def _checked(bundle: Bundle, artifact: Artifact) -> str:
-    """Check an artifact and its weights against the manifest; return its path."""
-    if artifact.weights is not None:
-        bundle.checked(artifact.weights)
-    return str(bundle.checked(artifact.path))
 
 
 def _set(ort: ModuleType, settings: Any, setting: str, value: str) -> None:

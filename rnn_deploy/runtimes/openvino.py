@@ -27,6 +27,7 @@ from rnn_deploy.runtimes.base import (
     refuse_session_settings,
 )
 from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
+from rnn_deploy.runtimes.onnx_file import OnnxFile, read_onnx
 from rnn_deploy.runtimes.placement import NodePlacement
 from rnn_deploy.spec import Array, EntryPoint
 
@@ -62,6 +63,8 @@ class OpenVinoRunner:
         # OpenVINO reads the memory as it lies, whatever the strides say.
         packed = {i: np.ascontiguousarray(a) for i, a in zip(self._inputs, arrays, strict=True)}
         with self._lock:
+            if self._request is None:  # another thread has closed it since the check
+                closed(None)
             try:
                 self._request.infer(packed)
             except RuntimeError as error:
@@ -71,8 +74,9 @@ class OpenVinoRunner:
 
     def close(self) -> None:
         """Release the compiled model."""
-        self._request = self._compiled = None
         self._check = closed
+        with self._lock:
+            self._request = self._compiled = None
 
 
 @dataclass(frozen=True)
@@ -123,19 +127,24 @@ class OpenVinoRuntime:
         if why is not None:
             raise RuntimeUnavailableError("E-RUNTIME-WRONG", f"runtime '{self.name}': {why}")
         refuse_session_settings(self.name, options)
-        if artifact.weights is not None:
-            bundle.checked(artifact.weights)
-        path = str(bundle.checked(artifact.path))
-        key = (bundle.digest, path, options.threads, options.provider)
+        file = read_onnx(bundle, artifact)
+        key = (bundle.digest, str(file.path), options.threads, options.provider)
         if key in _IN_USE:
             return _IN_USE[key]
         core = require("openvino").Core()
         try:
-            compiled = core.compile_model(path, DEVICE, _properties(core, options))
+            compiled = _compile(core, file, _properties(core, options))
         except RuntimeError as error:
-            raise not_loaded(self, path, error) from error
+            raise not_loaded(self, file.path, error) from error
         _IN_USE[key] = compiled
         return compiled
+
+
+def _compile(core: Any, file: OnnxFile, properties: dict[str, Any]) -> Any:
+    if not file.external:
+        return core.compile_model(core.read_model(file.content), DEVICE, properties)
+    with file.copied() as path:
+        return core.compile_model(path, DEVICE, properties)
 
 
 def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from rnn_deploy.errors import BundleError
 from rnn_deploy.runtimes.base import TUNE_AGAIN, Runner
+from rnn_deploy.runtimes.feeds import closed
 from rnn_deploy.spec import Array
 
 
@@ -48,7 +49,10 @@ class SplitBatchRunner:
             {name: value[begin:end] for name, value in feeds.items()}
             for begin, end in pairwise(edges)
         ]
-        others = [self._threads.submit(self._runner.run, piece) for piece in pieces[1:]]
+        try:
+            others = [self._threads.submit(self._runner.run, piece) for piece in pieces[1:]]
+        except RuntimeError:  # another thread has closed it since
+            closed(None)
         try:
             results = [self._runner.run(pieces[0])]
         finally:

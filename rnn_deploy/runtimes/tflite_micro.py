@@ -3,6 +3,7 @@
 The file of the entry point `stream` is one step, called again for every step.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,8 @@ class MicroRunner:
 
     def __init__(self, entry: EntryPoint, interpreter: Any) -> None:
         self.entry = entry
-        self._interpreter = interpreter
+        self._interpreter: Any = interpreter
+        self._lock = threading.Lock()
         self._check = checker(entry)
         self._inputs = [tensor.name for tensor in entry.all_inputs]
         self._outputs = [tensor.name for tensor in entry.all_outputs]
@@ -45,7 +47,8 @@ class MicroRunner:
 
     def close(self) -> None:
         """Release the interpreter."""
-        self._interpreter, self._check = None, closed
+        self._check = closed
+        self._interpreter = None
 
     def _steps(self, named: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         states = {s.tensor.name: named[s.tensor.name] for s in self.entry.states}
@@ -56,16 +59,20 @@ class MicroRunner:
             yield results
 
     def _invoke(self, arrays: Sequence[Array]) -> dict[str, Array]:
-        try:
-            for index, array in enumerate(arrays):
-                self._interpreter.set_input(array, index)
-            self._interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise refused_by("TFLite-Micro", error) from error
-        return {
-            name: self._interpreter.get_output(index).copy()
-            for index, name in enumerate(self._outputs)
-        }
+        interpreter = self._interpreter
+        if interpreter is None:  # another thread has closed it since the check
+            closed(None)
+        with self._lock:  # an interpreter serves one call at a time
+            try:
+                for index, array in enumerate(arrays):
+                    interpreter.set_input(array, index)
+                interpreter.invoke()
+            except (RuntimeError, ValueError) as error:
+                raise refused_by("TFLite-Micro", error) from error
+            return {
+                name: interpreter.get_output(index).copy()
+                for index, name in enumerate(self._outputs)
+            }
 
 
 @dataclass(frozen=True)
@@ -103,10 +110,10 @@ class MicroRuntime:
                 "E-BUNDLE-NO-ARTIFACT",
                 f"{bundle.root}: holds nothing for microcontrollers; export with --to tflite-micro",
             )
-        path = bundle.checked(artifact.path)
+        content = bundle.read(artifact.path)
         micro = require("tflite_micro.python.tflite_micro.runtime")
         try:
-            interpreter = micro.Interpreter.from_bytes(path.read_bytes(), arena_size=arena)
+            interpreter = micro.Interpreter.from_bytes(content, arena_size=arena)
         except (RuntimeError, ValueError) as error:
-            raise not_loaded(self, path, error) from error
+            raise not_loaded(self, bundle.root / artifact.path, error) from error
         return MicroRunner(entry, interpreter)

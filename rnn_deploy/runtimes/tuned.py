@@ -53,20 +53,22 @@ class TunedRunner:
 
     def close(self) -> None:
         """Release every runner."""
-        for runner in self._runners.values():
+        self._load = closed
+        for runner in list(self._runners.values()):  # another thread may be adding one
             runner.close()
         self._runners.clear()
         self._by_shape.clear()
-        self._load = closed
 
     def _at(self, shape: tuple[int, ...]) -> Runner:
-        if shape not in self._by_shape:
+        found = self._by_shape.get(shape)
+        if found is None:
             rule = _rule_for(self._rules, shape)
             like = replace(rule, batch=1, time=1, median_us=0.0, gain=1.0)
-            if like not in self._runners:
-                self._runners[like] = self._load(rule)
-            self._by_shape[shape] = self._runners[like]
-        return self._by_shape[shape]
+            found = self._runners.get(like)
+            if found is None:
+                found = self._runners[like] = self._load(rule)
+            self._by_shape[shape] = found
+        return found
 
 
 @dataclass(frozen=True)

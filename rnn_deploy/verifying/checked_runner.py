@@ -3,14 +3,15 @@
 Runner --checked_runner--> CheckedRunner --run--> results with every tensor in the right type
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.errors import RnnDeployError
+from rnn_deploy.errors import RnnDeployError, RuntimeAbortedError, one_line
 from rnn_deploy.runtimes.base import (
     BindableRunner,
     BoundRunner,
@@ -20,14 +21,22 @@ from rnn_deploy.runtimes.base import (
     Runtime,
     Shapes,
 )
-from rnn_deploy.spec import Array
+from rnn_deploy.spec import Array, EntryPoint
 
 
 class FilesRun:
-    """The files that runners ran since the last call of `take`, each once."""
+    """The files that runners ran since the last call of `take`, each once.
+
+    shapes: the rows and steps of every call so far.
+    """
 
     def __init__(self) -> None:
         self._files: dict[str, None] = {}
+        self.shapes: set[tuple[int, int]] = set()
+
+    def note_shape(self, shape: tuple[int, int]) -> None:
+        """Remember the rows and the steps of a call."""
+        self.shapes.add(shape)
 
     def note(self, file: str) -> None:
         """Remember a file; an empty name is ignored."""
@@ -55,8 +64,11 @@ class CheckedRunner:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return every output and final state by name."""
-        self._files_run.note(self._file_of({name: value.shape for name, value in feeds.items()}))
-        results = self._runner.run(feeds)
+        shapes = {name: value.shape for name, value in feeds.items()}
+        self._files_run.note(self._file_of(shapes))
+        self._files_run.note_shape(_batch_and_steps(self.entry, shapes))
+        with failures_as_errors():
+            results = self._runner.run(feeds)
         for name, dtype in self._dtypes.items():
             if name not in results:
                 raise RnnDeployError(
@@ -75,7 +87,11 @@ class CheckedRunner:
     def bound(self, shapes: Shapes) -> BoundRunner | None:
         """Return the runner bound to memory of its own; None if it cannot be bound."""
         self._files_run.note(self._file_of(shapes))
-        return self._runner.bound(shapes) if isinstance(self._runner, BindableRunner) else None
+        if not isinstance(self._runner, BindableRunner):
+            return None
+        with failures_as_errors():
+            bound = self._runner.bound(shapes)
+        return None if bound is None else _CheckedBound(bound)
 
     def noting(self, files_run: FilesRun) -> "CheckedRunner":
         """Return the same runner, with its files noted in `files_run`."""
@@ -84,6 +100,51 @@ class CheckedRunner:
     def close(self) -> None:
         """Release the runner."""
         self._runner.close()
+
+
+class _CheckedBound:
+    """A bound runner whose failures are errors of ours."""
+
+    def __init__(self, bound: BoundRunner) -> None:
+        self._bound = bound
+
+    @property
+    def states(self) -> dict[str, Array]:
+        return self._bound.states
+
+    @states.setter
+    def states(self, states: Mapping[str, Array]) -> None:
+        self._bound.states = states
+
+    def takes(self, arrays: Sequence[object]) -> bool:
+        return self._bound.takes(arrays)
+
+    def step(self, arrays: Sequence[Array]) -> list[Array]:
+        with failures_as_errors():
+            return self._bound.step(arrays)
+
+
+@contextmanager
+def failures_as_errors() -> Iterator[None]:
+    """Raise RuntimeAbortedError for whatever a runtime in this process raises.
+
+    A runtime in a process of its own reports its failures so already.
+    """
+    try:
+        yield
+    except RnnDeployError:
+        raise
+    except Exception as error:  # the exceptions of native runtimes have no common base
+        raise RuntimeAbortedError(
+            "E-RUNTIME-FAILED", f"the runtime failed: {one_line(error)}"
+        ) from error
+
+
+def _batch_and_steps(entry: EntryPoint, shapes: Shapes) -> tuple[int, int]:
+    """Return the rows and the steps of a call; 0 steps if the number of steps is not open."""
+    batch = next(iter(shapes[tensor.name] for tensor in entry.inputs))
+    steps = shapes[entry.timed][1] if entry.time_symbols else 0
+    return (batch[0] if batch else 1), steps
 
 
 def load_checked(

@@ -26,7 +26,7 @@ from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.spec import SEQUENCE, Array
-from rnn_deploy.verifying.judge.checks import CHECKS, CheckSubject, applies
+from rnn_deploy.verifying.judge.checks import CHECKS, applies
 from rnn_deploy.verifying.judge.distance import errors
 from rnn_deploy.verifying.judge.quantisation import (
     FLOOR,
@@ -34,6 +34,7 @@ from rnn_deploy.verifying.judge.quantisation import (
     below_floor,
     checks_for,
 )
+from rnn_deploy.verifying.judge.subject import CheckSubject
 
 # They need more than one call or runtime, and measure no other error.
 _NOT_MEASURED = ("hand-over", "reset", "batch")

@@ -12,8 +12,11 @@ from rnn_deploy.spec import STREAM, Array, EntryPoint
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING
 from rnn_deploy.verifying.judge.quantisation import checks_for, noise_budgets
-from rnn_deploy.verifying.judge.tolerance import Budgets, UserTolerance, derive_budgets
+from rnn_deploy.verifying.judge.sizes import SizeSources
+from rnn_deploy.verifying.judge.tolerance import SIZES, Budgets, UserTolerance, derive_budgets
 from rnn_deploy.verifying.report.observation import Record, record_nothing
+
+MOST_KEPT = 32 * 2**20  # bytes of golden vectors that stay in memory
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def request_for(bundle: Bundle, options: VerificationOptions) -> VerificationReq
     dtypes = {tensor.name: tensor.dtype for entry in entries for tensor in entry.all_outputs}
     options.tolerance.check_names(dtypes)
     proof = proof_of(bundle)
-    read = _reader(bundle, options.cases, proof)
+    read = _reader(bundle, options.cases, proof, options.checks)
     return VerificationRequest(
         options=options,
         budgets=derive_budgets(read, dtypes, options.tolerance),
@@ -83,9 +86,12 @@ def request_for(bundle: Bundle, options: VerificationOptions) -> VerificationReq
 
 
 def _reader(
-    bundle: Bundle, cases: Sequence[GoldenCase] | None, proof: Proof
+    bundle: Bundle, cases: Sequence[GoldenCase] | None, proof: Proof, checks: Sequence[str]
 ) -> Callable[[], Iterable[GoldenCase]]:
-    """Return a function that reads the cases; last the one with a known running bound."""
+    """Return a function that reads the cases; last those that are derived from others.
+
+    The file is read once if its cases fit in MOST_KEPT bytes, otherwise again in every call.
+    """
     running: list[GoldenCase] = []
     if proof.running:
         true = {name: states.true for name, states in proof.running.items()}
@@ -93,12 +99,30 @@ def _reader(
         running = [
             GoldenCase("followed", (STREAM,), (), proof.feeds, reference, true, check=RUNNING)
         ]
+    entries = bundle.manifest.entries if SIZES in checks else ()
 
     def read() -> Iterator[GoldenCase]:
+        sources = SizeSources(entries)
+        given = cases_of(bundle, special=True) if cases is None else cases
         case = None
-        for case in cases_of(bundle, special=True) if cases is None else cases:
+        for case in given:
+            sources.note(case)
             yield case
+        yield from sources.cases()
         if case is not None:  # without other cases it would prove nothing
             yield from running
 
-    return read
+    if cases is None and _golden_bytes(bundle) > MOST_KEPT:
+        return read
+    kept: list[GoldenCase] = []
+
+    def read_once() -> list[GoldenCase]:
+        if not kept:
+            kept.extend(read())
+        return kept
+
+    return read_once
+
+
+def _golden_bytes(bundle: Bundle) -> int:
+    return sum(r.size for r in bundle.manifest.files if r.path == bundle.manifest.golden)

@@ -18,13 +18,16 @@ from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import TIME_LIMIT, IsolatedRuntime, staying
 from rnn_deploy.runtimes.registry import runtimes_for
-from rnn_deploy.spec import SEQUENCE, STREAM
+from rnn_deploy.spec import SEQUENCE, STREAM, Array
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
+from rnn_deploy.verifying.diagnose.weight_relation import relation
 from rnn_deploy.verifying.judge.checks import CHECKS
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.judge.quantisation import quantisation_note, quantisation_on
 from rnn_deploy.verifying.judge.tolerance import UserTolerance
+from rnn_deploy.verifying.judge.weights import CHECK as WEIGHTS
+from rnn_deploy.verifying.judge.weights import changed_weights
 from rnn_deploy.verifying.report.environment import environment
 from rnn_deploy.verifying.report.notes import notes_of
 from rnn_deploy.verifying.report.observation import Observation, Record, record_nothing
@@ -77,13 +80,14 @@ def verify(
             chosen = stack.enter_context(staying(chosen, time_limit))
         results = _results(bundle, chosen, request, progress)
     comparisons = _only(Comparison, results)
+    changed = _changed_weights(bundle, original)
     return Report(
         reference=_reference_of(bundle, cases),
         bundle=str(bundle.root),
         digest=bundle.digest,
         environment=environment(chosen),
         comparisons=comparisons,
-        failed_checks=_only(FailedCheck, results),
+        failed_checks=(*changed, *_only(FailedCheck, results)),
         skipped=tuple(skipped),
         notes=(
             *notes_of(request.read(), comparisons, checks, request.distances),
@@ -97,6 +101,18 @@ def verify(
         unknown_placements=_only(UnknownPlacement, results),
         expected_tensors=_expected_tensors(bundle, checks),
         runtimes=tuple(runtime.name for runtime in chosen),
+    )
+
+
+def _changed_weights(bundle: Bundle, original: OriginalModel | None) -> tuple[FailedCheck, ...]:
+    """Return a failed check for each file whose weights are not those of the export."""
+
+    def explain(name: str, values: Array) -> str:
+        return "" if original is None else relation(name, values, original.weights())
+
+    return tuple(
+        FailedCheck(WEIGHTS, WEIGHTS, changed.file, changed.message, (changed.file,))
+        for changed in changed_weights(bundle, explain)
     )
 
 

@@ -14,7 +14,7 @@ from time import perf_counter
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, Runtime
-from rnn_deploy.spec import SEQUENCE, STREAM, Array
+from rnn_deploy.spec import SEQUENCE, STREAM
 from rnn_deploy.verifying.checked_runner import (
     CheckedRunner,
     FilesRun,
@@ -26,7 +26,7 @@ from rnn_deploy.verifying.diagnose.explain import explain_finding
 from rnn_deploy.verifying.diagnose.failure_log import FailureLog
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.diagnose.localise import localise
-from rnn_deploy.verifying.judge.checks import CHECKS, HAND_OVER, CheckSubject, applies
+from rnn_deploy.verifying.judge.checks import CHECKS, HAND_OVER, applies
 from rnn_deploy.verifying.judge.compare import (
     Comparison,
     ComparisonContext,
@@ -38,6 +38,7 @@ from rnn_deploy.verifying.judge.known_differences import why_known
 from rnn_deploy.verifying.judge.parts import KnownCase
 from rnn_deploy.verifying.judge.placement import CHECK as PLACEMENT
 from rnn_deploy.verifying.judge.placement import node_devices
+from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
 from rnn_deploy.verifying.report.observation import Observation, place_in_time
 from rnn_deploy.verifying.report.report import (
     CheckTiming,
@@ -182,35 +183,70 @@ def _compare_check(
     subject: CheckSubject, runtime: str, check: str, case: GoldenCase, request: VerificationRequest
 ) -> Iterator[Comparison | FailedCheck]:
     subject.files_run.take()
+    groups = _Groups()
     try:
         for result in CHECKS[check](subject, case):
             files = subject.files_run.take()
             expected = case.truth if result.expected is None else result.expected
             for name, value in result.values.items():
                 kind: Kind = "state" if name in request.states else "output"
-                yield _compare_tensor(
+                observation = _compare_tensor(
                     TensorPair(value, expected[name]),
                     ComparisonContext(runtime, check, case.name, name, kind, result.detail, files),
-                    result.bounds.get(name),
+                    result,
                     case,
                     request,
                 )
+                if not groups.keep(observation, result.group):
+                    request.options.record(observation)
+                    yield observation.comparison
     except RnnDeployError as error:
         yield FailedCheck(runtime, check, case.name, str(error), subject.files_run.take())
+    for observation in groups.worst():
+        request.options.record(observation)
+        yield observation.comparison
+
+
+class _Groups:
+    """The observations of groups that are right: of each tensor the one nearest to its budget."""
+
+    def __init__(self) -> None:
+        self._worst: dict[tuple[str, str, tuple[str, ...]], Observation] = {}
+
+    def keep(self, observation: Observation, group: str) -> bool:
+        """Keep an observation that is right and belongs to a group; return whether it does."""
+        c = observation.comparison
+        if not group or not c.within:
+            return False
+        key = group, c.name, c.files
+        before = self._worst.get(key)
+        if before is None or _used(c) > _used(before.comparison):
+            self._worst[key] = observation
+        return True
+
+    def worst(self) -> Iterator[Observation]:
+        """Yield one observation of each group and tensor."""
+        for (group, _, _), o in self._worst.items():
+            yield replace(o, comparison=replace(o.comparison, detail=group))
+
+
+def _used(c: Comparison) -> tuple[bool, bool, float]:
+    return c.decisive, c.finite, c.max_abs / c.budget if c.budget else 0.0
 
 
 def _compare_tensor(
     pair: TensorPair,
     context: ComparisonContext,
-    bound: Array | None,
+    result: CheckResult,
     case: GoldenCase,
     request: VerificationRequest,
-) -> Comparison:
-    name, budget = context.name, request.budgets.budget_of(case, context.name, bound)
+) -> Observation:
+    name = context.name
+    bound, rounding = result.bounds.get(name), result.rounding
+    budget = request.budgets.budget_of(case, name, bound, rounding)
     comparison = compare(pair, context, budget)
     comparison = replace(comparison, known=why_known(comparison, pair, case.feeds))
     against_truth = case.oracle and pair.truth is case.truth[name]
     reference = case.reference.get(name) if against_truth else None
     axis, steps = place_in_time(request.entries, name, case, pair.actual)
-    request.options.record(Observation(comparison, pair, budget, reference, axis, steps))
-    return comparison
+    return Observation(comparison, pair, budget, reference, axis, steps)

@@ -9,12 +9,19 @@ descriptor it had at the start, and what is written there later goes to standard
 nothing but what the served object does.
 """
 
+import ctypes
 import importlib
 import os
 import pickle
+import signal
+import sys
+import threading
+import time
 from typing import Any
 
 from rnn_deploy.errors import RnnDeployError, one_line
+
+PR_SET_PDEATHSIG = 1
 
 
 class FunctionServer:
@@ -22,12 +29,14 @@ class FunctionServer:
 
     def call(self, target: str, *arguments: Any) -> Any:
         """Return what "package.module:function" returns."""
+        _die_with_caller()
         module, _, name = target.partition(":")
         return getattr(importlib.import_module(module), name)(*arguments)
 
 
 def main() -> None:
     """Answer until the input ends."""
+    _end_with_parent()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -40,6 +49,29 @@ def main() -> None:
             return
         pickle.dump(_answer(served, method, arguments), answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends, whatever the main thread does."""
+    if os.name == "nt":  # there the parent's number stays the same
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _die_with_caller() -> None:
+    """On Linux, end with the calling thread, also out of native code that keeps Python's lock.
+
+    Only where that thread waits for the answer: man 2 prctl, PR_SET_PDEATHSIG.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _answer(served: object, method: str, arguments: list[Any]) -> tuple[str, Any]:

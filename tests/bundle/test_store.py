@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnn_deploy.bundle import open_bundle, store
+from rnn_deploy.bundle import drafts, open_bundle
 from rnn_deploy.bundle.store import (
     MANIFEST,
     record_of,
@@ -53,8 +53,9 @@ def test_one_flipped_bit_is_found(small_bundle, path, at):
     content = bytearray(place.read_bytes())
     content[int(at * len(content)) if at >= 0 else -1] ^= 1
     place.write_bytes(content)
-    with raises(BundleError, "E-BUNDLE-ALTERED", path, "SHA-256"):
-        bundle.checked(path)
+    for method in (bundle.checked, bundle.read):
+        with raises(BundleError, "E-BUNDLE-ALTERED", path, "SHA-256"):
+            method(path)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +73,9 @@ def test_one_flipped_bit_is_found(small_bundle, path, at):
 def test_a_damaged_file_is_named(small_bundle, path, damage, code):
     bundle = open_bundle(small_bundle)
     damage(small_bundle / path)
-    with raises(BundleError, code, path):
-        bundle.checked(path)
+    for method in (bundle.checked, bundle.read):
+        with raises(BundleError, code, path):
+            method(path)
 
 
 def test_a_file_the_manifest_does_not_list_is_refused(small_bundle):
@@ -93,6 +95,15 @@ def test_a_path_that_leaves_the_bundle_is_refused_even_when_its_hash_is_right(sm
     bundle = _edit_manifest(small_bundle, point_outside)
     with raises(BundleError, "E-BUNDLE-OUTSIDE", path):
         bundle.checked(path)
+
+
+def test_a_symbolic_link_is_refused_even_when_its_hash_is_right(small_bundle):
+    bundle = open_bundle(small_bundle)
+    place = small_bundle / "sequence.onnx"
+    place.symlink_to(place.rename(small_bundle.parent / "elsewhere.onnx"))
+    for method in (bundle.checked, bundle.read):
+        with raises(BundleError, "E-BUNDLE-OUTSIDE", "sequence.onnx", "cp -rL"):
+            method("sequence.onnx")
 
 
 @pytest.mark.parametrize(
@@ -226,11 +237,12 @@ def test_the_old_bundle_comes_back_when_the_new_cannot_take_its_place(small_bund
     before, rename = _contents(small_bundle), Path.rename
 
     def refusing(self, target):
-        if self.suffix == ".part":
+        if self.name == drafts.NEW:
             raise FULL
         return rename(self, target)
 
-    monkeypatch.setattr(store.Path, "rename", refusing)
+    monkeypatch.setattr(drafts, "exchanged", lambda one, other: False)
+    monkeypatch.setattr(drafts.Path, "rename", refusing)
     with (
         pytest.raises(OSError, match="No space left"),
         writing_bundle(small_bundle, force=True) as draft,

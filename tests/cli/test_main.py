@@ -64,6 +64,30 @@ def test_a_closed_standard_error_costs_no_data(small_bundle, tmp_path, x):
 @pytest.mark.parametrize(
     ("words", "code"),
     [
+        ("inspect b", 2),
+        ("inspect b --json", 2),
+        ("run b --inputs x.npz", 2),
+        ("verify b --quick --runtime ort-cpu --no-isolate", 2),
+        ("run b --inputs x.npz -o y.npz", 0),
+        ("--version", 0),
+    ],
+)
+def test_a_closed_standard_output_is_an_error_where_data_is_lost(small_bundle, x, words, code):
+    place = small_bundle.rename(small_bundle.with_name("b")).parent
+    np.savez(place / "x.npz", x=x)
+    shell = f"{shlex.quote(sys.executable)} -m rnn_deploy {words} >&-"
+    ended = subprocess.run(
+        shell, shell=True, stderr=subprocess.PIPE, cwd=place, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert ended.returncode == code, ended.stderr
+    assert (b"E-OPTION-NO-OUTPUT" in ended.stderr) == bool(code)
+    assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
         (["inspect", "{bundle}"], CLOSED_PIPE),  # no verdict, as 1 would be
         (["inspect", "{bundle}", "--json"], CLOSED_PIPE),
         (["run", "{bundle}", "--inputs", "nowhere.npz"], 2),
@@ -86,7 +110,7 @@ def test_ending_the_process_leaves_nothing_half_written(command, monkeypatch, tm
         with writing_file(tmp_path / "y.npz", force=False):
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr("rnn_deploy.cli.run.open_bundle", half_written)
+    monkeypatch.setattr("rnn_deploy.cli.run.with_bundle", half_written)
     before = signal.signal(number, signal.SIG_DFL)  # nohup has one of them ignored
     try:
         assert command("run", "b", "--inputs", "x.npz").code == 128 + number
@@ -144,10 +168,10 @@ def test_each_error_has_its_exit_code_and_is_one_line(command, monkeypatch, erro
 def _raise_from_run(monkeypatch, error):
     from rnn_deploy.cli import run
 
-    def raising(place):
+    def raising(place, use):
         raise error
 
-    monkeypatch.setattr(run, "open_bundle", raising)
+    monkeypatch.setattr(run, "with_bundle", raising)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ for name in ("SIGHUP", "SIGPIPE", "SIGQUIT", "SIGALRM", "SIGCHLD"):
     delattr(signal, name)
 for name in ("fork", "killpg", "setsid", "getpgid", "sched_getaffinity"):
     delattr(os, name)
-sys.modules["resource"] = None
+sys.modules["resource"] = sys.modules["fcntl"] = None
 """
 RUN_EACH = """
 import json, os, signal, sys

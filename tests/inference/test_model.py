@@ -268,6 +268,28 @@ def test_what_was_closed_says_so(small_bundle, x, runtime):
     model.close()  # once more does no harm
 
 
+@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino-cpu", "litert"])
+def test_closing_during_a_call_of_another_thread_says_so(small_bundle, x, runtime):
+    runner = rnn_deploy.load(small_bundle, runtime).runner()
+    check = runner._check
+
+    def closed_after_the_check(feeds):
+        arrays = check(feeds)
+        runner.close()
+        return arrays
+
+    runner._check = closed_after_the_check
+    with raises(ClosedError, "E-RUNTIME-CLOSED"):
+        runner.run({"x": x})
+
+
+def test_a_stream_says_why_it_cannot_be_pickled(small_bundle):
+    model = rnn_deploy.load(small_bundle)
+    for stream in (model.stream(), model.stream_batch()):
+        with raises(InputError, "E-STATE-NOT-PICKLED", type(stream).__name__):
+            pickle.dumps(stream)
+
+
 def test_a_closed_model_names_itself_and_the_bundle(small_bundle, x):
     with rnn_deploy.load(small_bundle) as model:
         model.predict(x)

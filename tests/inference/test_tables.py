@@ -76,6 +76,7 @@ def test_columns_are_matched_with_the_model_s_features_by_name(read):
         ("t,a,b,c\n1,1,2,3\n2024-01-01,1,2,3\n", TableRules(None, "t"), "E-DATA-TIME", ["mixes"]),
         ("a,b,c\n1,2\n", None, "E-DATA-RAGGED", ["[2]", "3 as in the header"]),
         ("a\tb\tc\n1\t2\t3\n", None, "E-DATA-TEXT", ["comma"]),
+        ("1" * 200_000 + ",0,0\n", None, "E-DATA-DAMAGED", ["field"]),
     ],
 )
 def test_a_table_that_can_be_misread_is_refused(read, text, rules, code, names):

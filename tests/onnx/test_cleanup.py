@@ -33,6 +33,26 @@ def operators(model):
     return [node.op_type for node in model.graph]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [
+        ("", "", 0),
+        ("", "<perm=[2, 1, 0]>", 0),
+        ("<perm=[2, 1, 0]>", "", 0),
+        ("", "<perm=[1, 0, 2]>", 2),
+    ],
+)
+def test_a_transpose_without_perm_reverses_all_axes(first, second, left):
+    model = parsed(
+        "g (float[2, 3, 4] x) => (float[A, B, C] y)"
+        f"{{ a = Transpose {first} (x)  b = Transpose {second} (a)  y = Relu (b) }}"
+    )
+    before = run(model)
+    clean(model)
+    assert operators(model).count("Transpose") == left
+    np.testing.assert_array_equal(run(model), before)
+
+
 @given(first=st.permutations([0, 1, 2]), second=st.permutations([0, 1, 2]))
 @settings(max_examples=36, deadline=None)
 def test_transposes_go_exactly_where_they_cancel(first, second):

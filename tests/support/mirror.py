@@ -75,6 +75,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "whole models that tf_keras opens",
         ("keras/keras2/intercept", "keras/keras2/package", "keras/keras2/precision"),
     ),
+    "workers/test_hdf5": ("the two sides of one process", ("keras/hdf5_check",)),
     "keras/test_intercept": ("a case of interception", ("keras/per_step",)),
     "onnx/test_choice": (
         "what the choice is made from",
@@ -96,6 +97,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "perf/peers/test_build": ("what is built", ("perf/peers/model",)),
     "references/test_reference": ("what a reference sees of a layer", ("references/probing",)),
+    "runtimes/test_external_data": ("the files of an ONNX file", ("runtimes/onnx_file",)),
     "runtimes/test_feeds": ("the options and protocols of all runtimes", ("runtimes/base",)),
     "runtimes/test_isolation": ("the two sides of one process", ("runtimes/worker",)),
     "runtimes/test_machine": ("shows what the machine says", ("verifying/report/environment",)),
@@ -155,11 +157,18 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "parts of one verification",
         ("verifying/request", "verifying/runtime_verification"),
     ),
+    "verifying/judge/test_weights": (
+        "what became of a weight that was changed",
+        ("verifying/diagnose/weight_relation",),
+    ),
+    "verifying/judge/test_checks": ("what checks run on", ("verifying/judge/subject",)),
     "workers/test_process": ("the two sides of one process", ("workers/serving",)),
 }
 
 # Test files that are named after no module.
 WITHOUT_MODULE: dict[str, str] = {
+    "test_malformed": "damaged files of every kind",
+    "test_scripts": "scripts/start.py",
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
     "packaging/c/test_targets": "the self-test on emulated processors",

@@ -1,7 +1,13 @@
-"""A runtime that is wrong in one place of the small model."""
+"""Bundles with a file that was changed, and a runtime that is wrong in one place."""
+
+import shutil
+from dataclasses import replace
 
 import numpy as np
 
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.bundle.store import record_of
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.registry import runtime_named
@@ -21,3 +27,13 @@ def spoiled(bundle, unit=2):
         return results
 
     return FakeRuntime(answer, name="spoiled")
+
+
+def with_file(bundle, place, path, content):
+    """A bundle with another file, its record in the manifest made to match."""
+    root = shutil.copytree(bundle.root, place)
+    (root / path).write_bytes(content)
+    files = tuple(record_of(root, record.path) for record in bundle.manifest.files)
+    manifest = replace(bundle.manifest, files=files)
+    (root / "manifest.json").write_text(json_from_manifest(manifest))
+    return open_bundle(root)

@@ -30,9 +30,7 @@ def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
     interface, entry = interface_of(bundle), _widest(bundle)
     budgets = _budgets(bundle, entry)
     cases = [case for case in cases_of(bundle) if entry.name in case.entries]
-    texts = {
-        name: bundle.checked(f"{FOLDER}/{name}").read_text(encoding="utf-8") for name in SOURCES
-    }
+    texts = {name: bundle.read(f"{FOLDER}/{name}").decode() for name in SOURCES}
     texts["model.h"] = _with_budgets(texts["model.h"], entry, budgets, cases)
     texts["model_selftest.c"] = selftest(interface, entry, cases, budgets)
     texts["README.md"] = readme(bundle.manifest.source.name, interface)

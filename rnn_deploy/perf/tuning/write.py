@@ -1,14 +1,14 @@
 """Write the tuned bundle: a copy of the bundle, the variants that won, and the plan."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from rnn_deploy.bundle import Artifact, Bundle, open_bundle, writing_bundle
-from rnn_deploy.bundle.manifest import json_from_manifest
+from rnn_deploy.bundle.manifest import Extension, json_from_manifest
 from rnn_deploy.bundle.plan import TunedPlan
 from rnn_deploy.bundle.store import MANIFEST, record_of
+from rnn_deploy.bundle.weights import EXTENSION, digests_of, mapped
 from rnn_deploy.runtimes.base import step_beside
 
 VARIANTS = "variants"
@@ -29,7 +29,7 @@ def write(
         artifacts = [a for a in manifest.artifacts if not _is_variant(a.path)]
         for record in manifest.files:
             if not _is_variant(record.path):
-                _copy(bundle.checked(record.path), root / record.path)
+                _write(bundle.read(record.path), root / record.path)
         for name, candidate in variants.items():
             for artifact in candidate.manifest.artifacts:
                 if variant_path(name, artifact.path) not in named:
@@ -41,7 +41,11 @@ def write(
         kept = (record.path for record in manifest.files if not _is_variant(record.path))
         named_by = (path for a in artifacts for path in (a.path, a.weights) if path is not None)
         files = tuple(record_of(root, path) for path in dict.fromkeys((*kept, *named_by)))
-        tuned = replace(manifest, artifacts=tuple(artifacts), files=files, plan=plan)
+        digests = digests_of(artifacts, lambda path: mapped(root / path))
+        extensions = {**manifest.extensions, EXTENSION: Extension(digests)}
+        tuned = replace(
+            manifest, artifacts=tuple(artifacts), files=files, plan=plan, extensions=extensions
+        )
         (root / MANIFEST).write_text(json_from_manifest(tuned), encoding="utf-8")
     return open_bundle(output)
 
@@ -56,10 +60,10 @@ def _copy_artifact(name: str, candidate: Bundle, artifact: Artifact, root: Path)
     path = variant_path(name, artifact.path)
     for source, place in ((artifact.path, path), (artifact.weights, weights)):
         if source is not None and place is not None:
-            _copy(candidate.checked(source), root / place)
+            _write(candidate.read(source), root / place)
     return replace(artifact, path=path, weights=weights)
 
 
-def _copy(source: Path, place: Path) -> None:
+def _write(content: bytes, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, place)
+    place.write_bytes(content)

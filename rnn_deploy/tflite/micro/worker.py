@@ -5,12 +5,20 @@ Imports nothing of this package, whose Keras side would bring TensorFlow with it
 """
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 
 ALIGNMENT = 16
 PLENTY = 64 << 20
+ALONE = """
+import sys
+sys.path[:] = {path!r}
+from {module} import run
+run(sys.stdin.buffer.read(), {arena})
+"""
 
 
 def run(content: bytes, arena: int) -> None:
@@ -24,6 +32,11 @@ def run(content: bytes, arena: int) -> None:
 
 def fits(content: bytes, arena: int) -> bool:
     """Return whether the model runs in an arena of so many bytes; a process that may end tries."""
+    if not hasattr(os, "fork"):  # Windows
+        words = [sys.executable, "-c", ALONE.format(path=sys.path, module=__name__, arena=arena)]
+        return (
+            subprocess.run(words, input=content, capture_output=True, check=False).returncode == 0
+        )
     child = os.fork()
     if not child:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -9,5 +9,6 @@ explain         the fault that explains the values
 by_layer        the first layer whose output differs
 inner           a bundle with every layer's values as outputs, by inner_onnx and inner_tflite
 file_verdicts   the wrong files of a bundle
+weight_relation how a stored tensor differs from the weights of its layer
 original_model  the Keras model as functions, to explain faults with
 """

@@ -17,10 +17,11 @@ import numpy as np
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.spec import STREAM, Array, StateSpec, chunks
 from rnn_deploy.verifying.diagnose.finding import ElementPair, Finding
-from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING, CheckSubject
+from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING
 from rnn_deploy.verifying.judge.compare import Comparison, TensorPair
 from rnn_deploy.verifying.judge.distance import errors
 from rnn_deploy.verifying.judge.parts import CasePart, KnownCase
+from rnn_deploy.verifying.judge.subject import CheckSubject
 from rnn_deploy.verifying.judge.tolerance import Budget, Budgets
 from rnn_deploy.verifying.judge.trials import Trial, TrialResult, trial_at_known_steps, trials_of
 from rnn_deploy.verifying.report.observation import Observation
@@ -222,11 +223,11 @@ def _from_check(
         for result in CHECKS[plain.check](subject, case):
             expected = case.truth if result.expected is None else result.expected
             for name in _in_order(result.values, states):
-                budget = budgets.budget_of(case, name, result.bounds.get(name))
+                budget = budgets.budget_of(case, name, result.bounds.get(name), result.rounding)
                 pair = TensorPair(result.values[name], expected[name])
                 place = _place(name, pair, budget, axes.get(name))
                 if place is not None:
-                    if place.step is not None and case.probes:
+                    if place.step is not None and case.probes and result.expected is None:
                         place = replace(place, step=case.probes[place.step])
                     finding = _with_place(replace(plain, detail=result.detail), place, states)
                     return _by_running_step(finding) if plain.check == RUNNING else finding

@@ -1,4 +1,4 @@
-"""The original Keras model as three functions, so that nothing here imports Keras.
+"""The original Keras model as functions, so that nothing here imports Keras.
 
 The command line makes one from a model file (`cli/reference_model.py`).
 """
@@ -27,8 +27,10 @@ class OriginalModel:
 
     oracle: outputs and final states in float64. recurrent_calls: every call of a recurrent layer
     with Keras' own cells, in float64. layers: every layer's output, in the order of the calls.
+    weights: every weight, by LAYER/WEIGHT.
     """
 
     oracle: Callable[[Feeds], Mapping[str, Array]]
     recurrent_calls: Callable[[Feeds], Sequence[LayerRun]]
     layers: Callable[[Feeds], Sequence[LayerTruth]]
+    weights: Callable[[], Mapping[str, Array]] = dict

@@ -6,6 +6,9 @@ quantisation       the budgets of a quantised model file, and the checks that ap
 compare            compare one tensor with its true value, NaN-strict
 distance           the error of every element of a tensor
 known_differences  runtimes that are known to differ, and why
+sizes              sizes without golden vectors: their true values come from those that have some
+weights            compare the weights in model files with the digests of the export
+subject            what a check runs on, and what it yields
 placement          reject a node that ran on another device than requested
 parts              parts of a golden case and their true values
 trials             run a check on a part of a golden case

@@ -14,6 +14,7 @@ masks            rows masked at the right, at the left, in between, completely
 extremes         zeros, saturating inputs, denormals, infinities, NaN
 long             one sequence of very many steps
 running-bound    every state after every step, within the bound of a float32 layer (rounding.py)
+sizes            many more numbers of steps and rows than golden vectors have (sizes.py)
 
 Every check takes the plain golden cases, except those in SPECIAL, which have cases of their own. A
 check that does not apply to a case yields nothing.
@@ -21,7 +22,6 @@ check that does not apply to a case yields nothing.
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
@@ -31,53 +31,11 @@ from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.inference.stream import Stream, run_in_chunks
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
-from rnn_deploy.verifying.checked_runner import FilesRun
+from rnn_deploy.verifying.judge.sizes import masks, sizes, steps_against_chunks
+from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
+from rnn_deploy.verifying.judge.tolerance import SIZES
 
-Runners = Mapping[str, Runner]
 MOST_STEPS = 64  # longer sequences are not fed step by step
-
-
-@dataclass(frozen=True)
-class CheckSubject:
-    """A runtime under test: its runners by entry point.
-
-    stream_only: a runner of the stream that runs single steps by the stream's model file, too;
-    None if single steps have no file of their own. partner: the runners of the runtime
-    `partner_name`, which takes over in the check hand-over. bounds: the largest error of each
-    state after each step, for `running-bound`. files_run: the model files that the runners ran.
-    """
-
-    runners: Runners
-    stream_only: Runner | None = None
-    partner: Runners = field(default_factory=dict)
-    partner_name: str = ""
-    bounds: Mapping[str, Array] = field(default_factory=dict)
-    files_run: FilesRun = field(default_factory=FilesRun)
-
-    def takes(self, case: GoldenCase, entry: str) -> bool:
-        """Whether the case can be fed to the entry point `entry` of this runtime."""
-        return entry in case.entries and entry in self.runners
-
-    @property
-    def stream(self) -> Runner | None:
-        """The runner of the stream entry point, if chunks give the same as the whole sequence."""
-        runner = self.runners.get(STREAM)
-        return runner if runner is not None and runner.entry.chunked.ok else None
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """The outputs and states of one run, by name.
-
-    expected: the values they must have; None for the case's truth. detail: how the case was run,
-    if a check runs it more than once. bounds: the largest error of each element, in place of the
-    tensor's budget.
-    """
-
-    values: Mapping[str, Array]
-    expected: Mapping[str, Array] | None = None
-    detail: str = ""
-    bounds: Mapping[str, Array] = field(default_factory=dict)
 
 
 Check = Callable[[CheckSubject, GoldenCase], Iterator[CheckResult]]
@@ -202,6 +160,16 @@ def _teacher_forced(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckRe
         yield CheckResult(values, detail="single steps by the stream's model file")
 
 
+def _long(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
+    yield from _every_entry(subject, case)
+    yield from steps_against_chunks(subject, case)
+
+
+def _masks(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
+    yield from _every_entry(subject, case)
+    yield from masks(subject, case)
+
+
 def _running_bound(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     runner = subject.stream
     if runner is None:
@@ -228,17 +196,18 @@ CHECKS: dict[str, Check] = {
     HAND_OVER: _hand_over,
     "reset": _reset,
     "batch": _batch,
-    "masks": _every_entry,
+    "masks": _masks,
     "extremes": _every_entry,
-    "long": _every_entry,
+    "long": _long,
     RUNNING: _running_bound,
+    SIZES: sizes,
 }
 BASIC = ("sequence", "states", "chunked")
 QUICK = ("sequence", "states", "chunked", "teacher-forced", "extremes")
 # They compare a runtime with itself, or have a wide bound: no evidence of right values.
 WEAK_CHECKS = ("reset", "batch", RUNNING)
 # They have golden cases of their own, which no other check takes.
-SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING)
+SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING, SIZES)
 
 
 def applies(check: str, case: GoldenCase) -> bool:

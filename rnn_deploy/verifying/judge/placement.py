@@ -12,6 +12,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import BundleError, RnnDeployError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.placement import ReportsPlacement, misplaced
+from rnn_deploy.verifying.checked_runner import failures_as_errors
 from rnn_deploy.verifying.report.report import FailedCheck, NodeDevice, UnknownPlacement
 
 CHECK = "placement"
@@ -26,7 +27,8 @@ def node_devices(
         return
     for entry in bundle.manifest.entries:
         try:
-            nodes = runtime.placements(bundle, replace(options, entry=entry.name))
+            with failures_as_errors():
+                nodes = runtime.placements(bundle, replace(options, entry=entry.name))
         except BundleError:  # no golden vector to run; a damaged bundle was refused before
             nodes = None
         except RnnDeployError as error:

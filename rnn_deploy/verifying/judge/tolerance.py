@@ -44,6 +44,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.judge.distance import Floats, magnitude, max_abs_error
 
+SIZES = "sizes"  # derived from plain cases, whose budgets it has
 UNIT_ROUNDOFF = 2.0**-24
 FLOAT64_ROUNDOFF = 2.0**-29  # relative to float32's
 ERROR_FACTOR = 16.0
@@ -143,16 +144,34 @@ class Budgets:
     user: UserTolerance
     noise: Mapping[str, float] = field(default_factory=dict)
 
-    def budget_of(self, case: GoldenCase, name: str, bound: Array | None = None) -> Budget:
+    def budget_of(
+        self,
+        case: GoldenCase,
+        name: str,
+        bound: Array | None = None,
+        rounding: Mapping[str, float] | None = None,
+    ) -> Budget:
         """Return the budget of the tensor `name` of a case.
 
         bound: the largest error of each element, if the check derives one; a tolerance that the
-        user sets replaces it, too.
+        user sets replaces it, too. rounding: the error of each tensor that rounding causes, as the
+        check measured it.
         """
         user = self.user.for_tensor(name)
         if user is not None:
             return Budget(user[0], self.errors.get(name), user[1])
-        return replace(self._derived_or_noise(case, name), bound=bound)
+        budget = self._derived_or_noise(case, name)
+        if rounding and name in rounding:
+            budget = self._with_rounding(budget, case.truth[name], name, rounding[name])
+        return replace(budget, bound=bound)
+
+    def _with_rounding(self, budget: Budget, truth: Array, name: str, error: float) -> Budget:
+        scale = self.scales.get(name, 0.0)
+        atol = allowed_error(truth, error, scale, self.dtypes.get(name, "float32"))
+        if atol <= budget.atol:
+            return budget
+        decisive = atol - UNDERFLOW <= max(scale, magnitude(truth)) / VAGUE
+        return replace(budget, atol=atol, decisive=budget.decisive and decisive)
 
     def _derived_or_noise(self, case: GoldenCase, name: str) -> Budget:
         derived = self._derived(case, name)
@@ -165,13 +184,13 @@ class Budgets:
 
     def _derived(self, case: GoldenCase, name: str) -> Budget:
         pooled = self._budget(case, name, self.errors, self.scales)
-        if not case.check and pooled.decisive:
+        if case.check in ("", SIZES) and pooled.decisive:
             return pooled
         # A short case may show what the longest ones, pooled with it, do not.
         own = {name: _reference_error(case, name)} if name in case.oracle else {}
         scales = self.scales if case.check and not case.steps else {}
         own_budget = self._budget(case, name, own, scales)
-        return own_budget if case.check or own_budget.decisive else pooled
+        return own_budget if case.check not in ("", SIZES) or own_budget.decisive else pooled
 
     def _budget(
         self, case: GoldenCase, name: str, errors: Mapping[str, float], scales: Mapping[str, float]

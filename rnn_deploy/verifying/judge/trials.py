@@ -15,13 +15,13 @@ from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
 from rnn_deploy.verifying.judge.checks import (
     HAND_OVER,
-    CheckSubject,
     chunkings,
     run_handed_over,
     run_row_by_row,
     run_twice,
 )
 from rnn_deploy.verifying.judge.parts import CasePart, CaseParts, KnownCase
+from rnn_deploy.verifying.judge.subject import CheckSubject
 
 Values = Mapping[str, Array]
 

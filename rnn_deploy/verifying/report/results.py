@@ -22,6 +22,7 @@ import numpy as np
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.decoding import decoded
+from rnn_deploy.bundle.npz import open_npz
 from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.spec import Array, StateSpec
 from rnn_deploy.verifying.diagnose.finding import Finding
@@ -223,11 +224,9 @@ def _judge(observation: Observation, tolerance: UserTolerance) -> Observation:
 def _opened(place: Path) -> Iterator[Any]:
     """Yield the file's arrays by name; InputError if it is missing or damaged."""
     try:
-        if not zipfile.is_zipfile(place):
-            raise ValueError("it is missing, truncated, or not an .npz file")
-        with np.load(place, allow_pickle=False) as file:
+        with open_npz(place) as file:
             yield file
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             "E-VERIFY-RESULTS-DAMAGED",
             f"cannot read results from {place} ({one_line(error)}); run rnn-deploy verify --save"

@@ -72,7 +72,7 @@ def spoiled(gated, outputs):
         (remembering, {"reset"}),
         (leaking, {"batch"}),
         (dropping_nan, {"extremes"}),
-        (late_in_time, {"long"}),
+        (late_in_time, {"long", "sizes"}),
         (wrong_at_one_step, {"step", "teacher-forced"}),
     ],
 )

@@ -1,0 +1,136 @@
+"""End a command by a signal: at once, without half-written files, and also out of native code.
+
+    SIGINT, SIGTERM, SIGHUP --Python's handler--> an exception, which removes drafts on its way out
+                            --wakeup pipe--> a guard, which ends the process if that takes too long
+
+Python runs its handlers between two bytecodes, so neither during native code that does not return,
+nor where somebody swallows the exception. The guard is a thread, and a process for commands whose
+native code may keep Python's lock (TensorFlow, HDF5). The next command removes what a killed one
+left (bundle/drafts.py).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+GRACE, KILL = 1.2, 1.6  # seconds from the signal to the end by the thread and by the process
+AGAIN = 0.05  # seconds until a swallowed signal comes again
+DONE = b"\0"  # not the number of a signal
+# Runs in a session of its own, which gets no Ctrl-C, and ends with the process that it guards.
+GUARD = """
+import os, select, signal, sys, time
+seconds, process = float(sys.argv[1]), int(sys.argv[2])
+byte = os.read(0, 1)
+if byte in (b"", b"\\0"):
+    sys.exit()
+os.write(1, byte)
+end = time.monotonic() + seconds
+while select.select([0], [], [], max(0, end - time.monotonic()))[0]:
+    if os.read(0, 1) in (b"", b"\\0"):
+        sys.exit()
+if os.getppid() == process:
+    os.kill(process, signal.SIGKILL)
+"""
+
+
+class Ended(BaseException):
+    """The process is to end by a signal. Not an Exception, so that no handler keeps it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def ending_cleanly(*, in_process: bool) -> Iterator[None]:
+    """While open, a signal raises `Ended` in the main thread; a guard ends what does not end.
+
+    in_process: the guard is a thread alone, for native code that gives up Python's lock.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    ours = [number for number, handler in before.items() if handler in usual]
+    hook = sys.unraisablehook
+    swallowed: list[int] = []
+    for number in ours:
+        signal.signal(number, _end)
+    sys.unraisablehook = lambda report: _raise_again(report, swallowed, hook)
+    try:
+        with _guarded(in_process=in_process):
+            yield
+            if swallowed:
+                raise Ended(swallowed[0])
+    finally:
+        sys.unraisablehook = hook
+        for number in ours:
+            signal.signal(number, before[number])
+
+
+def _end(number: int, frame: object) -> None:
+    raise Ended(number)
+
+
+def _raise_again(report: Any, swallowed: list[int], hook: Callable[[Any], object]) -> None:
+    """Deliver a signal again that a `__del__` or a callback swallowed."""
+    if isinstance(report.exc_value, Ended):
+        swallowed.append(report.exc_value.number)
+        # Later, since in this hook it would be swallowed, too.
+        timer = threading.Timer(AGAIN, os.kill, [os.getpid(), report.exc_value.number])
+        timer.daemon = True
+        timer.start()
+    else:
+        hook(report)
+
+
+@contextmanager
+def _guarded(*, in_process: bool) -> Iterator[None]:
+    if os.name == "nt":  # a wakeup descriptor must be a socket there
+        yield
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    done = threading.Event()
+    guard = None if in_process else _guard_process(read)
+    told = read if guard is None or guard.stdout is None else guard.stdout.fileno()
+    thread = threading.Thread(target=_watch, args=(told, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        signal.set_wakeup_fd(before)
+        with suppress(OSError):  # the guard has ended already
+            os.write(write, DONE)
+        thread.join()
+        if guard is not None:
+            guard.communicate()
+        for descriptor in (read, write):
+            os.close(descriptor)
+
+
+def _watch(told: int, done: threading.Event) -> None:
+    """End this process a while after a signal, unless it is done."""
+    byte = os.read(told, 1)
+    if byte not in (b"", DONE) and not done.wait(GRACE):
+        os._exit(128 + byte[0])
+
+
+def _guard_process(read: int) -> "subprocess.Popen[bytes] | None":
+    words = [sys.executable, "-I", "-S", "-c", GUARD, str(KILL), str(os.getpid())]
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    try:
+        return subprocess.Popen(
+            words, stdin=read, stdout=pipe, stderr=nothing, start_new_session=True
+        )
+    except OSError:  # no more processes: the command may still work
+        return None

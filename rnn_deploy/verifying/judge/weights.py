@@ -1,0 +1,76 @@
+"""Compare the weights inside a bundle's model files with the digests that the export wrote."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from rnn_deploy.bundle import Artifact, Bundle
+from rnn_deploy.bundle.weights import EXTENSION, Content, Read, StoredTensor, mapped, tensors_in
+from rnn_deploy.errors import BundleError
+from rnn_deploy.spec import Array
+
+CHECK = "weights"
+Explain = Callable[[str, Array], str]  # from a tensor's name and values to what became of it
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class ChangedWeights:
+    """A file whose weights are not those of the export. message: the tensors, in words."""
+
+    file: str
+    message: str
+
+
+def changed_weights(
+    bundle: Bundle, explain: Explain = lambda name, values: ""
+) -> Iterator[ChangedWeights]:
+    """Yield the files whose weights were changed since the export, each once.
+
+    A bundle of an older rnn-deploy has no digests, and yields nothing.
+    """
+    extension = bundle.manifest.extensions.get(EXTENSION)
+    known = extension.data if extension is not None and isinstance(extension.data, dict) else {}
+
+    @cache
+    def read(path: str) -> Content:
+        return mapped(bundle.checked(path))
+
+    by_file: dict[str, dict[str, str]] = {}
+    for path in known:
+        artifact = next((a for a in bundle.manifest.artifacts if a.path == path), None)
+        if artifact is not None:
+            for file, tensor, change in _changes(artifact, _digests(known[path]), read, explain):
+                by_file.setdefault(file, {}).setdefault(tensor, change)
+    for file, changes in by_file.items():
+        named = [f"{tensor} {change}" for tensor, change in changes.items()][:MOST_NAMED]
+        more = len(changes) - len(named)
+        yield ChangedWeights(file, "; ".join(named) + (f"; and {more} more" if more else ""))
+
+
+def _changes(
+    artifact: Artifact, known: dict[str, str], read: Read, explain: Explain
+) -> Iterator[tuple[str, str, str]]:
+    try:
+        tensors = {tensor.name: tensor for tensor in tensors_in(artifact, read)}
+    except (ValueError, BundleError) as error:
+        yield artifact.path, "its weights", f"cannot be read: {error}"
+        return
+    for name, digest in known.items():
+        tensor = tensors.get(name)
+        if tensor is None:
+            yield artifact.path, f"'{name}'", "is missing"
+        elif tensor.digest != digest:
+            yield tensor.file, f"'{name}'", _words(tensor, explain)
+    for name in tensors.keys() - known.keys():
+        yield artifact.path, f"'{name}'", "was added after the export"
+
+
+def _words(tensor: StoredTensor, explain: Explain) -> str:
+    values = tensor.values
+    words = "" if values is None else explain(tensor.name, values)
+    return f"is not what the export wrote: {words}" if words else "is not what the export wrote"
+
+
+def _digests(known: object) -> dict[str, str]:
+    return known if isinstance(known, dict) else {}
