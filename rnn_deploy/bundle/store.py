@@ -147,24 +147,32 @@ def with_bundle(root: str | Path, use: Callable[[Bundle], Result]) -> Result:
 def open_bundle(root: str | Path) -> Bundle:
     """Open the bundle in the folder `root`; BundleError if it is missing or damaged."""
     root = Path(root)
-    if not root.exists():
-        wait_for_replacement(root)
-    if not root.exists():
-        raise BundleError(
-            "E-BUNDLE-NOT-FOUND",
-            f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}",
-        )
     place = root / MANIFEST
-    try:
-        raw = place.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise BundleError(
-            "E-BUNDLE-NO-MANIFEST",
-            f"{root}: is not a bundle, it has no {MANIFEST}; give the folder that"
-            " rnn-deploy export wrote",
-        ) from error
+    for _ in range(MOST_REPLACEMENTS):
+        if not root.exists():
+            wait_for_replacement(root)
+        if not root.exists():
+            raise BundleError(
+                "E-BUNDLE-NOT-FOUND",
+                f"{root}: no such bundle; make one with: rnn-deploy export MODEL -o {root}",
+            )
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raw = place.read_bytes()
+            break
+        if root.exists() and not place.is_file():  # else it was replaced between two renames
+            raise _no_manifest(root)
+    else:
+        raise _no_manifest(root)
     manifest = manifest_from_json(raw, str(place))
     return Bundle(root, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def _no_manifest(root: Path) -> BundleError:
+    return BundleError(
+        "E-BUNDLE-NO-MANIFEST",
+        f"{root}: is not a bundle, it has no {MANIFEST}; give the folder that"
+        " rnn-deploy export wrote",
+    )
 
 
 @contextmanager
