@@ -114,10 +114,8 @@ def export(
     seed: random seed of the generated golden vectors.
     long: steps of the longest golden vector, 0 for none; None: 10,000, fewer for a large model.
     trust_source: let the model's file run code of its own (a Lambda layer).
-    weights: a file with the weights, if the source is the layers alone (JSON).
-    model_from: "FILE.py:FUNCTION" or a function that builds the model, if the source is weights
-    alone (.h5 or a TensorFlow checkpoint).
-    custom: Python files that define the classes and functions of your own which the source needs.
+    weights: the weights of layers alone (JSON). model_from: "FILE.py:FUNCTION" or a function that
+    builds the model of weights alone. custom: Python files with classes that the source needs.
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
