@@ -103,24 +103,19 @@ def export(
 ) -> "Bundle":
     """Export a Keras model (live, or the path of a file of any Keras version) to a bundle.
 
-    to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
-    microcontrollers), or one that another package registers.
+    to: formats, "onnx" and "tflite" by default; `rnn-deploy export --help` lists all.
     time: fix the number of steps of the sequence entry point.
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (no stream; each call starts from the states the model holds).
     quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
     activations from `calibration`, real inputs by name, (sequences, time, ...).
-    samples: real inputs by name, kept as a golden vector.
-    seed: random seed of the generated golden vectors.
+    samples: real inputs by name, kept as a golden vector. seed: of the generated ones.
     long: steps of the longest golden vector, 0 for none; None: 10,000, fewer for a large model.
-    trust_source: let the model's file run code of its own (a Lambda layer).
-    weights: the weights of layers alone (JSON). model_from: "FILE.py:FUNCTION" or a function that
-    builds the model of weights alone. custom: Python files with classes that the source needs.
-    labels, features: class names of the output, feature names of the input; a dict by name if
-    there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
-    at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
-    docs/guides/inputs.md has their forms.
-    force: replace the bundle at `output`.
+    trust_source: let the file run its own code (Lambda). force: replace the bundle at `output`.
+    weights, model_from, custom: as --weights, --model-from and --custom of `rnn-deploy export`.
+    labels, features: class names of the output, feature names of the input, or a dict of them.
+    vocabulary: tokens, or settings of a tokeniser. scaler: mean and scale of the features.
+    `predict` and `run` apply the last two; docs/guides/inputs.md has their forms.
 
     format_options: options of single formats.
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
@@ -139,9 +134,9 @@ def export(
 
     options = ExportOptions(
         to, time=time, state=state, quantize=quantize, calibration=calibration, samples=samples,
-        seed=seed, long=long, trust_source=trust_source, weights=weights,
-        model_from=model_from, custom=custom,
-        attachments=given_attachments(labels, features, vocabulary, scaler), **format_options,
+        seed=seed, long=long, trust_source=trust_source, weights=weights, model_from=model_from,
+        custom=custom, attachments=given_attachments(labels, features, vocabulary, scaler),
+        **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
 
