@@ -121,11 +121,10 @@ def export(
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
-    time); opset, 17 to 22; test_data, write the golden vectors as ONNX test data too.
-    TFLite: tflite_lowering ("auto", "inplace", "loop", "unrolled", "fused", or a dict).
+    time); opset, 17 to 22; test_data, ONNX test data too. TFLite: tflite_lowering (also a dict).
 
-    Raise UnsupportedModelError with every reason if the model cannot be exported exactly,
-    InputError for a bad source, for options that do not fit, and for an existing output.
+    Raise UnsupportedModelError with every reason if the model cannot be exported exactly, and
+    InputError for a bad source or option, or an existing output.
     """
     from rnn_deploy.exporting.given import given_attachments
     from rnn_deploy.exporting.pipeline import export as export_bundle
