@@ -10,7 +10,7 @@ types are imported when they are first used.
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,17 +83,16 @@ def export(
     output: str | Path,
     *,
     to: str | Sequence[str] = (),
-    time: int | None = None,
+    time: int | str | None = None,
+    batch: int | str | None = None,
     state: str = "input",
+    dropout: str = "keep",
     quantize: str = "none",
     calibration: "Mapping[str, Array] | None" = None,
     samples: "Mapping[str, Array] | None" = None,
     seed: int = 0,
     long: int | None = None,
     trust_source: bool = False,
-    weights: str | Path | None = None,
-    model_from: "str | Path | Callable[[], Any] | None" = None,
-    custom: "str | Path | Sequence[str | Path]" = (),
     labels: Given = None,
     features: Given = None,
     vocabulary: Any = None,
@@ -101,30 +100,33 @@ def export(
     force: bool = False,
     **format_options: Any,
 ) -> "Bundle":
-    """Export a Keras model (live, or the path of a file of any Keras version) to a bundle.
+    """Export a Keras model (live, or the path of a .keras, .h5 or SavedModel) to a bundle.
 
-    to: formats, "onnx" and "tflite" by default; `rnn-deploy export --help` lists all.
-    time: fix the number of steps of the sequence entry point.
+    to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
+    microcontrollers), or one that another package registers.
+    time, batch: fix the steps or the sequences, or "open" what the model fixes. dropout: "off"
+    leaves out what the model drops with training=True.
     state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
     call starts from zero) or "keep" (no stream; each call starts from the states the model holds).
     quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
     activations from `calibration`, real inputs by name, (sequences, time, ...).
-    samples: real inputs by name, kept as a golden vector. seed: of the generated ones.
-    long: steps of the longest golden vector, 0 for none; None: 10,000, fewer for a large model.
-    trust_source: let the file run its own code (Lambda). force: replace the bundle at `output`.
-    weights, model_from, custom: as --weights, --model-from and --custom of `rnn-deploy export`.
-    labels, features: class names of the output, feature names of the input, or a dict of them.
-    vocabulary: tokens, or settings of a tokeniser. scaler: mean and scale of the features.
-    `predict` and `run` apply the last two; docs/guides/inputs.md has their forms.
-
-    format_options: options of single formats.
+    samples: real inputs by name, kept as a golden vector. seed: of the generated ones. long: steps
+    of the longest one, 0 for none; None: 10,000, fewer for a large model. trust_source: let the
+    model's file run code of its own (a Lambda layer).
+    labels, features: class names of the output, feature names of the input; a dict by name if
+    there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
+    at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
+    docs/guides/inputs.md has their forms.
+    force: replace the bundle at `output`. format_options: options of single
+    formats; also weights, model_from and custom, as in `rnn-deploy export`.
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
-    time); opset, 17 to 22; test_data, ONNX test data too. TFLite: tflite_lowering (also a dict).
+    time); opset, 17 to 22; test_data, write the golden vectors as ONNX test data too.
+    TFLite: tflite_lowering ("auto", "inplace", "loop", "unrolled", "fused", or a dict).
 
     Raise UnsupportedModelError with every reason if the model cannot be exported exactly, and
-    InputError for a bad source or option, or an existing output.
+    InputError for a bad source, options that do not fit, and an existing output.
     """
     from rnn_deploy.exporting.given import given_attachments
     from rnn_deploy.exporting.pipeline import export as export_bundle
@@ -132,10 +134,9 @@ def export(
     from rnn_deploy.verifying.quantisation_error import appraise
 
     options = ExportOptions(
-        to, time=time, state=state, quantize=quantize, calibration=calibration, samples=samples,
-        seed=seed, long=long, trust_source=trust_source, weights=weights, model_from=model_from,
-        custom=custom, attachments=given_attachments(labels, features, vocabulary, scaler),
-        **format_options,
+        to, time=time, batch=batch, state=state, dropout=dropout, quantize=quantize,
+        calibration=calibration, samples=samples, seed=seed, long=long, trust_source=trust_source,
+        attachments=given_attachments(labels, features, vocabulary, scaler), **format_options,
     )  # fmt: skip
     return export_bundle(source, output, options, force=force, appraise=appraise)
 

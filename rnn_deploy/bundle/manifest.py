@@ -31,6 +31,8 @@ from rnn_deploy.spec import EntryPoint
 
 # The required extensions that this version understands.
 UNDERSTOOD: frozenset[str] = frozenset({"attachments"})
+# The extension that lists the layers whose dropout `export --dropout off` left out.
+DROPOUT_OFF = "dropout-off"
 
 
 @dataclass(frozen=True)

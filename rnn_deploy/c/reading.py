@@ -17,7 +17,7 @@ from rnn_deploy.c.operations import OPERATIONS
 from rnn_deploy.c.recurrent import RECURRENT
 from rnn_deploy.c.refusal import Graph, NotInCError, NotWritten, OpCall
 from rnn_deploy.errors import UnsupportedModelError
-from rnn_deploy.keras.access import functional_of, nodes_in_order
+from rnn_deploy.keras.access import functional_of, layers_in, nodes_in_order
 from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.reading import precision_of
 from rnn_deploy.keras.signature import Signature, is_functional
@@ -121,6 +121,10 @@ def _call_of(node: Any, known: dict[int, Any]) -> OpCall:
 def _read(call: OpCall, graph: Graph) -> Sequence[Any]:
     """The values of one layer or operation. A refused one gives values of the same shape, so that
     what comes after it is read too."""
+    if call.kwargs.get("training") and _normalises(call.op):
+        reason = "normalises by the batch at hand (training=True)"
+        graph.refusals.append(NotWritten(call.op.name, reason))
+        return [_stand_in(call, shape) for shape in call.shapes]
     if isinstance(call.op, keras.Model):
         return _read_nested(call, graph)
     try:
@@ -129,6 +133,12 @@ def _read(call: OpCall, graph: Graph) -> Sequence[Any]:
     except NotInCError as error:
         graph.refusals.append(error.about(call.op.name))
         return [_stand_in(call, shape) for shape in call.shapes]
+
+
+def _normalises(op: Any) -> bool:
+    """Return whether an operation is, or contains, a BatchNormalization that training changes."""
+    layers = layers_in(op) if isinstance(op, keras.layers.Layer) else []
+    return any(isinstance(x, keras.layers.BatchNormalization) and x.trainable for x in layers)
 
 
 def _read_nested(call: OpCall, graph: Graph) -> Sequence[Any]:

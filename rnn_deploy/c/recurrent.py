@@ -7,7 +7,8 @@ from typing import Any
 from rnn_deploy.c.ir import CellNode, MergeNode, Value
 from rnn_deploy.c.layers import Reader
 from rnn_deploy.c.refusal import Graph, NotInCError, OpCall, float_value
-from rnn_deploy.keras.intercept import LayerCall, runs_its_own_loop, unused
+from rnn_deploy.keras.intercept import LayerCall, unused
+from rnn_deploy.keras.originals import runs_its_own_loop
 from rnn_deploy.keras.reading import READ_CELLS, activation_name, cells_of, read_known
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.spec import RecurrentLayer

@@ -20,7 +20,14 @@ from rnn_deploy.cli.attachments import attachment_options, read_attachments
 from rnn_deploy.cli.console import data, progress, say
 from rnn_deploy.cli.options import opening_options
 from rnn_deploy.formats.base import FormatOption
-from rnn_deploy.formats.options import NO_QUANTISATION, STATES, ExportOptions, renamed_target
+from rnn_deploy.formats.options import (
+    DROPOUT,
+    NO_QUANTISATION,
+    OPEN,
+    STATES,
+    ExportOptions,
+    renamed_target,
+)
 from rnn_deploy.formats.registry import (
     all_formats,
     all_options,
@@ -47,6 +54,19 @@ def _keywords(option: FormatOption, users: Sequence[str]) -> dict[str, Any]:
             "show_default": bool(option.default)}  # fmt: skip
 
 
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    """A number of at least 1, or "open"."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> int | str:
+        if value == OPEN:
+            return OPEN
+        return int(click.IntRange(1).convert(value, param, context))
+
+
 def _refuse_target(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         raise renamed_target(value)
@@ -67,9 +87,25 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
 @click.option("--target", hidden=True, expose_value=False, callback=_refuse_target)
 @click.option(
     "--time",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Fix the number of steps of the sequence entry point (unrolled needs it).",
+    type=_Size(),
+    metavar="N|open",
+    help="Fix the number of steps of the sequence entry point (unrolled needs it), or open what the"
+    " model fixes.  [default: as the model has it]",
+)
+@click.option(
+    "--batch",
+    type=_Size(),
+    metavar="N|open",
+    help="Fix the number of sequences in a call, or open what the model fixes.  [default: as the"
+    " model has it]",
+)
+@click.option(
+    "--dropout",
+    default=DROPOUT[0],
+    show_default=True,
+    type=click.Choice(DROPOUT),
+    help="off: leave out dropout that the model calls with training=True, which is refused"
+    " otherwise.",
 )
 @click.option(
     "--samples",

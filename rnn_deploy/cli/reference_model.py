@@ -4,7 +4,8 @@
 --model MODEL   --open_later--> the original model, opened when it is first used
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -14,9 +15,10 @@ import click
 import numpy as np
 
 from rnn_deploy.bundle import Bundle, GoldenCase
+from rnn_deploy.bundle.manifest import DROPOUT_OFF
 from rnn_deploy.cli.options import opening_options
 from rnn_deploy.errors import InputError
-from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.formats.options import OPEN, ExportOptions
 from rnn_deploy.spec import STREAM, Array
 from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from rnn_deploy.references.reference import Reference
 
 
+AsExported = Callable[[], AbstractContextManager[None]]
 SEED = 1  # not the seed of `export`, so that the inputs are new
 
 
@@ -120,21 +123,23 @@ def open_reference(
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
     from rnn_deploy.exporting.plan import plan_of, with_chunks
-    from rnn_deploy.keras.intercept import keeping_states
 
     opened = _open_same_model(bundle, model, opening)
     _refuse_int8(bundle)
-    fixed = {t.shape[1] for t in bundle.manifest.entry("sequence").inputs if len(t.shape) > 1}
+    inputs = bundle.manifest.entry("sequence").inputs
+    fixed = {t.shape[1] for t in inputs if len(t.shape) > 1}
     (time,) = fixed if len(fixed) == 1 else (None,)
+    batch = inputs[0].shape[0]
     state = bundle.manifest.state
     options = ExportOptions(
         [artifact.format for artifact in bundle.manifest.artifacts],
-        time=time if isinstance(time, int) else None,
+        time=time if isinstance(time, int) else OPEN if time is not None else None,
+        batch=batch if isinstance(batch, int) else OPEN,
         seed=seed,
         state=state,
     )
     chunked = [entry.chunked for entry in bundle.manifest.entries if entry.name == STREAM]
-    with keeping_states(state == "keep"):
+    with _as_exported(bundle)():
         plan = plan_of(opened.model, options)
         references = references_of(opened.model, plan)
         cases = reference_cases(references, plan, options)
@@ -142,7 +147,7 @@ def open_reference(
         cases += special_of(plan, references, cases, options)
         ours, oracle = references.reference, references.oracle
     both = cast("Reference", ours), cast("Reference", oracle)
-    return OpenedReference(cases, _original(opened.model, *both, keep=state == "keep"))
+    return OpenedReference(cases, _original(opened.model, *both, _as_exported(bundle)))
 
 
 def open_later(
@@ -178,11 +183,26 @@ def _original_of(bundle: Bundle, model: Path, opening: Opening) -> OriginalModel
     names = [entry.name for entry in bundle.manifest.entries]
     entry = bundle.manifest.entry(STREAM if STREAM in names else names[0])
     ours, oracle = (Reference(opened.model, entry, dtype) for dtype in ("float32", "float64"))
-    return _original(opened.model, ours, oracle, keep=bundle.manifest.state == "keep")
+    return _original(opened.model, ours, oracle, _as_exported(bundle))
 
 
-def _original(model: Any, ours: "Reference", oracle: "Reference", *, keep: bool) -> OriginalModel:
+def _as_exported(bundle: Bundle) -> AsExported:
+    """Return what makes a context in which the model is called as it was for the export."""
     from rnn_deploy.keras.intercept import keeping_states
+    from rnn_deploy.keras.training import without_dropout
+
+    @contextmanager
+    def as_exported() -> Iterator[None]:
+        keep, off = bundle.manifest.state == "keep", DROPOUT_OFF in bundle.manifest.extensions
+        with keeping_states(keep), without_dropout(off):
+            yield
+
+    return as_exported
+
+
+def _original(
+    model: Any, ours: "Reference", oracle: "Reference", as_exported: AsExported
+) -> OriginalModel:
     from rnn_deploy.references.layer_outputs import LayerOutputs
 
     both = cache(lambda: (LayerOutputs(oracle), LayerOutputs(ours)))
@@ -193,7 +213,7 @@ def _original(model: Any, ours: "Reference", oracle: "Reference", *, keep: bool)
 
     def kept(function: Callable[[Feeds], Any]) -> Callable[[Feeds], Any]:
         def call(feeds: Feeds) -> Any:
-            with keeping_states(keep):  # the first call traces the model
+            with as_exported():  # the first call traces the model
                 return function(feeds)
 
         return call

@@ -2,6 +2,8 @@
 
 pipeline     the whole export: open, read, write each format, rename into place
 plan         what the model is, and which entry points it gets
+sizes        the batch: as the model has it, remembered, or as the options say
+open_time    a number of steps that the model fixes, opened
 cases        golden cases of a planned model
 real_inputs  --samples and --calibration: check them, cut them into batches, draw from them
 reading      read a model once, for one export or several

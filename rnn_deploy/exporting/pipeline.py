@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_deploy.bundle import Bundle, GoldenCase, open_bundle
-from rnn_deploy.bundle.manifest import Manifest, QuantisationError
+from rnn_deploy.bundle.manifest import DROPOUT_OFF, Extension, Manifest, QuantisationError
 from rnn_deploy.bundle.store import refuse_folder, writing_bundle
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.attachments import attachments_for
@@ -26,6 +26,7 @@ from rnn_deploy.keras.defaults import usual_defaults
 from rnn_deploy.keras.intercept import keeping_states
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model
 from rnn_deploy.keras.preprocessing import without_preprocessing
+from rnn_deploy.keras.training import refuse_unused_option, without_dropout
 from rnn_deploy.optional import require
 
 # Measures a quantised bundle on cases with known results: the errors, and warnings for the user.
@@ -64,11 +65,16 @@ def export(
     progress("opening the model")
     opened, steps = without_preprocessing(open_model(source, **vars(options.opening)))
     live = access.is_model(source)  # the user may have built it under settings of their own
-    with nullcontext() if live else usual_defaults(), keeping_states(options.state == "keep"):
+    with (
+        nullcontext() if live else usual_defaults(),
+        keeping_states(options.state == "keep"),
+        without_dropout(options.dropout == "off") as left_out,
+    ):
         if isinstance(opened, OpenedSavedModel):
             content, write_format = _saved_model(opened, options, progress)
         else:
             content, write_format = _keras_model(opened, options, progress, reader)
+            content = _naming_dropout(content, options, left_out())
         with writing_bundle(output, force=force) as root:
             written = []
             for format in options.formats:
@@ -128,6 +134,19 @@ def _saved_model(
     read = read_saved_model(opened, options, progress)
     content = BundleContent(opened.source, (read.entry,), read.cases, (*notes_on(opened), *notes))
     return content, lambda format, root: format.load_writer().write_saved_model(read, root, options)
+
+
+def _naming_dropout(
+    content: BundleContent, options: ExportOptions, left_out: tuple[str, ...]
+) -> BundleContent:
+    """Return the content, which says what --dropout off left out."""
+    if options.dropout != "off":
+        return content
+    refuse_unused_option(left_out)
+    layers = ", ".join(f"'{name}'" for name in left_out)
+    note = f"the dropout of layer {layers} is left out, as requested"
+    extensions = {**content.extensions, DROPOUT_OFF: Extension({"layers": list(left_out)})}
+    return replace(content, notes=(*content.notes, note), extensions=extensions)
 
 
 def _notes_on(steps: int, options: ExportOptions) -> Iterator[str]:

@@ -7,24 +7,36 @@ The stream entry point takes chunks of any length, so if the model fixes its num
 traced once more with time open.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
-from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.exporting.open_time import has_fixed_time, opened_outputs, symbols_for_fixed
+from rnn_deploy.exporting.sizes import remembers_sizes, with_sizes
+from rnn_deploy.formats.options import OPEN, ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, TracedEntry
 from rnn_deploy.keras.access import is_a, layers_in
 from rnn_deploy.keras.intercept import holds_state
 from rnn_deploy.keras.lengths import has_open_length, with_tied_lengths
+from rnn_deploy.keras.probing import Folded, output_specs, takes_lengths, used_dtypes, within_steps
 from rnn_deploy.keras.reading import refusals_of, refuse
-from rnn_deploy.keras.signature import TIME, Signature, signature_of, with_time
+from rnn_deploy.keras.signature import (
+    Signature,
+    signature_of,
+    taking_any_length,
+    with_time,
+    with_used_dtypes,
+)
 from rnn_deploy.keras.tensorflow import keras
-from rnn_deploy.keras.tracing import Trace, output_specs, trace_markers, with_facts
+from rnn_deploy.keras.tracing import Trace, trace_markers, with_facts
 from rnn_deploy.references.reference import states_of
-from rnn_deploy.spec import SEQUENCE, STREAM, Dim, EntryPoint, Support, TensorSpec
+from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, Support
+
+# The sequence entry point, and the layers with rows of their own.
+Probed = tuple[TracedEntry, tuple[Folded, ...]]
 
 
 def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
@@ -36,34 +48,26 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
             f"--state keep: no layer of model '{model.name}' holds a state; a stateful layer holds"
             " one after the model has run: run it first, or remove --state keep",
         )
-    signature = with_tied_lengths(model, signature_of(model, options.samples))
-    constraints = options.constraints
-    if constraints.batch is not None:
-        signature = _with_batch(signature, constraints.batch)
+    signature, notes = with_sizes(model, signature_of(model, options.samples), options)
+    signature = with_tied_lengths(model, signature)
     trace = trace_markers(model, signature)
+    typed = signature if options.samples else with_used_dtypes(model, signature, used_dtypes(trace))
+    if typed != signature:
+        signature, trace = typed, trace_markers(model, typed)
     _refuse_equal_names(trace)
     signature = with_facts(signature, trace)
     trace = replace(trace, signature=signature)
-    own = TracedEntry(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
-    sequence = own if options.time is None else _fixed(model, own, options.time)
+    (own, folded), opened_notes = _with_open_time(model, _entry_of(model, trace), options)
+    sequence = _fixed(model, own, options.time) if isinstance(options.time, int) else own
+    constraints = options.constraints
     if constraints.fixed_shapes:
         _refuse_open(sequence.entry, options)
-    stream, notes = _stream(model, own) if options.state == "input" else (None, ())
+    stream, why = _stream(model, own, folded) if options.state == "input" else (None, ())
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
     fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
-    notes = (*notes, *unused, *fixed, *_notes(model, options.state))
+    notes = (*notes, *opened_notes, *why, *unused, *fixed, *_notes(model, options.state))
     return ExportPlan(model, sequence, stream, notes, opened)
-
-
-def _with_batch(signature: Signature, size: int) -> Signature:
-    """The signature with its batch fixed, if the model leaves it open."""
-
-    def fixed(tensor: TensorSpec) -> TensorSpec:
-        batch, *rest = tensor.shape
-        return replace(tensor, shape=(size if isinstance(batch, str) else batch, *rest))
-
-    return replace(signature, inputs=tuple(map(fixed, signature.inputs)))
 
 
 def _refuse_open(sequence: EntryPoint, options: ExportOptions) -> None:
@@ -80,13 +84,59 @@ def _fixed(model: Any, own: TracedEntry, time: int) -> TracedEntry:
     """The sequence entry point with its open lengths fixed."""
     signature = own.trace.signature
     if not any(map(has_open_length, signature.inputs)):
+        fixed = [tensor.shape[1] for tensor in signature.inputs if has_fixed_time(tensor)]
+        if fixed and all(length == time for length in fixed):
+            return own
         raise InputError(
             "E-EXPORT-TIME-FIXED",
             f"--time {time}: no input of the model has an open number of steps; remove --time",
         )
     signature = with_time(signature, lambda t: time if has_open_length(t) else t.shape[1])
-    trace = trace_markers(model, signature)
-    return TracedEntry(trace, EntryPoint(SEQUENCE, signature.inputs, output_specs(model, trace)))
+    return _traced_anew(model, signature)[0]
+
+
+def _traced_anew(model: Any, signature: Signature) -> Probed:
+    return _entry_of(model, trace_markers(model, signature))
+
+
+def _entry_of(model: Any, trace: Trace) -> Probed:
+    """The sequence entry point of a trace."""
+    outputs, folded = output_specs(model, trace)
+    entry = EntryPoint(SEQUENCE, trace.signature.inputs, outputs)
+    return TracedEntry(within_steps(trace, folded), entry), folded
+
+
+def _with_open_time(
+    model: Any, own: Probed, options: ExportOptions
+) -> tuple[Probed, tuple[str, ...]]:
+    """The sequence entry point with the steps open that --time, or no declaration, leaves open.
+
+    What a model merely remembers of its first call is opened if it runs with other lengths.
+    """
+    signature = own[0].trace.signature
+    symbols = symbols_for_fixed(signature.inputs)
+    asked = options.time == OPEN
+    if not symbols or not (asked or remembers_sizes(model)):
+        return own, ()
+    if options.constraints.fixed_shapes and not asked:
+        return own, ()
+    lengths = {t.shape[1] for t in signature.inputs if t.name in symbols}
+    signature = with_time(signature, lambda t: symbols.get(t.name, t.shape[1]))
+    if asked:
+        with taking_any_length(model):
+            return _traced_anew(model, signature), ()
+    with taking_any_length(model):
+        if not takes_lengths(model, signature):
+            return own, ()
+    steps = " and ".join(map(str, sorted(lengths, key=int)))
+    note = (
+        f"the number of steps ({steps}) of the model's first call is left open; --time N fixes it"
+    )
+    try:
+        with taking_any_length(model):
+            return _traced_anew(model, signature), (note,) if options.time is None else ()
+    except UnsupportedModelError:
+        return own, ()
 
 
 def _refuse_equal_names(trace: Trace) -> None:
@@ -100,23 +150,25 @@ def _refuse_equal_names(trace: Trace) -> None:
         )
 
 
-def _stream(model: Any, sequence: TracedEntry) -> tuple[TracedEntry | None, tuple[str, ...]]:
+def _stream(
+    model: Any, sequence: TracedEntry, folded: Sequence[Folded]
+) -> tuple[TracedEntry | None, tuple[str, ...]]:
     trace = sequence.trace
-    if not trace.layers:
-        return None, ("no stream entry point: the model has no recurrent layer",)
-    if all(layer.within_step for layer in trace.layers):
-        return None, ("no stream entry point: recurrent layers run anew within each step",)
-    if not any(layer.free for layer in trace.layers):
-        return None, ("no stream entry point: the model itself gives every initial state",)
     outputs = sequence.entry.outputs
-    symbols = _symbols_for_fixed(trace.signature.inputs)
-    if symbols:
+    symbols = symbols_for_fixed(trace.signature.inputs)
+    if symbols and any(layer.free for layer in trace.layers):
         opened = with_time(trace.signature, lambda t: symbols.get(t.name, t.shape[1]))
         try:
             trace = trace_markers(model, opened)
         except UnsupportedModelError as error:
             return None, (f"no stream entry point: with time open, {error.message}",)
-        outputs = _opened_outputs(sequence.entry, trace, symbols)
+        outputs = opened_outputs(sequence.entry, trace, symbols)
+        if folded:  # with time open, steps among the rows differ from other axes
+            _, folded = output_specs(model, trace)
+            trace = within_steps(trace, folded)
+    why = _why_no_stream(trace, folded)
+    if why is not None:
+        return None, (f"no stream entry point: {why}",)
     inputs = trace.signature.inputs
     states = states_of(
         trace.layers, inputs[0].shape[0], taken=[tensor.name for tensor in (*inputs, *outputs)]
@@ -125,54 +177,25 @@ def _stream(model: Any, sequence: TracedEntry) -> tuple[TracedEntry | None, tupl
     return TracedEntry(trace, entry), ()
 
 
-def _symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
-    """A symbol for each input whose number of steps is fixed, to open it in the stream.
-
-    Equal lengths are taken for one length. Beside an input of open length a fixed one is no
-    sequence to be cut, but a context that stays as it is.
-    """
-    fixed = [tensor for tensor in inputs if _has_fixed_time(tensor)]
-    if any(map(has_open_length, inputs)):
-        return {}
-    alone = len({tensor.shape[1] for tensor in fixed}) == 1
-    return {tensor.name: TIME if alone else f"{tensor.name}_{TIME}" for tensor in fixed}
-
-
-def _opened_outputs(
-    sequence: EntryPoint, trace: Trace, symbols: Mapping[str, str]
-) -> tuple[TensorSpec, ...]:
-    """The outputs once time is open: what was as long as an input follows it."""
-    outputs = sequence.outputs
-    following: dict[Dim, set[str]] = {}
-    for tensor in sequence.inputs:
-        if tensor.name in symbols:
-            following.setdefault(tensor.shape[1], set()).add(symbols[tensor.name])
-
-    def dim(name: str, axis: int, before: Dim, now: int | None) -> Dim:
-        if now is not None or isinstance(before, str):
-            return before
-        fitting = following.get(before, set())
-        return next(iter(fitting)) if len(fitting) == 1 else f"{name}_axis{axis}"
-
-    return tuple(
-        replace(
-            tensor,
-            shape=tuple(
-                dim(tensor.name, axis, before, now)
-                for axis, (before, now) in enumerate(zip(tensor.shape, shape, strict=True))
-            ),
-        )
-        for tensor, shape in zip(outputs, trace.output_shapes, strict=True)
-    )
-
-
-def _has_fixed_time(tensor: TensorSpec) -> bool:
-    sequence = len(tensor.shape) == 3 or (len(tensor.shape) == 2 and tensor.below is not None)
-    return sequence and isinstance(tensor.shape[1], int)
+def _why_no_stream(trace: Trace, folded: Sequence[Folded]) -> str | None:
+    """Return why a model has no states to carry, if it has none."""
+    if not trace.layers:
+        return "the model has no recurrent layer"
+    if all(layer.within_step for layer in trace.layers):
+        return "recurrent layers run anew within each step"
+    if not any(layer.free for layer in trace.layers):
+        return "the model itself gives every initial state"
+    for call in folded:
+        if call.rows is not None:
+            return (
+                f"layer '{call.layer}' runs over {call.rows:g} rows for each sequence (another"
+                " axis is folded into the batch), so its states are not those of a sequence"
+            )
+    return None
 
 
 def _notes_on_fixed_time(sequence: EntryPoint) -> tuple[str, ...]:
-    fixed = [t for t in sequence.inputs if _has_fixed_time(t)]
+    fixed = [t for t in sequence.inputs if has_fixed_time(t)]
     return tuple(
         f"input '{tensor.name}' takes sequences of exactly {tensor.shape[1]} steps, as the model"
         " was built; export with --time open to take any number, or run with --pad or --window"

@@ -1,6 +1,6 @@
 """Write what surrounds the model files: golden vectors, proof, and the manifest last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ class BundleContent:
     state: str = "input"
     calibration: Sequence[GoldenCase] = ()
     proof: Proof = field(default_factory=Proof)
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
     attachments: Attachments = field(default_factory=Attachments)
 
 
@@ -56,9 +57,14 @@ def write(
         state=content.state,
         quantisation=_quantisation(content, [files for _, files in written]),
         extensions={
-            format.name: files.extension for format, files in written if files.extension is not None
-        }
-        | {EXTENSION: Extension(digests_of(artifacts, lambda path: mapped(root / path)))},
+            **content.extensions,
+            **{
+                format.name: files.extension
+                for format, files in written
+                if files.extension is not None
+            },
+            EXTENSION: Extension(digests_of(artifacts, lambda path: mapped(root / path))),
+        },
     )
     manifest = write_attachments(content.attachments, manifest, root)
     write_manifest(manifest, root)

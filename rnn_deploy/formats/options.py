@@ -21,13 +21,19 @@ from rnn_deploy.spec.opening import Opening
 # starts from zero, or from the states that the model holds, which become part of the file.
 STATES = ("input", "reset", "keep")
 NO_QUANTISATION = "none"
+OPEN = "open"  # of a batch or a number of steps: any
+# As the model has it, or off: layers that drop values at inference too no longer do so.
+DROPOUT = ("keep", "off")
 
 
 class ExportOptions:
     """How to export a model, checked: InputError for options that do not fit together.
 
     to: names of formats; empty, those written by default.
-    time: fix the number of steps of the sequence entry point; None leaves it as the model has it.
+    time: fix the number of steps of the sequence entry point, or "open"; None leaves it as the
+    model has it.
+    batch: fix the number of sequences, or "open"; None leaves it as the model has it.
+    dropout: what becomes of dropout that the model calls with training=True, one of DROPOUT.
     state: what becomes of states, one of STATES.
     quantize: store weights in fewer bits, "none" or a mode of the formats.
     calibration: real inputs by name, (sequences, time, ...): they set the ranges of int8, and the
@@ -44,8 +50,10 @@ class ExportOptions:
         self,
         to: str | Sequence[str] = (),
         *,
-        time: int | None = None,
+        time: int | str | None = None,
+        batch: int | str | None = None,
         state: str = "input",
+        dropout: str = "keep",
         quantize: str = NO_QUANTISATION,
         calibration: Mapping[str, Array] | None = None,
         samples: Mapping[str, Array] | None = None,
@@ -63,6 +71,7 @@ class ExportOptions:
         for name in names:
             format_named(name)  # the error for an unknown one
         self.time, self.state, self.quantize, self.calibration = time, state, quantize, calibration
+        self.batch, self.dropout = batch, dropout
         self.samples, self.seed, self.long = samples, seed, long
         files = (custom,) if isinstance(custom, str | Path) else tuple(custom)
         self.opening = Opening(trust_source, weights, model_from, files)
@@ -88,7 +97,8 @@ class ExportOptions:
         """The options, as on the command line, that change how layers are read or written."""
         flags = [all_options()[n][0] for n in self._values]
         words = [option.flag for option in flags if not option.saved_models]
-        general = (("--time", self.time is not None), ("--state", self.state != "input"),
+        general = (("--time", self.time is not None), ("--batch", self.batch is not None),
+                   ("--state", self.state != "input"), ("--dropout", self.dropout != "keep"),
                    ("--quantize", self.quantised))  # fmt: skip
         return (*words, *(flag for flag, given in general if given))
 
@@ -123,11 +133,25 @@ class ExportOptions:
     def _check_numbers(self) -> None:
         if self.state not in STATES:
             raise _not_one_of("--state", self.state, STATES)
-        for flag, value, least in (("--time", self.time, 1), ("--long", self.long, 0)):
-            if value is not None and value < least:
+        if self.dropout not in DROPOUT:
+            raise _not_one_of("--dropout", self.dropout, DROPOUT)
+        sizes = (("--time", self.time, 1), ("--batch", self.batch, 1), ("--long", self.long, 0))
+        for flag, value, least in sizes:
+            if value is None or (value == OPEN and flag != "--long"):
+                continue
+            if not isinstance(value, int) or value < least:
+                known = f' or "{OPEN}"' if flag != "--long" else ""
                 raise InputError(
-                    "E-EXPORT-NUMBER", f"{flag} {value}: expected a number of at least {least}"
+                    "E-EXPORT-NUMBER",
+                    f"{flag} {value}: expected a number of at least {least}{known}",
                 )
+        only = self.constraints.batch
+        if self.batch is not None and only is not None and self.batch != only:
+            raise InputError(
+                "E-EXPORT-BATCH-FORMAT",
+                f"--batch {self.batch}: {self.formats[0].title} runs {only} sequence at a time;"
+                " remove --batch, or export another format",
+            )
 
     def _check_quantisation(self) -> None:
         if not self.quantised:

@@ -15,14 +15,19 @@ unknown_class   the error for a class that Keras does not know
 signature       names, shapes and dtypes of a model's inputs and outputs
 lengths         which inputs share one number of steps
 subclassed      inputs of a model that declares none
+originals       what Keras' recurrent layers do before anything is replaced
+training        what a model calls in training mode: normalisation, dropout
 intercept       answer for the recurrent layers' loops while a model is called
 reading         read a Keras layer as a RecurrentLayer, or return the reason why not
 step            trace one step of a custom cell
 per_step        layers that run anew inside each step of a TimeDistributed
 pure            refuse calls that draw random numbers or write variables
 data_dependent  refuse operators whose output shape depends on values
+slices          slices, splits and rolls in operations that TFLite has
 rewrites        replace operations that a format computes wrongly
+ctc             cut a training model's CTC loss off; greedy decoding
 tracing         the model's graph with a marker in place of each recurrent loop
+probing         what traces with telling sizes say: symbols of outputs, rows that are steps
 """
 
 from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra

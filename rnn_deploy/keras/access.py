@@ -1,7 +1,9 @@
 """Private attributes of models and layers, of Keras 3 and of Keras 2 (tf_keras)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rnn_deploy.keras.compat import Functional
@@ -87,9 +89,74 @@ def functional_of(model: Any) -> Any | None:
 
 
 def nodes_in_order(functional: Any) -> list[Any]:
-    """Return the calls in a Keras 3 functional model's graph, each after those it depends on."""
+    """Return the calls in a functional model's graph, each after those it depends on."""
     by_depth = functional._nodes_by_depth
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
+def remembered_batch(model: Any) -> int | None:
+    """Return the batch of a Sequential model's first call, which it keeps as its input's.
+
+    A stateful layer needs it: then, and for any other model, None.
+    """
+    package = loaded()
+    kinds = (keras.Sequential,) if package is None else (keras.Sequential, package.Sequential)
+    functional = functional_of(model) if isinstance(model, kinds) else None
+    if functional is None or any(getattr(x, "stateful", False) for x in layers_in(model)):
+        return None
+    batch = functional.inputs[0].shape[0]
+    return None if batch is None else int(batch)
+
+
+@dataclass(frozen=True)
+class GraphCall:
+    """One call of a layer in a functional model's graph, with its symbolic tensors.
+
+    run: call the layer on other tensors in place of `inputs`.
+    """
+
+    layer: Any
+    inputs: list[Any]
+    outputs: list[Any]
+    run: Callable[[list[Any]], Any]
+
+
+def calls_of_layers(functional: Any) -> list[GraphCall]:
+    """Return the calls in a functional model's graph, those of its inputs excepted."""
+    nodes = [node for node in nodes_in_order(functional) if not node.is_input]
+    if is_keras2(functional):
+        run = _run_node_of_keras2
+        return [
+            GraphCall(n.layer, list(n.keras_inputs), tf.nest.flatten(n.outputs), partial(run, n))
+            for n in nodes
+        ]
+    return [
+        GraphCall(n.operation, list(n.input_tensors), list(n.outputs), partial(_run_node, n))
+        for n in nodes
+    ]
+
+
+def inputs_behind(functional: Any, tensors: list[Any]) -> set[int]:
+    """Return the ids of all symbolic tensors that some tensors depend on, theirs included."""
+    needed = {id(tensor) for tensor in tensors}
+    for call in reversed(calls_of_layers(functional)):
+        if needed & {id(tensor) for tensor in call.outputs}:
+            needed |= {id(tensor) for tensor in call.inputs}
+    return needed
+
+
+def _run_node(node: Any, tensors: list[Any]) -> Any:
+    given = {id(old): new for old, new in zip(node.input_tensors, tensors, strict=True)}
+    args, options = node.arguments.fill_in(given)
+    return node.operation(*args, **options)
+
+
+def _run_node_of_keras2(node: Any, tensors: list[Any]) -> Any:
+    given = {id(old): new for old, new in zip(node.keras_inputs, tensors, strict=True)}
+    args, options = tf.nest.map_structure(
+        lambda value: given.get(id(value), value), (node.call_args, node.call_kwargs)
+    )
+    return node.layer(*args, **options)
 
 
 def input_structure(functional: Any) -> Any:
@@ -108,6 +175,13 @@ def layer_that_made(tensor: Any) -> Any:
     """Return the layer or operation whose output a symbolic Keras tensor is."""
     history = tensor._keras_history
     return history.operation if isinstance(tensor, keras.KerasTensor) else history.layer
+
+
+def dtypes_of_first_call(model: Any) -> list[str]:
+    """Return the dtypes of the symbolic tensors that a model was called on; empty if on arrays."""
+    nodes = getattr(model, "_inbound_nodes", None) or []
+    tensors = getattr(nodes[0], "input_tensors", []) if nodes else []
+    return [str(keras.backend.standardize_dtype(tensor.dtype)) for tensor in tensors]
 
 
 def build_shapes(model: Any) -> dict[str, Any]:

@@ -34,11 +34,22 @@ REPLACED = {
     "keras.layers.Layer.__call__": "self args kwargs",
     "keras.layers.Layer._assert_input_compatibility": "self arg_0",
     "keras.src.models.functional.Functional._convert_inputs_to_tensors": "self flat_inputs",
+    "keras.src.models.functional.operation_fn": "operation call_context_args",
     "keras.src.ops.nn._normalize": "x axis order epsilon",
     "keras.src.backend.tensorflow.nn._apply_masks": "logits mask is_causal",
+    "keras.src.backend.tensorflow.nn.ctc_decode": (
+        "inputs sequence_lengths strategy beam_width top_paths merge_repeated mask_index"
+    ),
     "keras.src.backend.tensorflow.numpy.signbit": "x",
     "keras.src.backend.tensorflow.numpy.digitize": "x bins",
+    "tensorflow.nn.ctc_greedy_decoder": "inputs sequence_length merge_repeated blank_index",
     "tensorflow.tensordot": "a b axes name",
+    "tensorflow.roll": "input shift axis name",
+    "tensorflow.split": "value num_or_size_splits axis num name",
+    "tensorflow.python.ops.gen_array_ops.strided_slice": (
+        "input begin end strides begin_mask end_mask ellipsis_mask new_axis_mask shrink_axis_mask"
+        " name"
+    ),
     "tensorflow.one_hot": "indices depth on_value off_value axis dtype name",
     "tensorflow.math.softplus": "features name",
     "tensorflow.math.log_sigmoid": "x name",
@@ -165,6 +176,9 @@ get_large_negative = backend_nn._get_large_negative
 NORMALIZE = (nn_ops, "_normalize")
 APPLY_MASKS = (backend_nn, "_apply_masks")
 CONVERT_INPUTS = (Functional, "_convert_inputs_to_tensors")
+STRIDED_SLICE = (find("tensorflow.python.ops.gen_array_ops"), "strided_slice")
+CTC_DECODE = (backend_nn, "ctc_decode")
+OPERATION_FN = (find("keras.src.models.functional"), "operation_fn")
 
 
 @contextmanager

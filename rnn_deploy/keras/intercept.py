@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.keras import compat
-from rnn_deploy.keras.keras2.intercept import intercepting_keras2, starts_elsewhere
+from rnn_deploy.keras.keras2.intercept import intercepting_keras2
 from rnn_deploy.keras.keras2.package import is_keras2
+from rnn_deploy.keras.originals import CALLS, runs_its_own_loop, starts_elsewhere
 from rnn_deploy.keras.per_step import all_steps_at_once, within_step
 from rnn_deploy.keras.precision import full_precision
 from rnn_deploy.keras.tensorflow import keras, tf
+from rnn_deploy.keras.training import mode_of_recurrent
 
 _LOCK = threading.RLock()
 _KEEPING: ContextVar[bool] = ContextVar("calls start from the states held", default=False)
@@ -35,7 +37,8 @@ class LayerCall:
 
     name: the layer's, made unique by a suffix when met again. initial_state: a list of tensors
     when the model gives one, else None. mask: (batch, time) or None. within_step: it is called
-    for the steps of a TimeDistributed, all of them side by side in the batch.
+    for the steps of a TimeDistributed, all of them side by side in the batch. training: the model
+    calls it in training mode.
     """
 
     name: str
@@ -45,6 +48,7 @@ class LayerCall:
     mask: Any
     within_step: bool
     _original: Callable[..., Any]
+    training: bool = False
 
     def proceed(self, initial_state: list[Any] | None) -> tuple[Any, list[Any]]:
         """Run Keras' own loop from `initial_state`: its output, and its final states.
@@ -55,7 +59,11 @@ class LayerCall:
         nested = None if initial_state is None else self._by_cell(initial_state)
         with _set(self.layer, return_state=True, stateful=False, unroll=False):
             output, *states = self._original(
-                self.layer, self.sequences, initial_state=nested, mask=self.mask
+                self.layer,
+                self.sequences,
+                initial_state=nested,
+                mask=self.mask,
+                training=self.training,
             )
         return output, list(keras.tree.flatten(states))
 
@@ -96,11 +104,6 @@ def keeping_states(keep: bool) -> Iterator[None]:
         yield
     finally:
         _KEEPING.reset(token)
-
-
-def runs_its_own_loop(layer: Any) -> bool:
-    """Whether a recurrent layer of the user's own replaces Keras' loop by something else."""
-    return not is_keras2(layer) and type(layer).inner_loop not in _LOOPS
 
 
 @contextmanager
@@ -165,14 +168,22 @@ class _Interception:
         self._arrived[id(layer)] += 1
         if runs_its_own_loop(layer):
             return self._original(layer, sequences, initial_state, mask, training)
-        output, states = self.answer(layer, sequences, initial_state, mask, self._original)
+        output, states = self.answer(
+            layer, sequences, initial_state, mask, self._original, training
+        )
         return (output, *states) if layer.return_state else output
 
     def answer(
-        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Callable[..., Any]
+        self,
+        layer: Any,
+        sequences: Any,
+        initial_state: Any,
+        mask: Any,
+        loop: Callable[..., Any],
+        training: Any = False,
     ) -> tuple[Any, list[Any]]:
         """Return the handler's output and final states; loop: that of Keras itself."""
-        return self._handler(self._call_of(layer, sequences, initial_state, mask, loop))
+        return self._handler(self._call_of(layer, sequences, initial_state, mask, loop, training))
 
     def call_both(
         self, layer: Any, sequences: Any, initial_state: Any, mask: Any, training: Any
@@ -180,8 +191,10 @@ class _Interception:
         """Answer for the Bidirectional `layer`, in the form in which its own call would."""
         halves = (layer.forward_layer, layer.backward_layer)
         answer = None
-        if all(type(half).call in _CALLS for half in halves):
-            answer = self.answer_both(layer, sequences, initial_state, mask, self._original)
+        if all(type(half).call in CALLS for half in halves):
+            answer = self.answer_both(
+                layer, sequences, initial_state, mask, self._original, training
+            )
         if answer is None:
             with self.refusing_bypass(*halves):
                 return self._original_both(layer, sequences, initial_state, mask, training)
@@ -191,7 +204,13 @@ class _Interception:
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def answer_both(
-        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Callable[..., Any]
+        self,
+        layer: Any,
+        sequences: Any,
+        initial_state: Any,
+        mask: Any,
+        loop: Callable[..., Any],
+        training: Any = False,
     ) -> tuple[list[Any], list[Any]] | None:
         """Return the second handler's outputs and final states; None if there is no handler."""
         if self._both is None:
@@ -201,16 +220,24 @@ class _Interception:
             given = list(keras.tree.flatten(initial_state))
             states = [given[: len(given) // 2], given[len(given) // 2 :]]
         pairs = zip((layer.forward_layer, layer.backward_layer), states, strict=True)
-        calls = (self._call_of(half, sequences, state, mask, loop) for half, state in pairs)
+        calls = (
+            self._call_of(half, sequences, state, mask, loop, training) for half, state in pairs
+        )
         return self._both(BidirectionalCall(layer, *calls))
 
     def _call_of(
-        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Callable[..., Any]
+        self,
+        layer: Any,
+        sequences: Any,
+        initial_state: Any,
+        mask: Any,
+        loop: Callable[..., Any],
+        training: Any,
     ) -> LayerCall:
         given = None if initial_state is None else list(keras.tree.flatten(initial_state))
         if given is None and holds_state(layer) and _KEEPING.get():
             given = [tf.convert_to_tensor(state) for state in keras.tree.flatten(layer.states)]
-        if given is None and _starts_elsewhere(layer):
+        if given is None and starts_elsewhere(layer):
             own = (
                 layer.get_initial_state(sequences)
                 if is_keras2(layer)
@@ -219,7 +246,9 @@ class _Interception:
             given = list(keras.tree.flatten(own))
         name = unused(layer.name, self._names)
         self._names.add(name)
-        return LayerCall(name, layer, sequences, given, mask, within_step(), loop)
+        cells = getattr(layer.cell, "cells", [layer.cell])
+        mode = mode_of_recurrent(layer, cells, training)
+        return LayerCall(name, layer, sequences, given, mask, within_step(), loop, mode)
 
     @contextmanager
     def refusing_bypass(self, *layers: Any) -> Iterator[None]:
@@ -228,7 +257,7 @@ class _Interception:
         yield
         for layer, count in zip(layers, before, strict=True):
             kind = type(layer)
-            own = getattr(kind, "call", None) in (keras.layers.RNN.call, *_CALLS)
+            own = getattr(kind, "call", None) in (keras.layers.RNN.call, *CALLS)
             if own and self._arrived[id(layer)] == count:
                 raise compat.newer_than_checked(
                     "keras",
@@ -248,33 +277,6 @@ def _plain_errors() -> Iterator[None]:
         yield
     finally:
         keras.config.enable_traceback_filtering()
-
-
-def _starts_elsewhere(layer: Any) -> bool:
-    """Whether the layer, or a cell of it, makes an initial state of its own (Keras' are zero)."""
-    if is_keras2(layer):
-        return starts_elsewhere(layer)
-    cells = getattr(layer.cell, "cells", [layer.cell])
-    makers = [type(layer).get_initial_state, *(_maker(type(cell)) for cell in cells)]
-    return any(maker not in _STARTS for maker in makers)
-
-
-def _maker(cell: type) -> Any:
-    return getattr(cell, "get_initial_state", None)
-
-
-_OWN = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM)
-_CONV = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
-_CELLS = (
-    keras.layers.SimpleRNNCell,
-    keras.layers.GRUCell,
-    keras.layers.LSTMCell,
-    compat.ConvLSTMCell,
-)
-# What Keras itself does; taken before anything is patched.
-_CALLS = [keras.layers.RNN.call, *(layer.call for layer in (*_OWN, *_CONV))]
-_LOOPS = [layer.inner_loop for layer in (keras.layers.RNN, *_OWN, *_CONV)]
-_STARTS = [keras.layers.RNN.get_initial_state, None, *map(_maker, _CELLS)]
 
 
 def unused(name: str, used: set[str]) -> str:

@@ -7,8 +7,8 @@ of them are tied. Tied inputs share one symbol.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rnn_deploy.keras.probing import takes_lengths
 from rnn_deploy.keras.signature import TIME, Signature, with_time
-from rnn_deploy.keras.tracing import takes_lengths
 from rnn_deploy.spec import TensorSpec
 
 Groups = Sequence[tuple[str, ...]]

@@ -13,6 +13,7 @@ from typing import Any
 from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
 from rnn_deploy.keras import access, compat, keras3
+from rnn_deploy.keras.ctc import without_ctc_loss
 from rnn_deploy.keras.defaults import usual_defaults
 from rnn_deploy.keras.keras2 import opening as keras2
 from rnn_deploy.keras.keras2 import weights as keras2_weights
@@ -75,7 +76,7 @@ def open_model(
     """
     if access.is_model(source):
         _refuse_for_live(weights=weights, model_from=model_from, custom=custom)
-        return OpenedModel(source, ModelSource("live model", source.name, weights_digest(source)))
+        return _live(source)
     if not isinstance(source, str | Path):
         raise InputError(
             "E-SOURCE-TYPE",
@@ -114,8 +115,7 @@ def _open_file(
         else:
             opened = keras2.open_h5 if file.kind == H5 else keras2.open_archive
             model, notes = opened(file, known, trust_source=trust_source)
-    source = ModelSource(file.kind, file.place.name, weights_digest(model))
-    return OpenedModel(model, source, notes, file.written_by)
+    return _opened(model, file, notes)
 
 
 def _of_layers(
@@ -182,14 +182,24 @@ def _with_weights_of(
         )
     load = keras2_weights.load_weights if is_keras2(model) else keras3.load_weights
     load(model, file)
-    source = ModelSource(file.kind, file.place.name, weights_digest(model))
-    return OpenedModel(model, source, notes, file.written_by)
+    return _opened(model, file, notes)
 
 
 def _built_as(version: str | None, name: str) -> tuple[Any, tuple[str, ...]]:
     """The model that FILE.py:FUNCTION builds with the Keras of a version, and notes."""
     with building_as(version) as notes:
         return built_by(builder_in(name), name), notes
+
+
+def _live(source: Any) -> OpenedModel:
+    model, notes = without_ctc_loss(source)
+    return OpenedModel(model, ModelSource("live model", source.name, weights_digest(model)), notes)
+
+
+def _opened(model: Any, file: ModelFile, notes: tuple[str, ...]) -> OpenedModel:
+    model, cut = without_ctc_loss(model)
+    source = ModelSource(file.kind, file.place.name, weights_digest(model))
+    return OpenedModel(model, source, (*notes, *cut), file.written_by)
 
 
 def _refuse_for_live(**given: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.keras.training import refuse_normalising_steps
 
 # These work on the last axis, whatever stands before it.
 ON_LAST_AXIS = ("Dense", "Activation", "Dropout")
@@ -35,8 +36,12 @@ def all_steps_at_once() -> Iterator[None]:
 
 def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     layer = self.layer
-    options = {"training": False} if access.takes_training(layer) else {}
+    if training:
+        refuse_normalising_steps(self, layer)
+    options = {"training": bool(training)} if access.takes_training(layer) else {}
     kinds = [getattr(layers, kind) for layers in access.layer_modules() for kind in ON_LAST_AXIS]
+    if mask is not None:  # also where it has no effect, its length is that of the sequence
+        inputs.shape[:2].assert_is_compatible_with(mask.shape[:2])
     if type(layer) in kinds:
         return layer.call(inputs, **options)
     if mask is not None and access.takes_mask(layer):

@@ -11,8 +11,9 @@ import numpy as np
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access
-from rnn_deploy.keras.intercept import LayerCall, runs_its_own_loop
+from rnn_deploy.keras.intercept import LayerCall
 from rnn_deploy.keras.keras2 import package as keras2
+from rnn_deploy.keras.originals import runs_its_own_loop
 from rnn_deploy.keras.step import state_shapes, traced_step
 from rnn_deploy.keras.tensorflow import keras, tf
 from rnn_deploy.numerics.cells import ACTIVATIONS
@@ -102,7 +103,10 @@ def read(call: LayerCall) -> Stack:
             "zero_output_for_mask": bool(call.layer.zero_output_for_mask) and index == last,
             "within_step": call.within_step,
         }
-        layers.append(_read_cell(cell, facts) if _is_known(cell) else _traced(cell, width, facts))
+        known = _is_known(cell)
+        layers.append(
+            _read_cell(cell, facts) if known else _traced(cell, width, facts, call.training)
+        )
         width = layers[-1].output_shape
     return tuple(layers)
 
@@ -180,7 +184,9 @@ def _read_cell(cell: Any, facts: dict[str, Any]) -> RecurrentLayer:
     )
 
 
-def _traced(cell: Any, width: tuple[int, ...], facts: dict[str, Any]) -> TracedLayer:
+def _traced(
+    cell: Any, width: tuple[int, ...], facts: dict[str, Any], training: bool
+) -> TracedLayer:
     name = facts["name"]
     if None in width:
         raise UnsupportedModelError(
@@ -188,7 +194,7 @@ def _traced(cell: Any, width: tuple[int, ...], facts: dict[str, Any]) -> TracedL
             f"layer '{name}': a custom cell needs steps of a fixed size, and theirs is {width};"
             " fix every axis after time",
         )
-    step = traced_step(cell, name, width)
+    step = traced_step(cell, name, width, training=training)
     return TracedLayer(
         cell=type(cell).__name__,
         units=step.output_shape[-1] if step.output_shape else 1,

@@ -9,7 +9,8 @@ For both formats (`rewriting`):
 - a length is kept from zero before its root is taken and not after, since LiteRT's reciprocal root
   of zero is NaN (seen with ai-edge-litert 2.3);
 - an attention that looks back only compares step numbers, where TFLite has no operator for the
-  slice with new axes that Keras cuts its triangle with.
+  slice with new axes that Keras cuts its triangle with;
+- CTC decoding is written as in `ctc`.
 
 For ONNX (`noting`):
 
@@ -21,6 +22,7 @@ For TFLite (`fitting_tflite`):
 
 - softplus and log_sigmoid take the exponential of what is not positive, since TFLite's own form,
   log(1 + exp(x)), is infinite from 89 on;
+- a slice adds no axis and a roll is a gather, as in `slices`;
 - infinite is what is larger than every number: LiteRT 2.3 finds nothing equal to infinity.
 
 Inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
@@ -33,6 +35,8 @@ from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, compat
+from rnn_deploy.keras.ctc import decoding
+from rnn_deploy.keras.slices import slicing_for_tflite
 from rnn_deploy.keras.tensorflow import keras, tf
 
 # Operations that move token ids about and leave each as it is.
@@ -58,6 +62,7 @@ def rewriting() -> Iterator[None]:
         compat.replaced(*compat.NORMALIZE, _normalize(getattr(*compat.NORMALIZE))),
         compat.replaced(*compat.APPLY_MASKS, _masked(compat.get_large_negative)),
         compat.replaced(keras.layers.CategoryEncoding, "call", _encoding(encoding)),
+        decoding(),
     ):
         yield
 
@@ -69,6 +74,7 @@ def fitting_tflite() -> Iterator[None]:
         compat.replaced(tf.math, "softplus", _softplus),
         compat.replaced(tf.nn, "softplus", _softplus),
         compat.replaced(tf.math, "log_sigmoid", lambda x, name=None: -_softplus(-x)),
+        slicing_for_tflite(),
         compat.replaced(tf.math, "is_inf", lambda x, name=None: tf.abs(x) > x.dtype.max),
     ):
         yield

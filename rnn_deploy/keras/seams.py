@@ -121,9 +121,12 @@ def _model() -> Any:
 def _operations(x: Any, ids: Any) -> list[Any]:
     """Call every other operation that is replaced, as a model would."""
     ops, heads = keras.ops, x[:, :, None]
+    ctc = tf.transpose(x, [1, 0, 2])
     return [
         *(ops.matmul(x, ops.zeros((4, 2), "float64")), ops.argmax(x), ops.normalize(x)),
         ops.dot_product_attention(heads, heads, heads, is_causal=True),
+        *(ops.ctc_decode(x, ids[:, 0])[1], tf.nn.ctc_greedy_decoder(ctc, ids[:, 0])[1]),
+        *(ops.roll(x, 1, axis=1), x[:, None]),
         *(ops.digitize(x, [0.0, 1.0]), ops.one_hot(ids, 3)),
         *(ops.softplus(x), ops.log_sigmoid(x), ops.isinf(x)),
     ]

@@ -14,8 +14,11 @@ from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, subclassed
 from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.tensorflow import keras
+from rnn_deploy.keras.training import called_for_inference
 from rnn_deploy.spec import Array, Dim, TensorSpec
 
+_DTYPES = ("float32", "int32", "bool")
+_MOST_DTYPES = 81  # of all combinations that are tried
 BATCH = "batch"
 TIME = "time"
 
@@ -54,20 +57,29 @@ def signature_of(model: Any, samples: Mapping[str, Array] | None = None) -> Sign
 
 
 def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
-    """Call `model` for inference on its inputs in flat order; outputs in flat order."""
-    if is_functional(model):
+    """Call `model` for inference on its inputs in flat order; outputs in flat order.
+
+    What the model itself calls with training=True stays in training mode (`training`).
+    """
+    with called_for_inference(model):
+        if not is_functional(model):
+            return subclassed.call_flat(model, tensors)
         structure = access.input_structure(access.functional_of(model))
         outputs = model(access.packed_as(structure, list(tensors)), training=False)
         return list(keras.tree.flatten(outputs))
-    return subclassed.call_flat(model, tensors)
 
 
 def _of_functional(model: Any) -> Signature:
     names = _unique([access.layer_that_made(t).name for t in model.inputs], taken=())
     _refuse_all_but_arrays(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)
+    remembered = access.remembered_batch(model) is not None
+
+    def shape(tensor: Any) -> tuple[int | None, ...]:
+        return (None, *tensor.shape[1:]) if remembered else tuple(tensor.shape)
+
     inputs = tuple(
-        TensorSpec(name, dims_of(name, t.shape, alone=lengths <= 1), _dtype_of(t))
+        TensorSpec(name, dims_of(name, shape(t), alone=lengths <= 1), _dtype_of(t))
         for name, t in zip(names, model.inputs, strict=True)
     )
     return Signature(inputs, _unique(_output_names(access.functional_of(model)), taken=names))
@@ -77,17 +89,46 @@ def _of_subclassed(model: Any, samples: Mapping[str, Array] | None) -> Signature
     found = subclassed.inputs_of(model)
     names = _unique([name for name, _ in found], taken=())
     lengths = sum(len(shape) > 1 and shape[1] is None for _, shape in found)
-    real = samples or {}
-    inputs = tuple(
-        TensorSpec(
-            name,
-            dims_of(name, shape, alone=lengths <= 1),
-            str(real[name].dtype) if name in real else "float32",
+    shapes = [shape for _, shape in found]
+    refusal: UnsupportedModelError | None = None
+    for dtypes in _possible_dtypes(model, names, samples or {}):
+        try:
+            outputs = subclassed.output_names(model, list(zip(shapes, dtypes, strict=True)))
+        except UnsupportedModelError as error:
+            refusal = refusal or error
+            continue
+        inputs = tuple(
+            TensorSpec(name, dims_of(name, shape, alone=lengths <= 1), dtype)
+            for name, shape, dtype in zip(names, shapes, dtypes, strict=True)
         )
-        for name, (_, shape) in zip(names, found, strict=True)
-    )
-    facts = [(shape, t.dtype) for (_, shape), t in zip(found, inputs, strict=True)]
-    return Signature(inputs, _unique(subclassed.output_names(model, facts), taken=names))
+        return Signature(inputs, _unique(outputs, taken=names))
+    assert refusal is not None
+    raise refusal
+
+
+def _possible_dtypes(
+    model: Any, names: Sequence[str], real: Mapping[str, Array]
+) -> Iterator[tuple[str, ...]]:
+    """The dtypes that a subclassed model's inputs may have, the likeliest first.
+
+    Keras keeps those of symbolic tensors that it was called on, and none of arrays.
+    """
+    called = access.dtypes_of_first_call(model)
+    known = dict(zip(names, called, strict=True)) if len(called) == len(names) else {}
+    known |= {name: str(value.dtype) for name, value in real.items()}
+    possible = [(known[name],) if name in known else _DTYPES for name in names]
+    return itertools.islice(itertools.product(*possible), _MOST_DTYPES)
+
+
+def with_used_dtypes(model: Any, signature: Signature, used: Mapping[str, str]) -> Signature:
+    """Return the signature with the dtypes that the model uses inputs in, by input.
+
+    Only those that are guessed are replaced: of a subclassed model that was called on arrays.
+    """
+    if is_functional(model) or access.dtypes_of_first_call(model):
+        return signature
+    inputs = (replace(t, dtype=used.get(t.name, t.dtype)) for t in signature.inputs)
+    return replace(signature, inputs=tuple(inputs))
 
 
 def _dtype_of(tensor: Any) -> str:

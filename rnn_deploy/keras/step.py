@@ -28,12 +28,14 @@ class TracedCellStep:
     output_is_state: bool
 
 
-def traced_step(cell: Any, layer: str, width: tuple[int, ...]) -> TracedCellStep:
+def traced_step(
+    cell: Any, layer: str, width: tuple[int, ...], *, training: bool = False
+) -> TracedCellStep:
     """Trace a step of `cell` over inputs (batch, *width), in its current compute dtype.
 
     Raises UnsupportedModelError, naming `layer`, if the cell cannot be traced.
     """
-    options = {"training": False} if access.takes_training(cell) else {}
+    options = {"training": training} if access.takes_training(cell) else {}
     same: list[bool] = []
 
     def step(x: Any, *states: Any) -> list[Any]:

@@ -29,11 +29,15 @@ from rnn_deploy.keras.rewrites import InputFacts, fitting_tflite, noting, rewrit
 from rnn_deploy.keras.seams import check_seams
 from rnn_deploy.keras.signature import Signature, call_flat
 from rnn_deploy.keras.tensorflow import tf
-from rnn_deploy.spec import BidirectionalLayers, Called, Dim, Recurrence, TensorSpec, layers_of
+from rnn_deploy.spec import (
+    BidirectionalLayers,
+    Called,
+    Recurrence,
+    TensorSpec,
+    layers_of,
+)
 
 MARKER = "rnn_deploy"
-# Sizes no model has by itself, by which a symbol is known again in an output's shape.
-_PROBES = (1009, 2003, 3001, 4001, 5003, 6007, 7001, 8009, 9001)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def trace_markers(model: Any, signature: Signature) -> Trace:
     facts: dict[str, InputFacts] = {}
     calls: list[Called] = []
     with noting(facts):
-        traced = _traced_markers(model, signature, calls)
+        traced = traced_markers(model, signature, calls)
     # TensorFlow changes names that it cannot represent, so inputs are matched by position.
     of_inputs = zip(signature.inputs, traced.inputs, strict=False)
     facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
@@ -93,33 +97,6 @@ def with_facts(signature: Signature, trace: Trace) -> Signature:
     facts = ((t, trace.facts.get(t.name, InputFacts())) for t in signature.inputs)
     inputs = tuple(replace(t, below=f.below, padding=f.padding) for t, f in facts)
     return replace(signature, inputs=inputs)
-
-
-def output_specs(model: Any, trace: Trace) -> tuple[TensorSpec, ...]:
-    """Return the outputs with their dimensions named.
-
-    The model is traced once more with a unique size for each symbol: an output dimension of that
-    size is that symbol, and any other open dimension gets a new symbol.
-    """
-    sizes = dict(zip(trace.signature.symbols, _PROBES, strict=False))
-    shapes = _probe(model, trace.signature, sizes) or trace.output_shapes
-    symbols = {size: symbol for symbol, size in sizes.items()}
-    named = []
-    for name, tensor, probed in zip(
-        trace.signature.output_names, trace.graph.outputs, shapes, strict=True
-    ):
-        dims = tuple(
-            open_dim if open_dim is not None else symbols.get(size or -1, f"{name}_axis{axis}")
-            for axis, (open_dim, size) in enumerate(zip(tensor.shape, probed, strict=True))
-        )
-        named.append(TensorSpec(name, dims, tensor.dtype.name))
-    return tuple(named)
-
-
-def takes_lengths(model: Any, signature: Signature) -> bool:
-    """Return whether the model runs if each symbol of the signature has a different size."""
-    sizes = dict(zip(signature.symbols, _PROBES, strict=False))
-    return _probe(model, signature, sizes) is not None
 
 
 @dataclass(frozen=True)
@@ -167,9 +144,18 @@ def _refuse_outputs(model: Any, signature: Signature, outputs: Sequence[Any]) ->
             )
 
 
-def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> Any:
+def traced_markers(
+    model: Any,
+    signature: Signature,
+    calls: list[Called],
+    rows: dict[int, int | None] | None = None,
+) -> Any:
+    """Trace with markers. calls, rows: filled with the calls, and the number of rows of each."""
+    rows = {} if rows is None else rows
+
     def mark(call: LayerCall) -> tuple[Any, list[Any]]:
         stack = read(call)
+        rows[len(calls)] = call.sequences.shape[0]
         calls.append(stack)
         outputs, finals = _marker(len(calls) - 1, stack, call, [call], [stack[-1].output_shape])
         return outputs[0], finals
@@ -178,6 +164,7 @@ def _traced_markers(model: Any, signature: Signature, calls: list[Called]) -> An
         halves = (both.forward, both.backward)
         forward, backward = (read(call) for call in halves)
         pair = BidirectionalLayers(both.layer.name, forward, backward, both.layer.merge_mode)
+        rows[len(calls)] = both.forward.sequences.shape[0]
         calls.append(pair)
         return _marker(len(calls) - 1, pair, both.forward, halves, _merged_shapes(pair))
 
@@ -283,18 +270,3 @@ def layer_behind(error: Exception, model: Any) -> str:
     frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
     found = [layers[id(owner)] for owner in frames if id(owner) in layers]
     return f"layer '{found[-1]}' " if found else ""
-
-
-def _probe(
-    model: Any, signature: Signature, sizes: Mapping[str, int]
-) -> list[list[int | None]] | None:
-    def sized(dim: Dim) -> Dim:
-        return sizes[dim] if isinstance(dim, str) and dim in sizes else dim
-
-    inputs = (replace(t, shape=tuple(map(sized, t.shape))) for t in signature.inputs)
-    try:
-        traced = _traced_markers(model, replace(signature, inputs=tuple(inputs)), [])
-    except UnsupportedModelError:
-        return None
-    # Not frozen: TensorFlow would fold constants of the probing sizes, gigabytes of them.
-    return [tensor.shape.as_list() for tensor in traced.outputs]

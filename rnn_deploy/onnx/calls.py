@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rnn_deploy.keras.intercept import unused
 from rnn_deploy.onnx import bidirectional as onnx_bidirectional
 from rnn_deploy.onnx.choice import ONNX_LOWERINGS
 from rnn_deploy.onnx.ops import DType, NodeWriter, flip
@@ -33,8 +34,13 @@ def lower_call(
     lowerings: Mapping[str, str],
     inputs: Sequence[ir.Value],
     given: Mapping[StateKey, ir.Value],
+    prefixes: set[str] | None = None,
 ) -> LoweredCall:
-    """Lower a call. lowerings: by layer; inputs: the marker's; given: states of a stream."""
+    """Lower a call.
+
+    lowerings: by layer; inputs: the marker's; given: states of a stream. prefixes: of names in the
+    graph so far; those of this call are added.
+    """
     x, *own = inputs
     layers = layers_of(called)
     mask = own.pop() if layers[0].masked else None
@@ -46,7 +52,7 @@ def lower_call(
         else:
             free = [given[key] for key in state_keys((layer,)) if key in given]
             initial[layer.name] = free or None
-    call = _CallWriter(lowerings, initial)
+    call = _CallWriter(lowerings, initial, set() if prefixes is None else prefixes)
     if isinstance(called, BidirectionalLayers):
         outputs = call.pair(called, x, mask)
     else:
@@ -57,10 +63,15 @@ def lower_call(
 class _CallWriter:
     """Writes layers one after the other and keeps what they ended in."""
 
-    def __init__(self, lowerings: Mapping[str, str], initial: Mapping[str, States | None]) -> None:
+    def __init__(
+        self,
+        lowerings: Mapping[str, str],
+        initial: Mapping[str, States | None],
+        prefixes: set[str],
+    ) -> None:
         self.finals: dict[StateKey, ir.Value] = {}
         self.written: list[NodeWriter] = []
-        self._lowerings, self._initial = lowerings, initial
+        self._lowerings, self._initial, self._prefixes = lowerings, initial, prefixes
 
     def stack(self, stack: Stack, x: ir.Value, mask: ir.Value | None) -> ir.Value:
         for layer in stack:
@@ -94,7 +105,9 @@ class _CallWriter:
         return outputs
 
     def _ops(self, name: str, dtype: DType) -> NodeWriter:
-        self.written.append(NodeWriter(name, dtype))
+        prefix = unused(name, self._prefixes)
+        self._prefixes.add(prefix)
+        self.written.append(NodeWriter(prefix, dtype))
         return self.written[-1]
 
     def _keep(self, stack: Stack, states: States) -> None:

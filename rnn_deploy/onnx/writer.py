@@ -101,9 +101,10 @@ def _lower_markers(
     """Put lowerings in place of the markers; the final states."""
     lowerings = {choice.layer: choice.lowering for choice in choices}
     finals: dict[StateKey, ir.Value] = {}
+    prefixes: set[str] = set()  # of a layer that is called twice, the second call's differs
     for node in [node for node in graph.all_nodes() if node.op_type == "PyFuncStateless"]:
         called = calls[int(_token(node).removeprefix(f"{MARKER}:"))]
-        lowered = lower_call(called, lowerings, list(node.inputs), given)
+        lowered = lower_call(called, lowerings, list(node.inputs), given, prefixes)
         for ops in lowered.written:
             graph.insert_before(node, ops.nodes)
             for value in ops.initializers:

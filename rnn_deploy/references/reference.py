@@ -166,7 +166,8 @@ def _mixes_precisions(error: Exception, where: str) -> bool:
     """Return whether a layer, or an operation in it, got both float32 and float64."""
     said = str(error)
     in_layer = bool(where) and "float32" in said and "float64" in said
-    return in_layer or "elements double but list elements float" in said
+    either = "elements double but list elements float", "that does not match type float"
+    return in_layer or any(words in said for words in either)
 
 
 def _lacks_float64(error: Exception) -> bool:

@@ -8,6 +8,7 @@ from rnn_deploy.bundle.manifest import LoweringChoice, Quantisation
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel
+from rnn_deploy.keras.slices import splitting_into_slices
 from rnn_deploy.spec import EntryPoint, RecurrentLayer
 from rnn_deploy.tflite.format import FORMAT, INPLACE, INT8, LOOP, request_from
 from rnn_deploy.tflite.quantise.calibration import feeds_by_entry
@@ -25,7 +26,9 @@ def choices(plan: ExportPlan, options: ExportOptions) -> list[tuple[str, Lowerin
 def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
     """Write the model's file."""
     parts = _parts(read.plan, options)
-    content = convert(read.plan.model, parts)
+    fixed = any(isinstance(dim, int) for part in parts for dim in part.entry.inputs[0].shape[:1])
+    with splitting_into_slices(fixed and options.quantize == INT8):
+        content = convert(read.plan.model, parts)
     files = []
     if options.quantised:
         files = [quantised_for(read, options, content, [part.entry for part in parts])]

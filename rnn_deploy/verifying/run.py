@@ -15,6 +15,7 @@ from threading import Lock
 from typing import TypeVar
 
 from rnn_deploy.bundle import Bundle, GoldenCase
+from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import TIME_LIMIT, IsolatedRuntime, staying
 from rnn_deploy.runtimes.registry import runtimes_for
@@ -138,7 +139,12 @@ def _results(
 
         def check(verification: RuntimeVerification) -> None:
             progress(f"verifying on {verification.runtime.name}")
-            verification.load()
+            try:
+                verification.load()
+            except RuntimeUnavailableError as error:
+                if len(verifications) == 1:
+                    raise
+                verification.fail_to_load(error)
             verification.check()
 
         isolated = [v for v in verifications if isinstance(v.runtime, IsolatedRuntime)]

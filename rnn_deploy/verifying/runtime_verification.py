@@ -81,6 +81,10 @@ class RuntimeVerification:
             runners, stream_only, bounds=self._request.bounds, files_run=self._files_run
         )
 
+    def fail_to_load(self, error: RnnDeployError) -> None:
+        """Record that the runtime cannot load the model, as a failed check of its own."""
+        self.results.append(FailedCheck(self.runtime.name, "load", "golden vectors", str(error)))
+
     def check(self) -> None:
         """Check the placement, and run every check that needs no other runtime."""
         if self._subject is None:

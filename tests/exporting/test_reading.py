@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import onnx
 import pytest
+import tensorflow as tf
 
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.conformance.custom_cells import CELLS
@@ -68,3 +69,31 @@ def test_the_references_are_traced_once_for_all_forms(tmp_path, monkeypatch):
         options = ExportOptions(long=0, **form)
         export(reader.model, tmp_path / str(number), options, reader=reader)
     assert sorted(traced) == ["float32", "float64"]
+
+
+REST = keras.layers.Reshape((6, 1))
+
+
+class Float32Only(keras.layers.Layer):
+    """Multiplies by a constant that is made in its call, in float32."""
+
+    def call(self, x):
+        return x * tf.constant(0.5)
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        [Float32Only(name="scale")],
+        [keras.layers.Reshape((6, 1, 3, 1)), keras.layers.AveragePooling3D((1, 1, 2)), REST],
+    ],
+)
+def test_a_model_without_a_float64_form_is_judged_by_the_reference(stack):
+    x = y = keras.Input((6, 3), name="x")
+    for layer in (*stack, keras.layers.GRU(4, return_sequences=True)):
+        y = layer(y)
+    read = ModelReader(randomised(keras.Model(x, y))).read(ExportOptions(long=0), lambda _: None)
+    assert read.references.oracle is None
+    assert all(not case.oracle for case in read.cases)
+    assert any("float64 oracle" in note for note in read.plan.notes)
+    assert read.plan.stream is None or read.plan.stream.entry.chunked.ok

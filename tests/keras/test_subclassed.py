@@ -6,6 +6,8 @@ import tensorflow as tf
 
 import rnn_deploy
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.exporting.plan import plan_of
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.signature import signature_of
 from tests.support.errors import raises
 from tests.support.models import LONG, randomised
@@ -120,12 +122,12 @@ def test_ids_are_known_by_samples(tmp_path):
     np.testing.assert_allclose(loaded.predict(ids), model(ids).numpy(), atol=2e-6)
 
 
-def test_a_length_it_was_called_with_is_its_own_and_the_stream_s_is_open(tmp_path):
+def test_a_length_it_was_called_with_is_left_open(tmp_path):
     model = Plain(name="plain")
     model(np.zeros((2, 5, 3), "f"))
     bundle = rnn_deploy.export(randomised(model), tmp_path / "b", long=LONG)
     shapes = {entry.name: entry.inputs[0].shape for entry in bundle.manifest.entries}
-    assert shapes == {"sequence": ("batch", 5, 3), "stream": ("batch", "time", 3)}
+    assert shapes == {"sequence": ("batch", "time", 3), "stream": ("batch", "time", 3)}
     assert rnn_deploy.verify(bundle).passed
 
 
@@ -139,3 +141,51 @@ def test_several_arguments_are_refused():
     model(np.zeros((2, 3, 4), "f"), np.zeros((2, 3), "f"))
     with raises(UnsupportedModelError, "E-MODEL-ARGUMENTS", "left, right"):
         signature_of(model)
+
+
+class Masked(keras.Model):
+    """A subclassed model whose second input is the mask of a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = keras.layers.GRU(3, return_sequences=True)
+
+    def call(self, inputs):
+        return self.rnn(inputs[0], mask=inputs[1])
+
+
+def dtypes_and_shapes(model, **options):
+    inputs = plan_of(model, ExportOptions(**options)).sequence.entry.inputs
+    return [(tensor.dtype, tensor.shape) for tensor in inputs]
+
+
+def test_inputs_have_the_dtypes_that_the_model_was_called_with():
+    x, mask = np.ones((2, 5, 3), "f"), np.ones((2, 5), bool)
+    expected = [("float32", ("batch", "time", 3)), ("bool", ("batch", "time"))]
+    model = Masked()
+    model([x, mask])
+    assert dtypes_and_shapes(model) == expected
+    model = Masked()
+    model([keras.Input((None, 3)), keras.Input((None,), dtype="bool")])
+    assert dtypes_and_shapes(model) == expected
+
+
+def test_token_ids_of_a_subclassed_model_are_integers_of_any_number():
+    model = Tokens()
+    model(np.array([[1, 2, 0]], "int32"))
+    assert dtypes_and_shapes(model) == [("int32", ("batch", "time"))]
+    assert dtypes_and_shapes(model, time=3) == [("int32", ("batch", 3))]
+
+
+def test_a_model_that_only_runs_with_integers_is_called_with_them():
+    class Picks(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.rnn = keras.layers.GRU(3)
+
+        def call(self, ids):
+            return self.rnn(keras.ops.take(keras.ops.eye(5), ids, axis=0))
+
+    model = Picks()
+    model(np.array([[1, 2, 0]], "int32"))
+    assert dtypes_and_shapes(model)[0][0] == "int32"

@@ -6,14 +6,10 @@ import pytest
 import tensorflow as tf
 
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.probing import output_specs
 from rnn_deploy.keras.rewrites import InputFacts
 from rnn_deploy.keras.signature import signature_of
-from rnn_deploy.keras.tracing import (
-    MARKER,
-    output_specs,
-    trace_markers,
-    with_facts,
-)
+from rnn_deploy.keras.tracing import MARKER, trace_markers, with_facts
 from tests.support.errors import raises
 from tests.support.models import randomised, small_model, token_model
 
@@ -105,7 +101,7 @@ def test_output_dimensions_are_named_after_the_inputs_they_follow():
         layers.Dense(2)(b),
     ]
     model = keras.Model([a, b], outputs)
-    specs = output_specs(model, trace_markers(model, signature_of(model)))
+    specs, _ = output_specs(model, trace_markers(model, signature_of(model)))
     assert [spec.shape for spec in specs] == [
         ("batch", "a_time", 4),
         ("batch", 5),
@@ -118,7 +114,7 @@ def test_output_dimensions_are_named_after_the_inputs_they_follow():
 def test_probing_a_wide_open_model_costs_no_memory():
     x = keras.Input((None, None, None, 3), name="x")
     model = randomised(keras.Model(x, layers.Dense(2, name="y")(x)))
-    (spec,) = output_specs(model, trace_markers(model, signature_of(model)))
+    (spec,), _ = output_specs(model, trace_markers(model, signature_of(model)))
     assert spec.shape == ("batch", "time", "x_axis2", "x_axis3", 2)
 
 

@@ -328,3 +328,20 @@ def test_a_recurrent_layer_in_a_condition_is_refused():
 def test_an_unknown_lowering_is_a_mistake_of_the_user():
     with raises(InputError, "E-EXPORT-LOWERING-UNKNOWN", "fused"):
         artifacts(small_model(), "fused")
+
+
+@pytest.mark.parametrize("lowering", ["auto", "scan"])
+def test_a_bidirectional_layer_called_twice_has_its_weights_once(tmp_path, lowering):
+    a, b = keras.Input((None, 5), name="a"), keras.Input((None, 5), name="b")
+    both = layers.Bidirectional(layers.LSTM(3), name="enc")
+    named_alike = layers.GRU(3, name="enc_2")(a)
+    model = randomised(keras.Model([a, b], layers.Concatenate()([both(a), both(b), named_alike])))
+    bundle = rnn_deploy.export(model, tmp_path / "b", to="onnx", lowering=lowering, long=0)
+    rng = np.random.default_rng(2)
+    feeds = {name: rng.standard_normal((2, n, 5)).astype("f") for name, n in (("a", 4), ("b", 6))}
+    found = rnn_deploy.load(bundle).predict(feeds)
+    np.testing.assert_allclose(found, np.asarray(model(list(feeds.values()))), atol=2e-6)
+    if lowering == "auto":
+        file = onnx.load(bundle.root / "sequence.onnx")
+        kernels = [w for w in file.graph.initializer if tuple(w.dims) == (2, 12, 5)]
+        assert len(kernels) == 1

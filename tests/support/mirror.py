@@ -71,12 +71,16 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "the private names that these use",
         ("keras/access", "keras/precision", "keras/seams", "keras/tensorflow"),
     ),
+    "exporting/test_plan": ("steps of one plan", ("exporting/open_time",)),
     "keras/keras2/test_models": (
         "whole models that tf_keras opens",
         ("keras/keras2/intercept", "keras/keras2/package", "keras/keras2/precision"),
     ),
     "workers/test_hdf5": ("the two sides of one process", ("keras/hdf5_check",)),
-    "keras/test_intercept": ("a case of interception", ("keras/per_step",)),
+    "keras/test_intercept": (
+        "cases of interception",
+        ("keras/originals", "keras/per_step"),
+    ),
     "onnx/test_choice": (
         "what the choice is made from",
         ("onnx/format", "onnx/profiles"),

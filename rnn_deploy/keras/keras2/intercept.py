@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
+from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.keras import compat
 from rnn_deploy.keras.keras2.package import conv_rnn, loaded, package
 from rnn_deploy.keras.tensorflow import tf
@@ -20,11 +21,11 @@ class AnswersCalls(Protocol):
     """What is asked for every call of a recurrent layer and of a Bidirectional."""
 
     def answer(
-        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Call
+        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Call, training: Any
     ) -> tuple[Any, list[Any]]: ...
 
     def answer_both(
-        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Call
+        self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Call, training: Any
     ) -> tuple[list[Any], list[Any]] | None: ...
 
 
@@ -34,6 +35,9 @@ def intercepting_keras2(asked: AnswersCalls) -> Iterator[None]:
     if loaded() is None:
         yield
         return
+    # tf_keras wraps errors in others of the same class, made from their message alone, but for
+    # those that it has seen before.
+    RnnDeployError._keras_call_info_injected = True  # type: ignore[attr-defined]
     layers, conv = package().layers, conv_rnn()
     originals = {kind: kind.call for kind in (layers.RNN, conv, layers.GRU, layers.LSTM)}
     original_both = layers.Bidirectional.call
@@ -55,7 +59,7 @@ def intercepting_keras2(asked: AnswersCalls) -> Iterator[None]:
         loop = _loop(originals[conv if isinstance(self, conv) else layers.RNN])
         if self.time_major:
             inputs, mask = _swapped(inputs), _swapped(mask)
-        output, states = asked.answer(self, inputs, initial_state, mask, loop)
+        output, states = asked.answer(self, inputs, initial_state, mask, loop, training)
         if self.time_major and self.return_sequences:
             output = _swapped(output)
         return [output, *states] if self.return_state else output
@@ -72,7 +76,7 @@ def intercepting_keras2(asked: AnswersCalls) -> Iterator[None]:
         halves = (self.forward_layer, self.backward_layer)
         if all(type(half) in simple and not half.time_major for half in halves):
             given = _apart(inputs, initial_state, mask)
-            answer = asked.answer_both(self, *given, _loop(originals[layers.RNN]))
+            answer = asked.answer_both(self, *given, _loop(originals[layers.RNN]), training)
             if answer is not None:
                 outputs, finals = answer
                 if self.return_state:
@@ -109,7 +113,9 @@ def _apart(inputs: Any, initial_state: Any, mask: Any) -> tuple[Any, Any, Any]:
 def _loop(original: Call) -> Call:
     """Keras' own loop over the cell, batch first: the one that runs on every device."""
 
-    def loop(layer: Any, sequences: Any, initial_state: Any, mask: Any) -> Any:
+    def loop(
+        layer: Any, sequences: Any, initial_state: Any, mask: Any, training: bool = False
+    ) -> Any:
         size = layer.cell.state_size
         if initial_state is not None and tf.nest.is_nested(size):
             flat = tf.nest.flatten(initial_state)
@@ -117,7 +123,7 @@ def _loop(original: Call) -> Call:
         before, layer.time_major = layer.time_major, False
         try:
             return original(
-                layer, sequences, mask=mask, training=False, initial_state=initial_state
+                layer, sequences, mask=mask, training=training, initial_state=initial_state
             )
         finally:
             layer.time_major = before
