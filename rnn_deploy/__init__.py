@@ -117,12 +117,12 @@ def export(
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
     docs/guides/inputs.md has their forms.
-    force: replace the bundle at `output`. format_options: options of single formats.
+    force: replace the bundle at `output`. format_options: options of single
+    formats; also weights, model_from and custom, as in `rnn-deploy export`.
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
-    time); opset, 17 to 22; test_data, write the golden vectors as ONNX test data too.
-    TFLite: tflite_lowering ("auto", "inplace", "loop", "unrolled", "fused", or a dict).
+    time); opset, 17 to 22; test_data, ONNX test data too. TFLite: tflite_lowering (or a dict).
 
     Raise UnsupportedModelError with every reason if the model cannot be exported exactly, and
     InputError for a bad source, options that do not fit, and an existing output.

@@ -4,6 +4,8 @@ A message says what went wrong, what was expected and what to do next, in one li
 the narrowest class; only the command line prints. docs/errors.md lists every code.
 """
 
+import re
+
 
 class RnnDeployError(Exception):
     """Base of every error that is raised on purpose.
@@ -71,7 +73,24 @@ class UnsupportedModelError(RnnDeployError):
     exit_code = 4
 
 
+# What TensorFlow and Keras write around the cause of an error: colours, stacks, arguments.
+_SHORTENED = (
+    (r"\x1b\[[0-9;]*m", ""),
+    (r"Graph execution error:\s*", ""),
+    (r"Detected at node .*?(?:<stack traces unavailable>|Node: '[^']*')\s*", ""),
+    (r"\[\[\{\{node ([^}]*)\}\}\]\]", r"(node \1)"),
+    (r"\s*\[Op:[^\]]*\](?: name: \S*)?", ""),
+    (
+        r"Exception encountered when calling layer [\"']?([^\"'\s]+)[\"']? \(type [^)]*\)\.",
+        r"layer '\1':",
+    ),
+    (r"(?:Call a|A)rguments received by .*", ""),
+)
+
+
 def one_line(error: BaseException) -> str:
     """Return the message of any error as one line of at most 300 characters, to quote in ours."""
     message = error.message if isinstance(error, RnnDeployError) else str(error)
+    for pattern, new in _SHORTENED:
+        message = re.sub(pattern, new, message, flags=re.DOTALL)
     return " ".join(message.split())[:300]

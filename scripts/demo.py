@@ -22,12 +22,12 @@ import numpy as np
 import rnn_deploy
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.bundle.store import MANIFEST, writing_file
-from rnn_deploy.cli.build import load_module
 from rnn_deploy.cli.console import OK, data, say, table, verdict, without_native_log_lines
 from rnn_deploy.errors import BundleError
 from rnn_deploy.inference.model import Model
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, Array
+from rnn_deploy.user_code import load_module
 from rnn_deploy.verifying import Report
 from rnn_deploy.verifying.report.report import json_from_report, worst_of_each
 from rnn_deploy.verifying.report.text import number

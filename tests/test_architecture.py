@@ -25,11 +25,12 @@ RUN_SIDE = {"runtimes", "inference", "verifying", "packaging"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
+    "user_code": {"errors"},
     "spec": {"errors"},
     "numerics": {"spec"},
     "workers": {"errors"},
     "bundle": {"errors", "optional", "spec"},
-    "keras": BELOW,
+    "keras": {*BELOW, "user_code"},
     "references": {*BELOW, "keras"},
     "formats": {*BELOW, "keras", "references"},
     "onnx": {*BELOW, "keras", "references", "formats"},

@@ -154,3 +154,25 @@ def test_a_quoted_message_is_one_line_without_the_code():
     assert one_line(InputError("E-INPUT-X", "a\n  b")) == "a b"
     assert one_line(ValueError("a\n\tb")) == "a b"
     assert len(one_line(ValueError("x" * 1000))) == 300
+
+
+@pytest.mark.parametrize(
+    ("message", "short"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node Gather defined at (recent call last):\n"
+            "<stack traces unavailable>\nindices[0,9] = -1 is not in [0, 50)\n"
+            "\t [[{{node m/Gather}}]]"
+            " [Op:__inference_run_372]",
+            "indices[0,9] = -1 is not in [0, 50) (node m/Gather)",
+        ),
+        (
+            "Exception encountered when calling layer 'rnn' (type LSTM).\n\nbad size\n\n"
+            "Call arguments received by layer 'rnn' (type LSTM):\n  x=tf.Tensor",
+            "layer 'rnn': bad size",
+        ),
+        ("\x1b[1mwrong\x1b[0m\n  shape", "wrong shape"),
+    ],
+)
+def test_long_messages_are_cut_to_their_cause(message, short):
+    assert one_line(ValueError(message)) == short

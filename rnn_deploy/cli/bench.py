@@ -13,7 +13,7 @@ import click
 from rnn_deploy.bundle import Bundle, LoweringChoice, open_bundle
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import data, progress, say, table
-from rnn_deploy.cli.options import grouped, seconds_option
+from rnn_deploy.cli.options import grouped, opening_options, seconds_option
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.perf.bench.contender import Contender, of_bundle
 from rnn_deploy.perf.bench.feeds import USUAL
@@ -22,6 +22,7 @@ from rnn_deploy.perf.bench.side_by_side import BenchResult, side_by_side
 from rnn_deploy.runtimes.base import RunOptions, Runtime, refuse_if_unavailable
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named, runtimes_for
 from rnn_deploy.spec import SEQUENCE
+from rnn_deploy.spec.opening import Opening
 from rnn_deploy.spec.shapes import Shape, shape_from, shapes_for
 from rnn_deploy.verifying.report.environment import environment
 
@@ -43,7 +44,6 @@ class BenchRequest:
     lowering: tuple[str, ...]
     against: tuple[str, ...]
     model: Path | None
-    trust_source: bool
     seconds: float
     threads: int | None
     plot: Path | None
@@ -90,14 +90,14 @@ class BenchRequest:
     type=click.Path(path_type=Path),
     help="The .keras file the bundle was made from; --lowering and --against need it.",
 )
-@click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
+@opening_options
 @seconds_option
 @click.option("--threads", type=int, help="Threads within an operator.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw a picture (.svg, .png, .pdf).")
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@grouped(BenchRequest)
-def command(request: BenchRequest) -> None:
+@grouped(BenchRequest, Opening)
+def command(request: BenchRequest, opening: Opening) -> None:
     """Measure BUNDLE: latency, throughput, start-up, first call, peak memory.
 
     Each contender runs in a process of its own, and they take turns, so that their ratios mean
@@ -112,7 +112,7 @@ def command(request: BenchRequest) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         contenders = [of_bundle(opened.root, r.name, request.threads) for r in runtimes]
         if request.lowering or request.against:
-            others, not_made = _from_model(request, opened, runtimes, shapes, folder, step)
+            others, not_made = _from_model(request, opening, opened, runtimes, shapes, folder, step)
             contenders, left_out = [*contenders, *others], [*left_out, *not_made]
         layers = _layers(opened) if request.threads is None else ()  # limits are for all cores
         results = side_by_side(
@@ -147,8 +147,8 @@ def _runtimes(bundle: Bundle, names: Sequence[str]) -> tuple[list[Runtime], list
 
 
 def _from_model(
-    request: BenchRequest, bundle: Bundle, runtimes: Sequence[Runtime], shapes: Sequence[Shape],
-    folder: Path, step: Callable[[str], None],
+    request: BenchRequest, opening: Opening, bundle: Bundle, runtimes: Sequence[Runtime],
+    shapes: Sequence[Shape], folder: Path, step: Callable[[str], None],
 ) -> tuple[list[Contender], list[LeftOut]]:  # fmt: skip
     """Return the contenders that are made from the Keras model."""
     assert request.model is not None
@@ -158,7 +158,7 @@ def _from_model(
     from rnn_deploy.perf.peers.model import model_of
 
     check_peers(request.against)
-    model = model_of(bundle, request.model, trust_source=request.trust_source)
+    model = model_of(bundle, request.model, opening)
     bundles, refused = candidates(request.lowering, model, folder, step)
     ours = [
         of_bundle(other.root, runtime.name, request.threads, f"{runtime.name}, {name}")

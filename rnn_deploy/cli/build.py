@@ -1,17 +1,13 @@
 """`rnn-deploy build`: run a model file and save the Keras model that it returns."""
 
-import importlib.util
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import click
 
 from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.console import say
-from rnn_deploy.errors import InputError, one_line
+from rnn_deploy.errors import InputError
+from rnn_deploy.user_code import builder_in, built_by
 
 
 @click.command("build")
@@ -35,12 +31,7 @@ def command(file: str, output: Path, force: bool) -> None:
     builder = builder_in(file)
     from rnn_deploy.keras.tensorflow import keras
 
-    try:
-        model = builder()
-    except (Exception, SystemExit) as error:
-        raise InputError(
-            "E-SOURCE-BUILD", f"{file}: building the model failed: {_reason(error)}"
-        ) from error
+    model = built_by(builder, file)
     if not isinstance(model, keras.Model):
         raise InputError(
             "E-SOURCE-NO-MODEL", f"{file}: returned {type(model).__name__}, expected a keras.Model"
@@ -54,44 +45,3 @@ def command(file: str, output: Path, force: bool) -> None:
     with writing_file(output, force=force) as draft:
         model.save(draft)
     say(f"wrote {output}: model '{model.name}', {model.count_params():,} parameters")
-
-
-def builder_in(file: str) -> Callable[[], Any]:
-    """Return the function that `file`, FILE or FILE:NAME, names; its default is build_model."""
-    path, _, name = file.rpartition(":")
-    if not name.isidentifier():  # no colon, or the one after a drive letter
-        path, name = file, "build_model"
-    module = load_module(Path(path))
-    builder = getattr(module, name, None)
-    if not callable(builder):
-        raise InputError(
-            "E-SOURCE-NO-FUNCTION",
-            f"{path}: has no function {name}(); define it, or name another: FILE:NAME",
-        )
-    found: Callable[[], Any] = builder
-    return found
-
-
-def load_module(path: Path) -> ModuleType:
-    """Import a Python file by its path."""
-    if not path.is_file() or path.suffix != ".py":
-        raise InputError(
-            "E-SOURCE-NO-PYTHON",
-            f"{path}: no such Python file; give one with a function build_model()",
-        )
-    spec = importlib.util.spec_from_file_location(f"rnn_deploy_model_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InputError("E-SOURCE-NO-PYTHON", f"{path}: cannot be imported as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever the user's code raises is the user's
-        raise InputError(
-            "E-SOURCE-IMPORT", f"{path}: cannot be imported: {_reason(error)}"
-        ) from error
-    return module
-
-
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {one_line(error)}; rnn-deploy --debug build shows where"

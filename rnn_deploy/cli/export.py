@@ -18,6 +18,7 @@ from rnn_deploy.cli.arrays import read_npz
 from rnn_deploy.cli.attachments import NAMES as ATTACHMENTS
 from rnn_deploy.cli.attachments import attachment_options, read_attachments
 from rnn_deploy.cli.console import data, progress, say
+from rnn_deploy.cli.options import opening_options
 from rnn_deploy.formats.base import FormatOption
 from rnn_deploy.formats.options import (
     DROPOUT,
@@ -150,11 +151,14 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
     " 10,000, fewer for a large model]",
 )
 @attachment_options
-@click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
+@opening_options
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(model: Path, output: Path, force: bool, as_json: bool, **given: Any) -> None:
-    """Export MODEL (.keras, .h5 or a SavedModel folder) to a bundle.
+    """Export MODEL to a bundle: .keras, .h5 or a SavedModel folder, of any Keras version.
+
+    MODEL may be a part of a model: layers as JSON with --weights, or weights alone (.h5 or a
+    TensorFlow checkpoint) with --model-from.
 
     Options marked with formats in brackets apply only to these formats.
     """

@@ -12,11 +12,13 @@ from rnn_deploy.bundle.manifest import Manifest, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.cli.console import data, progress, say, table
 from rnn_deploy.cli.export import detail_lines, quantisation_lines
+from rnn_deploy.cli.options import grouped, opening_options
 from rnn_deploy.cli.plans import show_plan
 from rnn_deploy.cli.runtime_table import show_runtimes
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import EntryPoint
+from rnn_deploy.spec.opening import Opening
 
 
 @click.command("inspect")
@@ -24,9 +26,10 @@ from rnn_deploy.spec import EntryPoint
 @click.option(
     "--test", is_flag=True, help="Run the bundle's golden vectors on every runtime that is here."
 )
-@click.option("--trust-source", is_flag=True, help="Let a model file run its own code.")
+@opening_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(place: Path, test: bool, trust_source: bool, as_json: bool) -> None:
+@grouped(Opening)
+def command(opening: Opening, place: Path, test: bool, as_json: bool) -> None:
     """Show entry points, states, layers and lowerings, with reasons.
 
     Give a bundle to see what it holds, or a model to see what export would write. The exit code is
@@ -42,10 +45,11 @@ def command(place: Path, test: bool, trust_source: bool, as_json: bool) -> None:
             show_runtimes(bundle, test=test)
         return
     _refuse_test(test, "a model: export it first")
-    facts = _facts_of_model(place, trust_source)
+    facts = _facts_of_model(place, opening)
     if as_json:
         data(json.dumps(facts["json"], indent=1))
     else:
+        data(f"{place}: {facts['json']['kind']}, written by {facts['json']['written_by']}")
         _show_entries(str(place), facts["entries"])
         _show_choices(facts["choices"])
         for note in facts["notes"]:
@@ -109,19 +113,19 @@ def _show_choices(choices: Sequence[tuple[str, str, LoweringChoice]]) -> None:
         table("recurrent layers", columns, rows)
 
 
-def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
+def _facts_of_model(place: Path, opening: Opening) -> dict[str, Any]:
     with progress() as step:
         step("starting TensorFlow")
         from rnn_deploy.exporting.plan import plan_of
-        from rnn_deploy.exporting.saved_model import NOTE, SavedModelReference, entry_of
+        from rnn_deploy.exporting.saved_model import SavedModelReference, entry_of, notes_on
         from rnn_deploy.keras.opening import OpenedSavedModel, open_model
         from rnn_deploy.keras.preprocessing import without_preprocessing
 
         step("reading the layers")
-        opened, _ = without_preprocessing(open_model(place, trust_source=trust_source))
+        opened, _ = without_preprocessing(open_model(place, **vars(opening)))
         if isinstance(opened, OpenedSavedModel):
             entries = [entry_of(opened, SavedModelReference(opened), None)]
-            return _facts(opened.source.kind, entries, [], (NOTE,))
+            return _facts(opened, entries, [], notes_on(opened))
         options = ExportOptions()
         plan = plan_of(opened.model, options)
         choices = [
@@ -129,11 +133,12 @@ def _facts_of_model(place: Path, trust_source: bool) -> dict[str, Any]:
             for format in options.formats
             for entry, choice in format.load_writer().choices(plan, options)
         ]
-        return _facts(opened.source.kind, [t.entry for t in plan.traced], choices, plan.notes)
+        notes = (*opened.notes, *plan.notes)
+        return _facts(opened, [t.entry for t in plan.traced], choices, notes)
 
 
 def _facts(
-    kind: str,
+    opened: Any,
     entries: Sequence[EntryPoint],
     choices: Sequence[tuple[str, str, LoweringChoice]],
     notes: Sequence[str],
@@ -141,7 +146,8 @@ def _facts(
     from dataclasses import asdict
 
     facts = {
-        "kind": kind,
+        "kind": opened.source.kind,
+        "written_by": opened.written_by,
         "entries": [asdict(entry) for entry in entries],
         "layers": [{"format": f, "entry": e, **asdict(c)} for f, e, c in choices],
         "notes": list(notes),

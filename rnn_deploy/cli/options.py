@@ -21,6 +21,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -62,6 +63,37 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
             "E-OPTION-SECONDS", f"--seconds {value}: expected a number of seconds, for instance 0.5"
         )
     return value
+
+
+def opening_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of Opening, for a command that opens a model."""
+    options = (
+        click.option(
+            "--trust-source", is_flag=True, help="Let the model's file run code of its own."
+        ),
+        click.option(
+            "--weights",
+            metavar="W.h5",
+            help="The weights of a model whose file contains the layers alone (.json).",
+        ),
+        click.option(
+            "--model-from",
+            metavar="FILE.py[:FUNCTION]",
+            help="Build the model with this function, build_model by default, and take only the"
+            " weights from the model's file.",
+        ),
+        click.option(
+            "--custom",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="FILE.py",
+            help="A Python file that defines classes or functions which the model's file needs; may"
+            " be repeated.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 seconds_option = click.option(

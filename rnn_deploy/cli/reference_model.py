@@ -16,9 +16,11 @@ import numpy as np
 
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.bundle.manifest import DROPOUT_OFF
+from rnn_deploy.cli.options import opening_options
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.options import OPEN, ExportOptions
 from rnn_deploy.spec import STREAM, Array
+from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ class ModelOption:
     model: Path | None
     seed: int | None
     trust_source: bool
+    weights: str | None
+    model_from: str | None
+    custom: tuple[Path, ...]
 
     def __post_init__(self) -> None:
         if self.against and self.model:
@@ -59,10 +64,17 @@ class ModelOption:
                 "E-OPTION-NEEDS",
                 "--seed applies only to the inputs of --against; add --against MODEL or remove it",
             )
-        if self.trust_source and not (self.against or self.model):
+        given = [name for name, value in vars(self.opening).items() if value]
+        if given and not (self.against or self.model):
+            flag = given[0].replace("_", "-")
             raise InputError(
-                "E-OPTION-NEEDS", "--trust-source applies only to a model; add --model MODEL"
+                "E-OPTION-NEEDS", f"--{flag} applies only to a model; add --model MODEL"
             )
+
+    @property
+    def opening(self) -> Opening:
+        """How to open the model."""
+        return Opening(self.trust_source, self.weights, self.model_from, self.custom)
 
     def open(
         self, bundle: Bundle, step: Callable[[str], None]
@@ -70,11 +82,11 @@ class ModelOption:
         """Return new cases for --against, and the original model for either option."""
         if self.against is not None:
             seed = SEED if self.seed is None else self.seed
-            reference = open_reference(bundle, self.against, seed, self.trust_source, step)
+            reference = open_reference(bundle, self.against, seed, self.opening, step)
             return reference.cases, reference.original
         if self.model is None:
             return None, None
-        return None, open_later(bundle, self.model, self.trust_source, step)
+        return None, open_later(bundle, self.model, self.opening, step)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,7 +109,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=int,
             help=f"Random seed for the inputs of --against.  [default: {SEED}]",
         ),
-        click.option("--trust-source", is_flag=True, help="Let MODEL run its own code."),
+        opening_options,
     )
     for option in reversed(options):
         command = option(command)
@@ -105,14 +117,14 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_reference(
-    bundle: Bundle, model: Path, seed: int, trust_source: bool, step: Callable[[str], None]
+    bundle: Bundle, model: Path, seed: int, opening: Opening, step: Callable[[str], None]
 ) -> OpenedReference:
     """Open the model of a bundle and make new cases; InputError if it is another model."""
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
     from rnn_deploy.exporting.plan import plan_of, with_chunks
 
-    opened = _open_same_model(bundle, model, trust_source)
+    opened = _open_same_model(bundle, model, opening)
     _refuse_int8(bundle)
     inputs = bundle.manifest.entry("sequence").inputs
     fixed = {t.shape[1] for t in inputs if len(t.shape) > 1}
@@ -139,7 +151,7 @@ def open_reference(
 
 
 def open_later(
-    bundle: Bundle, model: Path, trust_source: bool, step: Callable[[str], None]
+    bundle: Bundle, model: Path, opening: Opening, step: Callable[[str], None]
 ) -> OriginalModel:
     """Return the model of a bundle, opened when it is first used.
 
@@ -154,7 +166,7 @@ def open_later(
     @cache
     def opened() -> OriginalModel:
         step("opening the original model with TensorFlow")
-        return _original_of(bundle, model, trust_source)
+        return _original_of(bundle, model, opening)
 
     return OriginalModel(
         lambda feeds: opened().oracle(feeds),
@@ -164,10 +176,10 @@ def open_later(
     )
 
 
-def _original_of(bundle: Bundle, model: Path, trust_source: bool) -> OriginalModel:
+def _original_of(bundle: Bundle, model: Path, opening: Opening) -> OriginalModel:
     from rnn_deploy.references.reference import Reference
 
-    opened = _open_same_model(bundle, model, trust_source)
+    opened = _open_same_model(bundle, model, opening)
     names = [entry.name for entry in bundle.manifest.entries]
     entry = bundle.manifest.entry(STREAM if STREAM in names else names[0])
     ours, oracle = (Reference(opened.model, entry, dtype) for dtype in ("float32", "float64"))
@@ -235,11 +247,11 @@ def _refuse_int8(bundle: Bundle) -> None:
         )
 
 
-def _open_same_model(bundle: Bundle, model: Path, trust_source: bool) -> Any:
+def _open_same_model(bundle: Bundle, model: Path, opening: Opening) -> Any:
     from rnn_deploy.keras.opening import OpenedSavedModel, open_model
     from rnn_deploy.keras.preprocessing import without_preprocessing
 
-    opened, _ = without_preprocessing(open_model(model, trust_source=trust_source))
+    opened, _ = without_preprocessing(open_model(model, **vars(opening)))
     if isinstance(opened, OpenedSavedModel):
         raise InputError(
             "E-VERIFY-SAVED-MODEL",

@@ -13,8 +13,9 @@ import click
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.store import refuse_folder
 from rnn_deploy.cli.console import data, progress, say
-from rnn_deploy.cli.options import grouped, seconds_option
+from rnn_deploy.cli.options import grouped, opening_options, seconds_option
 from rnn_deploy.cli.plans import show_plan
+from rnn_deploy.spec.opening import Opening
 
 if TYPE_CHECKING:
     from rnn_deploy.perf.tuning.tune import TuningResult
@@ -29,7 +30,6 @@ class TuneRequest:
     output: Path
     shape: tuple[str, ...]
     seconds: float
-    trust_source: bool
     force: bool
     as_json: bool
 
@@ -53,11 +53,11 @@ class TuneRequest:
     help="Tune for this shape; may be repeated.  [default: 1x10, 1x100, 32x100, stream=1x1]",
 )
 @seconds_option
-@click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
+@opening_options
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-@grouped(TuneRequest)
-def command(request: TuneRequest) -> None:
+@grouped(TuneRequest, Opening)
+def command(request: TuneRequest, opening: Opening) -> None:
     """Write a copy of BUNDLE that is fastest on this machine for some shapes.
 
     Exports the model in every lowering, verifies each on every runtime that is here, and measures
@@ -81,7 +81,7 @@ def command(request: TuneRequest) -> None:
             for name, entry in entries.items()
             for shape in shapes_for(entry, requested.get(name, ()), USUAL[name])
         ]
-        model = model_of(opened, request.model, trust_source=request.trust_source)
+        model = model_of(opened, request.model, opening)
         tuned = tune(opened, model, places, Path(folder), seconds=request.seconds, progress=step)
         step("writing the bundle")
         written = write(opened, tuned.variants, tuned.plan, request.output, force=request.force)

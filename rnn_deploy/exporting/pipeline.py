@@ -5,6 +5,7 @@ check the options --> open and read the model --> write each format --> write th
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.attachments import attachments_for
 from rnn_deploy.exporting.cases import LONG, long_steps
 from rnn_deploy.exporting.reading import ModelReader, Progress
-from rnn_deploy.exporting.saved_model import NOTE, read_saved_model
+from rnn_deploy.exporting.saved_model import notes_on, read_saved_model
 from rnn_deploy.exporting.writing import BundleContent, write, write_manifest
 from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.keras import access
+from rnn_deploy.keras.defaults import usual_defaults
 from rnn_deploy.keras.intercept import keeping_states
 from rnn_deploy.keras.opening import OpenedModel, OpenedSavedModel, open_model
 from rnn_deploy.keras.preprocessing import without_preprocessing
@@ -60,8 +63,10 @@ def export(
             require(package)
     refuse_folder(Path(output), force=force)
     progress("opening the model")
-    opened, steps = without_preprocessing(open_model(source, trust_source=options.trust_source))
+    opened, steps = without_preprocessing(open_model(source, **vars(options.opening)))
+    live = access.is_model(source)  # the user may have built it under settings of their own
     with (
+        nullcontext() if live else usual_defaults(),
         keeping_states(options.state == "keep"),
         without_dropout(options.dropout == "off") as left_out,
     ):
@@ -117,16 +122,17 @@ def _saved_model(
         raise UnsupportedModelError(
             "E-SOURCE-SAVED-MODEL-OPTION",
             f"{', '.join(options.for_layers)}: does not apply to a SavedModel, whose layers cannot"
-            " be read; remove it, or export the .keras file",
+            " be read; remove it, or export the .keras or .h5 file of the model",
         )
     without = [format for format in options.formats if not format.saved_models]
     notes = [f"no {format.title}: {format.why_no_saved_model}" for format in without]
     if len(without) == len(options.formats):
         raise UnsupportedModelError(
-            "E-SOURCE-SAVED-MODEL-FORMAT", f"{'; '.join(notes)}; export the .keras file"
+            "E-SOURCE-SAVED-MODEL-FORMAT",
+            f"{'; '.join(notes)}; add --to onnx, or export the .keras or .h5 file of the model",
         )
     read = read_saved_model(opened, options, progress)
-    content = BundleContent(opened.source, (read.entry,), read.cases, (NOTE, *notes))
+    content = BundleContent(opened.source, (read.entry,), read.cases, (*notes_on(opened), *notes))
     return content, lambda format, root: format.load_writer().write_saved_model(read, root, options)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnn_deploy.errors import InputError
 from rnn_deploy.exporting.cases import checked_samples
+from rnn_deploy.exporting.id_ranges import id_ranges
 from rnn_deploy.exporting.reading import Progress
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ReadSavedModel
@@ -25,8 +26,15 @@ from rnn_deploy.spec import SEQUENCE, Array, Dim, EntryPoint, TensorSpec
 
 NOTE = (
     "made from a SavedModel, whose layers can no longer be read: there is no stream entry point and"
-    " no float64 oracle; export the .keras file to get them"
+    " no float64 oracle; export the .keras or .h5 file, if you have it, to get them"
 )
+
+
+def notes_on(opened: OpenedSavedModel) -> tuple[str, ...]:
+    """Return what the user must know, and why the layers cannot be read if that is known."""
+    return (NOTE, *((f"why the layers cannot be read: {opened.why}",) if opened.why else ()))
+
+
 Results = Mapping[str, Array]
 
 
@@ -64,10 +72,16 @@ def entry_of(
 def _inputs(opened: OpenedSavedModel, *, tied: bool) -> tuple[TensorSpec, ...]:
     """The inputs, each with a length of its own, or all of one where they are tied."""
     _, by_name = opened.function.structured_input_signature
+    ranges = id_ranges(opened.function)
     shapes = {name: spec.shape.as_list() for name, spec in sorted(by_name.items())}
     lengths = sum(shape[1:2] == [None] for shape in shapes.values())
     return tuple(
-        TensorSpec(name, dims_of(name, shape, alone=tied or lengths < 2), by_name[name].dtype.name)
+        TensorSpec(
+            name,
+            dims_of(name, shape, alone=tied or lengths < 2),
+            by_name[name].dtype.name,
+            below=ranges.get(name),
+        )
         for name, shape in shapes.items()
     )
 
@@ -103,9 +117,23 @@ def read_saved_model(
     """Return the SavedModel with its entry point and golden vectors."""
     progress("taking golden vectors from TensorFlow")
     reference = SavedModelReference(opened)
-    entry = entry_of(opened, reference, options.samples)
-    samples = checked_samples(options, entry)
-    cases = make_cases(References(reference, None), entry, None, samples, options.seed)
+    try:
+        entry = entry_of(opened, reference, options.samples)
+        samples = checked_samples(options, entry)
+        # With real inputs at hand, generated ones that the model rejects are left out.
+        cases = make_cases(
+            *(References(reference, None), entry, None, samples, options.seed),
+            every_length=samples is None,
+        )
+    except InputError as error:
+        if error.code != "E-INPUT-REJECTED" or options.samples is not None:
+            raise
+        raise InputError(
+            "E-EXPORT-NEEDS-SAMPLES",
+            "the layers of this SavedModel cannot be read, and it rejects generated inputs"
+            f" ({error.message.partition(': ')[2].partition('; give')[0]}); give real ones:"
+            " --samples FILE.npz",
+        ) from error
     entry = replace(entry, rows=rows_match(reference.run, entry, cases))
     return ReadSavedModel(opened, entry, cases)
 

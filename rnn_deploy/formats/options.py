@@ -1,6 +1,7 @@
 """How to export: options of every export, and those that formats declare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rnn_deploy.bundle.attachments import Attachments
@@ -14,6 +15,7 @@ from rnn_deploy.formats.registry import (
     quantize_modes,
 )
 from rnn_deploy.spec import Array
+from rnn_deploy.spec.opening import Opening
 
 # States are inputs and outputs of the stream entry point; or there is no stream, and each call
 # starts from zero, or from the states that the model holds, which become part of the file.
@@ -39,7 +41,7 @@ class ExportOptions:
     samples: real inputs by name, kept as a golden vector.
     seed: random seed of the generated golden vectors.
     long: steps of the longest golden vector, 0 for none; None, as many as the model's size allows.
-    trust_source: let the model's file run code of its own.
+    trust_source, weights, model_from, custom: how to open the model's file, see spec/opening.py.
     attachments: class names, feature names, vocabulary and scaler, kept in the bundle.
     format_options: options that formats declare; `options[NAME]` reads one.
     """
@@ -58,6 +60,9 @@ class ExportOptions:
         seed: int = 0,
         long: int | None = None,
         trust_source: bool = False,
+        weights: str | Path | None = None,
+        model_from: str | Path | Callable[[], Any] | None = None,
+        custom: str | Path | Sequence[str | Path] = (),
         attachments: Attachments | None = None,
         **format_options: Any,
     ) -> None:
@@ -67,7 +72,9 @@ class ExportOptions:
             format_named(name)  # the error for an unknown one
         self.time, self.state, self.quantize, self.calibration = time, state, quantize, calibration
         self.batch, self.dropout = batch, dropout
-        self.samples, self.seed, self.long, self.trust_source = samples, seed, long, trust_source
+        self.samples, self.seed, self.long = samples, seed, long
+        files = (custom,) if isinstance(custom, str | Path) else tuple(custom)
+        self.opening = Opening(trust_source, weights, model_from, files)
         self.attachments = attachments or Attachments()
         self._values = self._checked(format_options)
         self.constraints = _common_constraints(self.formats)

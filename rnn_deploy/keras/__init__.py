@@ -6,7 +6,12 @@ seams           check that Keras still calls what is replaced
 precision       compute a model in float32 or float64
 access          private attributes of models and layers
 keras2          models and files of Keras 1 and 2, through tf_keras
-opening         .keras, .h5, SavedModel or a live model, in safe mode
+defaults        the defaults of Keras, whatever the user's settings say
+kinds           what a file is, and which Keras wrote it
+opening         a file, a part of a model, a SavedModel or a live model, in safe mode
+keras3          files that Keras 3 wrote
+user_classes    the user's classes and functions, registered or in Python files
+unknown_class   the error for a class that Keras does not know
 signature       names, shapes and dtypes of a model's inputs and outputs
 lengths         which inputs share one number of steps
 subclassed      inputs of a model that declares none

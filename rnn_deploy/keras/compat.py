@@ -151,6 +151,8 @@ replace_variables_by_constants = find(
 ControlFlowFuncGraph = find(
     "tensorflow.python.ops.control_flow_v2_func_graphs.ControlFlowFuncGraph"
 )
+SavedModelProto = find("tensorflow.core.protobuf.saved_model_pb2").SavedModel
+DecodeError = find("google.protobuf.message.DecodeError")
 ConverterError = find("tensorflow.lite.python.convert.ConverterError")
 convert_graphdef = find("tensorflow.lite.python.convert.convert_graphdef")
 schema = find("tensorflow.lite.python.schema_py_generated")

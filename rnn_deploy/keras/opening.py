@@ -1,57 +1,81 @@
-"""Open a .keras or .h5 file, a SavedModel folder, or a live Keras model.
+"""Open a model file of any Keras, a SavedModel folder, a part of a model, or a live Keras model.
 
 Files are untrusted: Keras' safe mode is on by default, so a file cannot run code (as a Lambda layer
 does).
 """
 
 import hashlib
-import json
-import re
-import zipfile
-import zlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
-from rnn_deploy.keras import access, compat
+from rnn_deploy.keras import access, compat, keras3
 from rnn_deploy.keras.ctc import without_ctc_loss
-from rnn_deploy.keras.hdf5_check import check_hdf5
-from rnn_deploy.keras.keras2.opening import open_archive, open_folder, open_h5
-from rnn_deploy.keras.tensorflow import keras, tf
+from rnn_deploy.keras.defaults import usual_defaults
+from rnn_deploy.keras.keras2 import opening as keras2
+from rnn_deploy.keras.keras2 import weights as keras2_weights
+from rnn_deploy.keras.keras2.package import is_keras2
+from rnn_deploy.keras.keras2.user_imports import building_as
+from rnn_deploy.keras.kinds import (
+    CHECKPOINT,
+    H5,
+    JSON,
+    SAVED_MODEL,
+    WEIGHTS,
+    ModelFile,
+    model_file,
+)
+from rnn_deploy.keras.tensorflow import tf
+from rnn_deploy.keras.user_classes import user_classes
 from rnn_deploy.optional import is_installed
-
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+from rnn_deploy.user_code import builder_in, built_by
 
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A Keras model whose layers can be read."""
+    """A Keras model whose layers can be read.
+
+    written_by: the Keras that wrote its file, in words; "" for a live model.
+    """
 
     model: Any
     source: ModelSource
     notes: tuple[str, ...] = ()
+    written_by: str = ""
 
 
 @dataclass(frozen=True)
 class OpenedSavedModel:
-    """A SavedModel's serving function: its layers can no longer be read."""
+    """A SavedModel's serving function: its layers can no longer be read.
+
+    why: the reason, if it is known.
+    """
 
     function: Any
     source: ModelSource
     keep: Any  # the loaded object owns the variables the function reads
+    written_by: str = ""
+    why: str = ""
 
 
-def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | OpenedSavedModel:
-    """Open a path or a live Keras model.
+def open_model(
+    source: Any,
+    *,
+    trust_source: bool = False,
+    weights: str | Path | None = None,
+    model_from: str | Path | Callable[[], Any] | None = None,
+    custom: Sequence[str | Path] = (),
+) -> OpenedModel | OpenedSavedModel:
+    """Open a path or a live Keras model; the options are those of spec/opening.py.
 
     Raises InputError if it is no model, UnsupportedModelError if it needs code or classes that
     are not available.
     """
     if access.is_model(source):
+        _refuse_for_live(weights=weights, model_from=model_from, custom=custom)
         return _live(source)
     if not isinstance(source, str | Path):
         raise InputError(
@@ -59,32 +83,153 @@ def open_model(source: Any, *, trust_source: bool = False) -> OpenedModel | Open
             f"expected a Keras model or the path of one, found {type(source).__name__}; give a"
             " keras.Model, a .keras or .h5 file, or a SavedModel folder",
         )
-    place = Path(source)
-    if not place.exists():
+    file = model_file(Path(source))
+    custom = (custom,) if isinstance(custom, str | Path) else custom
+    with usual_defaults():
+        if model_from is not None:
+            return _with_weights_of(file, model_from, weights, custom)
+        if file.kind == SAVED_MODEL:
+            _refuse_weights(file, weights)
+            return _open_folder(file, custom, trust_source=trust_source)
+        return _open_file(file, weights, custom, trust_source=trust_source)
+
+
+def _open_file(
+    file: ModelFile, weights: str | Path | None, custom: Sequence[str | Path], *, trust_source: bool
+) -> OpenedModel:
+    if file.kind in (WEIGHTS, CHECKPOINT):
         raise InputError(
-            "E-SOURCE-NOT-FOUND",
-            f"{place}: no such file; give a .keras or .h5 file, or a SavedModel folder",
+            "E-SOURCE-WEIGHTS-ONLY",
+            f"{file.place}: contains weights without a model; add --model-from FILE.py:FUNCTION,"
+            " whose function builds the model, or, if its layers are in a JSON file, export that:"
+            f" MODEL.json --weights {file.place.name}",
         )
-    if place.is_dir():
-        return _open_folder(place, trust_source=trust_source)
-    kind = _kind_of(place)
-    check_hdf5(place)
-    _refuse_weights_alone(place, kind)
     notes: tuple[str, ...] = ()
-    if not _is_of_keras_2(place, kind):
-        model = _load(place, kind, trust_source=trust_source)
-    elif kind == ".h5":
-        model, notes = open_h5(place, trust_source=trust_source)
+    if file.kind == JSON:
+        model, notes = _of_layers(file, weights, custom, trust_source=trust_source)
     else:
-        model, notes = open_archive(place, trust_source=trust_source)
-    model, cut = without_ctc_loss(model)
-    source = ModelSource(kind, place.name, weights_digest(model))
-    return OpenedModel(model, source, (*notes, *cut))
+        _refuse_weights(file, weights)
+        known = user_classes(custom, keras2=file.is_of_keras_2)
+        if not file.is_of_keras_2:
+            model = keras3.open_whole(file, known, trust_source=trust_source)
+        else:
+            opened = keras2.open_h5 if file.kind == H5 else keras2.open_archive
+            model, notes = opened(file, known, trust_source=trust_source)
+    return _opened(model, file, notes)
+
+
+def _of_layers(
+    file: ModelFile, weights: str | Path | None, custom: Sequence[str | Path], *, trust_source: bool
+) -> tuple[Any, tuple[str, ...]]:
+    """The model of a JSON file with the layers, and the weights beside it."""
+    if weights is None:
+        raise InputError(
+            "E-SOURCE-LAYERS-ONLY",
+            f"{file.place}: contains the layers of a model without its weights; add --weights W.h5",
+        )
+    given = model_file(Path(weights))
+    if file.version is None and given.is_of_keras_2:
+        file = replace(file, version=given.version)
+    elif file.version is None:
+        file = replace(file, version="2")
+    known = user_classes(custom, keras2=file.is_of_keras_2)
+    if file.is_of_keras_2:
+        return keras2.open_layers(file, given, known, trust_source=trust_source)
+    model = keras3.open_layers(file, known, trust_source=trust_source)
+    keras3.load_weights(model, given)
+    return model, ()
+
+
+def _with_weights_of(
+    file: ModelFile,
+    model_from: str | Path | Callable[[], Any],
+    weights: str | Path | None,
+    custom: Sequence[str | Path],
+) -> OpenedModel:
+    """The model that a function of the user's builds, with the weights of a file."""
+    if weights is not None or custom:
+        raise InputError(
+            "E-OPTION-CONFLICT",
+            "--model-from builds the model in Python, and takes its weights from MODEL; remove"
+            f" {'--weights' if weights is not None else '--custom'}",
+        )
+    name = getattr(model_from, "__name__", str(model_from))
+    notes: tuple[str, ...] = ()
+    if callable(model_from):
+        model = built_by(model_from, name)
+    else:
+        try:
+            model, notes = _built_as(file.version, name)
+        except InputError:
+            if file.version is not None:
+                raise
+            model, notes = _built_as("2-tf", name)  # code of Keras 2 imports what Keras 3 lacks
+        if file.version is None and not is_keras2(model):
+            notes += (
+                f"{file.place.name} does not say which Keras wrote it; {name} ran with Keras"
+                " 3: let it import tf_keras if that was Keras 2",
+            )
+    if not access.is_model(model):
+        raise InputError(
+            "E-SOURCE-NO-MODEL",
+            f"{name}: returned {type(model).__name__}, expected a keras.Model; return the model",
+        )
+    if not model.built:
+        raise InputError(
+            "E-SOURCE-NOT-BUILT",
+            f"{name}: model '{model.name}' has no weights yet; start it with keras.Input, or call"
+            " it once",
+        )
+    load = keras2_weights.load_weights if is_keras2(model) else keras3.load_weights
+    load(model, file)
+    return _opened(model, file, notes)
+
+
+def _built_as(version: str | None, name: str) -> tuple[Any, tuple[str, ...]]:
+    """The model that FILE.py:FUNCTION builds with the Keras of a version, and notes."""
+    with building_as(version) as notes:
+        return built_by(builder_in(name), name), notes
 
 
 def _live(source: Any) -> OpenedModel:
     model, notes = without_ctc_loss(source)
     return OpenedModel(model, ModelSource("live model", source.name, weights_digest(model)), notes)
+
+
+def _opened(model: Any, file: ModelFile, notes: tuple[str, ...]) -> OpenedModel:
+    model, cut = without_ctc_loss(model)
+    source = ModelSource(file.kind, file.place.name, weights_digest(model))
+    return OpenedModel(model, source, (*notes, *cut), file.written_by)
+
+
+def _refuse_for_live(**given: Any) -> None:
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                "E-OPTION-CONFLICT",
+                f"{name} applies only to a model file, and the source is a model; remove {name}",
+            )
+
+
+def _refuse_weights(file: ModelFile, weights: Any) -> None:
+    if weights is not None:
+        raise InputError(
+            "E-OPTION-CONFLICT",
+            f"{file.place}: contains weights of its own; remove --weights, or give the layers"
+            " alone, as JSON",
+        )
+
+
+def _written_by(place: Path) -> str:
+    """Who wrote a SavedModel, in words: TensorFlow left its version, Keras none."""
+    graph = compat.SavedModelProto()
+    try:
+        graph.ParseFromString((place / "saved_model.pb").read_bytes())
+    except compat.DecodeError:
+        return "an unknown program"  # TensorFlow says what is wrong with the file
+    version = graph.meta_graphs[0].meta_info_def.tensorflow_version if graph.meta_graphs else ""
+    keras = "Keras 2, " if (place / "keras_metadata.pb").is_file() else ""
+    return f"{keras}TensorFlow {version or 'of an unknown version'}"
 
 
 def weights_digest(model: Any) -> str:
@@ -97,112 +242,24 @@ def weights_digest(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _kind_of(place: Path) -> str:
-    with place.open("rb") as file:
-        head = file.read(len(HDF5_MAGIC))
-    if head == HDF5_MAGIC:
-        return ".h5"
-    if zipfile.is_zipfile(place):
-        with zipfile.ZipFile(place) as archive:
-            if "config.json" in archive.namelist():
-                return ".keras"
-    if head.lstrip().startswith(b"{") and b'"class_name"' in place.read_bytes():
-        raise InputError(
-            "E-SOURCE-LAYERS-ONLY",
-            f"{place}: contains the layers of a model without its weights; build it in Python with"
-            " keras.models.model_from_json(...), call model.load_weights(...), and export it:"
-            " rnn_deploy.export(model, ...)",
-        )
-    raise InputError(
-        "E-SOURCE-FORMAT",
-        f"{place}: is not a Keras model (neither a .keras archive nor HDF5), or only a part of one;"
-        " copy the whole file again, or save the model again with model.save(...)",
-    )
-
-
-def _refuse_weights_alone(place: Path, kind: str) -> None:
-    """Raise InputError for an HDF5 file that contains weights, but not the layers."""
-    if kind != ".h5" or not h5py.is_hdf5(place):
-        return
-    try:
-        with h5py.File(place) as file:
-            weights = "layer_names" in file.attrs or bool({"layers", "vars"} & set(file))
-            alone = weights and "model_config" not in file.attrs
-    except OSError:
-        return  # Keras says what is wrong with the file
-    if alone:
-        raise InputError(
-            "E-SOURCE-WEIGHTS-ONLY",
-            f"{place}: contains weights without a model; build the model in Python, call"
-            " model.load_weights(...), and export it: rnn_deploy.export(model, ...)",
-        )
-
-
-def _load(place: Path, kind: str, *, trust_source: bool) -> Any:
-    # An .h5 file names the operations between layers by their class alone.
-    own = compat.operations() | compat.custom_objects() if kind == ".h5" else None
-    try:
-        return keras.saving.load_model(
-            place, custom_objects=own, compile=False, safe_mode=not trust_source
-        )
-    except Exception as error:  # Keras raises many types
-        whole = str(error)
-        # Keras shows the whole configuration first, and the exception at the end.
-        message = " ".join(whole.rpartition("Exception encountered: ")[2].split())[:300]
-        if "safe_mode" in whole or "unsafe" in whole.lower():
-            raise UnsupportedModelError(
-                "E-SOURCE-CODE",
-                f"{place}: contains Python code (a Lambda layer), which is not run by default;"
-                " add --trust-source if you trust the source of the file",
-            ) from error
-        if re.search("Could not locate|custom_objects?|Unknown layer", whole):
-            what = re.search(r"Could not locate [^.]*|Unknown layer: '?\w*", whole)
-            raise UnsupportedModelError(
-                "E-SOURCE-CLASS",
-                f"{place}: needs a class that Keras does not know"
-                f" ({what.group() if what else message}); export from Python, where your classes"
-                " are registered: rnn_deploy.export(model, ...)",
-            ) from error
-        raise InputError(
-            "E-SOURCE-UNREADABLE",
-            f"{place}: Keras cannot load it ({message}); copy the whole file again, or save the"
-            " model again with model.save(...)",
-        ) from error
-
-
-def _is_of_keras_2(place: Path, kind: str) -> bool:
-    """Return whether a Keras before 3 wrote a file; the oldest releases left no version."""
-    try:
-        if kind == ".h5":
-            with h5py.File(place) as file:
-                default = "" if "model_config" in file.attrs else "3"
-                version = file.attrs.get("keras_version", default)
+def _open_folder(
+    file: ModelFile, custom: Sequence[str | Path], *, trust_source: bool
+) -> OpenedModel | OpenedSavedModel:
+    place, why = file.place, ""
+    known: Mapping[str, Any] = user_classes(custom, keras2=file.is_of_keras_2)
+    if file.is_of_keras_2:
+        if is_installed("tf_keras"):
+            model, why = keras2.open_folder(place, known, trust_source=trust_source)
+            if model is not None:
+                source = ModelSource(SAVED_MODEL, place.name, weights_digest(model))
+                return OpenedModel(model, source, (), _written_by(place))
         else:
-            with zipfile.ZipFile(place) as archive:
-                version = json.loads(archive.read("metadata.json")).get("keras_version", "3")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
-        return False  # Keras says what is wrong with the file
-    version = version.decode() if isinstance(version, bytes) else str(version)
-    return version[:2] in ("", "0.", "1.", "2.")
+            why = "tf_keras is not installed"
+    return _open_saved_model(place, why)
 
 
-def _open_folder(place: Path, *, trust_source: bool) -> OpenedModel | OpenedSavedModel:
-    if (place / "keras_metadata.pb").is_file() and is_installed("tf_keras"):
-        model = open_folder(place, trust_source=trust_source)
-        if model is not None:
-            source = ModelSource("SavedModel", place.name, weights_digest(model))
-            return OpenedModel(model, source)
-    return _open_saved_model(place)
-
-
-def _open_saved_model(place: Path) -> OpenedSavedModel:
+def _open_saved_model(place: Path, why: str) -> OpenedSavedModel:
     graph = place / "saved_model.pb"
-    if not graph.is_file():
-        raise InputError(
-            "E-SOURCE-FORMAT",
-            f"{place}: this folder is no SavedModel, it has no saved_model.pb; give a SavedModel"
-            " folder, or a .keras or .h5 file",
-        )
     try:
         loaded = tf.saved_model.load(str(place))
         signatures = dict(loaded.signatures)
@@ -210,15 +267,17 @@ def _open_saved_model(place: Path) -> OpenedSavedModel:
         raise InputError(
             "E-SOURCE-UNREADABLE",
             f"{place}: TensorFlow cannot load it ({one_line(error)}); copy the whole folder again,"
-            " or save the model again",
+            " with variables/ and assets/",
         ) from error
     names = [name for name in ("serving_default", "serve") if name in signatures]
+    names += list(signatures) if len(signatures) == 1 else []
     if not names:
         raise UnsupportedModelError(
             "E-SOURCE-SIGNATURE",
             f"{place}: has no signature 'serving_default' or 'serve', only {sorted(signatures)};"
-            " save it with one of these names",
+            " load it in Python and save it with one name:"
+            " tf.saved_model.save(loaded, FOLDER, signatures=loaded.signatures[NAME])",
         )
     digest = hashlib.sha256(graph.read_bytes()).hexdigest()
     source = ModelSource("SavedModel", place.name, digest)
-    return OpenedSavedModel(signatures[names[0]], source, loaded)
+    return OpenedSavedModel(signatures[names[0]], source, loaded, _written_by(place), why)

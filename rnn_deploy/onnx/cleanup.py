@@ -5,7 +5,7 @@ last: inputs and outputs as the entry point says, nodes without TensorFlow's out
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -130,13 +130,22 @@ def _read_alone(node: ir.Node) -> ir.Node | None:
 
 def _shorten(graph: ir.Graph, reserved: set[str], layers: Collection[str]) -> None:
     """Cut the scopes around a layer from names, and keep every name different from the others."""
-    used = set(reserved)
+    used = {*reserved, *_names_within(graph)}
     for node in graph:
         node.name = _free(_short(node.name or node.op_type, layers), used)
         for value in node.outputs:
             value.name = _free(_short(value.name or node.name, layers), used)
     for value in list(graph.initializers.values()):
         value.name = _free(_short(value.name, layers), used)
+
+
+def _names_within(graph: ir.Graph) -> Iterator[str]:
+    """Yield the names of values inside the loops and branches of a graph: they keep theirs."""
+    for node in graph.all_nodes():
+        inner = node.graph
+        if inner is not graph and isinstance(inner, ir.Graph):
+            values = (*inner.inputs, *inner.initializers.values(), *node.outputs)
+            yield from (value.name for value in values if value.name)
 
 
 def _short(name: str, layers: Collection[str]) -> str:

@@ -49,6 +49,7 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
 def write_saved_model(read: ReadSavedModel, folder: Path, options: ExportOptions) -> FormatFiles:
     """Write the file of a SavedModel, as tf2onnx converts it."""
     model = saved_model.convert(read.opened, read.entry, _metadata(read.source, options))
+    saved_model.check_loops(read.opened, model, read.cases)
     files = _written({read.entry.name: (model, ())}, [read.entry], read.cases, folder, options)
     note = "recurrent layers of a SavedModel are tf2onnx's Loops in ONNX, which are slower"
     return FormatFiles(files.artifacts, files.extra, (note,))

@@ -1,10 +1,14 @@
 """Convert a SavedModel's serving function as it is, loops and all: its layers are unknown."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
 
-from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.bundle import GoldenCase
+from rnn_deploy.errors import UnsupportedModelError, one_line
 from rnn_deploy.keras.compat import convert_variables_to_constants
 from rnn_deploy.keras.opening import OpenedSavedModel
 from rnn_deploy.keras.signature import Signature
@@ -18,8 +22,44 @@ def convert(opened: OpenedSavedModel, entry: EntryPoint, label: ModelMetadata) -
     """The serving function as ONNX, as tf2onnx writes it."""
     graph = convert_variables_to_constants(opened.function, lower_control_flow=False)
     signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))
-    model = onnx.convert(Trace(signature, _InOrder(graph, opened, entry), {}, (), {}))
-    return onnx.assemble(model, {}, (), entry, label)
+    ordered = _InOrder(graph, opened, entry)
+    if not _has_loops_of_tensorflow_1(ordered.graph):
+        model = onnx.convert(Trace(signature, ordered, {}, (), {}))
+        return onnx.assemble(model, {}, (), entry, label)
+    try:
+        model = onnx.convert(Trace(signature, ordered, {}, (), {}))
+        return onnx.assemble(model, {}, (), entry, label)
+    except Exception as error:  # tf2onnx and onnx raise many types
+        raise refused_loop(one_line(error)) from error
+
+
+def check_loops(opened: OpenedSavedModel, model: ir.Model, cases: Sequence[GoldenCase]) -> None:
+    """Refuse a model whose loops of TensorFlow 1 were converted wrongly, as tf2onnx may do."""
+    if not _has_loops_of_tensorflow_1(opened.function.graph):
+        return
+    try:
+        session = ReferenceEvaluator(ir.to_proto(model))
+        for case in cases[:3]:
+            results = dict(zip(session.output_names, session.run(None, case.feeds), strict=True))
+            for name, value in results.items():
+                truth: Any = case.reference[name]
+                np.testing.assert_allclose(value, truth, rtol=1e-3, atol=1e-4)
+    except Exception as error:  # whatever the evaluator raises, the file cannot be trusted
+        raise refused_loop(one_line(error)) from error
+
+
+def refused_loop(cause: str) -> UnsupportedModelError:
+    """Return the error for a loop of TensorFlow 1 that cannot be converted."""
+    return UnsupportedModelError(
+        "E-SOURCE-TF1-LOOP",
+        "the SavedModel contains a loop of TensorFlow 1, which tf2onnx cannot convert correctly"
+        f" ({cause}); build the model in Keras, load its variables, and export that:"
+        " tf.train.load_checkpoint(FOLDER + '/variables/variables')",
+    )
+
+
+def _has_loops_of_tensorflow_1(graph: Any) -> bool:
+    return any(operation.type in ("Enter", "RefEnter") for operation in graph.get_operations())
 
 
 class _InOrder:
@@ -33,7 +73,7 @@ class _InOrder:
             raise UnsupportedModelError(
                 "E-SOURCE-HIDDEN-INPUT",
                 f"the SavedModel's function hides its input {', '.join(missing)};"
-                " export the .keras file",
+                " export the .keras or .h5 file of the model",
             )
         self.inputs = [by_name[t.name] for t in entry.inputs]
         names = sorted(opened.function.structured_outputs)

@@ -6,6 +6,7 @@ entry_points  inputs, outputs and states of the exported model
 recurrent     recurrent layers, as read from Keras
 shapes        batch x time
 chunks        cut a sequence along time, join the pieces
+opening       how to open a model file
 """
 
 from rnn_deploy.spec.entry_points import (

@@ -1,11 +1,7 @@
-from pathlib import Path
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
 
-from rnn_deploy.cli.build import builder_in
 from rnn_deploy.keras.opening import open_model
 
 GOOD = """
@@ -81,23 +77,6 @@ def test_another_function_is_called_by_name(build, tmp_path):
 def test_a_file_that_makes_no_model_is_refused(build, tmp_path, text, words):
     build(text).refused(2, *words)
     assert [place.name for place in tmp_path.iterdir() if place.suffix] == ["model.py"]
-
-
-@pytest.mark.parametrize(
-    ("file", "path", "name"),
-    [
-        ("m.py", "m.py", "build_model"),
-        ("m.py:make", "m.py", "make"),
-        ("C:\\m.py", "C:\\m.py", "build_model"),
-        ("C:\\m.py:make", "C:\\m.py", "make"),
-        ("a:b/m.py", "a:b/m.py", "build_model"),
-    ],
-)
-def test_a_colon_that_is_part_of_the_path_names_no_function(monkeypatch, file, path, name):
-    functions = SimpleNamespace(build_model=lambda: "build_model", make=lambda: "make")
-    modules = {Path(path): functions}
-    monkeypatch.setattr("rnn_deploy.cli.build.load_module", modules.__getitem__)
-    assert builder_in(file)() == name
 
 
 def test_a_function_that_is_not_there_is_named(build):

@@ -1,5 +1,6 @@
 import json
 
+import keras
 import pytest
 
 from rnn_deploy.bundle.store import MANIFEST
@@ -44,6 +45,7 @@ def test_what_a_model_would_become_is_what_it_becomes(command, small_keras, smal
     assert ended.code == 0
     told, data = json.loads(ended.out), json.loads((small_bundle / MANIFEST).read_text())
     assert told["kind"] == ".keras"
+    assert told["written_by"] == f"Keras {keras.__version__}"
     made = [
         {"format": artifact["format"], "entry": artifact["entry"], **choice}
         for artifact in data["artifacts"]

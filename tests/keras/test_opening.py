@@ -52,11 +52,13 @@ def test_operations_stay_what_they_are_where_layers_have_their_names(tmp_path):
         np.testing.assert_array_equal(found, truth)
 
 
-def test_hdf5_that_is_called_keras_is_refused(small_keras, small_h5, tmp_path):
-    renamed = tmp_path / "model.keras"
-    renamed.write_bytes(small_h5.read_bytes())
-    with raises(InputError, "E-SOURCE-UNREADABLE", "model.keras"):
-        open_model(renamed)
+@pytest.mark.parametrize("name", ["model.keras", "model", "model.h5.bak"])
+def test_the_content_says_what_a_file_is_not_its_name(small_keras, small_h5, tmp_path, name):
+    for source, kind in ((small_h5, ".h5"), (small_keras, ".keras")):
+        renamed = tmp_path / name
+        renamed.write_bytes(source.read_bytes())
+        opened = open_model(renamed)
+        assert (opened.source.kind, opened.source.name) == (kind, name)
 
 
 @pytest.mark.parametrize("index", range(8))
@@ -140,8 +142,8 @@ def nothing(small_keras, small_h5, place):
         (empty_file, "E-SOURCE-FORMAT"),
         (other_zip, "E-SOURCE-FORMAT"),
         (truncated_archive, "E-SOURCE-FORMAT"),
-        (altered_archive, "E-SOURCE-UNREADABLE"),
-        (truncated_hdf5, "E-SOURCE-UNREADABLE"),
+        (altered_archive, "E-SOURCE-DAMAGED-H5"),
+        (truncated_hdf5, "E-SOURCE-DAMAGED-H5"),
         (hdf5_of_something_else, "E-SOURCE-UNREADABLE"),
         (zip_with_wrong_config, "E-SOURCE-UNREADABLE"),
         (weights_alone, "E-SOURCE-WEIGHTS-ONLY"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnn_deploy.cli.build import load_module
+from rnn_deploy.user_code import load_module
 
 MODELS = Path(__file__).parents[2] / "models"
 EXPERIMENTS = ("cell_one_step", "layer_one_step", "unfolded", "batched")

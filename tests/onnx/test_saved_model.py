@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 import rnn_deploy
-from rnn_deploy.errors import BundleError, UnsupportedModelError
+from rnn_deploy.errors import BundleError, InputError, UnsupportedModelError
 from rnn_deploy.exporting.pipeline import export
 from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.onnx.cleanup import clean
 from rnn_deploy.verifying import verify
 from tests.support.errors import raises
 from tests.support.models import randomised, small_model
@@ -39,7 +40,7 @@ def test_what_is_missing_is_said(bundle):
     notes = " ".join(manifest.notes)
     assert "no stream entry point" in notes
     assert "no TFLite" in notes
-    assert "export the .keras file" in notes
+    assert "export the .keras or .h5 file" in notes
 
 
 def test_names_and_open_dimensions_are_the_model_s(bundle):
@@ -144,6 +145,79 @@ class WithoutServing(tf.Module):
 
 def test_a_saved_model_without_a_serving_function_is_refused(tmp_path):
     module = WithoutServing()
-    tf.saved_model.save(module, str(tmp_path / "s"), signatures={"double": module.double})
+    tf.saved_model.save(
+        module, str(tmp_path / "s"), signatures={"double": module.double, "again": module.double}
+    )
     with raises(UnsupportedModelError, "E-SOURCE-SIGNATURE", "serving_default", "double"):
         export(tmp_path / "s", tmp_path / "b")
+
+
+class Tokens(tf.Module):
+    """A model of plain TensorFlow whose ids come as floats, as old exports have them."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.table = tf.Variable(rng.standard_normal((50, 4)), dtype=tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 5), tf.float32, name="ids")])
+    def look_up(self, ids):
+        return {"y": tf.gather(self.table, tf.reshape(tf.cast(ids, tf.int32), (-1, 5)))}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 5), tf.float32, name="ids")])
+    def half(self, ids):
+        return {"y": tf.gather(self.table, tf.cast(ids / 2.0, tf.int32))}
+
+
+def test_the_range_of_ids_is_the_height_of_their_table(tmp_path):
+    tokens = Tokens()
+    tf.saved_model.save(tokens, tmp_path / "m", signatures={"only": tokens.look_up})
+    bundle = export(tmp_path / "m", tmp_path / "b", ExportOptions(["onnx"], long=0))
+    (ids,) = bundle.manifest.entries[0].inputs
+    assert ids.below == 50
+
+
+def test_ids_of_an_unknown_range_need_real_inputs_and_those_are_enough(tmp_path):
+    tokens = Tokens()
+    tf.saved_model.save(tokens, tmp_path / "m", signatures={"serve": tokens.half})
+    with raises(InputError, "E-EXPORT-NEEDS-SAMPLES", "--samples", "is not in [0, 50)"):
+        export(tmp_path / "m", tmp_path / "b", ExportOptions(["onnx"]))
+    samples = {"ids": np.arange(20, dtype=np.float32).reshape(4, 5)}
+    options = ExportOptions(["onnx"], samples=samples, long=0)
+    assert export(tmp_path / "m", tmp_path / "b", options).manifest.entries
+
+
+def of_tensorflow_1(place):
+    """A SavedModel with a while loop and variables of TensorFlow 1."""
+    v1 = tf.compat.v1
+    v1.disable_control_flow_v2()
+    try:
+        with tf.Graph().as_default(), v1.Session() as session:
+            x = v1.placeholder(tf.float32, (None, None, 3), "x")
+            start = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
+            w = v1.get_variable("w", initializer=start, use_resource=False)
+            _, h = v1.while_loop(
+                lambda t, h: t < tf.shape(x)[1],
+                lambda t, h: (t + 1, tf.tanh(tf.concat([x[:, t], h], 1) @ w)),
+                (tf.constant(0), tf.zeros((tf.shape(x)[0], 4))),
+                shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 4])),
+            )
+            session.run(v1.global_variables_initializer())
+            v1.saved_model.simple_save(session, str(place), {"x": x}, {"h": h})
+    finally:
+        v1.enable_control_flow_v2()
+    return place
+
+
+def test_a_loop_of_tensorflow_1_is_converted_or_refused(tmp_path, monkeypatch, x):
+    place = of_tensorflow_1(tmp_path / "m")
+    bundle = export(place, tmp_path / "b", ExportOptions(["onnx"], long=0))
+    truth = tf.saved_model.load(place).signatures["serving_default"](x=tf.constant(x))["h"]
+    np.testing.assert_allclose(rnn_deploy.load(bundle).predict(x), truth, rtol=1e-5, atol=1e-6)
+
+    def wrong(model, *rest):
+        next(node for node in model.graph.all_nodes() if node.op_type == "Tanh").op_type = "Sin"
+        return clean(model, *rest)
+
+    monkeypatch.setattr("rnn_deploy.onnx.writer.clean", wrong)
+    with raises(UnsupportedModelError, "E-SOURCE-TF1-LOOP"):
+        export(place, tmp_path / "wrong", ExportOptions(["onnx"], long=0))

@@ -62,6 +62,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "exporting/test_reading": ("what the reader returns", ("formats/read_model",)),
     "exporting/test_rows": ("measured on exported models", ("references/rows",)),
     "formats/test_registry": ("the protocol of what is registered", ("formats/base",)),
+    "keras/test_opening": ("whole files and parts of models", ("keras/keras3", "spec/opening")),
+    "keras/test_user_classes": (
+        "files of the user's, for both versions of Keras",
+        ("keras/keras2/user_imports",),
+    ),
     "keras/test_compat": (
         "the private names that these use",
         ("keras/access", "keras/precision", "keras/seams", "keras/tensorflow"),
@@ -81,7 +86,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("onnx/format", "onnx/profiles"),
     ),
     "onnx/test_costs": ("costs at expected sizes", ("onnx/expected",)),
-    "onnx/test_saved_model": ("the same export", ("exporting/saved_model",)),
+    "onnx/test_saved_model": ("the same export", ("exporting/id_ranges", "exporting/saved_model")),
     "onnx/test_writer": (
         "a lowering is right if the written model gives the right values",
         (
@@ -187,6 +192,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "numerics/test_masked_cells": "properties of masks, without TensorFlow",
     "onnx/test_step_form": "the form for single steps",
     "test_architecture": "the package as a whole",
+    "test_old_files": "the table in the docs: which files open",
     "test_docs": "the documentation",
     "test_public_api": "the package as a whole",
     "test_readme": "the README",

@@ -7,11 +7,13 @@ Only JSON: nothing is imported and no code of the file runs. What changes:
 - a GRU without `reset_after` has False, as in Keras up to 2.2 (tf_keras assumes True);
 - CuDNNLSTM and CuDNNGRU become LSTM and GRU, whose weights tf_keras converts;
 - a Sequential model that was never given an input shape gets one from its first weights;
-- names and arguments of Keras 1 become those of Keras 2.
+- names and arguments of Keras 1 become those of Keras 2 (keras1).
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from rnn_deploy.keras.keras2.keras1 import from_keras_1
 
 Config = dict[str, Any]
 _CUDNN = {
@@ -19,36 +21,10 @@ _CUDNN = {
     "CuDNNGRU": ("GRU", {"reset_after": True}),
 }
 _CUDNN_OPTIONS = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional")
+_SAME_SHAPE = ("Masking", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout",
+               "Activation", "ReLU", "LeakyReLU")  # fmt: skip
 _ONLY_FOR_TRAINING = ("_constraint", "_regularizer", "_initializer")
-_RENAMED_CLASSES = {
-    "Convolution1D": "Conv1D",
-    "Convolution2D": "Conv2D",
-    "Convolution3D": "Conv3D",
-    "AtrousConvolution1D": "Conv1D",
-    "Deconvolution2D": "Conv2DTranspose",
-}
-_RENAMED = {
-    "bias": "use_bias",
-    "border_mode": "padding",
-    "atrous_rate": "dilation_rate",
-    "filter_length": "kernel_size",
-    "inner_activation": "recurrent_activation",
-    "input_dtype": "dtype",
-    "nb_filter": "filters",
-    "p": "rate",
-    "pool_length": "pool_size",
-    "stride": "strides",
-    "subsample": "strides",
-    "subsample_length": "strides",
-    "dropout_W": "dropout",
-    "dropout_U": "recurrent_dropout",
-}
-_GONE = (
-    *("consume_less", "init", "inner_init", "forget_bias_init", "input_dim", "input_length"),
-    *("W_regularizer", "U_regularizer", "b_regularizer", "W_constraint", "U_constraint"),
-    *("b_constraint", "W_learning_rate_multiplier", "b_learning_rate_multiplier", "weights"),
-    "dim_ordering",
-)
 
 
 def corrected(model: Config, version: str) -> Config:
@@ -57,7 +33,7 @@ def corrected(model: Config, version: str) -> Config:
     version: the Keras that wrote it, "" if the file does not say (Keras 1 before 1.1).
     """
     if version[:2] in ("", "0.", "1."):
-        model = _from_keras_1(model)
+        model = from_keras_1(model)
     return _corrected(model)
 
 
@@ -114,7 +90,7 @@ def with_input_shape(model: Config, shapes: Mapping[str, list[tuple[int, ...]]])
         return model
     if isinstance(model["config"], dict) and model["config"].get("build_input_shape"):
         return model
-    shape = _input_shape(first, shapes.get(first["config"]["name"], []))
+    shape = _input_shape(layers, shapes)
     if shape is None:
         return None
     first = first | {"config": first["config"] | {"batch_input_shape": shape}}
@@ -123,17 +99,42 @@ def with_input_shape(model: Config, shapes: Mapping[str, list[tuple[int, ...]]])
     return model | {"config": config | {"layers": layers} if isinstance(config, dict) else layers}
 
 
-def _input_shape(layer: Config, weights: list[tuple[int, ...]]) -> list[int | None] | None:
-    kind = layer["class_name"]
+def _input_shape(
+    layers: list[Config], shapes: Mapping[str, list[tuple[int, ...]]]
+) -> list[int | None] | None:
+    """The input shape that follows from the first weights, None if none does."""
+    first = next((layer for layer in layers if layer["class_name"] not in _SAME_SHAPE), None)
+    if first is None:
+        return None
+    kind, weights = first["class_name"], shapes.get(first["config"]["name"], [])
     if kind == "Embedding":
         return [None, None]
+    if kind == "TimeDistributed":
+        kind = first["config"]["layer"]["class_name"]
+        each = None if not weights else _shape_of_one(kind, weights[0])
+        return each and [None, *each]
     if not weights:
         return None
-    kernel = weights[0]
-    if kind in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
-        return [None, None, kernel[0]]
-    if kind == "Conv1D":
-        return [None, None, kernel[1]]
+    if kind in _RECURRENT:
+        return [None, None, weights[0][0]]
+    each = _shape_of_one(kind, weights[0])
+    if each is not None and kind in ("Dense", "BatchNormalization"):
+        following = (layer["class_name"] for layer in layers[layers.index(first) + 1 :])
+        kinds = (kind for kind in following if kind not in (*_SAME_SHAPE, "Dense"))
+        return [None, *each] if next(kinds, None) in (*_RECURRENT, "TimeDistributed") else each
+    return each
+
+
+def _shape_of_one(kind: str, kernel: tuple[int, ...]) -> list[int | None] | None:
+    """The shape of what a layer takes, by its first weight."""
+    if kind in ("Dense", "BatchNormalization"):
+        return [None, kernel[0]]
+    if kind in ("Conv1D", "SeparableConv1D"):
+        return [None, None, kernel[-2]]
+    if kind in ("Conv2D", "SeparableConv2D"):
+        return [None, None, None, kernel[-2]]
+    if kind == "ConvLSTM2D":
+        return [None, None, None, None, kernel[-2]]
     return None
 
 
@@ -166,44 +167,6 @@ def _corrected_layer(kind: str, config: Config) -> tuple[str, Config]:
     if kind in ("GRU", "GRUCell") and "reset_after" not in config and "units" in config:
         return kind, config | {"reset_after": False}
     return kind, config
-
-
-def _from_keras_1(config: Any) -> Any:
-    if isinstance(config, list):
-        return [_from_keras_1(part) for part in config]
-    if not isinstance(config, dict):
-        return config
-    new = {key: _from_keras_1(value) for key, value in config.items()}
-    kind = new.get("class_name")
-    if not isinstance(kind, str) or not isinstance(new.get("config"), dict):
-        return new
-    options = new["config"]
-    if "layers" in options:  # a model
-        return new
-    if kind != "TimeDistributedDense":
-        renamed = _RENAMED_CLASSES.get(kind, kind)
-        return {**new, "class_name": renamed, "config": _options_of_2(kind, options)}
-    outside = ("name", "batch_input_shape", "trainable")
-    inside = {key: value for key, value in options.items() if key not in outside}
-    dense = {"class_name": "Dense", "config": inside | {"name": f"{options['name']}_dense"}}
-    shape = {key: options[key] for key in outside if key in options}
-    new["class_name"] = "TimeDistributed"
-    return new | {"config": shape | {"layer": _from_keras_1(dense)}}
-
-
-def _options_of_2(kind: str, options: Config) -> Config:
-    """The arguments of one layer of Keras 1 under the names of Keras 2."""
-    kept = options.items()
-    if kind == "Embedding":
-        return {k: v for k, v in kept if k not in _GONE or k == "input_dim"} | {
-            k: v for k, v in kept if k == "input_length"
-        }
-    new = {_RENAMED.get(k, k): v for k, v in kept if k not in _GONE}
-    if "output_dim" in new:
-        new["units"] = new.pop("output_dim")
-    if kind in ("Convolution2D",) and "nb_row" in new:
-        new["kernel_size"] = [new.pop("nb_row"), new.pop("nb_col")]
-    return new
 
 
 def _items(config: Any) -> Iterator[tuple[Any, Any]]:

@@ -39,7 +39,12 @@ _KNOWN = {"swish": "silu", "exponential": "exponential", "hard_sigmoid": HARD_SI
 @cache
 def package() -> Any:
     """Import tf_keras and check its signatures, or raise MissingExtraError with the pip command."""
+    first = "tf_keras" not in sys.modules
     keras2 = require("tf_keras")
+    if first:  # the settings in ~/.keras/keras.json must not change what a model file means
+        keras2.backend.set_floatx("float32")
+        keras2.backend.set_epsilon(1e-7)
+        keras2.backend.set_image_data_format("channels_last")
     check_signatures(REPLACED, CALLED)
     return keras2
 

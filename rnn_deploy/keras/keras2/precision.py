@@ -4,6 +4,7 @@ A layer of tf_keras creates its weights in the precision in which it computes, s
 cannot change afterwards as that of a Keras 3 layer can.
 """
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,7 +38,8 @@ def in_precision(model: Any, dtype: str) -> Any:
     """
     if all(layer.compute_dtype in (None, dtype) for layer in _layers_in(model)):
         return model
-    with computing_by_default_in(dtype):
+    known = package().utils.custom_object_scope(_classes_and_functions_of(model))
+    with computing_by_default_in(dtype), known:
         try:
             # A copy, so that the layers of both models share no list or dict.
             twin = type(model).from_config(_with_dtype(keras.tree.map_structure(
@@ -53,6 +55,19 @@ def in_precision(model: Any, dtype: str) -> Any:
                 f" ({one_line(error)}); let get_config of your own layers return every argument",
             ) from error
     return twin
+
+
+def _classes_and_functions_of(model: Any) -> dict[str, Any]:
+    """The user's classes and functions in a model, by the names that its configuration has."""
+    found: dict[str, Any] = {}
+    for layer in layers_in(model):
+        values = (type(layer), *vars(layer).values())
+        found |= {v.__name__: v for v in values if inspect.isfunction(v) or inspect.isclass(v)}
+    return {
+        name: value
+        for name, value in found.items()
+        if not value.__module__.startswith(("tf_keras.", "keras.", "tensorflow."))
+    }
 
 
 def _layers_in(model: Any) -> list[Any]:

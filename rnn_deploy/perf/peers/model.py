@@ -11,6 +11,7 @@ from rnn_deploy.keras.preprocessing import without_preprocessing
 from rnn_deploy.keras.signature import call_flat, signature_of
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import SEQUENCE, TensorSpec
+from rnn_deploy.spec.opening import Opening
 from rnn_deploy.spec.shapes import Shape
 
 
@@ -44,13 +45,14 @@ class PeerModel:
         ]
 
 
-def model_of(bundle: Bundle, place: Path, *, trust_source: bool = False) -> PeerModel:
+def model_of(bundle: Bundle, place: Path, opening: Opening = Opening()) -> PeerModel:  # noqa: B008
     """Open the model of a bundle; InputError if it is another model, or lacks the states."""
-    opened, _ = without_preprocessing(open_model(place, trust_source=trust_source))
+    opened, _ = without_preprocessing(open_model(place, **vars(opening)))
     if not isinstance(opened, OpenedModel):
         raise UnsupportedModelError(
             "E-BENCH-SAVED-MODEL",
-            f"{place}: expected a .keras or .h5 file to make peers from, got a SavedModel",
+            f"{place}: the layers of this SavedModel cannot be read, and peers are made of them;"
+            " give the .keras or .h5 file of the model",
         )
     if opened.source.digest != bundle.manifest.source.digest:
         raise InputError(

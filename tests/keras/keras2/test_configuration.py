@@ -65,41 +65,33 @@ def test_the_configuration_given_is_not_changed():
     assert config == before
 
 
-def test_names_of_keras_1_become_those_of_keras_2():
-    old = layer(
-        "LSTM", "l", output_dim=3, inner_activation="hard_sigmoid", init="glorot_uniform",
-        dropout_W=0.1, dropout_U=0.2, consume_less="cpu", W_regularizer=None, input_dim=5,
-        input_dtype="float32", batch_input_shape=[None, None, 5],
-    )  # fmt: skip
-    found = only_layer(
-        corrected({"class_name": "Sequential", "config": {"layers": [old]}}, "1.2.0")
-    )
-    assert found["config"] == {
-        "name": "l", "trainable": True, "units": 3, "recurrent_activation": "hard_sigmoid",
-        "dropout": 0.1, "recurrent_dropout": 0.2, "dtype": "float32",
-        "batch_input_shape": [None, None, 5],
-    }  # fmt: skip
-    embedding = layer("Embedding", "e", input_dim=9, output_dim=4, input_length=7, init="uniform")
-    found = corrected({"class_name": "Sequential", "config": [embedding]}, "1.0.3")["config"][0]
-    assert found["config"]["input_dim"] == 9
-    assert found["config"]["output_dim"] == 4
-    old = layer("TimeDistributedDense", "t", output_dim=2, activation="softmax")
-    found = corrected({"class_name": "Sequential", "config": [old]}, "0.3")["config"][0]
-    assert found["class_name"] == "TimeDistributed"
-    assert found["config"]["layer"]["config"]["units"] == 2
-
-
 @pytest.mark.parametrize(
     ("first", "shapes", "expected"),
     [
         (layer("LSTM", "l", **gates(units=3)), [(5, 12), (3, 12), (12,)], [None, None, 5]),
         (layer("Embedding", "l", input_dim=9), [(9, 4)], [None, None]),
         (layer("Conv1D", "l", filters=3), [(2, 6, 3), (3,)], [None, None, 6]),
+        (layer("Dense", "l", units=3), [(6, 3), (3,)], [None, 6]),
+        (layer("ConvLSTM2D", "l", filters=3), [(3, 3, 2, 12)], [None, None, None, None, 2]),
+        (
+            layer("TimeDistributed", "l", layer=layer("Conv2D", "c")),
+            [(3, 3, 2, 4)],
+            [None, None, None, None, 2],
+        ),
     ],
 )
 def test_a_missing_input_shape_follows_from_the_first_weights(first, shapes, expected):
     found = with_input_shape(model(first), {"l": shapes})
     assert only_layer(found)["config"]["batch_input_shape"] == expected
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"), [("LSTM", [None, None, 6]), ("Flatten", [None, 6])]
+)
+def test_dense_before_a_recurrent_layer_takes_a_sequence(second, expected):
+    layers = (layer("Dropout", "d"), layer("Dense", "l", units=3), layer(second, "s"))
+    found = with_input_shape(model(*layers), {"l": [(6, 3), (3,)]})
+    assert found["config"]["layers"][0]["config"]["batch_input_shape"] == expected
 
 
 def test_a_shape_that_is_there_stays_and_one_that_cannot_be_known_is_none():

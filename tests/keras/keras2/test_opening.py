@@ -163,7 +163,7 @@ def test_an_unknown_constraint_is_left_out_with_a_note(tmp_path):
 
 def test_weights_alone_are_named_so(tmp_path):
     random(masked()).save_weights(tmp_path / "w.h5")
-    with raises(InputError, "E-SOURCE-WEIGHTS-ONLY", "w.h5", "load_weights"):
+    with raises(InputError, "E-SOURCE-WEIGHTS-ONLY", "w.h5", "--model-from"):
         open_model(tmp_path / "w.h5")
 
 

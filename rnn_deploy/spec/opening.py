@@ -1,0 +1,22 @@
+"""How to open a model file: what the user gives besides the file itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Options of everything that opens a model.
+
+    trust_source: let the file run code of its own (a Lambda layer). weights: a file with the
+    weights, for a file with the layers alone. model_from: FILE.py:FUNCTION, or a function, that
+    builds the model whose weights the file contains. custom: Python files that define the classes
+    and functions which the file needs.
+    """
+
+    trust_source: bool = False
+    weights: str | Path | None = None
+    model_from: str | Path | Callable[[], Any] | None = None
+    custom: Sequence[str | Path] = ()
