@@ -15,6 +15,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import atexit
 import gc
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,11 @@ if "RNN_DEPLOY_CACHE" not in os.environ:  # compiled models stay out of the user
     atexit.register(shutil.rmtree, os.environ["RNN_DEPLOY_CACHE"], ignore_errors=True)
 
 from tests.support.models import LONG, small_model, token_model
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell that starts the tests in the background lets their processes ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

@@ -145,13 +145,13 @@ def test_chunks_of_what_looks_along_time_do_not_match(fault):
     cases = make_cases(References(Sums(np.float32), oracle), SEQUENCE, STREAM, None, 0)
     support = chunks_match(oracle, STREAM, cases)
     assert not support.ok
-    assert "of a whole differs from that of its chunks" in support.reason
+    assert "differs from that of its chunks" in support.reason
 
 
 def test_chunks_that_were_never_tried_do_not_match():
     support = chunks_match(GOOD.oracle, STREAM, [c for c in cases_of() if len(c.chunks) < 2])
     assert not support.ok
-    assert "no sequence of more than one step" in support.reason
+    assert "no golden vector" in support.reason
 
 
 def test_chunks_start_from_the_states_given_and_end_with_the_last_ones():
@@ -195,7 +195,7 @@ def test_a_long_reach_is_found_and_a_sensitive_recurrence_is_not_taken_for_one()
 
     rnn = keras.layers.SimpleRNN(16, return_sequences=True)
     reach = keras.layers.Conv1D(3, 2, dilation_rate=20, padding="causal")
-    assert "whole of 300 steps differs" in chunked(reach, rnn).reason
+    assert "300 steps" in chunked(reach, rnn).reason
     chaotic = (keras.layers.Dense(40), keras.layers.SimpleRNN(64, return_sequences=True))
     assert chunked(*chaotic, scale=0.6).ok
 
@@ -205,4 +205,4 @@ def test_lengths_of_their_own_are_said_to_be_the_reason():
     model = keras.Model([a, b], [keras.layers.GRU(2)(a), keras.layers.GRU(3)(b)])
     stream = ModelReader(model).read(ExportOptions(long=0), lambda _: None).plan.stream
     assert not stream.entry.chunked.ok
-    assert "lengths of their own (a_time, b_time)" in stream.entry.chunked.reason
+    assert "(a_time, b_time)" in stream.entry.chunked.reason
