@@ -29,7 +29,6 @@ if "RNN_DEPLOY_CACHE" not in os.environ:  # compiled models stay out of the user
 
 from tests.support.models import LONG, small_model, token_model
 
-
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell that starts the tests in the background lets their processes ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)

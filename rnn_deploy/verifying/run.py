@@ -8,7 +8,7 @@ so memory does not grow with their number.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Lock
@@ -81,7 +81,9 @@ def verify(
             chosen = stack.enter_context(staying(chosen, time_limit))
         results = _results(bundle, chosen, request, progress)
     comparisons = _only(Comparison, results)
-    changed = _changed_weights(bundle, original)
+    # Runtimes that were asked for answer for their own files only.
+    formats = None if runtimes is None else {runtime.format for runtime in runtimes}
+    changed = _changed_weights(bundle, original, formats)
     return Report(
         reference=_reference_of(bundle, cases),
         bundle=str(bundle.root),
@@ -105,7 +107,9 @@ def verify(
     )
 
 
-def _changed_weights(bundle: Bundle, original: OriginalModel | None) -> tuple[FailedCheck, ...]:
+def _changed_weights(
+    bundle: Bundle, original: OriginalModel | None, formats: Collection[str] | None
+) -> tuple[FailedCheck, ...]:
     """Return a failed check for each file whose weights are not those of the export."""
 
     def explain(name: str, values: Array) -> str:
@@ -113,7 +117,7 @@ def _changed_weights(bundle: Bundle, original: OriginalModel | None) -> tuple[Fa
 
     return tuple(
         FailedCheck(WEIGHTS, WEIGHTS, changed.file, changed.message, (changed.file,))
-        for changed in changed_weights(bundle, explain)
+        for changed in changed_weights(bundle, explain, formats)
     )
 
 

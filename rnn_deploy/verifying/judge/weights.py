@@ -1,6 +1,6 @@
 """Compare the weights inside a bundle's model files with the digests that the export wrote."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,11 +23,14 @@ class ChangedWeights:
 
 
 def changed_weights(
-    bundle: Bundle, explain: Explain = lambda name, values: ""
+    bundle: Bundle,
+    explain: Explain = lambda name, values: "",
+    formats: Collection[str] | None = None,
 ) -> Iterator[ChangedWeights]:
     """Yield the files whose weights were changed since the export, each once.
 
-    A bundle of an older rnn-deploy has no digests, and yields nothing.
+    formats: only files of these formats. A bundle of an older rnn-deploy has no digests, and
+    yields nothing.
     """
     extension = bundle.manifest.extensions.get(EXTENSION)
     known = extension.data if extension is not None and isinstance(extension.data, dict) else {}
@@ -39,7 +42,7 @@ def changed_weights(
     by_file: dict[str, dict[str, str]] = {}
     for path in known:
         artifact = next((a for a in bundle.manifest.artifacts if a.path == path), None)
-        if artifact is not None:
+        if artifact is not None and (formats is None or artifact.format in formats):
             for file, tensor, change in _changes(artifact, _digests(known[path]), read, explain):
                 by_file.setdefault(file, {}).setdefault(tensor, change)
     for file, changes in by_file.items():
