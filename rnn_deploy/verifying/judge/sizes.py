@@ -161,7 +161,8 @@ def _steps(subject: CheckSubject, case: GoldenCase, stream: Runner) -> Iterator[
     finals = [state.next_name for state in stream.entry.states]
     lengths = [length for length in LENGTHS if length <= usable]
     for name, runner in subject.runners.items():
-        for length in lengths if subject.takes(case, name) else ():
+        taken = [n for n in lengths if _takes_steps(runner.entry, stream.entry, n)]
+        for length in taken if subject.takes(case, name) else ():
             feeds = _first_steps(stream.entry, case.feeds, length)
             expected = chunks.joined(stream.entry, single[:length])
             expected |= {final: single[length - 1][final] for final in finals}
@@ -170,7 +171,7 @@ def _steps(subject: CheckSubject, case: GoldenCase, stream: Runner) -> Iterator[
                 expected,
                 f"entry point {name}, {length} steps, against single steps",
                 rounding=reached[length - 1],
-                group=f"entry point {name}, {len(lengths)} numbers of steps",
+                group=f"entry point {name}, {len(taken)} numbers of steps",
             )
 
 
@@ -179,7 +180,8 @@ def _steps_of_both(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckRes
     if len(stream.entry.time_symbols) != 1:
         return
     there = chunks.length_of(stream.entry, case.feeds)
-    lengths = [length for length in LENGTHS if length <= there]
+    entries = sequence.entry, stream.entry
+    lengths = [n for n in LENGTHS if n <= there and _takes_steps(*entries, n)]
     for length in lengths:
         feeds = _first_steps(stream.entry, case.feeds, length)
         try:
@@ -196,6 +198,14 @@ def _steps_of_both(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckRes
                 rounding=moved,
                 group=f"{len(lengths)} numbers of steps, entry point sequence against stream",
             )
+
+
+def _takes_steps(entry: EntryPoint, stream: EntryPoint, steps: int) -> bool:
+    """Return whether an entry point's inputs may have so many steps: its length may be fixed."""
+    (time,) = stream.time_symbols
+    own = {tensor.name: tensor.shape for tensor in entry.inputs}
+    lengths = [own[t.name][t.shape.index(time)] for t in stream.inputs if time in t.shape]
+    return all(not isinstance(length, int) or length == steps for length in lengths)
 
 
 def _single_steps(stream: Runner, feeds: Values) -> Iterator[Values]:
