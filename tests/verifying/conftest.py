@@ -26,8 +26,9 @@ def gated_bundle(tmp_path_factory, gated_keras):
 def gated_at_hand(gated_keras, gated_bundle):
     """The opened Keras model: oracle, recurrent calls, every layer's outputs."""
     from rnn_deploy.cli.reference_model import open_reference
+    from rnn_deploy.spec.opening import Opening
 
-    return open_reference(gated_bundle, gated_keras, 1, False, lambda step: None)
+    return open_reference(gated_bundle, gated_keras, 1, Opening(), lambda step: None)
 
 
 @pytest.fixture(scope="session")
