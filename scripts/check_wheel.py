@@ -171,7 +171,8 @@ def check_extra(alone: Environment, extra: str, bundle: Path, model: Path) -> No
     alone.command("inspect", bundle, says=("next_letter",))
     listed = json.loads(alone.command("runtimes", "--json"))
     unavailable = {each["runtime"]: each["unavailable"] for each in listed}
-    here = [n for n, why in unavailable.items() if why is None and n != "c"]  # c: a compiler, no extra
+    # The runtime c needs a compiler and no extra.
+    here = [name for name, why in unavailable.items() if why is None and name != "c"]
     expect(here == [runtime], f"{extra}: expected the runtime {runtime} alone, found {here}")
     alone.command(*words, "-o", "y.npz", "--state-out", "state.npz", says=("next_letter",))
     alone.command(*words, "--runtime", runtime, "--state-in", "state.npz")
