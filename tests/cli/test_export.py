@@ -93,7 +93,7 @@ def _flipped(content):
         (lambda content: b"junk" * 50, "E-SOURCE-FORMAT"),
         (_cut, "E-SOURCE-FORMAT"),
         (_flipped, "E-SOURCE-UNREADABLE"),
-        (lambda content: b"\x89HDF\r\n\x1a\n" + b"0" * 300, "E-SOURCE-UNREADABLE"),
+        (lambda content: b"\x89HDF\r\n\x1a\n" + b"0" * 300, "E-SOURCE-DAMAGED-H5"),
     ],
     ids=["missing", "empty", "junk", "cut", "flipped", "bad hdf5"],
 )
@@ -152,7 +152,7 @@ def test_a_class_that_is_not_here_is_refused(command, tmp_path):
 
     _model(Own(name="own"), layers.SimpleRNN(2)).save(tmp_path / "m.keras")
     ended = command("export", tmp_path / "m.keras", "-o", tmp_path / "b")
-    ended.refused(4, "[E-SOURCE-CLASS]", "rnn_deploy.export(model, ...)")
+    ended.refused(4, "[E-SOURCE-CLASS]", "'Own'", "--custom")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from onnx import numpy_helper
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.reference_model import open_later
+from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.diagnose.weight_relation import relation
 from tests.support.spoiled import with_file
@@ -48,7 +49,7 @@ def test_a_weight_of_one_ten_thousandth_more_fails_and_is_named(
     value = numpy_helper.to_array(tensor) * np.float32(1.0001)
     tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
     wrong = with_file(bundle, tmp_path / "b", "sequence.onnx", model.SerializeToString())
-    original = open_later(wrong, small_keras, False, lambda step: None)
+    original = open_later(wrong, small_keras, Opening(), lambda step: None)
     report = verify(wrong, checks=["states"], original=original, time_limit=None)
     assert not report.passed
     (failed,) = report.failed_checks
