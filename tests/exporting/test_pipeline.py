@@ -158,7 +158,8 @@ def test_integers_that_are_no_tokens_need_samples(tmp_path):
     bundle = export(model, tmp_path / "b", ExportOptions(samples=counts))
     report = verify(bundle)
     assert report.passed
-    assert {c.case for c in report.comparisons} == {"samples", "samples-steps", "followed"}
+    cases = {c.case for c in report.comparisons if c.check != "sizes"}
+    assert cases == {"samples", "samples-steps", "followed"}
 
 
 def test_an_output_that_exists_stays_as_it_was(tmp_path):
