@@ -106,7 +106,8 @@ def _results(
     for case in cases:
         for check in checks:
             for result in CHECKS[check](subject, case) if applies(check, case) else ():
-                yield check, case, result.values
+                if result.expected is None:  # others do not belong to the truth of the case
+                    yield check, case, result.values
 
 
 def _add(summed: _ErrorSums, value: Array, truth: Array, *, count: bool) -> None:
