@@ -1,6 +1,6 @@
 """Find the wrong files of a bundle, from the comparisons that a single file computed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rnn_deploy.verifying.judge.checks import HAND_OVER
@@ -29,17 +29,24 @@ class FileVerdicts:
 def file_verdicts(comparisons: Iterable[Comparison]) -> tuple[FileVerdicts, ...]:
     """Return the verdicts of each runtime on which something failed and whose files are known.
 
-    The check hand-over is left out: two runtimes computed its values.
+    The check hand-over is left out: two runtimes computed its values. Where a comparison with true
+    values failed, those with the runtime's own values are left out: they may be the wrong ones.
     """
     by_runtime: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         if comparison.files and comparison.check != HAND_OVER:
             by_runtime.setdefault(comparison.runtime, []).append(comparison)
     return tuple(
-        _verdicts(runtime, compared)
+        _verdicts(runtime, telling(compared))
         for runtime, compared in by_runtime.items()
         if not all(comparison.passed for comparison in compared)
     )
+
+
+def telling(compared: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with true values if one of them failed, otherwise all."""
+    true = [comparison for comparison in compared if not comparison.against_itself]
+    return list(compared) if all(comparison.passed for comparison in true) else true
 
 
 def _verdicts(runtime: str, compared: list[Comparison]) -> FileVerdicts:

@@ -11,6 +11,7 @@ from rnn_deploy.verifying.judge.distance import Floats, errors
 from rnn_deploy.verifying.judge.tolerance import Budget
 
 Kind = Literal["output", "state"]
+AGAINST = " against "  # in the detail of what is compared with another result of the same runtime
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class Comparison:
     known: str = ""
     finite: bool = True
     files: tuple[str, ...] = ()
+
+    @property
+    def against_itself(self) -> bool:
+        """Whether the expected values are the runtime's own, by another of its model files."""
+        return AGAINST in self.detail
 
     @property
     def within(self) -> bool:
