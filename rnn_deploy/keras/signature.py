@@ -12,7 +12,7 @@ from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, subclassed
-from rnn_deploy.keras.keras2.package import is_keras2
+from rnn_deploy.keras.keras2.package import is_keras2, package
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.keras.training import called_for_inference
 from rnn_deploy.spec import Array, Dim, TensorSpec
@@ -70,6 +70,14 @@ def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
 
 
 def _of_functional(model: Any) -> Signature:
+    if is_keras2(model) and access.remembered_batch(model) is not None:
+        # It builds its graph anew for another batch: once here, and not in every trace.
+        given = model.inputs[0]
+        model(package().Input(batch_shape=(None, *given.shape[1:]), dtype=given.dtype))
+    return _of_graph(model)
+
+
+def _of_graph(model: Any) -> Signature:
     names = _unique([access.layer_that_made(t).name for t in model.inputs], taken=())
     _refuse_all_but_arrays(names, model)
     lengths = sum(len(t.shape) > 1 and t.shape[1] is None for t in model.inputs)

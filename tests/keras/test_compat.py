@@ -160,7 +160,7 @@ def test_a_layer_that_computes_on_its_own_path_is_noticed_in_every_trace(kind, m
     seams.check_seams()  # passes once, as for a path that depends on the layer
     layer = getattr(layers, kind)
     monkeypatch.setattr(layer, "call", own_loop(layers.RNN.call))
-    monkeypatch.setattr(intercept, "_CALLS", [*intercept._CALLS, layer.call])  # as if Keras' own
+    monkeypatch.setattr(intercept, "CALLS", [*intercept.CALLS, layer.call])  # as if Keras' own
     x = keras.Input((None, 3))
     model = keras.Model(x, layer(2, name="odd")(x))
     with raises(RuntimeUnavailableError, CODE, "'odd'", kind):

@@ -100,7 +100,7 @@ def test_noise_within_a_cell_is_refused():
 def test_dropout_that_is_always_on_is_refused():
     model = DropsAlways()
     model(keras.Input((None, 3)))
-    with raises(UnsupportedModelError, "E-MODEL-RANDOM", "'drops'", "dropout"):
+    with raises(UnsupportedModelError, "E-MODEL-DROPOUT", "dropout", "--dropout off"):
         traced(model)
 
 

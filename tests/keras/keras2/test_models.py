@@ -102,6 +102,9 @@ def test_a_model_that_cannot_be_built_again_is_refused():
         def call(self, x):
             return x
 
+        def get_config(self):
+            return {}
+
     with raises(UnsupportedModelError, "E-MODEL-REBUILD", "'mine'"):
         in_precision(of(L.LSTM(3), Own(1)), "float64")
 
