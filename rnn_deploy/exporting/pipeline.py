@@ -21,6 +21,7 @@ from rnn_deploy.exporting.saved_model import notes_on, read_saved_model
 from rnn_deploy.exporting.writing import BundleContent, write, write_manifest
 from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.formats.registry import all_formats
 from rnn_deploy.keras import access
 from rnn_deploy.keras.defaults import usual_defaults
 from rnn_deploy.keras.intercept import keeping_states
@@ -127,9 +128,10 @@ def _saved_model(
     without = [format for format in options.formats if not format.saved_models]
     notes = [f"no {format.title}: {format.why_no_saved_model}" for format in without]
     if len(without) == len(options.formats):
+        able = " or ".join(f"--to {n}" for n, f in all_formats().items() if f.saved_models)
         raise UnsupportedModelError(
             "E-SOURCE-SAVED-MODEL-FORMAT",
-            f"{'; '.join(notes)}; add --to onnx, or export the .keras or .h5 file of the model",
+            f"{'; '.join(notes)}; add {able}, or export the .keras or .h5 file of the model",
         )
     read = read_saved_model(opened, options, progress)
     content = BundleContent(opened.source, (read.entry,), read.cases, (*notes_on(opened), *notes))
