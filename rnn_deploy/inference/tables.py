@@ -224,8 +224,11 @@ def _number(table: Table, row: int, column: int) -> float:
     text = table.lines[row][column]
     try:
         return float(text)
-    except ValueError:
-        pass
+    except ValueError as error:
+        raise _no_number(table, row, column, text) from error
+
+
+def _no_number(table: Table, row: int, column: int, text: str) -> InputError:
     message = f"{table.place}: line {row}, {table.name(column)}: '{text}' is not a number"
     if not text.strip():
         message += "; fill in the missing value, or remove the line"
@@ -234,7 +237,7 @@ def _number(table: Table, row: int, column: int) -> float:
         message += f"; if it is the key of the sequences, add --id {name}; if a time, --time {name}"
     else:
         message += "; if the column is the key of the sequences, name it in a first line: --id NAME"
-    raise InputError("E-DATA-TEXT", message)
+    return InputError("E-DATA-TEXT", message)
 
 
 def _sorted(
@@ -265,20 +268,16 @@ def _sorted(
 
 
 def _moment(table: Table, name: str, text: str, row: int) -> float | datetime:
+    if _is_number(text) and math.isfinite(float(text)):
+        return float(text)
     try:
-        value = float(text)
-        if math.isfinite(value):
-            return value
-    except ValueError:
-        try:
-            return datetime.fromisoformat(text)
-        except ValueError:
-            pass
-    raise InputError(
-        "E-DATA-TIME",
-        f"{table.place}: line {row}: '{text}' in '{name}' is neither a number nor a date such as"
-        " 2024-05-01T12:30",
-    )
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            "E-DATA-TIME",
+            f"{table.place}: line {row}: '{text}' in '{name}' is neither a number nor a date such"
+            " as 2024-05-01T12:30",
+        ) from error
 
 
 def _is_number(text: str) -> bool:
