@@ -6,12 +6,11 @@ Another package adds a format with a Python entry point that names its `Format`:
     myformat = "my_package.format:FORMAT"
 """
 
-import importlib
 from functools import cache
-from importlib.metadata import entry_points
 
 from rnn_deploy.errors import InputError
 from rnn_deploy.formats.base import Format, FormatOption
+from rnn_deploy.plugins import registered
 
 GROUP = "rnn_deploy.formats"
 # Modules with a FORMAT, in the order in which files are written.
@@ -26,18 +25,7 @@ BUILT_IN = {
 @cache
 def all_formats() -> dict[str, Format]:
     """Return every format by name. Raise InputError for a registered one that does not load."""
-    formats = {name: importlib.import_module(place).FORMAT for name, place in BUILT_IN.items()}
-    for point in entry_points(group=GROUP):
-        try:
-            found = point.load()
-        except Exception as error:  # another package's code may raise anything
-            raise _refused(point.name, f"it cannot be imported ({error})") from error
-        if not isinstance(found, Format) or found.name != point.name:
-            raise _refused(point.name, f"{point.value} is not a Format of this name")
-        if point.name in formats:
-            raise _refused(point.name, "the name is taken")
-        formats[point.name] = found
-    return formats
+    return registered(Format, GROUP, BUILT_IN, _refused)
 
 
 def format_named(name: str) -> Format:

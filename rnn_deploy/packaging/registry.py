@@ -6,12 +6,11 @@ Another package adds a packager with a Python entry point that names its `Packag
     mypackager = "my_package.packager:PACKAGER"
 """
 
-import importlib
 from functools import cache
-from importlib.metadata import entry_points
 
 from rnn_deploy.errors import InputError
 from rnn_deploy.packaging.base import Packager, PackagerOption
+from rnn_deploy.plugins import registered
 
 GROUP = "rnn_deploy.packagers"
 # Modules with a PACKAGER.
@@ -21,18 +20,7 @@ BUILT_IN = {"c": "rnn_deploy.packaging.c.packager"}
 @cache
 def all_packagers() -> dict[str, Packager]:
     """Return every packager by name. Raise InputError for a registered one that does not load."""
-    found = {name: importlib.import_module(place).PACKAGER for name, place in BUILT_IN.items()}
-    for point in entry_points(group=GROUP):
-        try:
-            packager = point.load()
-        except Exception as error:  # another package's code may raise anything
-            raise _refused(point.name, f"it cannot be imported ({error})") from error
-        if not isinstance(packager, Packager) or packager.name != point.name:
-            raise _refused(point.name, f"{point.value} is not a Packager of this name")
-        if point.name in found:
-            raise _refused(point.name, "the name is taken")
-        found[point.name] = packager
-    return found
+    return registered(Packager, GROUP, BUILT_IN, _refused)
 
 
 def packager_named(name: str) -> Packager:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rnn_deploy
+from rnn_deploy import plugins
 from rnn_deploy.bundle import Artifact
 from rnn_deploy.errors import InputError
 from rnn_deploy.exporting.pipeline import export
@@ -40,7 +41,7 @@ def register(monkeypatch):
 
     def points(**values):
         found = [Point(name, value, registry.GROUP) for name, value in values.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: found)
+        monkeypatch.setattr(plugins, "entry_points", lambda group: found)
         registry.all_formats.cache_clear()
 
     yield points

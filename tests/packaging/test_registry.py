@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from rnn_deploy import plugins
 from rnn_deploy.errors import InputError
 from rnn_deploy.packaging import registry
 from rnn_deploy.packaging.base import PackageFiles, Packager
@@ -17,7 +18,7 @@ def registered(monkeypatch):
     """Register entry points, for one test."""
 
     def register(*points):
-        monkeypatch.setattr(registry, "entry_points", lambda group: points)
+        monkeypatch.setattr(plugins, "entry_points", lambda group: points)
         registry.all_packagers.cache_clear()
 
     yield register

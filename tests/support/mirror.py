@@ -61,7 +61,10 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "exporting/test_pipeline": ("steps of one export", ("exporting/cases", "exporting/writing")),
     "exporting/test_reading": ("what the reader returns", ("formats/read_model",)),
     "exporting/test_rows": ("measured on exported models", ("references/rows",)),
-    "formats/test_registry": ("the protocol of what is registered", ("formats/base",)),
+    "formats/test_registry": (
+        "what is registered, and how it is loaded",
+        ("formats/base", "plugins"),
+    ),
     "keras/test_opening": ("whole files and parts of models", ("keras/keras3", "spec/opening")),
     "keras/test_user_classes": (
         "files of the user's, for both versions of Keras",
