@@ -73,7 +73,7 @@ class UnsupportedModelError(RnnDeployError):
     exit_code = 4
 
 
-# What TensorFlow and Keras write around the cause of an error: colours, stacks, arguments.
+# TensorFlow and Keras surround the cause of an error with colours, stacks, arguments.
 _SHORTENED = (
     (r"\x1b\[[0-9;]*m", ""),
     (r"Graph execution error:\s*", ""),

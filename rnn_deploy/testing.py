@@ -89,25 +89,27 @@ def _report(
 
 
 def _assert_made_from(bundle: Bundle, place: Path, *, trust_source: bool) -> None:
-    """Raise AssertionError unless the model has the bundle's weights and gives its outputs."""
+    """Raise AssertionError unless the model has the bundle's weights and outputs."""
     from rnn_deploy.cli.keras_model import keras_outputs
 
-    said: list[str] = []
+    differences: list[str] = []
     entry = bundle.manifest.entry(SEQUENCE)
     names = {tensor.name for tensor in entry.inputs}
     cases = read_cases(bundle.checked(bundle.manifest.golden))
     case = next((c for c in cases if SEQUENCE in c.entries and not c.check), None)
     if case is not None:
         feeds = {name: value for name, value in case.feeds.items() if name in names}
-        found = keras_outputs(bundle, place, feeds, trust_source=trust_source, note=said.append)
+        found = keras_outputs(
+            bundle, place, feeds, trust_source=trust_source, note=differences.append
+        )
         for tensor in entry.outputs:
             wanted = case.reference[tensor.name]
             near = SAME * max(1.0, float(np.max(np.abs(wanted), initial=0.0)))
             if not np.allclose(found[tensor.name], wanted, rtol=0, atol=near, equal_nan=True):
-                said.append(f"output '{tensor.name}' of {place} differs in case {case.name}")
-    if said:
+                differences.append(f"output '{tensor.name}' of {place} differs in case {case.name}")
+    if differences:
         raise AssertionError(
-            f"{bundle.root} was not made from {place}: {said[0]}; export the model again:"
+            f"{bundle.root} was not made from {place}: {differences[0]}; export the model again:"
             f" rnn-deploy export {place} -o {bundle.root} --force"
         )
 

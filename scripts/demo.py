@@ -151,9 +151,9 @@ def _printed_numbers(
     sequence, state = model.runner(SEQUENCE).run(feeds).values()
     errors = [np.abs(sequence - experiment.outputs), np.abs(state - experiment.states)]
     error = max(float(e.max()) for e in errors)
-    said = f"within {error:.0e} of the notebook"
+    distance = f"within {error:.0e} of the notebook"
     passed = error <= PRINTED and np.array_equal(sequence[:, -1], state)
-    return sample.name, runtime, said, verdict(passed)
+    return sample.name, runtime, distance, verdict(passed)
 
 
 def _original(sample: Sample, bundle: Bundle) -> Model:

@@ -1,4 +1,4 @@
-"""What MkDocs generates while it builds the site: the CLI reference and the tutorial's notebook."""
+"""Generate pages while MkDocs builds the site: the CLI reference and the tutorial as a notebook."""
 
 import json
 import re

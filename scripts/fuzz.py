@@ -35,17 +35,17 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20_000, help="Mutations of all kinds.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--state", type=Path, required=True, help="What was done, to continue.")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # NumPy warns of some damaged headers
-    state = json.loads(asked.state.read_text()) if asked.state.exists() else {}
+    state = json.loads(arguments.state.read_text()) if arguments.state.exists() else {}
     done, found = Counter(state.get("done", {})), state.get("found", [])
     with tempfile.TemporaryDirectory() as folder:
-        all_readers = readers(open_bundle(asked.bundle), Path(folder))
-        most = asked.count // len(all_readers)
+        all_readers = readers(open_bundle(arguments.bundle), Path(folder))
+        most = arguments.count // len(all_readers)
         while any(done[reader.name] < most for reader in all_readers):
             for reader in all_readers:
-                found += _piece(reader, Path(folder), asked.seed, done, min(PIECE, most))
-            with writing_file(asked.state, force=True) as draft:
+                found += _piece(reader, Path(folder), arguments.seed, done, min(PIECE, most))
+            with writing_file(arguments.state, force=True) as draft:
                 draft.write_text(json.dumps({"done": done, "found": found}, indent=1))
     for line in found:
         say(line)

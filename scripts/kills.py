@@ -93,16 +93,18 @@ def living(mark: str) -> list[int]:
 class Killer:
     """Runs operations and kills them. seconds: how long each takes when it is not killed."""
 
-    def __init__(self, asked: argparse.Namespace) -> None:
-        self.asked = asked
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
         self.seconds: dict[str, float] = {}
-        asked.folder.mkdir(parents=True, exist_ok=True)
-        entry = open_bundle(asked.bundle).manifest.entry("sequence")
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        entry = open_bundle(arguments.bundle).manifest.entry("sequence")
         x = {t.name: np.zeros((2, 8, *t.shape[2:]), t.dtype) for t in entry.inputs}
-        np.savez(asked.folder / "x.npz", **x)
+        np.savez(arguments.folder / "x.npz", **x)
 
     def start(self, operation: str, mark: str) -> "subprocess.Popen[bytes]":
-        words, _ = words_of(operation, self.asked.model, self.asked.bundle, self.asked.folder)
+        words, _ = words_of(
+            operation, self.arguments.model, self.arguments.bundle, self.arguments.folder
+        )
         environment = {**os.environ, MARK: mark}
         return subprocess.Popen(
             [sys.executable, "-m", "rnn_deploy", *words], env=environment,
@@ -113,21 +115,25 @@ class Killer:
         """Run an operation to its end; return its faults."""
         start = time.monotonic()
         process = self.start(operation, "complete")
-        said = process.communicate()[1].decode(errors="replace").strip().splitlines()
+        messages = process.communicate()[1].decode(errors="replace").strip().splitlines()
         self.seconds[operation] = time.monotonic() - start
         left = self.leftovers(operation)
-        faults = [f"{operation}: failed: {said[-1:]}"] if process.returncode else []
+        faults = [f"{operation}: failed: {messages[-1:]}"] if process.returncode else []
         return faults + ([f"{operation}: left {left}"] if left else [])
 
     def leftovers(self, operation: str) -> list[str]:
-        _, places = words_of(operation, self.asked.model, self.asked.bundle, self.asked.folder)
-        names = [entry.name for entry in self.asked.folder.iterdir()]
+        _, places = words_of(
+            operation, self.arguments.model, self.arguments.bundle, self.arguments.folder
+        )
+        names = [entry.name for entry in self.arguments.folder.iterdir()]
         return [n for n in names for p in places if n.startswith(f".{p.name}.")]
 
     def kill(self, operation: str, number: int) -> list[str]:
         """Kill an operation at a random moment; return what is wrong afterwards."""
-        rng = random.Random(f"{self.asked.seed}/{operation}/{number}")
-        _, places = words_of(operation, self.asked.model, self.asked.bundle, self.asked.folder)
+        rng = random.Random(f"{self.arguments.seed}/{operation}/{number}")
+        _, places = words_of(
+            operation, self.arguments.model, self.arguments.bundle, self.arguments.folder
+        )
         if operation == "export":  # nothing is there
             shutil.rmtree(places[0], ignore_errors=True)
         before = [is_whole(place) for place in places]
@@ -162,15 +168,15 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=OPERATIONS, action="append")
-    asked = parser.parse_args()
-    state = asked.folder / "state.json"
-    killer = Killer(asked)
+    arguments = parser.parse_args()
+    state = arguments.folder / "state.json"
+    killer = Killer(arguments)
     known = json.loads(state.read_text()) if state.exists() else {}
     done, faults = Counter(known.get("done", {})), known.get("faults", [])
-    operations = asked.only or list(OPERATIONS)
+    operations = arguments.only or list(OPERATIONS)
     for operation in operations:
         faults += killer.complete(operation)
-    while sum(done.values()) < asked.count:
+    while sum(done.values()) < arguments.count:
         for operation in operations:
             faults += killer.kill(operation, done[operation])
             done[operation] += 1

@@ -1,4 +1,4 @@
-"""What belongs to a model besides its weights: class names, feature names, and how inputs are made.
+"""Data of a model besides its weights: class names, feature names, and how inputs are made.
 
     attachments.json   labels     {output: [class names]}
                        features   {input: [feature names]}

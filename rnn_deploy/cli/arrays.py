@@ -46,12 +46,12 @@ ENDINGS = (".npz", ".npy", ".csv", ".jsonl")
 class ReadInputs:
     """Inputs of a file: arrays, lists of arrays, or lists of texts.
 
-    table: the keys and times of a .csv file. said: what was read, in words.
+    table: the keys and times of a .csv file. summary_line: a sentence about the file.
     """
 
     feeds: Mapping[str, Any]
     table: SequenceTable | None = None
-    said: str | None = None
+    summary_line: str | None = None
 
 
 def read_inputs(
@@ -82,8 +82,8 @@ def read_inputs(
         lengths = [len(row) for value in counted for row in value if np.ndim(row)]
         width = entry.inputs[0].shape[2:]
         known_width = width[0] if width and isinstance(width[0], int) else None
-        said = summary(lengths, known_width) if len(entry.inputs) == 1 and lengths else None
-        return ReadInputs(feeds, None, said and f"read {said}")
+        summary_line = summary(lengths, known_width) if len(entry.inputs) == 1 and lengths else None
+        return ReadInputs(feeds, None, summary_line and f"read {summary_line}")
     return ReadInputs(dict(read_arrays(place, entry)))
 
 
@@ -223,11 +223,11 @@ def _read_table(
     rows = [
         _cast(row if len(tensor.shape) > 2 else row[:, 0], tensor, place) for row in read.sequences
     ]
-    said = f"read {summary([len(row) for row in rows], read.features)}"
+    summary_line = f"read {summary([len(row) for row in rows], read.features)}"
     if table.header and not read.by_name:
-        said += "; columns in the order of the file: name the model's order with --features"
+        summary_line += "; columns in the order of the file: name the model's order with --features"
     value: Fitted = rows if len({len(row) for row in rows}) > 1 else np.stack(rows)
-    return ReadInputs({tensor.name: value}, read, said)
+    return ReadInputs({tensor.name: value}, read, summary_line)
 
 
 def _is_long(rules: TableRules, tensor: TensorSpec) -> bool:
@@ -249,11 +249,13 @@ def _line_per_sequence(
     keys = None
     if rules.id is not None:
         keys = _unique_keys(table, rules.id)
-    said = f"read {len(value)} sequences, a line each, {value.shape[1]} values"
+    summary_line = f"read {len(value)} sequences, a line each, {value.shape[1]} values"
     if table.header and has_names(tensor):
-        said += f" ({', '.join(read.features[:8])}{', ...' if len(read.features) > 8 else ''})"
+        summary_line += (
+            f" ({', '.join(read.features[:8])}{', ...' if len(read.features) > 8 else ''})"
+        )
     done = SequenceTable(keys, None, tuple(value), read.features, read.by_name)
-    return ReadInputs({tensor.name: _cast(value, tensor, table.place)}, done, said)
+    return ReadInputs({tensor.name: _cast(value, tensor, table.place)}, done, summary_line)
 
 
 def _unique_keys(table: Table, name: str) -> tuple[str, ...]:

@@ -101,8 +101,8 @@ def _guarded(*, in_process: bool) -> Iterator[None]:
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     done = threading.Event()
     guard = None if in_process else _guard_process(read)
-    told = read if guard is None or guard.stdout is None else guard.stdout.fileno()
-    thread = threading.Thread(target=_watch, args=(told, done), daemon=True)
+    signals = read if guard is None or guard.stdout is None else guard.stdout.fileno()
+    thread = threading.Thread(target=_watch, args=(signals, done), daemon=True)
     thread.start()
     try:
         yield
@@ -118,9 +118,9 @@ def _guarded(*, in_process: bool) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _watch(told: int, done: threading.Event) -> None:
+def _watch(signals: int, done: threading.Event) -> None:
     """End this process a while after a signal, unless it is done."""
-    byte = os.read(told, 1)
+    byte = os.read(signals, 1)
     if byte not in (b"", DONE) and not done.wait(GRACE):
         os._exit(128 + byte[0])
 

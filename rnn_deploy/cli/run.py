@@ -191,8 +191,8 @@ def _run(request: RunRequest, bundle: Bundle) -> None:
     raw = replace(entry, inputs=tuple(raw_spec(t, preprocessing) for t in entry.inputs))
     known = attached.features.get(entry.inputs[0].name, ())
     read = read_inputs(request.inputs, raw, request.rules, known)
-    if read.said:
-        say(read.said)
+    if read.summary_line:
+        say(read.summary_line)
     apply = preprocessing.apply_to_chunk if request.carries_state else preprocessing.apply
     feeds, windows = _shaped(entry, request, fitted(entry, apply(read.feeds)))
     keys = read.table.keys if read.table is not None else None

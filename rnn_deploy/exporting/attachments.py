@@ -1,4 +1,4 @@
-"""Join what the user gives with what the model has, once its inputs and outputs are known."""
+"""Combine the labels and scalers of a user with the preprocessing that the model has itself."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

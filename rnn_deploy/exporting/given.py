@@ -1,4 +1,4 @@
-"""What a user gives to an export besides the model, as data: labels, features, steps.
+"""Data that a user adds to an export: labels, features, steps.
 
 The options name no input or output if the model has one. `ANY` stands for it until the model is
 known.
@@ -21,7 +21,7 @@ _SPLIT = (None, "whitespace", "character")
 def given_attachments(
     labels: Any = None, features: Any = None, vocabulary: Any = None, scaler: Any = None
 ) -> Attachments:
-    """Return what the user gives; InputError for other forms than docs/guides/inputs.md has."""
+    """Return the user's data; InputError for other forms than docs/guides/inputs.md has."""
     steps: dict[str, list[Mapping[str, Any]]] = {}
     if vocabulary is not None:
         steps[ANY] = [vocabulary_step(vocabulary)]

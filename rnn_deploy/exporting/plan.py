@@ -111,18 +111,18 @@ def _with_open_time(
 ) -> tuple[Probed, tuple[str, ...]]:
     """The sequence entry point with the steps open that --time, or no declaration, leaves open.
 
-    What a model merely remembers of its first call is opened if it runs with other lengths.
+    Sizes that a model only remembers from its first call are opened if it runs with other lengths.
     """
     signature = own[0].trace.signature
     symbols = symbols_for_fixed(signature.inputs)
-    asked = options.time == OPEN
-    if not symbols or not (asked or remembers_sizes(model)):
+    requested = options.time == OPEN
+    if not symbols or not (requested or remembers_sizes(model)):
         return own, ()
-    if options.constraints.fixed_shapes and not asked:
+    if options.constraints.fixed_shapes and not requested:
         return own, ()
     lengths = {t.shape[1] for t in signature.inputs if t.name in symbols}
     signature = with_time(signature, lambda t: symbols.get(t.name, t.shape[1]))
-    if asked:
+    if requested:
         with taking_any_length(model):
             return _traced_anew(model, signature), ()
     with taking_any_length(model):
@@ -184,7 +184,7 @@ def _why_no_stream(trace: Trace, folded: Sequence[Folded]) -> str | None:
     if all(layer.within_step for layer in trace.layers):
         return "recurrent layers run anew within each step"
     if not any(layer.free for layer in trace.layers):
-        return "the model itself gives every initial state"
+        return "the model itself computes every initial state"
     for call in folded:
         if call.rows is not None:
             return (

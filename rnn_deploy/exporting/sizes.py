@@ -55,8 +55,8 @@ def _refuse_held_states(model: Any, options: ExportOptions) -> None:
     """Raise InputError if states that the file is to start from have another batch."""
     if options.state != "keep":
         return
-    held = (x for x in access.layers_in(model) if holds_state(x))
-    rows = {np.shape(state)[0] for x in held for state in keras.tree.flatten(x.states)}
+    stateful = (x for x in access.layers_in(model) if holds_state(x))
+    rows = {np.shape(state)[0] for x in stateful for state in keras.tree.flatten(x.states)}
     if rows - {options.batch}:
         found = ", ".join(map(str, sorted(rows)))
         raise InputError(

@@ -70,7 +70,7 @@ def preprocessing_of(bundle: Bundle) -> Preprocessing:
 
 
 def raw_spec(tensor: TensorSpec, preprocessing: Preprocessing) -> TensorSpec:
-    """Return what a user gives for an input: text, or what the model takes."""
+    """Return an input as the user supplies it: text, or the model's own values."""
     if not preprocessing.takes_text(tensor.name):
         return tensor
     shape = tensor.shape[:1] if preprocessing.takes_whole_text(tensor.name) else tensor.shape

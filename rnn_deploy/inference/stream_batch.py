@@ -97,7 +97,7 @@ class StreamBatch:
     def save(self, key: Any, place: str | Path | None = None, *, force: bool = False) -> None:
         """Write the state of one stream to a file: save(key, place); or of all: save(place).
 
-        A file of all streams has their keys, which `load` gives back.
+        A file of all streams holds their keys, and `load` returns them.
         """
         if place is None:
             where, states, keys = key, self._stream.state, list(self._rows)

@@ -24,7 +24,7 @@ from rnn_deploy.spec import Array
 
 @dataclass(frozen=True)
 class TableRules:
-    """What the columns of a table are, by name.
+    """The roles of a table's columns, by name.
 
     id: the column with the key of the sequence; None: the table is one sequence. time: the column
     that orders the steps; None: the order of the lines. features: the columns with the model's

@@ -160,7 +160,7 @@ def _greedy(x: Any, lengths: Any, merge_repeated: bool, blank: int | None) -> tu
     if merge_repeated:
         before = tf.concat([tf.fill([batch, 1], -1), best[:, :-1]], axis=1)
         kept = tf.logical_and(kept, tf.not_equal(best, before))
-    # What is not kept goes to a column behind the others.
+    # Labels that are dropped go to a column behind the others.
     place = tf.where(kept, tf.cumsum(tf.cast(kept, tf.int32), axis=1) - 1, time)
     rows = tf.range(batch)[:, None] + tf.zeros_like(place)
     places = tf.stack([rows, place], axis=-1)

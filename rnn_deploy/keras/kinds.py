@@ -1,4 +1,4 @@
-"""What a model file is, and which Keras wrote it: read from the file, before anything opens it."""
+"""Find the kind of a model file, and the Keras version that wrote it, before it is opened."""
 
 import json
 import zipfile
@@ -16,7 +16,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 H5, ARCHIVE, JSON, WEIGHTS = ".h5", ".keras", ".json", "weights"
 SAVED_MODEL, CHECKPOINT = "SavedModel", "checkpoint"
 _FORMATS = "a .keras or .h5 file, or a SavedModel folder"
-# What other files are, and what their owner can do, by the ending of the name.
+# Other files by the ending of their name, and the advice for each.
 _OTHERS = {
     ".yaml": "the layers of a model as YAML; convert it: python -c 'import json, sys, yaml;"
     ' json.dump(yaml.unsafe_load(open(sys.argv[1])), open(sys.argv[2], "w"))\' IN.yaml OUT.json,'

@@ -1,4 +1,4 @@
-"""What Keras itself does in its recurrent layers, taken before anything is replaced."""
+"""Keras' own methods of recurrent layers, kept before they are replaced."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ _CELLS = (
     keras.layers.LSTMCell,
     compat.ConvLSTMCell,
 )
-# What Keras itself does; taken before anything is patched.
+# Kept before anything is patched.
 CALLS = [keras.layers.RNN.call, *(layer.call for layer in (*_OWN, *_CONV))]
 _LOOPS = [layer.inner_loop for layer in (keras.layers.RNN, *_OWN, *_CONV)]
 _STARTS = [keras.layers.RNN.get_initial_state, None, *map(_maker, _CELLS)]

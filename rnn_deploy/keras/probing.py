@@ -1,4 +1,4 @@
-"""What probing traces tell: each symbol of the signature gets a size that no model has by itself.
+"""Results of probing traces: each symbol of the signature gets a size that no model has by itself.
 
 An output's dimension of that size is that symbol; a recurrent layer's rows of that many steps are
 steps; and a model that refuses the sizes ties them together.

@@ -59,7 +59,7 @@ def signature_of(model: Any, samples: Mapping[str, Array] | None = None) -> Sign
 def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
     """Call `model` for inference on its inputs in flat order; outputs in flat order.
 
-    What the model itself calls with training=True stays in training mode (`training`).
+    Layers that the model calls with training=True stay in training mode (`training`).
     """
     with called_for_inference(model):
         if not is_functional(model):

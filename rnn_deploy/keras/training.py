@@ -1,4 +1,4 @@
-"""What a model does in training mode where it says so itself: `layer(x, training=True)`.
+"""Layers that a model itself calls in training mode: `layer(x, training=True)`.
 
 A model is called for inference, but a layer that its graph or its code calls with training=True
 stays in training mode, as in `model(x)` and in Keras' own exporter (`model.predict` overrides it).

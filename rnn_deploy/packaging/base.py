@@ -1,4 +1,4 @@
-"""What a packager is: it turns a bundle into files for one destination.
+"""A packager turns a bundle into files for one destination.
 
 A packager reads the bundle only, so it needs neither TensorFlow nor onnx. It takes files from the
 bundle with `bundle.checked`, which compares sizes and hashes, and returns new ones by path.
@@ -27,7 +27,7 @@ class PackagerOption:
 
 @dataclass(frozen=True)
 class PackageFiles:
-    """What a packager made: contents by path, "/" between folders; notes for the user."""
+    """The files of a package: contents by path, "/" between folders; notes for the user."""
 
     files: Mapping[str, bytes]
     notes: tuple[str, ...] = ()

@@ -81,9 +81,9 @@ def make_cases(
 def chunks_match(
     truth: ReferenceRunner, stream: EntryPoint, cases: Sequence[GoldenCase], near: float = SAME
 ) -> Support:
-    """Return whether every case, run in its chunks, gives the same as the whole sequence.
+    """Return whether every case, run in its chunks, has the same results as the whole sequence.
 
-    truth: the oracle; where there is none, the reference, with `near` for its rounding.
+    truth: the oracle; for a model without one, the reference, with `near` for its rounding.
     """
     for tensor in stream.outputs:
         if any(tensor.shape.count(symbol) > 1 for symbol in stream.time_symbols):
@@ -121,7 +121,7 @@ def _looks_far_back(truth: ReferenceRunner, stream: EntryPoint, near: float) -> 
     """Whether a long sequence differs from its chunks: a layer reaches further than the cases.
 
     Where the recurrence itself is so sensitive that a state just above zero is seen at the end,
-    rounding is seen too, and nothing can be told.
+    rounding is seen too, and the test has no result.
     """
     if not all(map(is_drawable, stream.inputs)):
         return False

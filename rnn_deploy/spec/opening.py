@@ -1,4 +1,4 @@
-"""How to open a model file: what the user gives besides the file itself."""
+"""Options that open a model file: weights, a builder function, custom classes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

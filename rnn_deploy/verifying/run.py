@@ -81,7 +81,7 @@ def verify(
             chosen = stack.enter_context(staying(chosen, time_limit))
         results = _results(bundle, chosen, request, progress)
     comparisons = _only(Comparison, results)
-    # Runtimes that were asked for answer for their own files only.
+    # If the caller names runtimes, only their files are compared.
     formats = None if runtimes is None else {runtime.format for runtime in runtimes}
     changed = _changed_weights(bundle, original, formats)
     return Report(

@@ -152,8 +152,8 @@ class _OrderedGroup:
         if sorted(ours) == sorted(with_weights):
             names = ours
         major = version.partition(".")[0] or "1"
-        told = "1" if major in ("0", "1") else version
-        self.attrs = dict(group.attrs) | {"keras_version": told, "layer_names": names}
+        named = "1" if major in ("0", "1") else version
+        self.attrs = dict(group.attrs) | {"keras_version": named, "layer_names": names}
 
     def __getitem__(self, name: str) -> Any:
         return self._group[name]

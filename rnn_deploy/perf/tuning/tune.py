@@ -75,9 +75,9 @@ def tune(
     for entry, shape in places:
         contenders = found.contenders.get(entry, [])
         spec = bundle.manifest.entry(entry)
-        told = _with_remaining(progress, left * seconds)
+        report = _with_remaining(progress, left * seconds)
         results[entry, shape] = side_by_side(
-            contenders, [shape], spec, seconds=seconds, turns=LONG_TURNS, progress=told
+            contenders, [shape], spec, seconds=seconds, turns=LONG_TURNS, progress=report
         )
         left -= len(contenders)
     medians = {place: _medians(of) for place, of in results.items()}

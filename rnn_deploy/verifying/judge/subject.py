@@ -1,4 +1,4 @@
-"""What a check runs on, and what it yields."""
+"""The runners that a check uses, and the results that it yields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
