@@ -107,7 +107,7 @@ def test_a_model_that_gives_its_initial_states_has_no_stream():
     x, h = keras.Input((None, 3), name="x"), keras.Input((4,), name="h")
     plan = plan_of(keras.Model([x, h], rnn()(x, initial_state=h)), ExportOptions())
     assert plan.stream is None
-    assert plan.notes == ("no stream entry point: the model itself gives every initial state",)
+    assert plan.notes == ("no stream entry point: the model itself computes every initial state",)
 
 
 def test_recurrent_layers_that_run_within_a_step_give_no_stream():
