@@ -147,7 +147,7 @@ def test_every_class_name_is_used_once():
     assert {name: places for name, places in classes.items() if len(places) > 1} == {}
 
 
-def too_long(path, lines=500, function=60):
+def too_long(path, lines=300, function=60):
     """What in a file is longer than it may be."""
     text = path.read_text(encoding="utf-8")
     found = [path.name] if text.count("\n") > lines else []

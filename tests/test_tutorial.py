@@ -5,6 +5,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOT
 @pytest.mark.slow
 def test_the_tutorial_prints_what_it_shows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    keras.utils.clear_session()  # layers are named by a counter, which starts in a new session
     names = {"__name__": "tutorial"}
     with np.printoptions():  # the page changes them
         for code, shown in BLOCK.findall(TEXT):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from rnn_deploy.c.blocks import Use
 from rnn_deploy.c.ir import AllMasksNode, CellNode, DiffersNode, Node, Value
 from rnn_deploy.c.layout import C_TYPES, Layout
-from rnn_deploy.c.nodes import Lines, number, statements
+from rnn_deploy.c.nodes import statements
+from rnn_deploy.c.place import Lines, number
 from rnn_deploy.c.schedule import Loop
 from rnn_deploy.c.weights import WeightTable
 

@@ -5,16 +5,16 @@ the scratch array `a` must be; the functions here say what is computed.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from rnn_deploy.c.cells import cell_statements
 from rnn_deploy.c.ir import (
     ActivationNode,
     CellNode,
     ConvNode,
     DenseNode,
-    Float,
     KeepNode,
     LookupNode,
     MergeNode,
@@ -24,29 +24,7 @@ from rnn_deploy.c.ir import (
     SliceNode,
     Value,
 )
-from rnn_deploy.c.layers import SOFTMAX
-from rnn_deploy.c.weights import WeightTable
-from rnn_deploy.numerics.layouts import GATES
-
-Lines = list[str]
-
-
-class Place(Protocol):
-    """Where statements are written: what they may refer to."""
-
-    weights: WeightTable
-
-    def ref(self, value: Value) -> str: ...
-
-    def mask(self, value: Value) -> str: ...
-
-    def counts(self, x: Value, value: float) -> str: ...
-
-    def state(self, node: Node, role: str) -> str: ...
-
-    def scratch(self, floats: int) -> str: ...
-
-    def use(self, block: str, act: str = "", gate: str = "") -> str: ...
+from rnn_deploy.c.place import Lines, Place, activated, filled, number, product
 
 
 def statements(node: Node, place: Place) -> Lines:
@@ -54,127 +32,12 @@ def statements(node: Node, place: Place) -> Lines:
     return _WRITERS[type(node)](node, place)
 
 
-def _filled(bias: Float | None, name: str, target: str, size: int, place: Place) -> Lines:
-    if bias is None or not bias.any():
-        return [f"memset({target}, 0, {size} * sizeof(float));"]
-    return [f"memcpy({target}, {place.weights.add(name, bias)}, {size} * sizeof(float));"]
-
-
-def _product(name: str, kernel: Float, x: str, target: str, place: Place) -> str:
-    matrix = place.weights.matrix(name, kernel)
-    function = place.use(f"product{matrix.kind}")
-    return f"{function}({matrix.arguments}, {x}, {matrix.rows}, {matrix.columns}, {target});"
-
-
-def _activated(name: str, x: str, y: str, size: int, place: Place) -> Lines:
-    """y = activation of x, which may be y."""
-    if name == "linear":
-        return [] if x == y else [f"memcpy({y}, {x}, {size} * sizeof(float));"]
-    if name == SOFTMAX:
-        copied = _activated("linear", x, y, size, place)
-        return [*copied, f"{place.use('softmax')}({y}, {size});"]
-    return [f"{place.use('map', name)}({x}, {y}, {size});"]
-
-
-def _cell(node: CellNode, place: Place) -> Lines:
-    lines = _CELLS[node.cell.cell](node, place)
-    carried = place.state(node, "output") if node.cell.carries_output else ""
-    if carried:
-        units, h = node.cell.units, place.state(node, "h")
-        lines.append(f"memcpy({carried}, {h}, {units} * sizeof(float));")
-    if node.mask is None:
-        return lines
-    lines = [f"if ({place.mask(node.mask)}) {{", *(f"    {line}" for line in lines), "}"]
-    if node.cell.zero_output_for_mask:
-        cleared = f"    memset({carried}, 0, {node.cell.units} * sizeof(float));"
-        lines[-1:] = ["} else {", cleared, "}"]
-    return lines
-
-
-def _sums(node: CellNode, kernel: Float, bias: Float | None, a: str, place: Place) -> Lines:
-    """a = bias + x W, for the cell's kernel with its gates in the order that it needs."""
-    name = node.layer
-    size = kernel.shape[1]
-    if bias is not None:
-        size = max(size, bias.size)
-    return [
-        *_filled(bias, f"{name}_bias", a, size, place),
-        _product(f"{name}_kernel", kernel, place.ref(node.x), a, place),
-    ]
-
-
-def _simple_rnn(node: CellNode, place: Place) -> Lines:
-    cell, h = node.cell, place.state(node, "h")
-    a = place.scratch(cell.units)
-    step = place.use("simple_rnn", cell.activation)
-    return [
-        *_sums(node, cell.kernel, cell.bias, a, place),
-        _product(f"{node.layer}_recurrent", cell.recurrent_kernel, h, a, place),
-        f"{step}({a}, {h}, {cell.units});",
-    ]
-
-
-def _lstm(node: CellNode, place: Place) -> Lines:
-    cell, h, c = node.cell, place.state(node, "h"), place.state(node, "c")
-    a = place.scratch(4 * cell.units)
-    step = place.use("lstm", cell.activation, cell.recurrent_activation)
-    return [
-        *_sums(node, cell.kernel, cell.bias, a, place),
-        _product(f"{node.layer}_recurrent", cell.recurrent_kernel, h, a, place),
-        f"{step}({a}, {h}, {c}, {cell.units});",
-    ]
-
-
-def _gru(node: CellNode, place: Place) -> Lines:
-    """The sums lie in `a` as candidate, z, r, and the candidate's recurrent product."""
-    cell, h, units = node.cell, place.state(node, "h"), node.cell.units
-    z, r, candidate = np.split(cell.kernel, GATES["gru"], axis=1)
-    kernel = np.concatenate([candidate, z, r], axis=1)
-    bias = _gru_bias(cell.bias, units, cell.reset_after)
-    R, name = cell.recurrent_kernel, f"{node.layer}_recurrent"
-    if cell.reset_after:
-        a = place.scratch(4 * units)
-        step = place.use("gru", cell.activation, cell.recurrent_activation)
-        cleared = [] if bias is not None else [f"memset({a}, 0, {4 * units} * sizeof(float));"]
-        sums = _sums(node, kernel, bias, a, place)
-        return [
-            *(sums if bias is not None else [*cleared, sums[-1]]),
-            _product(name, R, h, f"{a} + {units}", place),
-            f"{step}({a}, {h}, {units});",
-        ]
-    a = place.scratch(3 * units)
-    gates = place.use("gru_gates", gate=cell.recurrent_activation)
-    update = place.use("gru_update", cell.activation)
-    return [
-        *_sums(node, kernel, bias, a, place),
-        _product(name, R[:, : 2 * units], h, f"{a} + {units}", place),
-        f"{gates}({a}, {h}, {units});",
-        _product(f"{name}_candidate", R[:, 2 * units :], f"{a} + {2 * units}", a, place),
-        f"{update}({a}, {h}, {units});",
-    ]
-
-
-def _gru_bias(bias: Float | None, units: int, reset_after: bool) -> Float | None:
-    """The biases in the order of the sums; those of z and r are added up, rounded once."""
-    if bias is None:
-        return None
-    both = np.atleast_2d(bias).astype(np.float64)
-    z, r, candidate = np.split(both.sum(axis=0), GATES["gru"])
-    if not reset_after:
-        return np.concatenate([candidate, z, r]).astype(np.float32)
-    first, last = both[0, 2 * units :], both[1, 2 * units :]
-    return np.concatenate([first, z, r, last]).astype(np.float32)
-
-
-_CELLS = {"simple_rnn": _simple_rnn, "gru": _gru, "lstm": _lstm}
-
-
 def _dense(node: DenseNode, place: Place) -> Lines:
     y, size = place.ref(node.y), node.y.size
     return [
-        *_filled(node.bias, f"{node.layer}_bias", y, size, place),
-        _product(f"{node.layer}_kernel", node.kernel, place.ref(node.x), y, place),
-        *_activated(node.activation, y, y, size, place),
+        *filled(node.bias, f"{node.layer}_bias", y, size, place),
+        product(f"{node.layer}_kernel", node.kernel, place.ref(node.x), y, place),
+        *activated(node.activation, y, y, size, place),
     ]
 
 
@@ -192,7 +55,7 @@ def _lookup(node: LookupNode, place: Place) -> Lines:
 def _activation(node: ActivationNode, place: Place) -> Lines:
     x, y, size = place.ref(node.x), place.ref(node.y), node.y.size
     if node.slope is None:
-        return _activated(node.activation, x, y, size, place)
+        return activated(node.activation, x, y, size, place)
     slope = place.weights.add(f"{node.layer}_slope", node.slope)
     return [f"{place.use('slope')}({x}, {slope}, {y}, {size});"]
 
@@ -220,19 +83,19 @@ def _scale(node: ScaleNode, place: Place) -> Lines:
 def _conv(node: ConvNode, place: Place) -> Lines:
     """The window in the state holds the steps before, the oldest first."""
     x, y, size, width = place.ref(node.x), place.ref(node.y), node.y.size, node.x.size
-    lines = _filled(node.bias, f"{node.layer}_bias", y, size, place)
+    lines = filled(node.bias, f"{node.layer}_bias", y, size, place)
     window = place.state(node, "window") if node.past else ""
     for tap, kernel in enumerate(node.kernel):
         at = tap * node.dilation
         source = x if at == node.past else f"{window} + {at * width}"
-        lines.append(_product(f"{node.layer}_kernel_{tap}", kernel, source, y, place))
+        lines.append(product(f"{node.layer}_kernel_{tap}", kernel, source, y, place))
     if node.past > 1:
         moved = (node.past - 1) * width
         lines.append(f"memmove({window}, {window} + {width}, {moved} * sizeof(float));")
     if node.past:
         last = (node.past - 1) * width
         lines.append(f"memcpy({window} + {last}, {x}, {width} * sizeof(float));")
-    return [*lines, *_activated(node.activation, y, y, size, place)]
+    return [*lines, *activated(node.activation, y, y, size, place)]
 
 
 def _merge(node: MergeNode, place: Place) -> Lines:
@@ -304,13 +167,8 @@ def differs(x: Value, value: float, place: Place) -> str:
     return f"{place.use('differs')}({place.ref(x)}, {x.size}, {number(value)})"
 
 
-def number(value: float) -> str:
-    """A float32 constant, exact."""
-    return f"{float(np.float32(value)).hex()}f"
-
-
 _WRITERS: dict[type[Node], Callable[[Any, Place], Lines]] = {
-    CellNode: _cell,
+    CellNode: cell_statements,
     DenseNode: _dense,
     LookupNode: _lookup,
     ActivationNode: _activation,

@@ -11,9 +11,10 @@ from typing import Any
 
 from rnn_deploy.c.blocks import source_of
 from rnn_deploy.c.functions import FunctionWriter
-from rnn_deploy.c.ir import ConvNode, DenseNode, Program, Value
+from rnn_deploy.c.header import comment_text, header_text, multiplications, run_head
+from rnn_deploy.c.ir import Program, Value
 from rnn_deploy.c.layout import C_TYPES, Layout
-from rnn_deploy.c.nodes import Lines
+from rnn_deploy.c.place import Lines
 from rnn_deploy.c.schedule import schedule
 from rnn_deploy.c.shared import SHARED, shared_source
 from rnn_deploy.c.storage import FLOAT32
@@ -21,7 +22,6 @@ from rnn_deploy.c.weights import WeightTable
 from rnn_deploy.spec import StateKey
 
 HEADER, SOURCE, WEIGHTS = "model.h", "model.c", "model_weights.c"
-ABI = 1
 _GUARD = """\
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) \\
     || defined(_M_FP_FAST)
@@ -61,23 +61,23 @@ def c_model(program: Program, states: Sequence[StateKey] = (), storage: str = FL
     functions = "\n".join(_functions(writer))
     blocks = source_of(writer.uses)
     weights = (
-        f"/* The weights of '{_comment(program.name)}': {writer.weights.bytes:,} bytes. */\n"
+        f"/* The weights of '{comment_text(program.name)}': {writer.weights.bytes:,} bytes. */\n"
         f'#include "{HEADER}"\n\n'
         f"{writer.weights.declarations()}\n{writer.weights.definitions()}"
     )
     body = f"{writer.weights.declarations()}\n{blocks}\n{functions}"
     digest = hashlib.sha256((weights + body).encode()).hexdigest()
     source = (
-        f"/* '{_comment(program.name)}' as C99; {HEADER} says how it is used. */\n"
+        f"/* '{comment_text(program.name)}' as C99; {HEADER} says how it is used. */\n"
         f'#include "{HEADER}"\n\n#include <assert.h>\n#include <float.h>\n#include <math.h>\n'
         f"#include <string.h>\n\n{_GUARD}\n{body}"
     )
-    files = {HEADER: _header(writer, digest), SOURCE: source, WEIGHTS: weights}
+    files = {HEADER: header_text(writer, digest), SOURCE: source, WEIGHTS: weights}
     files[SHARED] = shared_source(writer)
     details = {
         "weight_bytes": writer.weights.bytes,
         "state_bytes": 4 * layout.floats + 4,
-        "multiplications": _multiplications(program),
+        "multiplications": multiplications(program),
     }
     notes = tuple(_notes(layout))
     return CModel(files, notes, details, _interface(writer), writer.weights.float_bytes)
@@ -125,12 +125,8 @@ def _functions(writer: FunctionWriter) -> list[str]:
         ["memset(state, 0, sizeof *state);", "state->digest = MODEL_DIGEST_WORD;"],
     )
     if not writer.by_steps:
-        return [reset, _function(_run_head(writer), [*checked, *_run_loops(writer)])]
+        return [reset, _function(run_head(writer), [*checked, *_run_loops(writer)])]
     return [reset, *_by_steps(writer, checked)]
-
-
-def _run_head(writer: FunctionWriter) -> str:
-    return f"int model_run({', '.join(writer.arguments(whole=True))})"
 
 
 def _no_steps(writer: FunctionWriter) -> Lines:
@@ -169,7 +165,7 @@ def _by_steps(writer: FunctionWriter, checked: Lines) -> list[str]:
     run = ["size_t t;", *checked, *_no_steps(writer), *writer.checks_of_ids(whole=True)]
     found.append(_function(f"int model_step({', '.join(step_args)})", one_step))
     whole = [*run, *loop_lines, *last, "return MODEL_OK;"]
-    return [*found, _function(_run_head(writer), whole)]
+    return [*found, _function(run_head(writer), whole)]
 
 
 def _at(name: str, sizes: dict[str, int]) -> str:
@@ -211,124 +207,3 @@ def _run_loops(writer: FunctionWriter) -> Lines:
 
 def _function(head: str, body: Sequence[str]) -> str:
     return head + "\n{\n" + "".join(f"    {line}\n" for line in body) + "}\n"
-
-
-def _comment(text: str) -> str:
-    """Text that is safe inside a C comment."""
-    plain = "".join(c if c.isprintable() else "?" for c in text)
-    return plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")
-
-
-def _multiplications(program: Program) -> int:
-    """Multiplications with weights in one step."""
-    cells = sum(node.cell.kernel.size + node.cell.recurrent_kernel.size for node in program.cells)
-    others = (n.kernel.size for n in program.nodes if isinstance(n, DenseNode | ConvNode))
-    return cells + sum(others)
-
-
-def _header(writer: FunctionWriter, digest: str) -> str:
-    layout, program = writer.layout, writer.program
-    fields = "".join(
-        f"    float {field.name}[{field.size}]; /* '{_comment(field.key[0])}', {field.key[1]} */\n"
-        for field in layout.fields
-    )
-    pairs = [(n, v, "input") for n, v in zip(layout.inputs, program.inputs, strict=True)]
-    outputs = zip(layout.outputs, program.outputs, strict=True)
-    pairs += [(name, value, "output") for name, (_, value) in outputs]
-    sizes = "".join(
-        f"#define MODEL_{name.upper()}_SIZE {v.size} /* {kind}, {'each step' if v.time else 'once'}"
-        " */\n"
-        for name, v, kind in pairs
-    )
-    prototypes = f"{_run_head(writer)};\n"
-    if writer.by_steps:
-        prototypes = f"int model_step({', '.join(writer.arguments(whole=False))});\n" + prototypes
-    return _HEADER.format(
-        name=_comment(program.name),
-        weights=f"{writer.weights.bytes:,}",
-        state=f"{4 * layout.floats + 4:,}",
-        multiplications=f"{_multiplications(program):,}",
-        abi=ABI,
-        digest=digest,
-        word=digest[:8],
-        has_step=int(writer.by_steps),
-        has_mask=int(layout.mask_root is not None),
-        sizes=sizes,
-        fields=fields,
-        prototypes=prototypes,
-        usage=_usage(writer),
-        work="" if writer.by_steps else _work(layout),
-    )
-
-
-def _work(layout: Layout) -> str:
-    terms = [
-        f"(size_t)({layout.steps[value.time]}) * {value.size}"
-        for value in layout.kept
-        if value.time is not None
-    ]
-    arguments = ", ".join(layout.steps.values())
-    used = " + ".join(terms) or "1"
-    comment = "/* How many floats `work` must have. */"
-    return f"{comment}\n#define MODEL_WORK_FLOATS({arguments}) ({used})\n"
-
-
-def _usage(writer: FunctionWriter) -> str:
-    lines = []
-    if writer.by_steps:
-        lines += [
-            "model_step takes one step and returns MODEL_OK, or an error and changes nothing.",
-        ]
-    lines += [
-        "model_run takes whole sequences, all steps one after the other, from the state as it is;",
-        "it leaves the state after the last step there.",
-    ]
-    if writer.layout.mask_root is not None:
-        lines += [
-            "mask: one byte for each step, 0 where the step does not count; NULL to find this out",
-            "from the values of the input, as Keras does.",
-        ]
-    if not writer.by_steps:
-        lines += [
-            "This model needs whole sequences: a layer runs backward, or starts from a state that",
-            "the model itself computes.",
-        ]
-    return "".join(f"   {line}\n" for line in lines)
-
-
-_HEADER = """\
-/* '{name}'. One model_state for each sequence: a plain struct, to be copied at will.
-
-   {weights} bytes of weights, {state} bytes of state, {multiplications} multiplications a step.
-
-   model_reset(&state) begins a sequence.
-{usage}   A state is a value: copy it to branch, write it to a file to resume. */
-#ifndef MODEL_H
-#define MODEL_H
-
-#include <stddef.h>
-#include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-#define MODEL_ABI {abi}
-#define MODEL_DIGEST "{digest}"
-#define MODEL_DIGEST_WORD 0x{word}u
-#define MODEL_HAS_STEP {has_step}
-#define MODEL_HAS_MASK {has_mask}
-{sizes}{work}
-enum {{ MODEL_OK = 0, MODEL_NO_STEPS = 1, MODEL_BAD_ID = 2 }};
-
-typedef struct {{
-{fields}    uint32_t digest; /* checked where NDEBUG is not defined */
-}} model_state;
-
-void model_reset(model_state *state);
-{prototypes}
-#ifdef __cplusplus
-}}
-#endif
-#endif
-"""

@@ -14,7 +14,6 @@ import csv
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,35 +22,21 @@ import numpy as np
 from rnn_deploy.bundle import npz
 from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.bundle.npy import read_npy
+from rnn_deploy.cli.converting import ReadInputs, only_input, stacked
+from rnn_deploy.cli.table_inputs import read_table
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted
 from rnn_deploy.inference.lengths import has_time
 from rnn_deploy.inference.preprocessing import TEXT
 from rnn_deploy.inference.tables import (
-    SequenceTable,
-    Table,
     TableRules,
-    parse,
-    sequences_of,
     summary,
 )
-from rnn_deploy.spec import Array, EntryPoint, TensorSpec
+from rnn_deploy.spec import Array, EntryPoint
 
 T = TypeVar("T")
 NOT_FINITE = ("nan", "inf", "-inf")
 ENDINGS = (".npz", ".npy", ".csv", ".jsonl")
-
-
-@dataclass(frozen=True)
-class ReadInputs:
-    """Inputs of a file: arrays, lists of arrays, or lists of texts.
-
-    table: the keys and times of a .csv file. summary_line: a sentence about the file.
-    """
-
-    feeds: Mapping[str, Any]
-    table: SequenceTable | None = None
-    summary_line: str | None = None
 
 
 def read_inputs(
@@ -72,7 +57,7 @@ def read_inputs(
             " them",
         )
     if ending == ".csv":
-        return _read(place, lambda: _read_table(place, entry, rules, known))
+        return _read(place, lambda: read_table(place, entry, rules, known))
     if ending == ".jsonl":
         feeds = _read(place, lambda: _read_jsonl(place, entry))
         if any(tensor.dtype == TEXT for tensor in entry.inputs):
@@ -171,11 +156,11 @@ def _read_npy(place: Path, entry: EntryPoint) -> dict[str, Array]:
         raise InputError("E-DATA-ENDING", f"{place}: is an .npz file; rename it to .npz")
     with place.open("rb") as file:
         value = read_npy(file, place.stat().st_size)
-    return {_only(entry, place).name: value}
+    return {only_input(entry, place).name: value}
 
 
 def _read_lines(place: Path, entry: EntryPoint) -> ReadInputs:
-    tensor = _only(entry, place)
+    tensor = only_input(entry, place)
     if len(tensor.shape) > 1:
         raise InputError(
             "E-DATA-ENDING", f"{place}: input '{tensor.name}' takes a list of words; use .jsonl"
@@ -184,95 +169,8 @@ def _read_lines(place: Path, entry: EntryPoint) -> ReadInputs:
     return ReadInputs({tensor.name: texts}, None, f"read {len(texts)} texts")
 
 
-def _read_texts(table: Table, rules: TableRules, tensor: TensorSpec) -> ReadInputs:
-    """Read one text from each line of a .csv file."""
-    names = rules.features or tuple(n for n in table.header or () if n not in rules.named)
-    if table.header is None and table.width == 1:
-        column = 0
-    elif len(names) != 1:
-        raise InputError(
-            "E-DATA-FEATURES",
-            f"{table.place}: input '{tensor.name}' takes one column of text, found"
-            f" {', '.join(names) or f'{table.width} columns without names'}; add --features COLUMN",
-        )
-    else:
-        column = table.column(names[0])
-    texts = [line[column] for line in table.lines.values()]
-    keys = None if rules.id is None else _unique_keys(table, rules.id)
-    found = SequenceTable(keys, None, (), names, True)
-    return ReadInputs({tensor.name: texts}, found, f"read {len(texts)} texts")
-
-
 def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
-    return dict(_read_table(place, entry, TableRules(), ()).feeds)
-
-
-def _read_table(
-    place: Path, entry: EntryPoint, rules: TableRules, known: Sequence[str]
-) -> ReadInputs:
-    tensor = _only(entry, place)
-    table = parse(place, rules)
-    if tensor.dtype == TEXT:
-        return _read_texts(table, rules, tensor)
-    if table.header is None:
-        _refuse_counted_columns(table, tensor)
-    if len(tensor.shape) < 3 and not _is_long(rules, tensor):
-        return _line_per_sequence(table, rules, tensor, known)
-    width = tensor.shape[-1] if len(tensor.shape) > 2 else 1
-    read = sequences_of(table, rules, width if isinstance(width, int) else None, known)
-    rows = [
-        _cast(row if len(tensor.shape) > 2 else row[:, 0], tensor, place) for row in read.sequences
-    ]
-    summary_line = f"read {summary([len(row) for row in rows], read.features)}"
-    if table.header and not read.by_name:
-        summary_line += "; columns in the order of the file: name the model's order with --features"
-    value: Fitted = rows if len({len(row) for row in rows}) > 1 else np.stack(rows)
-    return ReadInputs({tensor.name: value}, read, summary_line)
-
-
-def _is_long(rules: TableRules, tensor: TensorSpec) -> bool:
-    """Return whether each line of a table is one step of a (batch, time) input."""
-    one_column = len(rules.features) == 1 and tensor.shape[1:] != (1,)
-    return rules.time is not None or (rules.id is not None and one_column)
-
-
-def _line_per_sequence(
-    table: Table, rules: TableRules, tensor: TensorSpec, known: Sequence[str]
-) -> ReadInputs:
-    width = tensor.shape[-1] if len(tensor.shape) > 1 else None
-    one = TableRules(None, None, rules.features)
-    if rules.id is not None and not rules.features:
-        others = [name for name in table.header or () if name != rules.id]
-        one = TableRules(None, None, tuple(known) or tuple(others))
-    read = sequences_of(table, one, width if isinstance(width, int) else None, known)
-    (value,) = read.sequences
-    keys = None
-    if rules.id is not None:
-        keys = _unique_keys(table, rules.id)
-    summary_line = f"read {len(value)} sequences, a line each, {value.shape[1]} values"
-    if table.header and has_names(tensor):
-        summary_line += (
-            f" ({', '.join(read.features[:8])}{', ...' if len(read.features) > 8 else ''})"
-        )
-    done = SequenceTable(keys, None, tuple(value), read.features, read.by_name)
-    return ReadInputs({tensor.name: _cast(value, tensor, table.place)}, done, summary_line)
-
-
-def _unique_keys(table: Table, name: str) -> tuple[str, ...]:
-    at = table.column(name)
-    keys = tuple(line[at].strip() for line in table.lines.values())
-    if len(set(keys)) < len(keys):
-        raise InputError(
-            "E-DATA-TEXT",
-            f"{table.place}: two lines have the same '{name}'; in a table with a line per step name"
-            " the column of the steps too: --features NAME",
-        )
-    return keys
-
-
-def has_names(tensor: TensorSpec) -> bool:
-    """Return whether the columns of a line are features, and not steps."""
-    return not has_time(tensor)
+    return dict(read_table(place, entry, TableRules(), ()).feeds)
 
 
 def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
@@ -281,8 +179,8 @@ def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
     if not samples:
         raise InputError("E-DATA-EMPTY", f"{place}: is empty; expected a line per sequence")
     if not all(isinstance(sample, dict) for sample in samples):
-        tensor = _only(entry, place)
-        return {tensor.name: _stacked(samples, tensor, place)}
+        tensor = only_input(entry, place)
+        return {tensor.name: stacked(samples, tensor, place)}
     by_name = {tensor.name: tensor for tensor in entry.inputs}
     unknown = {name for sample in samples for name in sample} - set(by_name)
     missing = [n for n in by_name if any(n not in sample for sample in samples)]
@@ -292,7 +190,7 @@ def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
             f"{place}: every object must have the names {', '.join(sorted(by_name))} and no others",
         )
     return {
-        name: _stacked([sample[name] for sample in samples], tensor, place)
+        name: stacked([sample[name] for sample in samples], tensor, place)
         for name, tensor in by_name.items()
     }
 
@@ -304,43 +202,6 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _numbers(item) for key, item in value.items()}
     return float(value) if value in NOT_FINITE else value
-
-
-def _stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Fitted:
-    if tensor.dtype == TEXT:
-        return samples  # preprocessing takes text, and token ids as they are
-    try:
-        shapes = {np.shape(sample) for sample in samples}
-    except ValueError as error:  # NumPy's message does not name the file
-        raise InputError(
-            "E-DATA-RAGGED",
-            f"{place}: the steps of '{tensor.name}' have different widths; expected the same number"
-            " of values in each",
-        ) from error
-    if len(shapes) == 1:
-        return _cast(np.array(samples), tensor, place)
-    if len({shape[1:] for shape in shapes}) > 1 or () in shapes or not has_time(tensor):
-        raise InputError(
-            "E-DATA-RAGGED",
-            f"{place}: lines of the shapes {sorted(shapes)} cannot be one input; expected sequences"
-            " that differ only in their number of steps",
-        )
-    return [_cast(np.array(sample), tensor, place) for sample in samples]
-
-
-def _cast(value: Array, tensor: TensorSpec, place: Path) -> Array:
-    if value.dtype.kind not in "fiub":
-        raise InputError(
-            "E-DATA-NO-NUMBERS", f"{place}: '{tensor.name}' needs numbers, got {value.dtype}"
-        )
-    with np.errstate(invalid="ignore", over="ignore"):  # refused below, or reported as infinity
-        cast = value.astype(tensor.dtype)
-    if np.dtype(tensor.dtype).kind in "iub" and not np.array_equal(cast, value):
-        found = value[cast != value].flat[0]
-        raise InputError(
-            "E-DATA-DTYPE", f"{place}: '{tensor.name}' takes {tensor.dtype}, got {found}"
-        )
-    return cast
 
 
 def _write_npy(draft: Path, arrays: Mapping[str, Array]) -> None:
@@ -362,38 +223,6 @@ def _write_csv(draft: Path, arrays: Mapping[str, Array]) -> None:
 
 def _write_jsonl(draft: Path, arrays: Mapping[str, Array]) -> None:
     draft.write_text("".join(line + "\n" for line in json_lines(arrays)), encoding="utf-8")
-
-
-def _only(entry: EntryPoint, place: Path) -> TensorSpec:
-    if len(entry.inputs) != 1:
-        names = ", ".join(tensor.name for tensor in entry.inputs)
-        raise InputError(
-            "E-DATA-ONE-ARRAY",
-            f"{place}: holds one array, the model has the inputs {names}; use .npz",
-        )
-    return entry.inputs[0]
-
-
-def _refuse_counted_columns(table: Table, tensor: TensorSpec) -> None:
-    """Raise InputError if only the first line counts from 0, like the names of unnamed columns.
-
-    With two columns the line is taken as a step: flags and one-hot steps consist of 0 and 1.
-    """
-    first, *others = table.lines.values()
-    counted = [str(column) for column in range(table.width)]
-    whole = all(cell.strip().lstrip("+-").isdigit() for line in others for cell in line)
-    if (
-        np.dtype(tensor.dtype).kind == "f"
-        and table.width > 2
-        and list(first) == counted
-        and not whole
-    ):
-        raise InputError(
-            "E-DATA-HEADER",
-            f"{table.place}: its first line, {', '.join(first[:3])}, ..., looks like the names of"
-            " numbered columns; remove it (pandas: header=False), or write 0.0 in place of 0 if it"
-            " is a step",
-        )
 
 
 def _endings() -> str:

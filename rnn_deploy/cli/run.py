@@ -1,7 +1,7 @@
 """`rnn-deploy run`: run inputs through a bundle on a runtime."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,83 +23,19 @@ from rnn_deploy.cli.arrays import (
 from rnn_deploy.cli.console import data, refuse_closed_output, say
 from rnn_deploy.cli.options import grouped
 from rnn_deploy.cli.results import TOP, RunResult, lines_of, write_result
+from rnn_deploy.cli.run_request import RunRequest
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted, fitted
 from rnn_deploy.inference.keyed_states import KeyedStates, choose
-from rnn_deploy.inference.lengths import SIDES, Side, Windows, padded
+from rnn_deploy.inference.lengths import SIDES, Windows, padded
 from rnn_deploy.inference.lengths import windows as windows_of
 from rnn_deploy.inference.preprocessing import Preprocessing, raw_spec
 from rnn_deploy.inference.rows import run_rows
-from rnn_deploy.inference.tables import TableRules
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.feeds import checker, not_finite
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.runtimes.tuned import TUNED
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """The parameters of `run`."""
-
-    bundle: Path
-    inputs: Path
-    output: Path | None
-    runtime: str | None
-    threads: int | None
-    batch_size: int | None
-    option: tuple[str, ...]
-    chunk: int | None
-    state_in: Path | None
-    state_out: Path | None
-    state_any_bundle: bool
-    force: bool
-    id: str | None
-    time: str | None
-    features: str | None
-    pad: Side | None
-    window: int | None
-    step: int | None
-    top: int | None
-
-    def __post_init__(self) -> None:
-        if self.step is not None and self.window is None:
-            raise InputError("E-OPTION-NEEDS", "--step applies only to --window; add --window N")
-        if self.pad is not None and self.window is not None:
-            raise InputError(
-                "E-OPTION-CONFLICT", "--pad cannot be combined with --window; remove one of them"
-            )
-        if self.window is not None and self.carries_state:
-            raise InputError(
-                "E-OPTION-CONFLICT",
-                "--window starts every window from zero, so it cannot be combined with --chunk,"
-                " --state-in or --state-out; remove one of them",
-            )
-        if self.batch_size is not None and self.carries_state:
-            raise InputError(
-                "E-OPTION-CONFLICT",
-                "--batch-size cannot be combined with --chunk, --state-in or --state-out;"
-                " remove one of them",
-            )
-        if self.output is not None and self.output == self.state_out:
-            raise InputError(
-                "E-OPTION-CONFLICT", f"{self.output}: is both -o and --state-out; give two files"
-            )
-        if self.state_any_bundle and self.state_in is None:
-            raise InputError(
-                "E-OPTION-CONFLICT", "--state-any-bundle applies only to --state-in; add a file"
-            )
-
-    @property
-    def rules(self) -> TableRules:
-        """The columns of a .csv file."""
-        names = tuple(name.strip() for name in (self.features or "").split(",") if name.strip())
-        return TableRules(self.id, self.time, names)
-
-    @property
-    def carries_state(self) -> bool:
-        """Whether the entry point `stream` is run."""
-        return any(value is not None for value in (self.chunk, self.state_in, self.state_out))
 
 
 @click.command("run")

@@ -104,8 +104,8 @@ def judged(
 ) -> list[CaseOutcome]:
     """Verify a bundle on every runtime that has an artifact in it; the cells in NumPy vote too.
 
-    All runtimes are verified together, from golden vectors that are read once. If that raises an
-    error, one at a time, so that only the runtime with the error has a fault.
+    All runtimes are verified together, from golden vectors that are read once. A runtime that
+    cannot load a file has failed checks; the others are judged all the same.
     """
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
     fitting = [runtime for runtime in runtimes if runtime.format in formats]
@@ -116,14 +116,8 @@ def judged(
     try:
         whole = verify(bundle, runtimes=able, cases=golden, checks=BASIC)
         reports = {runtime.name: _part_of(whole, runtime.name) for runtime in able}
-    except RnnDeployError:
-        for runtime in able:
-            try:
-                reports[runtime.name] = verify(
-                    bundle, runtimes=[runtime], cases=golden, checks=BASIC
-                )
-            except RnnDeployError as error:
-                faults[runtime.name] = str(error)
+    except RnnDeployError as error:
+        faults |= {runtime.name: str(error) for runtime in able}
     outcomes = [
         _outcome(bundle, (case, form, r.name), faults[r.name], reports.get(r.name), most_error)
         for r in fitting
@@ -173,6 +167,8 @@ def _by_cells(votes: Sequence[ReferenceDistances], case: str, form: str) -> Case
 
 
 def _fault_of(bundle: Bundle, report: Report, worst: float, most_error: float) -> str:
+    if report.failed_checks:
+        return f"{report.verdict}: {report.failed_checks[0].message}"
     if not report.passed:
         return report.verdict
     if worst > most_error:

@@ -9,12 +9,12 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "c/test_models": (
         "a node is right if the compiled C gives the right values",
         (
-            *("c/functions", "c/ir", "c/layers", "c/layout", "c/nodes", "c/operations"),
-            "c/recurrent",
+            *("c/cells", "c/functions", "c/ir", "c/layers", "c/layout", "c/nodes"),
+            *("c/operations", "c/place", "c/recurrent"),
         ),
     ),
     "c/test_reading": ("refusals of a model", ("c/refusal",)),
-    "c/test_source": ("one of the files", ("c/shared",)),
+    "c/test_source": ("some of the files", ("c/header", "c/shared")),
     "packaging/c/test_packager": (
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest"),
@@ -48,6 +48,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "cli/test_compare": ("used by this command alone", ("runtimes/artifact", "verifying/pairing")),
+    "cli/test_arrays": (
+        "the inputs of a command, from their files",
+        ("cli/converting", "cli/table_inputs"),
+    ),
+    "cli/test_run": ("the arguments of this command", ("cli/run_request",)),
     "cli/test_runtimes": ("the command shows the registry", ("runtimes/registry",)),
     "cli/test_conformance": ("the command runs the suite", ("conformance/suite",)),
     "conformance/test_conformance": (
@@ -140,6 +145,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             "verifying/judge/trials",
         ),
     ),
+    "verifying/judge/test_sizes": ("where sizes are nudged", ("verifying/judge/nudging",)),
     "verifying/judge/test_compare": ("parts of a comparison", ("verifying/judge/distance",)),
     "verifying/report/test_html": (
         "seen on the page",

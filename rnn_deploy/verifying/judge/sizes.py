@@ -12,7 +12,7 @@ Both sides of a comparison by steps are rounded. How much rounding matters after
 measured on the runtime itself: by the same steps with the last bit of every input changed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +21,14 @@ from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
-from rnn_deploy.verifying.judge.distance import errors
+from rnn_deploy.verifying.judge.nudging import (
+    Values,
+    all_finite,
+    largest_changes,
+    nudge,
+    rows_of,
+    steady_values,
+)
 from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
 from rnn_deploy.verifying.judge.tolerance import SIZES
 
@@ -32,9 +39,6 @@ LENGTHS = (
 )
 BATCHES = (*range(1, 19), 31, 32, 33, 63, 64, 65, 99, 100, 101)
 LONG_CHUNK = 100  # steps
-LAST_BIT = 2.0**-23
-
-Values = Mapping[str, Array]
 
 
 class SizeSources:
@@ -115,7 +119,7 @@ def steps_against_chunks(subject: CheckSubject, case: GoldenCase) -> Iterator[Ch
     for name, other in subject.runners.items():
         if subject.takes(case, name):
             yield CheckResult(
-                _steady(other.run(case.feeds), rounding),
+                steady_values(other.run(case.feeds), rounding),
                 expected,
                 f"entry point {name}, every step, against chunks of {LONG_CHUNK}",
                 rounding=rounding,
@@ -150,13 +154,15 @@ def _runners(subject: CheckSubject, case: GoldenCase) -> Iterator[tuple[str, Run
 
 def _steps(subject: CheckSubject, case: GoldenCase, stream: Runner) -> Iterator[CheckResult]:
     single = list(_single_steps(stream, case.feeds))
-    nudged = list(_single_steps(stream, _nudged(stream.entry, case.feeds)))
+    nudged = list(_single_steps(stream, nudge(stream.entry, case.feeds)))
     subject.files_run.take()  # the file under test is the one that runs them all at once
-    usable = next((t for t, r in enumerate(single) if not _finite(r)), len(single))
+    usable = next((t for t, r in enumerate(single) if not all_finite(r)), len(single))
     rounding: dict[str, float] = {}
     reached: list[dict[str, float]] = []
     for plain, other in zip(single[:usable], nudged[:usable], strict=True):
-        rounding = {n: max(rounding.get(n, 0.0), e) for n, e in _moved(plain, other).items()}
+        rounding = {
+            n: max(rounding.get(n, 0.0), e) for n, e in largest_changes(plain, other).items()
+        }
         reached.append(rounding)
     finals = [state.next_name for state in stream.entry.states]
     lengths = [length for length in LENGTHS if length <= usable]
@@ -167,7 +173,7 @@ def _steps(subject: CheckSubject, case: GoldenCase, stream: Runner) -> Iterator[
             expected = chunks.joined(stream.entry, single[:length])
             expected |= {final: single[length - 1][final] for final in finals}
             yield CheckResult(
-                _steady(runner.run(feeds), reached[length - 1]),
+                steady_values(runner.run(feeds), reached[length - 1]),
                 expected,
                 f"entry point {name}, {length} steps, against single steps",
                 rounding=reached[length - 1],
@@ -189,10 +195,10 @@ def _steps_of_both(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckRes
         except RnnDeployError:
             continue  # too few steps for this model; if not, other checks fail
         expected = {name: value.copy() for name, value in expected.items()}
-        moved = _moved(expected, stream.run(_nudged(stream.entry, feeds)))
-        if _finite(expected):
+        moved = largest_changes(expected, stream.run(nudge(stream.entry, feeds)))
+        if all_finite(expected):
             yield CheckResult(
-                _steady(sequence.run(feeds), moved),
+                steady_values(sequence.run(feeds), moved),
                 expected,
                 f"{length} steps, entry point sequence against stream",
                 rounding=moved,
@@ -228,46 +234,11 @@ def _joined(
 ) -> tuple[dict[str, Array], dict[str, float], bool]:
     """Return the results of chunks, what rounding changes in them, and if all are finite."""
     both = []
-    for each in (feeds, _nudged(stream.entry, feeds)):
+    for each in (feeds, nudge(stream.entry, feeds)):
         pieces = list(_pieces(stream, each, lengths))
         finals = {s.next_name: pieces[-1][s.next_name] for s in stream.entry.states}
         both.append(chunks.joined(stream.entry, pieces) | finals)
-    return both[0], _moved(*both), _finite(both[0])
-
-
-def _nudged(entry: EntryPoint, feeds: Values) -> dict[str, Array]:
-    """Return the inputs with the last bit of every float changed, and states that are not zero."""
-    rows = rows_of(feeds)
-    states = {
-        state.tensor.name: np.full(
-            [dim if isinstance(dim, int) else rows for dim in state.tensor.shape],
-            LAST_BIT,
-            state.tensor.dtype,
-        )
-        for state in entry.states
-    }
-    nudged = dict(states)
-    for tensor in entry.inputs:
-        value = feeds[tensor.name]
-        if value.dtype.kind == "f" and tensor.below is None:
-            factors = np.resize(1 + LAST_BIT * np.array([1.0, -1.0, 1.0]), value.shape)
-            value = np.multiply(value, factors).astype(value.dtype)
-        nudged[tensor.name] = value
-    return nudged
-
-
-def _moved(plain: Values, nudged: Values) -> dict[str, float]:
-    """Return the largest change of each tensor."""
-    return {n: float(errors(nudged[n], value).max(initial=0.0)) for n, value in plain.items()}
-
-
-def _steady(values: Values, rounding: Mapping[str, float]) -> dict[str, Array]:
-    """Return the values without integers and truth values that rounding changes."""
-    return {n: v for n, v in values.items() if v.dtype.kind == "f" or not rounding.get(n)}
-
-
-def _finite(values: Values) -> bool:
-    return all(v.dtype.kind != "f" or bool(np.isfinite(v).all()) for v in values.values())
+    return both[0], largest_changes(*both), all_finite(both[0])
 
 
 def _first_steps(entry: EntryPoint, feeds: Values, steps: int) -> dict[str, Array]:
@@ -298,8 +269,3 @@ def _steps_of(entry: EntryPoint, feeds: Values) -> int:
 
 def _taken(values: Values, rows: Iterable[int]) -> dict[str, Array]:
     return {name: np.take(value, list(rows), axis=0) for name, value in values.items()}
-
-
-def rows_of(feeds: Values) -> int:
-    """Return the number of rows of a batch."""
-    return int(next(iter(feeds.values())).shape[0])
