@@ -156,6 +156,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "what results and text are made from",
         ("verifying/report/observation", "verifying/report/text"),
     ),
+    "verifying/report/test_baseline": ("what it finds", ("verifying/report/changes",)),
     "verifying/test_mutants": ("faults in single files", ("verifying/diagnose/file_verdicts",)),
     "verifying/test_planted": (
         "planted faults are explained",

@@ -15,6 +15,7 @@ extremes         zeros, saturating inputs, denormals, infinities, NaN
 long             one sequence of very many steps
 running-bound    every state after every step, within the bound of a float32 layer (rounding.py)
 sizes            many more numbers of steps and rows than golden vectors have (sizes.py)
+given            the shapes and inputs that the user gives (given.py); not in CHECKS
 
 Every check takes the plain golden cases, except those in SPECIAL, which have cases of their own. A
 check that does not apply to a case yields nothing.
@@ -31,9 +32,10 @@ from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.inference.stream import Stream, run_in_chunks
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
+from rnn_deploy.verifying.judge.given import given
 from rnn_deploy.verifying.judge.sizes import masks, sizes, steps_against_chunks
 from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
-from rnn_deploy.verifying.judge.tolerance import SIZES
+from rnn_deploy.verifying.judge.tolerance import GIVEN, SIZES
 
 MOST_STEPS = 64  # longer sequences are not fed step by step
 
@@ -186,7 +188,7 @@ def _running_bound(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckRes
     yield CheckResult({n: np.stack(v) for n, v in seen.items()}, bounds=subject.bounds)
 
 
-RUNNING, HAND_OVER = "running-bound", "hand-over"
+RUNNING, HAND_OVER, LONG = "running-bound", "hand-over", "long"
 CHECKS: dict[str, Check] = {
     "sequence": _sequence,
     "states": _states,
@@ -198,16 +200,33 @@ CHECKS: dict[str, Check] = {
     "batch": _batch,
     "masks": _masks,
     "extremes": _every_entry,
-    "long": _long,
+    LONG: _long,
     RUNNING: _running_bound,
     SIZES: sizes,
+}
+EVERY_CHECK = {**CHECKS, GIVEN: given}
+# What a verification without these checks does not cover.
+COVERS = {
+    "sequence": "whole sequences",
+    "states": "states",
+    "chunked": "streams in chunks",
+    "step": "streams step by step",
+    "teacher-forced": "every step alone",
+    HAND_OVER: "states of another runtime",
+    "reset": "repeated calls",
+    "batch": "rows alone",
+    "masks": "masks",
+    "extremes": "extreme inputs",
+    LONG: "very long sequences",
+    RUNNING: "every state after every step",
+    SIZES: "other numbers of rows and steps",
 }
 BASIC = ("sequence", "states", "chunked")
 QUICK = ("sequence", "states", "chunked", "teacher-forced", "extremes")
 # They compare a runtime with itself, or have a wide bound: no evidence of right values.
 WEAK_CHECKS = ("reset", "batch", RUNNING)
 # They have golden cases of their own, which no other check takes.
-SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING, SIZES)
+SPECIAL = ("teacher-forced", "masks", "extremes", LONG, RUNNING, SIZES, GIVEN)
 
 
 def applies(check: str, case: GoldenCase) -> bool:

@@ -8,11 +8,11 @@ import pytest
 
 from rnn_deploy.runtimes.registry import SkippedRuntime
 from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.report.as_json import json_from_report
 from rnn_deploy.verifying.report.report import (
     NOTHING,
     FailedCheck,
     Report,
-    json_from_report,
     worst_of_each,
 )
 
@@ -38,8 +38,8 @@ def report_of(*comparisons, failed_checks=(), skipped=()):
         (report_of(skipped=(SkippedRuntime("x", "y"),)), False, (NOTHING,)),
         (report_of(GOOD, BAD), False, ("1 of 2 comparisons", "0 checks")),
         (report_of(BROKEN), False, ("1 of 1 comparisons",)),
-        (report_of(GOOD, failed_checks=(FAILED,)), False, ("0 of 1 comparisons", "1 checks")),
-        (report_of(failed_checks=(FAILED,)), False, ("0 of 0 comparisons", "1 checks")),
+        (report_of(GOOD, failed_checks=(FAILED,)), False, ("0 of 1 comparisons", "1 check")),
+        (report_of(failed_checks=(FAILED,)), False, ("0 of 0 comparisons", "1 check")),
         (report_of(replace(GOOD, max_abs=np.nan)), False, ("1 of 1",)),
         (report_of(GOOD, VAGUE), False, ("of z is decisive",)),
         (report_of(GOOD, VAGUE, replace(VAGUE, decisive=True)), True, ("3 comparisons",)),
