@@ -83,8 +83,13 @@ def special_of(
 ) -> list[GoldenCase]:
     """Return the golden cases that serve one check only."""
     stream = plan.stream.entry if plan.stream else None
-    entries = (plan.sequence.entry, stream)
-    return list(special_cases(references, *entries, plain, options.seed, long_steps(plan, options)))
+    special = special_cases(
+        references,
+        *(plan.sequence.entry, stream, plain, options.seed),
+        long=long_steps(plan, options),
+        nan=not plan.sequence.trace.orders_nan,
+    )
+    return list(special)
 
 
 def proof_of_plan(plan: ExportPlan, references: References, cases: list[GoldenCase]) -> Proof:

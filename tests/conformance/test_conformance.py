@@ -13,6 +13,7 @@ from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.spec import STEP
 
 
+@pytest.mark.shared_out(3)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case_agrees_with_keras(case, form, maker, tmp_path, runtimes):
