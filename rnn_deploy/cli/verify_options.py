@@ -1,6 +1,5 @@
 """The options of `rnn-deploy verify` that say what to run, and with which inputs."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from rnn_deploy.cli.report_files import ReportFiles
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.isolation import TIME_LIMIT
 from rnn_deploy.runtimes.registry import runtime_named
+from rnn_deploy.spec.shapes import shape_from
 from rnn_deploy.verifying.judge.checks import CHECKS, COVERS, QUICK
 from rnn_deploy.verifying.judge.given import GivenSizes
 
@@ -25,7 +25,7 @@ _NOT_QUICK = ", ".join(COVERS[check] for check in CHECKS if check not in QUICK)
 class VerifyOptions:
     """What to run, and how.
 
-    shape: shapes as text, "64x8" for 64 rows of 8 steps. inputs: a file of inputs. require: names
+    shape: shapes as text, "64x8" for 64 sequences of 8 steps. inputs: a file of inputs. require: names
     of runtimes, separated by commas. stored: the results to judge again, in which case nothing is
     run. baseline: earlier results to compare with. isolate: None for the default. time_limit:
     seconds for one call of an isolated runtime, None for the default.
@@ -93,7 +93,7 @@ class VerifyOptions:
         inputs = None
         if self.inputs is not None:
             inputs = read_arrays(self.inputs, bundle.manifest.entries[0])
-        return GivenSizes([_shape(text) for text in self.shape], inputs)
+        return GivenSizes([shape_from(text) for text in self.shape], inputs)
 
     def check_stored(self, model: ModelOption, files: ReportFiles) -> None:
         """Raise InputError for options that have no effect with --from, which runs nothing."""
@@ -115,17 +115,6 @@ class VerifyOptions:
                 "E-OPTION-CONFLICT",
                 "--against uses other inputs than --baseline; give one of them",
             )
-
-
-def _shape(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    rows, steps = map(int, match.groups()) if match else (0, 0)
-    if not rows or not steps:
-        raise InputError(
-            "E-OPTION-SHAPE",
-            f"--shape {text}: expected rows and steps, both at least 1; write for instance 64x8",
-        )
-    return rows, steps
 
 
 def verify_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,7 +144,7 @@ def verify_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--shape",
             multiple=True,
-            metavar="ROWSxSTEPS",
+            metavar="BATCHxTIME",
             help="Also run golden inputs, repeated to this shape, such as 64x8. Can be repeated.",
         ),
         click.option(

@@ -102,12 +102,7 @@ def verify(
             *_only(FailedCheck, results),
         ),
         skipped=tuple(skipped),
-        notes=(
-            *notes_of(request.read(), comparisons, checks, request.distances),
-            *tolerance_notes(comparisons, request.budgets.user),
-            *_quantisation_notes(bundle, chosen, checks),
-            *([WITHOUT_MODEL] if given and original is None else []),
-        ),
+        notes=_notes(bundle, chosen, request, comparisons),
         findings=_only(Finding, results),
         node_devices=_only(NodeDevice, results),
         tolerance=request.budgets.user.description,
@@ -120,6 +115,21 @@ def verify(
         possible_runtimes=possible_runtimes(bundle),
         shared_weights=_shared_weights(bundle),
         checks_not_run=tuple(check for check in CHECKS if check not in checks),
+    )
+
+
+def _notes(
+    bundle: Bundle,
+    runtimes: Sequence[Runtime],
+    request: VerificationRequest,
+    comparisons: Sequence[Comparison],
+) -> tuple[str, ...]:
+    options = request.options
+    return (
+        *notes_of(request.read(), comparisons, options.checks, request.distances),
+        *tolerance_notes(comparisons, options.tolerance),
+        *_quantisation_notes(bundle, runtimes, options.checks),
+        *([WITHOUT_MODEL] if options.given and options.original is None else []),
     )
 
 

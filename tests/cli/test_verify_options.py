@@ -51,7 +51,7 @@ def test_a_required_runtime_that_is_missing_fails(command, small_bundle, tmp_pat
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--shape", "64"], ("E-OPTION-SHAPE", "64x8")),
+        (["--shape", "64"], ("E-OPTION-SHAPE", "32x100")),
         (["--shape", "0x8"], ("E-OPTION-SHAPE",)),
         (["--require", "abacus"], ("E-RUNTIME-UNKNOWN", "abacus")),
         (["--require", "litert", *ORT], ("E-OPTION-CONFLICT", "--runtime litert")),

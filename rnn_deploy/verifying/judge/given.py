@@ -18,6 +18,7 @@ from rnn_deploy.bundle import Bundle, GoldenCase, cases_of
 from rnn_deploy.errors import InputError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
+from rnn_deploy.spec.shapes import Shape
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.judge.compare import AGAINST
 from rnn_deploy.verifying.judge.nudging import (
@@ -42,9 +43,9 @@ WITHOUT_MODEL = (
 
 @dataclass(frozen=True)
 class GivenSizes:
-    """What the user gives. shapes: (rows, steps). inputs: arrays by name, None if not given."""
+    """What the user gives. inputs: arrays by name, None if not given."""
 
-    shapes: Sequence[tuple[int, int]] = ()
+    shapes: Sequence[Shape] = ()
     inputs: Mapping[str, Array] | None = None
 
     def __bool__(self) -> bool:
@@ -58,7 +59,7 @@ def given_cases(
 
     original: the Keras model, which returns the true values.
     """
-    named = {f"{rows}x{steps}": _shaped(bundle, rows, steps) for rows, steps in sizes.shapes}
+    named = {str(shape): _shaped(bundle, shape) for shape in sizes.shapes}
     if sizes.inputs is not None:
         named[f"{INPUTS}-{_digest(sizes.inputs)}"] = dict(sizes.inputs)
     cases = []
@@ -103,8 +104,8 @@ def with_values(case: GoldenCase, expected: Mapping[str, Array]) -> GoldenCase:
     return case if case.truth else replace(case, reference=expected)
 
 
-def _shaped(bundle: Bundle, rows: int, steps: int) -> dict[str, Array]:
-    """Return golden inputs, repeated to these rows and steps."""
+def _shaped(bundle: Bundle, shape: Shape) -> dict[str, Array]:
+    """Return golden inputs, repeated to this shape."""
     entries = {entry.name: entry for entry in bundle.manifest.entries}
     entry = entries.get(STREAM) or entries.get(SEQUENCE) or bundle.manifest.entries[0]
     names = [tensor.name for tensor in entry.inputs]
@@ -114,17 +115,17 @@ def _shaped(bundle: Bundle, rows: int, steps: int) -> dict[str, Array]:
         raise InputError(
             "E-VERIFY-SHAPE", f"{bundle.root} has no golden vectors to repeat; use --inputs"
         )
-    feeds = repeated(entry, widest.feeds, steps)
+    feeds = repeated(entry, widest.feeds, shape.time)
     if feeds is None:
         feeds = {name: widest.feeds[name] for name in names}
         there = {value.shape[1] for value in feeds.values() if value.ndim > 1}
-        if there != {steps}:
+        if there != {shape.time}:
             raise InputError(
                 "E-VERIFY-SHAPE",
-                f"--shape {rows}x{steps}: the inputs of {bundle.root} do not share one open number"
-                f" of steps; give {rows}x{max(there, default=1)}, or use --inputs",
+                f"--shape {shape}: the inputs of {bundle.root} do not share one open number"
+                f" of steps; give {shape.batch}x{max(there, default=1)}, or use --inputs",
             )
-    return taken(feeds, np.arange(rows) % rows_of(feeds))
+    return taken(feeds, np.arange(shape.batch) % rows_of(feeds))
 
 
 def _digest(feeds: Values) -> str:

@@ -6,29 +6,12 @@ import pytest
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.reference_model import open_later
 from rnn_deploy.errors import InputError
-from rnn_deploy.runtimes.base import RunOptions
-from rnn_deploy.runtimes.fake import FakeRuntime
-from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.spec.opening import Opening
+from rnn_deploy.spec.shapes import Shape
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.given import GivenSizes
 from rnn_deploy.verifying.judge.tolerance import GIVEN
-
-
-def wrong_from(rows, bundle):
-    """ONNX Runtime, wrong in batches of this many rows and more."""
-    loaded = {}
-
-    def answer(entry, feeds):
-        if entry.name not in loaded:
-            options = RunOptions(entry=entry.name)
-            loaded[entry.name] = runtime_named("ort-cpu").load(bundle, options)
-        results = loaded[entry.name].run(feeds)
-        if len(feeds["x"]) >= rows:
-            results = {name: value + np.float32(1e-3) for name, value in results.items()}
-        return results
-
-    return FakeRuntime(answer)
+from tests.support.spoiled import wrong_from
 
 
 def verified(bundle, given, rows=10**6, model=None):
@@ -44,7 +27,7 @@ def test_a_fault_of_large_batches_is_seen_only_at_their_shape(
     with_model, small_bundle, small_keras
 ):
     bundle, model = open_bundle(small_bundle), small_keras if with_model else None
-    given = GivenSizes([(200, 9)])
+    given = GivenSizes([Shape(200, 9)])
     assert verified(bundle, GivenSizes(), rows=150, model=model).passed
     report = verified(bundle, given, rows=150, model=model)
     assert {c.check for c in report.comparisons if not c.passed} == {GIVEN}
@@ -81,6 +64,6 @@ def test_inputs_that_nothing_takes_are_refused(small_bundle):
 
 
 def test_one_step_of_one_row_has_no_smaller_calls(small_bundle):
-    report = verified(open_bundle(small_bundle), GivenSizes([(1, 1)]))
+    report = verified(open_bundle(small_bundle), GivenSizes([Shape(1, 1)]))
     assert {f.check for f in report.failed_checks} == {GIVEN}
     assert "E-VERIFY-NO-TRUTH" in report.failed_checks[0].message

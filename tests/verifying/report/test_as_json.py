@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from rnn_deploy.verifying.report.as_json import SCHEMA, json_from_report
-from tests.verifying.report.test_report import GOOD, report_of
+from tests.support.reports import GOOD, report_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "report.md"
 

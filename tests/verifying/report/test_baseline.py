@@ -10,7 +10,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.report.baseline import baseline_in
 from rnn_deploy.verifying.report.results import ResultsWriter, read_results
-from tests.verifying.judge.test_given import wrong_from
+from tests.support.spoiled import wrong_from
 
 
 def run(bundle, record, runtime):

@@ -7,7 +7,7 @@ import pytest
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.report.cause import cause_of
 from rnn_deploy.verifying.report.report import FailedCheck, Report
-from tests.verifying.report.test_report import GOOD
+from tests.support.reports import GOOD
 
 WRONG = replace(GOOD, max_abs=1e-3, files=("stream.onnx",))
 RIGHT = replace(GOOD, files=("sequence.onnx",))

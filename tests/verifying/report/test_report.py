@@ -12,22 +12,15 @@ from rnn_deploy.verifying.report.as_json import json_from_report
 from rnn_deploy.verifying.report.report import (
     NOTHING,
     FailedCheck,
-    Report,
     worst_of_each,
 )
+from tests.support.reports import GOOD, report_of
 
-GOOD = Comparison(
-    "ort-cpu", "states", "n1t1", "y", "output", 1e-7, 2.0, 1e-6, 1e-7, (0, 1), 0.25, 0.5
-)
 BAD = replace(GOOD, max_abs=1e-3)
 VAGUE = replace(GOOD, name="z", decisive=False)
 EMPTY = replace(GOOD, name="e", finite=False)
 BROKEN = replace(GOOD, max_abs=np.inf, max_ulp=np.inf, found=np.nan, worst_index=())
 FAILED = FailedCheck("litert", "chunked", "n3t5", "refused")
-
-
-def report_of(*comparisons, failed_checks=(), skipped=()):
-    return Report("ref", "b", "0f", {"python": "3"}, comparisons, failed_checks, skipped)
 
 
 @pytest.mark.parametrize(
