@@ -37,10 +37,6 @@ from rnn_deploy.references.reference import states_of
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, Support
 
 MOST_BYTES = 2_000_000_000  # of a protocol buffer 2 GiB, and the graph needs some itself
-NAN_UNDEFINED = (
-    "inputs with NaN are not compared, because the largest of a number and NaN in TensorFlow's"
-    " pooling depends on the processor"
-)
 # The sequence entry point, and the layers with rows of their own.
 Probed = tuple[TracedEntry, tuple[Folded, ...]]
 
@@ -73,8 +69,7 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
     fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
-    nan = (NAN_UNDEFINED,) if own.trace.orders_nan else ()
-    notes = (*notes, *opened_notes, *why, *unused, *fixed, *nan, *_notes(model, options.state))
+    notes = (*notes, *opened_notes, *why, *unused, *fixed, *_notes(model, options.state))
     return ExportPlan(model, sequence, stream, notes, opened)
 
 

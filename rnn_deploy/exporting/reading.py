@@ -105,8 +105,9 @@ class ModelReader:
             cases = reference_cases(references, plan, options, calibration)
         progress("comparing the references with each other")
         proof = proof_of_plan(plan, references, cases)
-        cases += special_of(plan, references, cases, options)
-        return ReadModel(source, plan, cases, references, proof, calibration)
+        special = special_of(plan, references, cases, options)
+        plan = replace(plan, notes=(*plan.notes, *map(str, special.left_out)))
+        return ReadModel(source, plan, [*cases, *special.cases], references, proof, calibration)
 
     def _runnable(
         self, plan: ExportPlan, options: ExportOptions, calibration: Sequence[GoldenCase]
