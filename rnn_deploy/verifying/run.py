@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from threading import Lock
 from typing import TypeVar
 
@@ -86,23 +87,32 @@ def verify(
         if time_limit is not None:
             chosen = stack.enter_context(staying(chosen, time_limit))
         results = _results(bundle, chosen, request, progress)
-    comparisons = _only(Comparison, results)
     # If the caller names runtimes, only their files are compared.
     formats = None if runtimes is None else {runtime.format for runtime in runtimes}
-    changed = _changed_weights(bundle, original, formats)
+    failed = (
+        *_changed_weights(bundle, original, formats),
+        *_missing(required, chosen, skipped),
+    )
+    report = _report_of(bundle, chosen, request, [*failed, *results])
+    return replace(report, skipped=tuple(skipped))
+
+
+def _report_of(
+    bundle: Bundle,
+    runtimes: Sequence[Runtime],
+    request: VerificationRequest,
+    results: Sequence[Result],
+) -> Report:
+    comparisons, checks = _only(Comparison, results), request.options.checks
     return Report(
-        reference=_reference_of(bundle, cases),
+        reference=_reference_of(bundle, request.options.cases),
         bundle=str(bundle.root),
         digest=bundle.digest,
-        environment=environment(chosen),
+        environment=environment(runtimes),
         comparisons=comparisons,
-        failed_checks=(
-            *changed,
-            *_missing(required, chosen, skipped),
-            *_only(FailedCheck, results),
-        ),
-        skipped=tuple(skipped),
-        notes=_notes(bundle, chosen, request, comparisons),
+        failed_checks=_only(FailedCheck, results),
+        skipped=(),
+        notes=_notes(bundle, runtimes, request, comparisons),
         findings=_only(Finding, results),
         node_devices=_only(NodeDevice, results),
         tolerance=request.budgets.user.description,
@@ -110,7 +120,7 @@ def verify(
         timings=_only(CheckTiming, results),
         unknown_placements=_only(UnknownPlacement, results),
         expected_tensors=_expected_tensors(bundle, checks),
-        runtimes=tuple(runtime.name for runtime in chosen),
+        runtimes=tuple(runtime.name for runtime in runtimes),
         coverage=_only(RuntimeCoverage, results),
         possible_runtimes=possible_runtimes(bundle),
         shared_weights=_shared_weights(bundle),
