@@ -26,9 +26,9 @@ class VerifyOptions:
     """What to run, and how.
 
     shape: shapes as text, "64x8" for 64 sequences of 8 steps. inputs: a file of inputs. require:
-    names of runtimes, separated by commas. stored: the results to judge again, in which case nothing is
-    run. baseline: earlier results to compare with. isolate: None for the default. time_limit:
-    seconds for one call of an isolated runtime, None for the default.
+    names of runtimes, separated by commas. stored: the results to judge again, in which case
+    nothing is run. baseline: earlier results to compare with. isolate: None for the default.
+    time_limit: seconds for one call of an isolated runtime, None for the default.
     """
 
     runtime: tuple[str, ...] = ()
