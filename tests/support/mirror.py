@@ -47,7 +47,13 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             *("verifying/diagnose/inner", "verifying/diagnose/inner_onnx"),
         ),
     ),
-    "cli/test_compare": ("used by this command alone", ("runtimes/artifact", "verifying/pairing")),
+    "cli/test_compare": (
+        "used by this command alone",
+        (
+            *("cli/keras_runner", "runtimes/artifact", "verifying/pairing"),
+            "verifying/report/pair_page",
+        ),
+    ),
     "cli/test_arrays": (
         "the inputs of a command, from their files",
         ("cli/converting", "cli/table_inputs"),
