@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.exporting.halves import split_plan
 from rnn_deploy.exporting.open_time import has_fixed_time, opened_outputs, symbols_for_fixed
 from rnn_deploy.exporting.sizes import remembers_sizes, with_sizes
 from rnn_deploy.formats.options import OPEN, ExportOptions
@@ -72,7 +73,8 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
     nan = (NAN_UNDEFINED,) if own.trace.orders_nan else ()
     notes = (*notes, *opened_notes, *why, *unused, *fixed, *nan, *_notes(model, options.state))
-    return ExportPlan(model, sequence, stream, notes, opened)
+    halves, split_notes = split_plan(model, own) if options.state == "input" else (None, ())
+    return ExportPlan(model, sequence, stream, (*notes, *split_notes), opened, halves)
 
 
 def _refuse_open(sequence: EntryPoint, options: ExportOptions) -> None:
