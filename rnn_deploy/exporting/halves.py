@@ -24,13 +24,14 @@ from rnn_deploy.keras.intercept import unused
 from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.probing import output_specs
 from rnn_deploy.keras.signature import TIME, Signature, taking_any_length
-from rnn_deploy.keras.splitting import Split, WhyWhole, find_split
+from rnn_deploy.keras.splitting import Split, find_split
+from rnn_deploy.keras.traced_calls import WhyWhole
 from rnn_deploy.keras.tracing import trace_markers
-from rnn_deploy.references.golden import References, chunks_match, random_lengths, sizes_of
+from rnn_deploy.references.golden import chunks_match, random_lengths, sizes_of
 from rnn_deploy.references.reference import Reference, states_of
 from rnn_deploy.references.rows import ROUNDED, SAME
-from rnn_deploy.references.samples import draw, is_drawable, ragged, says_mask, unmasked
-from rnn_deploy.spec import DECODE, ENCODE, Array, EntryPoint, StateSpec, TensorSpec
+from rnn_deploy.references.samples import is_drawable, ragged, unmasked
+from rnn_deploy.spec import DECODE, ENCODE, Array, EntryPoint, TensorSpec
 
 CHECK = "encode-decode"
 SHAPES = ((1, 3), (3, 5), (2, 8))  # batch, steps of the source
@@ -44,7 +45,7 @@ def split_plan(model: Any, sequence: TracedEntry) -> tuple[SplitPlan | None, tup
     signature = sequence.trace.signature
     split = find_split(model, signature)
     if isinstance(split, WhyWhole):
-        return None, (_note(split.reason),)
+        return None, (_note(split.reason),) if split.reason else ()
     try:
         return _traced(model, split, sequence.entry), ()
     except UnsupportedModelError as error:
@@ -89,7 +90,9 @@ def _decode(
 ) -> TracedEntry:
     """Trace the decoder; the target's number of steps is open if the model runs with any."""
     opened = tuple(
-        replace(t, shape=(t.shape[0], f"{targets[0].name}_{TIME}", *t.shape[2:])) if has_fixed_time(t) else t
+        replace(t, shape=(t.shape[0], f"{targets[0].name}_{TIME}", *t.shape[2:]))
+        if has_fixed_time(t)
+        else t
         for t in targets
     )
     fixed = opened != tuple(targets)
@@ -128,9 +131,7 @@ def with_proven_halves(
     if not support.ok:
         return _without(plan, support.reason), []
     rows = plan.sequence.entry.rows
-    decode = replace(
-        halves.decode, entry=replace(halves.decode.entry, chunked=support, rows=rows)
-    )
+    decode = replace(halves.decode, entry=replace(halves.decode.entry, chunked=support, rows=rows))
     encode = replace(halves.encode, entry=replace(halves.encode.entry, rows=rows))
     cases = [
         GoldenCase(
@@ -213,9 +214,9 @@ def _proof(
     part = halves.decode.part
     assert isinstance(part, Half)
     with taking_any_length(part.model) if halves.decode.undeclared else nullcontext():
-        truth = Reference(part, wide, dtype)
+        oracle = Reference(part, wide, dtype)
         near = SAME if dtype == "float64" else ROUNDED
-        return chunks_match(truth, wide, cases, near), cases
+        return chunks_match(oracle, wide, cases, near), cases
 
 
 def _narrow(feeds: Mapping[str, Array], halves: SplitPlan) -> dict[str, Array]:

@@ -73,7 +73,7 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
     nan = (NAN_UNDEFINED,) if own.trace.orders_nan else ()
     notes = (*notes, *opened_notes, *why, *unused, *fixed, *nan, *_notes(model, options.state))
-    halves, split_notes = split_plan(model, own) if options.state == "input" else (None, ())
+    halves, split_notes = split_plan(model, sequence) if options.state == "input" else (None, ())
     return ExportPlan(model, sequence, stream, (*notes, *split_notes), opened, halves)
 
 

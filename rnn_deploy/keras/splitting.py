@@ -19,18 +19,9 @@ from rnn_deploy.keras.layer_calls import CallPlace, CallWatcher, mask_of, watchi
 from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.signature import Signature, call_flat
 from rnn_deploy.keras.tensorflow import keras
-from rnn_deploy.keras.tracing import MARKER, traced_markers
+from rnn_deploy.keras.traced_calls import TracedCalls, WhyWhole
+from rnn_deploy.keras.tracing import traced_markers
 from rnn_deploy.spec import BidirectionalLayers, Called, StateKey, layers_of, state_keys
-
-# Operations whose result depends on the shape of their input and not on its values.
-_OF_SHAPE = ("Shape", "Size", "Rank", "ZerosLike", "OnesLike", "ShapeN")
-
-
-@dataclass(frozen=True)
-class WhyWhole:
-    """Why a model is not split."""
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ def find_split(model: Any, signature: Signature) -> Split | WhyWhole:
     calls: list[Called] = []
     seen = _SeenCalls(calls)
     traced = traced_markers(_Watched(model, seen), signature, calls)
-    graph = _TracedCalls(traced, signature, calls)
+    graph = TracedCalls(traced, signature, calls)
     targets = graph.targets()
     if isinstance(targets, WhyWhole):
         return targets
@@ -97,7 +88,7 @@ def find_split(model: Any, signature: Signature) -> Split | WhyWhole:
     read = graph.read_by(decoder, [traced.outputs[i] for i in decoder_outputs])
     memory = _memory(read, seen, graph, {*signature.output_names, *signature.inputs})
     return Split(
-        graph.needed_by(initial, seen, memory, [traced.outputs[i] for i in others]),
+        _needed(graph, initial, seen, memory, [traced.outputs[i] for i in others]),
         targets,
         initial,
         memory,
@@ -170,128 +161,8 @@ class _SeenCalls(CallWatcher):
         return f"{around[-1]}_{place.layer}" if around in self.plain else place.layer
 
 
-class _TracedCalls:
-    """The graph of a traced model: which inputs each operation depends on.
-
-    everything: on the inputs' values or shapes, by the operation's name. values: on values alone.
-    markers: the operations in place of the recurrent calls, by index.
-    """
-
-    def __init__(self, traced: Any, signature: Signature, calls: Sequence[Called]) -> None:
-        self.names = [tensor.name for tensor in signature.inputs]
-        inputs = {
-            tensor.op.name: frozenset({name})
-            for name, tensor in zip(self.names, traced.inputs, strict=False)
-        }
-        self.inputs = {op: next(iter(name)) for op, name in inputs.items()}
-        self.calls = calls
-        self.everything: dict[str, frozenset[str]] = {}
-        self.values: dict[str, frozenset[str]] = {}
-        self.markers: dict[int, Any] = {}
-        for op in traced.graph.get_operations():
-            before = [tensor.op.name for tensor in op.inputs]
-            own = inputs.get(op.name, frozenset())
-            self.everything[op.name] = own.union(*(self.everything[name] for name in before))
-            of_shape = op.type in _OF_SHAPE
-            depends = () if of_shape else (self.values[name] for name in before)
-            self.values[op.name] = own.union(*depends)
-            if op.type == "PyFuncStateless":
-                token = op.get_attr("token").decode()
-                self.markers[int(token.removeprefix(f"{MARKER}:"))] = op
-
-    def initial_states(self, index: int) -> list[Any]:
-        """Return the initial states that the model gives a recurrent call."""
-        layers = layers_of(self.calls[index])
-        if not layers[0].initial_state:
-            return []
-        count = sum(len(layer.state_shapes) for layer in layers)
-        return list(self.markers[index].inputs)[1 : 1 + count]
-
-    def targets(self) -> tuple[str, ...] | WhyWhole:
-        """Return the inputs that only sequences of layers with a computed state depend on."""
-        found: set[str] = set()
-        sources: set[str] = set()
-        why = "no recurrent layer starts from a state that the model computes from another input"
-        for index, op in self.markers.items():
-            states = self.initial_states(index)
-            computed = set().union(*(self.values[t.op.name] for t in states))
-            sequence = self.values[op.inputs[0].op.name] - computed
-            name = layers_of(self.calls[index])[0].name
-            if not computed or layers_of(self.calls[index])[0].within_step:
-                continue
-            if not sequence:
-                why = f"the sequence of layer '{name}' depends on the inputs of its initial state"
-                continue
-            if all(t.op.name in self.inputs for t in states):
-                why = f"the initial states of layer '{name}' are inputs of the model"
-                continue
-            found |= sequence
-            sources |= computed
-        if not found:
-            return WhyWhole(why)
-        if found & sources:
-            both = " and ".join(f"'{name}'" for name in sorted(found & sources))
-            return WhyWhole(f"input {both} belongs to the source and to the target")
-        return tuple(name for name in self.names if name in found)
-
-    def behind(self, targets: Collection[str]) -> set[str]:
-        """Return the operations that depend on one of the targets."""
-        wanted = set(targets)
-        return {name for name, inputs in self.everything.items() if inputs & wanted}
-
-    def read_by(self, decoder: set[str], outputs: Sequence[Any]) -> list[Any]:
-        """Return the tensors of the source side that the decoder reads for these outputs."""
-        skipped = {
-            (op.name, place)
-            for index, op in self.markers.items()
-            if op.name in decoder
-            for place in range(1, 1 + len(self.initial_states(index)))
-        }
-        read: dict[str, Any] = {}
-        waiting, seen = [tensor.op for tensor in outputs], set()
-        while waiting:
-            op = waiting.pop()
-            if op.name in seen:
-                continue
-            seen.add(op.name)
-            for place, tensor in enumerate(op.inputs):
-                if (op.name, place) in skipped:
-                    continue
-                if tensor.op.name in decoder:
-                    waiting.append(tensor.op)
-                elif self.everything[tensor.op.name]:
-                    read[tensor.name] = tensor
-        return list(read.values())
-
-    def needed_by(
-        self,
-        initial: Mapping[CallPlace, object],
-        seen: _SeenCalls,
-        memory: Sequence[MemoryTensor],
-        outputs: Sequence[Any],
-    ) -> tuple[str, ...]:
-        """Return the inputs that the encoder needs for states, memory and outputs."""
-        states = [
-            tensor
-            for index, place in seen.recurrent.items()
-            if place in initial
-            for tensor in self.initial_states(index)
-        ]
-        made = {where: name for name, where in seen.made.items()}
-        masks = {tuple(places): name for name, places in seen.masks.items()}
-        names = [tensor.op.name for tensor in (*states, *outputs)]
-        for part in memory:
-            if part.places:
-                tensor = (
-                    masks[part.places] if part.output is None else made[part.places[0], part.output]
-                )
-                names.append(tensor.partition(":")[0])
-        found = set().union(*(self.everything[name] for name in names))
-        return tuple(name for name in self.names if name in found)
-
-
 def _memory(
-    read: Sequence[Any], seen: _SeenCalls, graph: _TracedCalls, taken: Collection[Any]
+    read: Sequence[Any], seen: _SeenCalls, graph: TracedCalls, taken: Collection[Any]
 ) -> tuple[MemoryTensor, ...]:
     """Return the outputs of layers, masks and inputs from which the tensors read are computed."""
     used = {getattr(name, "name", name) for name in taken}
@@ -319,3 +190,30 @@ def _memory(
             continue
         used.add(name)
     return tuple(sorted(memory.values(), key=lambda part: part.output is None))
+
+
+def _needed(
+    graph: TracedCalls,
+    initial: Mapping[CallPlace, object],
+    seen: _SeenCalls,
+    memory: Sequence[MemoryTensor],
+    outputs: Sequence[Any],
+) -> tuple[str, ...]:
+    """Return the inputs that the encoder needs for states, memory and outputs."""
+    states = [
+        tensor
+        for index, place in seen.recurrent.items()
+        if place in initial
+        for tensor in graph.initial_states(index)
+    ]
+    made = {where: name for name, where in seen.made.items()}
+    masks = {tuple(places): name for name, places in seen.masks.items()}
+    names = [tensor.op.name for tensor in (*states, *outputs)]
+    for part in memory:
+        if part.places:
+            tensor = (
+                masks[part.places] if part.output is None else made[part.places[0], part.output]
+            )
+            names.append(tensor.partition(":")[0])
+    found = set().union(*(graph.everything[name] for name in names))
+    return tuple(name for name in graph.names if name in found)
