@@ -75,8 +75,8 @@ def choose(
     """Return the lowering of `layer` in the entry point `entry`, and the reason.
 
     support: whether a lowering can express the layer. automatic: the choice where none is
-    requested, with a prefix for its reason. The entry points `stream` and `decode` take chunks of any
-    length, so there the automatic choice replaces `unrolled`, and the reason says so.
+    requested, with a prefix for its reason. The entry points `stream` and `decode` take chunks of
+    any length, so there the automatic choice replaces `unrolled`, and the reason says so.
 
     Raise UnsupportedModelError if the requested lowering cannot express the layer.
     """

@@ -125,7 +125,8 @@ class _SeenCalls(CallWatcher):
 
     calls: filled while the model is traced. made: place and output by the tensor's name, of the
     innermost layer. masks: the places whose outputs have a mask, by the mask's name. recurrent: the
-    places by the index of the marker. started: the places with an initial state. plain: the names of layers around that are no models.
+    places by the index of the marker. started: the places with an initial state. plain: the paths
+    of layers that are no models.
     """
 
     calls: list[Called]

@@ -55,7 +55,7 @@ def test_the_projections_of_multi_head_attention_are_the_memory():
 
 def test_an_output_of_the_encoder_belongs_to_the_encoder():
     def build(source, target):
-        y, state = encoded(source)
+        _, state = encoded(source)
         return [layers.Dense(2, name="language")(state), decoded(target, state)]
 
     split = split_of(vectors(build))

@@ -12,6 +12,9 @@ from rnn_deploy.verifying import verify
 from tests.support.translators import translator
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*using a softmax over axis")
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     place = tmp_path_factory.mktemp("split") / "b"
