@@ -7,6 +7,7 @@ The stream entry point takes chunks of any length, so if the model fixes its num
 traced once more with time open.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,10 +37,7 @@ from rnn_deploy.keras.tracing import Trace, trace_markers, with_facts
 from rnn_deploy.references.reference import states_of
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, Support
 
-NAN_UNDEFINED = (
-    "inputs with NaN are not compared, because the largest of a number and NaN in TensorFlow's"
-    " pooling depends on the processor"
-)
+MOST_BYTES = 2_000_000_000  # of a protocol buffer 2 GiB, and the graph needs some itself
 # The sequence entry point, and the layers with rows of their own.
 Probed = tuple[TracedEntry, tuple[Folded, ...]]
 
@@ -47,6 +45,7 @@ Probed = tuple[TracedEntry, tuple[Folded, ...]]
 def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     """Read and trace a Keras model; UnsupportedModelError lists every refusal."""
     refuse(model, refusals_of(model))
+    _refuse_large(model)
     if options.state == "keep" and not any(map(holds_state, layers_in(model))):
         raise InputError(
             "E-EXPORT-STATE-KEEP",
@@ -71,10 +70,25 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
     fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
-    nan = (NAN_UNDEFINED,) if own.trace.orders_nan else ()
-    notes = (*notes, *opened_notes, *why, *unused, *fixed, *nan, *_notes(model, options.state))
+    notes = (*notes, *opened_notes, *why, *unused, *fixed, *_notes(model, options.state))
     halves, split_notes = split_plan(model, sequence) if options.state == "input" else (None, ())
     return ExportPlan(model, sequence, stream, (*notes, *split_notes), opened, halves)
+
+
+def _refuse_large(model: Any) -> None:
+    """Raise UnsupportedModelError for weights that fit in no graph of TensorFlow."""
+    weights = {id(weight): weight for weight in model.weights}.values()
+    sizes = {w.path: math.prod(w.shape) * np.dtype(str(w.dtype)).itemsize for w in weights}
+    total = sum(sizes.values())
+    if total > MOST_BYTES:
+        largest = max(sizes, key=lambda path: sizes[path])
+        raise UnsupportedModelError(
+            "E-MODEL-TOO-LARGE",
+            f"model '{model.name}' has {total / 1e9:.1f} GB of weights, and TensorFlow's graphs"
+            f" hold at most {MOST_BYTES / 1e9:.1f} GB; the largest is '{largest}'"
+            f" ({sizes[largest] / 1e9:.1f} GB). If it is an Embedding, look its rows up outside the"
+            " model, and export the model that starts behind it",
+        )
 
 
 def _refuse_open(sequence: EntryPoint, options: ExportOptions) -> None:

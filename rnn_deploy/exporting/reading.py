@@ -110,7 +110,9 @@ class ModelReader:
         plan, split_cases = with_proven_halves(plan, samples, options.seed, oracle=known)
         progress("comparing the references with each other")
         proof = proof_of_plan(plan, references, cases)
-        cases += [*special_of(plan, references, cases, options), *split_cases]
+        special = special_of(plan, references, cases, options)
+        plan = replace(plan, notes=(*plan.notes, *map(str, special.left_out)))
+        cases += [*special.cases, *split_cases]
         return ReadModel(source, plan, cases, references, proof, calibration)
 
     def _runnable(

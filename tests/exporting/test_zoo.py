@@ -246,7 +246,7 @@ ZOO = {
     "booleans": (_booleans, ["rnn"], True),
     "mixed_float16": (_half_precision, ["rnn"], True),
     "stateful": (_stateful, ["rnn"], True),
-    "frames pooled in three dimensions": (_pooled_frames, ["rnn"], False),
+    "frames pooled in three dimensions": (_pooled_frames, ["rnn", "rnn"], False),
     "two open axes": (_pictures, None, False),
 }  # fmt: skip
 

@@ -18,8 +18,8 @@ CHUNKED = replace(STREAM, chunked=chunks_match(GOOD.oracle, STREAM, PLAIN))
 
 
 def special(sequence=SEQUENCE, stream=CHUNKED, long=50, references=GOOD, **options):
-    cases = special_cases(references, sequence, stream, PLAIN, 0, long=long, **options)
-    return {case.name: case for case in cases}
+    found = special_cases(references, sequence, stream, PLAIN, 0, long=long, **options)
+    return {case.name: case for case in found.cases}
 
 
 def test_every_step_stands_beside_the_others_with_the_oracle_s_state_before_it():
@@ -56,6 +56,18 @@ def test_extremes_are_where_they_are_meant_to_be():
 
 def test_what_a_model_makes_of_nan_is_left_out_where_it_is_undefined():
     assert special().keys() - special(nan=False).keys() == {"nan"}
+    (left_out,) = special_cases(GOOD, SEQUENCE, CHUNKED, PLAIN, 0, long=0, nan=False).left_out
+    assert left_out.case == "nan"
+
+
+def test_denormals_are_left_out_where_flushing_them_changes_the_result():
+    def signs(x, results):
+        return results | {"y": np.sign(x)}
+
+    stepwise = References(Sums(np.float32, signs), Sums(np.float64, signs))
+    found = special_cases(stepwise, SEQUENCE, None, [], 0, long=0)
+    assert [left_out.case for left_out in found.left_out] == ["denormal"]
+    assert "denormal" not in {case.name for case in found.cases}
 
 
 def test_saturating_inputs_add_up_in_a_state_and_go_to_and_fro_in_another():
@@ -116,7 +128,7 @@ def test_token_ids_go_to_the_ends_of_the_vocabulary():
 
     sequence = EntryPoint("sequence", (ids,), ())
     found = special_cases(References(Sums(), Sums()), sequence, None, [], 0, long=0)
-    cases = {case.name: case.feeds["x"] for case in found}
+    cases = {case.name: case.feeds["x"] for case in found.cases}
     assert set(cases) == {"zeros", "largest"}
     assert not cases["zeros"].any()
     assert np.all(cases["largest"] == 6)
@@ -169,7 +181,7 @@ def test_a_model_that_overflows_at_once_has_no_long_case():
 def test_a_model_that_cannot_is_asked_for_nothing():
     assert not special(long=0).keys() & {"n1t0", "n1t50"}
     counts = EntryPoint("sequence", (TensorSpec("x", ("batch", "time", 2), "int32"),), ())
-    assert list(special_cases(GOOD, counts, None, [], 0, long=10)) == []
+    assert special_cases(GOOD, counts, None, [], 0, long=10).cases == []
 
 
 def test_drawn_values_are_these_on_every_machine():
