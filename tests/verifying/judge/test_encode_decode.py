@@ -11,7 +11,6 @@ from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
 from tests.support.translators import translator
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*using a softmax over axis")
 
 
