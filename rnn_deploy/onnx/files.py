@@ -18,6 +18,7 @@ from rnn_deploy.onnx.choice import choices_of, lowerings_of
 from rnn_deploy.onnx.expected import check_entries
 from rnn_deploy.onnx.format import FORMAT, request_from
 from rnn_deploy.onnx.metadata import ModelMetadata
+from rnn_deploy.onnx.profiles import LOAD_ON
 from rnn_deploy.onnx.test_data import place_models, write_test_data
 from rnn_deploy.onnx.writer import assemble, convert
 from rnn_deploy.spec import EntryPoint
@@ -111,7 +112,8 @@ def _written(
         by_entry = {entry: model for entry, (model, _) in models.items()}
         extra = write_test_data(folder, by_entry, entries, cases)
         extra += place_models(folder, artifacts)
-    return FormatFiles(tuple(artifacts), tuple(extra))
+    load_on = LOAD_ON[options["profile"]]
+    return FormatFiles(tuple(artifacts), tuple(extra), load_on=load_on)
 
 
 def _share_weights(models: Sequence[ir.Model], root: Path) -> bool:
