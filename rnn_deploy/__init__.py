@@ -111,8 +111,7 @@ def export(
     quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
     activations from `calibration`, real inputs by name, (sequences, time, ...).
     samples: real inputs by name, kept as a golden vector. seed: of the generated ones. long: steps
-    of the longest one, 0 for none; None: 10,000, fewer for a large model. trust_source: let the
-    model's file run code of its own (a Lambda layer).
+    of the longest one, 0 for none, by default up to 10,000. trust_source: run the file's own code.
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. docs/guides/inputs.md has their forms.
@@ -123,8 +122,7 @@ def export(
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
     time); opset, 17 to 22; test_data, ONNX test data too. TFLite: tflite_lowering (or a dict).
 
-    Raise UnsupportedModelError with every reason if the model cannot be exported exactly, and
-    InputError for a bad source, options that do not fit, and an existing output.
+    Raises UnsupportedModelError with every reason, InputError for a bad source, option or output.
     """
     from rnn_deploy.exporting.given import given_attachments
     from rnn_deploy.exporting.pipeline import export as export_bundle

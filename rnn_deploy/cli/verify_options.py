@@ -15,8 +15,9 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.isolation import TIME_LIMIT
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.spec.shapes import shape_from
-from rnn_deploy.verifying.judge.checks import CHECKS, COVERS, QUICK
+from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
 from rnn_deploy.verifying.judge.given import GivenSizes
+from rnn_deploy.verifying.report.coverage import COVERS
 
 _NOT_QUICK = ", ".join(COVERS[check] for check in CHECKS if check not in QUICK)
 

@@ -120,7 +120,7 @@ def _keras_model(
     plan = read.plan
     content = BundleContent(
         source=opened.source,
-        entries=tuple(traced.entry for traced in plan.traced),
+        entries=tuple(traced.entry for traced in plan.all_traced),
         cases=read.cases,
         notes=(*opened.notes, *plan.notes, *_notes_on(long_steps(plan, options), options)),
         state=options.state,

@@ -168,11 +168,7 @@ def _names_within(graph: ir.Graph) -> Iterator[str]:
 
 
 def _short(name: str, layers: Collection[str]) -> str:
-    """A name from its layer on; TensorFlow numbers a scope that is entered again.
-
-    tf2onnx names the parts of an einsum by an address in memory, which no two exports share.
-    """
-    name = re.sub(r"einsum\d+", "einsum", name)
+    """A name from its layer on; TensorFlow numbers a scope that is entered again."""
     parts = name.split("/")
     for index, part in enumerate(parts[:-1]):
         for layer in (part, re.sub(r"_\d+$", "", part)):

@@ -9,7 +9,8 @@ import pytest
 from rnn_deploy.cli.verify_options import VerifyOptions
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes import registry
-from rnn_deploy.verifying.judge.checks import CHECKS, COVERS, QUICK
+from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
+from rnn_deploy.verifying.report.coverage import COVERS
 
 ORT = ("--runtime", "ort-cpu", "--no-isolate")
 
@@ -28,6 +29,7 @@ def test_quick_says_what_it_does_not_cover(command, small_bundle):
     ended = command("verify", small_bundle, *ORT, "--quick")
     (line,) = (line for line in ended.out.splitlines() if line.startswith("not tested: "))
     shown = " ".join(command("verify", "--help").out.split())
+    assert set(COVERS) == set(CHECKS)
     for check, what in COVERS.items():
         assert (f"{what} ({check})" in line) == (check not in QUICK)
         assert check in QUICK or what in shown

@@ -77,6 +77,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("formats/base", "plugins"),
     ),
     "keras/test_opening": ("whole files and parts of models", ("keras/keras3", "spec/opening")),
+    "keras/test_splitting": (
+        "what the split is found from",
+        ("keras/layer_calls", "keras/part", "keras/traced_calls"),
+    ),
+    "exporting/test_halves": ("seen in whole exports", ("keras/halves",)),
     "keras/test_user_classes": (
         "files of the user's, for both versions of Keras",
         ("keras/keras2/user_imports",),

@@ -74,14 +74,9 @@ def test_a_refused_export_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_profile_is_tried_and_an_einsum_is_the_same_bytes_each_time(tmp_path):
-    model = weighted_sum()
+def test_a_profile_is_tried_and_an_einsum_loads_in_openvino(tmp_path):
     options = {"to": "onnx", "long": 0, "profile": "portable"}
-    first = rnn_deploy.export(model, tmp_path / "first", **options)
+    bundle = rnn_deploy.export(weighted_sum(), tmp_path / "b", **options)
     if find_spec("openvino"):
-        assert not any("not tried" in note for note in first.manifest.notes)
-    again = rnn_deploy.export(model, tmp_path / "again", **options)
-    files = [(bundle.root / "sequence.onnx").read_bytes() for bundle in (first, again)]
-    assert files[0] == files[1]
-    assert b"einsum" in files[0]
-    assert rnn_deploy.verify(first).passed
+        assert not any("not tried" in note for note in bundle.manifest.notes)
+    assert rnn_deploy.verify(bundle).passed

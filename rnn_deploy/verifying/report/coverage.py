@@ -5,6 +5,24 @@ from dataclasses import dataclass
 
 from rnn_deploy.verifying.judge.checks import LONG
 
+# What a verification without these checks does not cover.
+COVERS = {
+    "sequence": "whole sequences",
+    "states": "states",
+    "chunked": "streams in chunks",
+    "step": "streams step by step",
+    "teacher-forced": "every step alone",
+    "hand-over": "states of another runtime",
+    "reset": "repeated calls",
+    "batch": "rows alone",
+    "masks": "masked steps",
+    "extremes": "extreme inputs",
+    "long": "very long sequences",
+    "running-bound": "every state after every step",
+    "sizes": "other numbers of rows and steps",
+    "encode-decode": "encoder and decoder alone",
+}
+
 
 @dataclass(frozen=True)
 class RuntimeCoverage:

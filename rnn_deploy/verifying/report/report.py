@@ -7,11 +7,11 @@ from rnn_deploy.bundle.proof import ReferenceDistances
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.registry import SkippedRuntime
 from rnn_deploy.verifying.diagnose.finding import Finding
-from rnn_deploy.verifying.judge.checks import COVERS, WEAK_CHECKS
+from rnn_deploy.verifying.judge.checks import WEAK_CHECKS
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.judge.tolerance import DERIVED
 from rnn_deploy.verifying.report.changes import BaselineComparison
-from rnn_deploy.verifying.report.coverage import RuntimeCoverage, coverage_line
+from rnn_deploy.verifying.report.coverage import COVERS, RuntimeCoverage, coverage_line
 
 NOTHING = "nothing was checked"
 
