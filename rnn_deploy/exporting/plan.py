@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.exporting.halves import split_plan
 from rnn_deploy.exporting.open_time import has_fixed_time, opened_outputs, symbols_for_fixed
 from rnn_deploy.exporting.sizes import remembers_sizes, with_sizes
 from rnn_deploy.formats.options import OPEN, ExportOptions
@@ -70,7 +71,8 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
     fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
     notes = (*notes, *opened_notes, *why, *unused, *fixed, *_notes(model, options.state))
-    return ExportPlan(model, sequence, stream, notes, opened)
+    halves, split_notes = split_plan(model, sequence) if options.state == "input" else (None, ())
+    return ExportPlan(model, sequence, stream, (*notes, *split_notes), opened, halves)
 
 
 def _refuse_large(model: Any) -> None:

@@ -14,35 +14,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnn_deploy.bundle import GoldenCase
-from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.errors import InputError
 from rnn_deploy.references.golden import References, fitting, sizes_of
+from rnn_deploy.references.golden_long import LeftOut, case_for, long_case
 from rnn_deploy.references.rows import same
 from rnn_deploy.references.samples import draw, is_drawable, says_mask, unmasked
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec, chunks
 
-FORCED, MASKS, EXTREMES, LONG = "teacher-forced", "masks", "extremes", "long"
-PROBES = (0, 1, 3, 9, 31, 99, 315, 999, 3161)  # and the last one
+FORCED, MASKS, EXTREMES = "teacher-forced", "masks", "extremes"
 NAN, DENORMAL = "nan", "denormal"  # cases of extremes
 NAN_UNDEFINED = "the largest of a number and NaN in TensorFlow's pooling depends on the processor"
 FLUSHING = (
     "the result depends on whether the processor flushes denormal numbers to zero, which runtimes"
     " decide in different ways"
 )
-FEWEST_LONG = 20  # steps; the other golden cases have up to 16
-LARGEST = 1e30  # float32 overflows at 3e38, and sums within a layer are larger than what it returns
 Values = Callable[[Array], Array]
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A golden case whose result is undefined, and why."""
-
-    case: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"golden case '{self.case}' is not compared, because {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +89,7 @@ def _cases(
         else:
             yield from _taken(references, check, name, feeds, sequence, stream)
     if long and len(widest.time_symbols) == 1:
-        yield from _long(references, sequence, stream, seed, long)
+        yield from long_case(references, sequence, stream, seed, long)
 
 
 def _flushing_matters(references: References, feeds: dict[str, Array]) -> bool:
@@ -133,7 +119,7 @@ def _taken(
     """The case, if the model runs on it and its two precisions agree on what is finite."""
     entries = fitting(sequence, stream, feeds)
     try:
-        case = _case(references, name, entries, feeds, check)
+        case = case_for(references, name, entries, feeds, check)
     except InputError:
         return
     agree = (
@@ -170,7 +156,7 @@ def _forced(
         for tensor in stream.all_inputs
     }
     name = f"{whole.name}-steps"
-    yield replace(_case(references, name, (stream.name,), feeds, FORCED), steps=steps)
+    yield replace(case_for(references, name, (stream.name,), feeds, FORCED), steps=steps)
 
 
 def _unmasked(entry: EntryPoint, seed: int, rows: int, time: int) -> dict[str, Array]:
@@ -253,75 +239,6 @@ def _at_one_place(x: Array, value: float) -> Array:
     middle = tuple(size // 2 for size in x.shape[1:])
     spoiled[(0, *middle)], spoiled[(-1, *middle)] = value, -value
     return spoiled
-
-
-def _long(
-    references: References,
-    sequence: EntryPoint,
-    stream: EntryPoint | None,
-    seed: int,
-    wanted: int,
-) -> Iterator[GoldenCase | LeftOut]:
-    """A long sequence, cut where the model's values run away: after an overflow no float32 value
-    has a meaning."""
-    steps = wanted
-    while steps >= FEWEST_LONG:
-        cases = list(_of_length(references, sequence, stream, seed, steps))
-        if all(map(_in_range, cases)):
-            yield from cases
-            break
-        steps //= 2
-    if steps < wanted:
-        most = f"; the longest case has {steps} steps" if steps >= FEWEST_LONG else ""
-        yield LeftOut(f"n1t{wanted}", f"the model's values grow without bound{most}")
-
-
-def _in_range(case: GoldenCase) -> bool:
-    """Return whether every value of reference and oracle is far from an overflow of float32."""
-    values = [*case.reference.values(), *case.oracle.values()]
-    # A comparison with NaN is false.
-    return all(bool((np.abs(value) < LARGEST).all()) for value in values if value.dtype.kind == "f")
-
-
-def _of_length(
-    references: References,
-    sequence: EntryPoint,
-    stream: EntryPoint | None,
-    seed: int,
-    steps: int,
-) -> Iterator[GoldenCase]:
-    entry = stream or sequence
-    sizes = sizes_of(entry, 1, steps)
-    drawn = {
-        tensor.name: SeededInput(
-            (seed + 1) * 100 + index,
-            tuple(dim if isinstance(dim, int) else sizes[dim] for dim in tensor.shape),
-            tensor.dtype,
-            tensor.below,
-        )
-        for index, tensor in enumerate(entry.inputs)
-    }
-    feeds = {name: inputs.values() for name, inputs in drawn.items()}
-    try:
-        entries = fitting(sequence, stream, feeds)
-        case = _case(references, f"n1t{steps}", entries, feeds, LONG)
-    except InputError:
-        return
-    probes = (*(step for step in PROBES if step < steps - 1), steps - 1)
-    yield replace(
-        case,
-        drawn=drawn,
-        probes=probes,
-        reference=chunks.at_steps(entry, case.reference, probes),
-        oracle=chunks.at_steps(entry, case.oracle, probes),
-    )
-
-
-def _case(
-    references: References, name: str, entries: tuple[str, ...], feeds: dict[str, Array], check: str
-) -> GoldenCase:
-    oracle = references.oracle.run(feeds) if references.oracle else {}
-    return GoldenCase(name, entries, (), feeds, references.reference.run(feeds), oracle, check)
 
 
 def _fixed(tensor: TensorSpec) -> tuple[int, ...]:

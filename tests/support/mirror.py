@@ -71,6 +71,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("formats/base", "plugins"),
     ),
     "keras/test_opening": ("whole files and parts of models", ("keras/keras3", "spec/opening")),
+    "keras/test_splitting": (
+        "what the split is found from",
+        ("keras/layer_calls", "keras/part", "keras/traced_calls"),
+    ),
+    "exporting/test_halves": ("seen in whole exports", ("keras/halves",)),
     "keras/test_user_classes": (
         "files of the user's, for both versions of Keras",
         ("keras/keras2/user_imports",),
@@ -113,6 +118,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "runtimes/test_feeds": ("the options and protocols of all runtimes", ("runtimes/base",)),
     "runtimes/test_isolation": ("the two sides of one process", ("runtimes/worker",)),
     "runtimes/test_machine": ("shows what the machine says", ("verifying/report/environment",)),
+    "references/test_golden_special": ("one of the cases", ("references/golden_long",)),
     "spec/test_entry_points": ("names of types only", ("spec/types",)),
     "test_testing": ("fixtures and the runtime for tests", ("pytest_plugin", "runtimes/fake")),
     "tflite/test_choice": ("what the choice is made from", ("tflite/format",)),
