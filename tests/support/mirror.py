@@ -19,6 +19,10 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
     ),
+    "packaging/triton/test_packager": (
+        "parts of one package, seen by its own check",
+        ("packaging/triton/golden", "packaging/triton/readme"),
+    ),
     "cli/test_inspect": ("a table of this command", ("cli/runtime_table",)),
     "cli/test_evaluate": (
         "used by this command alone",
@@ -199,6 +203,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "c/test_models": "one model of each kind, compiled and run",
     "test_shares": "which tests a run takes",
     "packaging/c/test_targets": "the self-test on emulated processors",
+    "packaging/triton/test_server": "the package on a real Triton server",
     "cli/test_main": "what all commands share",
     "cli/test_run_refusals": "what run refuses, apart from what it computes",
     "cli/test_quantize": "an option of export that needs a package of its own",
