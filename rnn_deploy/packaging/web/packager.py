@@ -7,7 +7,7 @@ from typing import Any
 
 from rnn_deploy.bundle import Bundle, cases_of
 from rnn_deploy.bundle.attachments import attachments_of
-from rnn_deploy.errors import InputError
+from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.packaging.base import PackageFiles, Packager, PackagerOption
 from rnn_deploy.packaging.proof import budgets_of, widest_entry
 from rnn_deploy.packaging.web.controls import AUTO, CONTROLS, control_for
@@ -62,11 +62,13 @@ def _model_files(bundle: Bundle, entry: EntryPoint, control: str) -> dict[str, b
         )
     wrong = artifact_wrong_on(artifact, ENGINE)
     if wrong:
-        raise InputError("E-RUNTIME-WRONG", f"ONNX Runtime runs in the page, and {wrong}")
+        raise RuntimeUnavailableError(
+            "E-RUNTIME-WRONG", f"ONNX Runtime runs in the page, and {wrong}"
+        )
     _refuse_dtypes(entry)
     golden = golden_json(entry, list(cases_of(bundle)), budgets_of(bundle, FORMAT))
     if not golden["cases"]:
-        raise InputError(
+        raise BundleError(
             "E-BUNDLE-GOLDEN-INCOMPLETE",
             f"{bundle.root} has no golden vector for '{entry.name}', so the page could not check"
             " itself; export the model again",

@@ -10,7 +10,7 @@ import pytest
 
 from rnn_deploy import load
 from rnn_deploy.bundle import open_bundle
-from rnn_deploy.errors import InputError
+from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.packaging.web import packager
 from rnn_deploy.packaging.web.packager import PACKAGER
 from rnn_deploy.spec import TensorSpec
@@ -254,7 +254,7 @@ def test_latency_and_plots_are_shown(small_page, browser):
 
 def test_a_model_that_the_runtime_gets_wrong_is_refused(small_bundle, monkeypatch):
     monkeypatch.setattr(packager, "artifact_wrong_on", lambda *_: "it gets layer 'first' wrong")
-    with raises(InputError, "E-RUNTIME-WRONG", "first"):
+    with raises(RuntimeUnavailableError, "E-RUNTIME-WRONG", "first"):
         PACKAGER.package(open_bundle(small_bundle), {"onnxruntime_web": ort_web_folder()})
 
 
