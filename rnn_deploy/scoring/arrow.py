@@ -58,16 +58,17 @@ def ragged_of(column: Any, tensor: TensorSpec) -> tuple[Ragged, dict[int, Fault]
     rank = len(tensor.shape) - 1
     if hasattr(column.type, "storage_type") and not column.null_count:
         return uniform(column.to_numpy_ndarray()), {}
-    found, faults = _flattened(column, rank)
-    if not faults:
-        return found, {}
     arrow = require("pyarrow")
-    good = [row for row in range(len(column)) if row not in faults]
+    faults: dict[int, Fault] = {}
+    good = list(range(len(column)))
+    found, more = _flattened(column, rank)
+    while more:  # without those, faults of another kind may appear
+        faults |= {good[row]: fault for row, fault in more.items()}
+        good = [row for row in good if row not in faults]
+        found, more = _flattened(column.take(arrow.array(good, arrow.int64())), rank)
     lengths = np.zeros(len(column), np.int64)
-    kept, more = _flattened(column.take(arrow.array(good, arrow.int64())), rank)
-    lengths[good] = kept.lengths
-    faults |= {good[row]: fault for row, fault in more.items()}
-    return Ragged(kept.values, np.concatenate([[0], np.cumsum(lengths)])), faults
+    lengths[good] = found.lengths
+    return Ragged(found.values, np.concatenate([[0], np.cumsum(lengths)])), faults
 
 
 def _flattened(column: Any, rank: int) -> tuple[Ragged, dict[int, Fault]]:

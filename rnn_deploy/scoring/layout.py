@@ -119,9 +119,11 @@ def _refuse_type(kind: Any, tensor: TensorSpec, where: str, column: str) -> None
 def _long_layout(schema: Any, inputs: Inputs, where: str) -> Layout:
     rules, names = inputs.rules, tuple(schema.names)
     tensor = inputs.only
-    if tensor is None or not has_time(tensor):
-        wanted = [t.name for t in inputs.tensors if t.name not in names]
-        missing = wanted[0] if wanted else inputs.tensors[0].name
+    others = [name for name in names if name not in (rules.id, rules.time)]
+    lists = not others or any(is_list(schema.field(name).type) for name in others)
+    whole_rows = rules.time is None and not rules.features and lists
+    if tensor is None or not has_time(tensor) or whole_rows:
+        missing = next((t.name for t in inputs.tensors if t.name not in names), names[0])
         raise InputError(
             "E-DATA-COLUMN",
             f"{where}: expected a list column for each input, and found none called '{missing}'"
@@ -133,13 +135,16 @@ def _long_layout(schema: Any, inputs: Inputs, where: str) -> Layout:
             f"{where}: has no list column '{tensor.name}', only {', '.join(names)}; rename it, name"
             " it with --features, or for a table with a row for each step add --sequence COLUMN",
         )
+    table = Table(Path(where), names, {0: names})
+    columns, _ = feature_columns(table, rules, None, inputs.known)
     width = tensor.shape[2] if len(tensor.shape) > 2 else 1
-    columns, _ = feature_columns(
-        Table(Path(where), names, {0: names}),
-        rules,
-        width if isinstance(width, int) else None,
-        inputs.known,
-    )
+    if isinstance(width, int) and len(columns) != width:
+        shown = ", ".join(names[index] for index in columns)
+        raise InputError(
+            "E-DATA-FEATURES",
+            f"{where}: expected {width} features, got {len(columns)} columns ({shown}); name the"
+            " columns: --features A,B,..., and the time of the steps with --order COLUMN",
+        )
     features = tuple(names[index] for index in columns)
     for name in features:
         if not is_number(schema.field(name).type):

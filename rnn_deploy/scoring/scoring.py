@@ -42,8 +42,9 @@ Show = Callable[[str], None]
 class ScoreResult:
     """How a run ended.
 
-    sequences: of the input. scored: those in the parts. failed: those of them that have a reason in place of outputs. skipped:
-    shards that were there already. failed_shards: shards without a part, with the reason.
+    sequences: of the input. scored: those in the parts. failed: those of them that have a reason in
+    place of outputs. skipped: shards that were there already. failed_shards: shards without a part,
+    with the reason.
     """
 
     output: Path
@@ -193,8 +194,8 @@ def _ended(
         carried_states=carried, seconds=round(seconds, 3),
     ).write(output)  # fmt: skip
     return ScoreResult(
-        output, plan.sequences, counts.sequences, counts.failed, len(plan.shards), len(plan.shards) - missing,
-        failed_shards, counts.failures, seconds,
+        output, plan.sequences, counts.sequences, counts.failed, len(plan.shards),
+        len(plan.shards) - missing, failed_shards, counts.failures, seconds,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ All machines need rnn-deploy, and the bundle, the inputs and the output under th
 
 import logging
 import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from rnn_deploy.scoring.job import ScoreJob, Shard
 from rnn_deploy.scoring.sequences import Fault
 from rnn_deploy.scoring.shard import Outcome, score_shard
 
-WAIT = 1.0  # seconds
+CONNECT = 10.0  # seconds to reach a cluster
+WAIT = 1.0
 AHEAD = 4  # shards a core that are submitted at a time
 
 
@@ -46,6 +48,7 @@ def _started(options: EngineOptions) -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = require("ray")
+    _refuse_unreachable(options.address)
     # "local": without it, Ray would join a cluster whose address it finds in a file.
     own = {"num_cpus": options.processes, "include_dashboard": False}
     try:
@@ -54,12 +57,27 @@ def _started(options: EngineOptions) -> Any:
             logging_level=logging.CRITICAL, **({} if options.address else own),
         )  # fmt: skip
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
-        raise RuntimeUnavailableError(
-            "E-SCORE-CLUSTER",
-            f"the Ray cluster at {options.address or 'this machine'} cannot be reached"
-            f" ({one_line(error)}); start it with: ray start --head",
-        ) from error
+        raise _unreachable(options.address, error) from error
     return ray
+
+
+def _refuse_unreachable(address: str | None) -> None:
+    """Raise RuntimeUnavailableError if nothing answers; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # "auto", or none
+    try:
+        socket.create_connection((host, int(port)), CONNECT).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str | None, error: Exception) -> RuntimeUnavailableError:
+    return RuntimeUnavailableError(
+        "E-SCORE-CLUSTER",
+        f"the Ray cluster at {address or 'this machine'} cannot be reached ({one_line(error)});"
+        " start it with: ray start --head",
+    )
 
 
 def _outcome(ray: Any, reference: Any, number: int) -> Outcome:
