@@ -110,31 +110,29 @@ def export(
     to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
     microcontrollers), or one that another package registers.
     time, batch: fix the steps or the sequences, or "open" what the model fixes. dropout: "off"
-    leaves out what the model drops with training=True.
-    state: "input" (the stream entry point takes and returns states), "reset" (no stream; each
-    call starts from zero) or "keep" (no stream; each call starts from the states the model holds).
+    leaves out what the model drops with training=True. state: "input" (the stream entry point takes
+    and returns states), "reset" (no stream; each call starts from zero) or "keep" (no stream; each
+    call starts from the states the model holds).
     quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
     activations from `calibration`, real inputs by name, (sequences, time, ...).
     samples: real inputs by name, kept as a golden vector. seed: of the generated ones. long: steps
-    of the longest one, 0 for none; None: 10,000, fewer for a large model. trust_source: let the
-    model's file run code of its own (a Lambda layer).
+    of the longest one, 0 for none, by default up to 10,000. trust_source: run the file's own code.
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
-    at token ids. scaler: mean and scale of the features. `predict` and `run` apply the last two;
-    docs/guides/inputs.md has their forms.
-    force: replace the bundle at `output`. format_options: options of single
-    formats; also weights, model_from and custom, as in `rnn-deploy export`.
+    at token ids. scaler: mean and scale of the features. docs/guides/inputs.md has their forms.
+    force: replace the bundle at `output`. format_options: options of single formats; also weights,
+    model_from and custom, as in `rnn-deploy export`.
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
     time); opset, 17 to 22; test_data, ONNX test data too. TFLite: tflite_lowering (or a dict).
 
-    Raise UnsupportedModelError with every reason if the model cannot be exported exactly, and
-    InputError for a bad source, options that do not fit, and an existing output.
+    Raises UnsupportedModelError with every reason, InputError for a bad source, option or output.
     """
     from rnn_deploy.exporting.given import given_attachments
     from rnn_deploy.exporting.pipeline import export as export_bundle
     from rnn_deploy.formats.options import ExportOptions
+    from rnn_deploy.verifying.loading import check_loads
     from rnn_deploy.verifying.quantisation_error import appraise
 
     options = ExportOptions(
@@ -142,7 +140,9 @@ def export(
         calibration=calibration, samples=samples, seed=seed, long=long, trust_source=trust_source,
         attachments=given_attachments(labels, features, vocabulary, scaler), **format_options,
     )  # fmt: skip
-    return export_bundle(source, output, options, force=force, appraise=appraise)
+    return export_bundle(
+        source, output, options, force=force, appraise=appraise, check_loads=check_loads
+    )
 
 
 def verify(bundle: "str | Path | Bundle", runtimes: str | Sequence[str] | None = None) -> "Report":

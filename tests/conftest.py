@@ -28,6 +28,7 @@ if "RNN_DEPLOY_CACHE" not in os.environ:  # compiled models stay out of the user
     atexit.register(shutil.rmtree, os.environ["RNN_DEPLOY_CACHE"], ignore_errors=True)
 
 from tests.support.models import LONG, small_model, token_model
+from tests.support.shares import digest_of, share_of
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell that starts the tests in the background lets their processes ignore Ctrl-C.
@@ -45,7 +46,23 @@ def pytest_collection_finish():
     gc.set_threshold(10_000)  # in place of 700: a model that is traced makes a million objects
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is not in this run's share of a large suite, unless all are wanted."""
+    if config.option.all or any("::" in argument for argument in config.args):
+        return
+    suites = {}
+    for item in items:
+        if mark := item.get_closest_marker("shared_out"):
+            suites.setdefault((item.function, *mark.args), []).append(item.nodeid)
+    digest = digest_of()
+    taken = {n for (_, shares), names in suites.items() for n in share_of(names, shares, digest)}
+    left_out = {name for names in suites.values() for name in names} - taken
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+    items[:] = [item for item in items if item.nodeid not in left_out]
+
+
 def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run all tests of the large suites")
     parser.addoption("--slowest", action="store_true", help="show the ten slowest test files")
 
 

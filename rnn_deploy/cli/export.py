@@ -171,9 +171,18 @@ def command(model: Path, output: Path, force: bool, as_json: bool, **given: Any)
         options = ExportOptions(attachments=given_attachments(**attached), **given)
         step("starting TensorFlow")
         from rnn_deploy.exporting.pipeline import export
+        from rnn_deploy.verifying.loading import check_loads
         from rnn_deploy.verifying.quantisation_error import appraise
 
-        bundle = export(model, output, options, force=force, progress=step, appraise=appraise)
+        bundle = export(
+            model,
+            output,
+            options,
+            force=force,
+            progress=step,
+            appraise=appraise,
+            check_loads=check_loads,
+        )
     if as_json:
         data(json_from_manifest(bundle.manifest).rstrip())
     for line in summary(bundle):

@@ -144,7 +144,7 @@ def open_reference(
         references = references_of(opened.model, plan)
         cases = reference_cases(references, plan, options)
         plan = with_chunks(plan, *chunked) if chunked else plan
-        cases += special_of(plan, references, cases, options)
+        cases += special_of(plan, references, cases, options).cases
         ours, oracle = references.reference, references.oracle
     both = cast("Reference", ours), cast("Reference", oracle)
     return OpenedReference(cases, _original(opened.model, *both, _as_exported(bundle)))

@@ -74,7 +74,7 @@ def command(request: TuneRequest, opening: Opening) -> None:
         from rnn_deploy.spec.shapes import shapes_by_entry, shapes_for
 
         requested = shapes_by_entry(request.shape, tuple(USUAL))
-        names = requested or [entry.name for entry in opened.manifest.entries]
+        names = requested or [e.name for e in opened.manifest.entries if e.name in USUAL]
         entries = {name: opened.manifest.entry(name) for name in names}
         places = [
             (name, shape)

@@ -19,6 +19,7 @@ from rnn_deploy.bundle.proof import AGREE, ReferenceDistances, proof_of
 from rnn_deploy.conformance.gaps import gap_of
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.base import Runtime, why_wrong
+from rnn_deploy.spec import DECODE, ENCODE, SEQUENCE, STREAM
 from rnn_deploy.verifying import verify
 from rnn_deploy.verifying.judge.checks import BASIC
 from rnn_deploy.verifying.report.report import Report
@@ -178,10 +179,18 @@ def _fault_of(bundle: Bundle, report: Report, worst: float, most_error: float) -
     return f"not compared: {missing}" if missing else ""
 
 
+_PLAIN_CHECKS = {
+    SEQUENCE: "sequence",
+    STREAM: "states",
+    ENCODE: "encode-decode",
+    DECODE: "encode-decode",
+}
+
+
 def _expected_comparisons(bundle: Bundle) -> Iterable[tuple[str, str]]:
     """Yield every output and state of every entry point with the checks that must compare it."""
     for entry in bundle.manifest.entries:
-        checks = ["sequence" if entry.name == "sequence" else "states"]
-        if entry.states and entry.chunked.ok:
+        checks = [_PLAIN_CHECKS[entry.name]]
+        if entry.name == STREAM and entry.chunked.ok:
             checks.append("chunked")
         yield from ((check, tensor.name) for check in checks for tensor in entry.all_outputs)

@@ -17,7 +17,7 @@ from rnn_deploy.formats.read_model import ExportPlan
 from rnn_deploy.keras.access import is_a, layers_in
 from rnn_deploy.keras.signature import call_flat
 from rnn_deploy.references.golden import References, check_untouched, make_cases
-from rnn_deploy.references.golden_special import special_cases
+from rnn_deploy.references.golden_special import SpecialCases, special_cases
 from rnn_deploy.references.proving import proof_of
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.spec import EntryPoint
@@ -80,11 +80,15 @@ def long_steps(plan: ExportPlan, options: ExportOptions) -> int:
 
 def special_of(
     plan: ExportPlan, references: References, plain: list[GoldenCase], options: ExportOptions
-) -> list[GoldenCase]:
+) -> SpecialCases:
     """Return the golden cases that serve one check only."""
     stream = plan.stream.entry if plan.stream else None
-    entries = (plan.sequence.entry, stream)
-    return list(special_cases(references, *entries, plain, options.seed, long_steps(plan, options)))
+    return special_cases(
+        references,
+        *(plan.sequence.entry, stream, plain, options.seed),
+        long=long_steps(plan, options),
+        nan=not plan.sequence.trace.orders_nan,
+    )
 
 
 def proof_of_plan(plan: ExportPlan, references: References, cases: list[GoldenCase]) -> Proof:

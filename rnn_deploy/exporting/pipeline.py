@@ -35,6 +35,8 @@ from rnn_deploy.optional import require
 Appraise = Callable[
     [Bundle, Sequence[GoldenCase]], tuple[tuple[QuantisationError, ...], tuple[str, ...]]
 ]
+# Loads a bundle in runtimes by name; returns notes, raises UnsupportedModelError.
+CheckLoads = Callable[[Bundle, Sequence[str]], tuple[str, ...]]
 # Writes one format into a folder.
 WriteFormat = Callable[[Format, Path], FormatFiles]
 
@@ -47,12 +49,14 @@ def export(
     force: bool = False,
     progress: Progress = lambda step: None,
     appraise: Appraise | None = None,
+    check_loads: CheckLoads | None = None,
     reader: ModelReader | None = None,
 ) -> Bundle:
     """Export a Keras model (live, .keras, .h5, or a SavedModel folder) to a bundle at `output`.
 
     appraise: measures what quantisation changed, for the manifest; without it a quantised bundle
-    is judged as if it were float32. reader: of `source`, a live model that is exported several
+    is judged as if it were float32. check_loads: tries the runtimes that a profile is for; without
+    it they are not tried. reader: of `source`, a live model that is exported several
     times.
 
     Raise InputError for a bad source or an existing output, UnsupportedModelError if the model
@@ -88,6 +92,10 @@ def export(
             if manifest.quantisation is not None and appraise is not None:
                 progress("measuring what quantisation changed")
                 _appraised(manifest, content, appraise, root)
+            load_on = dict.fromkeys(name for _, files in written for name in files.load_on)
+            if load_on and check_loads is not None:
+                progress(f"loading in {', '.join(load_on)}")
+                _noted(root, check_loads(open_bundle(root), tuple(load_on)))
     return open_bundle(output)
 
 
@@ -99,6 +107,12 @@ def _appraised(manifest: Manifest, content: BundleContent, appraise: Appraise, r
     write_manifest(replace(manifest, quantisation=quantisation, notes=notes), root)
 
 
+def _noted(root: Path, notes: Sequence[str]) -> None:
+    if notes:
+        manifest = open_bundle(root).manifest
+        write_manifest(replace(manifest, notes=(*manifest.notes, *notes)), root)
+
+
 def _keras_model(
     opened: OpenedModel, options: ExportOptions, progress: Progress, reader: ModelReader | None
 ) -> tuple[BundleContent, WriteFormat]:
@@ -106,7 +120,7 @@ def _keras_model(
     plan = read.plan
     content = BundleContent(
         source=opened.source,
-        entries=tuple(traced.entry for traced in plan.traced),
+        entries=tuple(traced.entry for traced in plan.all_traced),
         cases=read.cases,
         notes=(*opened.notes, *plan.notes, *_notes_on(long_steps(plan, options), options)),
         state=options.state,

@@ -7,6 +7,7 @@ The stream entry point takes chunks of any length, so if the model fixes its num
 traced once more with time open.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.exporting.halves import split_plan
 from rnn_deploy.exporting.open_time import has_fixed_time, opened_outputs, symbols_for_fixed
 from rnn_deploy.exporting.sizes import remembers_sizes, with_sizes
 from rnn_deploy.formats.options import OPEN, ExportOptions
@@ -35,6 +37,7 @@ from rnn_deploy.keras.tracing import Trace, trace_markers, with_facts
 from rnn_deploy.references.reference import states_of
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, Support
 
+MOST_BYTES = 2_000_000_000  # of a protocol buffer 2 GiB, and the graph needs some itself
 # The sequence entry point, and the layers with rows of their own.
 Probed = tuple[TracedEntry, tuple[Folded, ...]]
 
@@ -42,6 +45,7 @@ Probed = tuple[TracedEntry, tuple[Folded, ...]]
 def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     """Read and trace a Keras model; UnsupportedModelError lists every refusal."""
     refuse(model, refusals_of(model))
+    _refuse_large(model)
     if options.state == "keep" and not any(map(holds_state, layers_in(model))):
         raise InputError(
             "E-EXPORT-STATE-KEEP",
@@ -67,7 +71,24 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
     fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
     notes = (*notes, *opened_notes, *why, *unused, *fixed, *_notes(model, options.state))
-    return ExportPlan(model, sequence, stream, notes, opened)
+    halves, split_notes = split_plan(model, sequence) if options.state == "input" else (None, ())
+    return ExportPlan(model, sequence, stream, (*notes, *split_notes), opened, halves)
+
+
+def _refuse_large(model: Any) -> None:
+    """Raise UnsupportedModelError for weights that fit in no graph of TensorFlow."""
+    weights = {id(weight): weight for weight in model.weights}.values()
+    sizes = {w.path: math.prod(w.shape) * np.dtype(str(w.dtype)).itemsize for w in weights}
+    total = sum(sizes.values())
+    if total > MOST_BYTES:
+        largest = max(sizes, key=lambda path: sizes[path])
+        raise UnsupportedModelError(
+            "E-MODEL-TOO-LARGE",
+            f"model '{model.name}' has {total / 1e9:.1f} GB of weights, and TensorFlow's graphs"
+            f" hold at most {MOST_BYTES / 1e9:.1f} GB; the largest is '{largest}'"
+            f" ({sizes[largest] / 1e9:.1f} GB). If it is an Embedding, look its rows up outside the"
+            " model, and export the model that starts behind it",
+        )
 
 
 def _refuse_open(sequence: EntryPoint, options: ExportOptions) -> None:

@@ -16,11 +16,13 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.cases import (
     calibration_of,
     check_untouched_by,
+    checked_samples,
     proof_of_plan,
     reference_cases,
     references_of,
     special_of,
 )
+from rnn_deploy.exporting.halves import with_proven_halves
 from rnn_deploy.exporting.plan import (
     plan_of,
     with_chunks,
@@ -103,9 +105,14 @@ class ModelReader:
             plan = without_unchunked_stream(plan)
             references = self._references_of(plan, options)
             cases = reference_cases(references, plan, options, calibration)
+        samples = checked_samples(options, plan.sequence.entry)
+        known = references.oracle is not None
+        plan, split_cases = with_proven_halves(plan, samples, options.seed, oracle=known)
         progress("comparing the references with each other")
         proof = proof_of_plan(plan, references, cases)
-        cases += special_of(plan, references, cases, options)
+        special = special_of(plan, references, cases, options)
+        plan = replace(plan, notes=(*plan.notes, *map(str, special.left_out)))
+        cases += [*special.cases, *split_cases]
         return ReadModel(source, plan, cases, references, proof, calibration)
 
     def _runnable(

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from rnn_deploy.bundle import GoldenCase, Manifest, write_cases
+from rnn_deploy.bundle import Artifact, GoldenCase, Manifest, write_cases
 from rnn_deploy.bundle.attachments import Attachments, write_attachments
 from rnn_deploy.bundle.manifest import Extension, ModelSource, Quantisation, json_from_manifest
 from rnn_deploy.bundle.proof import PROOF, Proof, write_proof
 from rnn_deploy.bundle.store import MANIFEST, record_of
 from rnn_deploy.bundle.weights import EXTENSION, digests_of, mapped
 from rnn_deploy.formats.base import Format, FormatFiles
-from rnn_deploy.spec import EntryPoint
+from rnn_deploy.spec import DECODE, ENCODE, EntryPoint
 
 GOLDEN = "golden.npz"
 TOOLS = ("rnn-deploy", "tensorflow", "keras")
@@ -37,16 +37,19 @@ def write(
     content: BundleContent, written: Sequence[tuple[Format, FormatFiles]], root: Path
 ) -> Manifest:
     """Write the rest of a bundle whose formats are written; return its manifest."""
-    write_cases(root / GOLDEN, content.cases, content.source.digest)
-    write_proof(root / PROOF, content.proof)
     artifacts = tuple(artifact for _, files in written for artifact in files.artifacts)
+    entries = _written_entries(content, artifacts)
+    names = {entry.name for entry in entries}
+    cases = [case for case in content.cases if names.issuperset(case.entries)]
+    write_cases(root / GOLDEN, cases, content.source.digest)
+    write_proof(root / PROOF, content.proof)
     models = (path for a in artifacts for path in (a.path, a.weights) if path is not None)
     extra = (path for _, files in written for path in files.extra)
     packages = (name.replace("_", "-") for format, _ in written for name in format.packages)
     notes = (note for _, files in written for note in files.notes)
     manifest = Manifest(
         source=content.source,
-        entries=content.entries,
+        entries=entries,
         artifacts=artifacts,
         golden=GOLDEN,
         files=tuple(
@@ -69,6 +72,14 @@ def write(
     manifest = write_attachments(content.attachments, manifest, root)
     write_manifest(manifest, root)
     return manifest
+
+
+def _written_entries(
+    content: BundleContent, artifacts: Sequence[Artifact]
+) -> tuple[EntryPoint, ...]:
+    """Return the entry points; encode and decode only if a format wrote them."""
+    written = {artifact.entry for artifact in artifacts}
+    return tuple(e for e in content.entries if e.name not in (ENCODE, DECODE) or e.name in written)
 
 
 def write_manifest(manifest: Manifest, root: Path) -> None:

@@ -79,7 +79,8 @@ class FormatFiles:
     artifacts: one for each model file and entry point; `details` hold facts about one file. extra:
     paths of other files, relative to the bundle. notes: what a user must know. quantisation: how
     weights were quantised; the costs are measured later. extension: facts about the whole bundle,
-    kept in the manifest under the format's name.
+    kept in the manifest under the format's name. load_on: runtimes that must load the files for
+    the export to succeed.
     """
 
     artifacts: tuple[Artifact, ...]
@@ -87,6 +88,7 @@ class FormatFiles:
     notes: tuple[str, ...] = ()
     quantisation: Quantisation | None = None
     extension: Extension | None = None
+    load_on: tuple[str, ...] = ()
 
 
 class FormatWriter(Protocol):

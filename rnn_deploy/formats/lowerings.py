@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.formats.base import FormatOption
-from rnn_deploy.spec import STREAM, Recurrence, Support
+from rnn_deploy.spec import DECODE, STREAM, Recurrence, Support
 
 AUTO, ALL_OTHERS, UNROLLED = "auto", "*", "unrolled"
 
@@ -75,14 +75,14 @@ def choose(
     """Return the lowering of `layer` in the entry point `entry`, and the reason.
 
     support: whether a lowering can express the layer. automatic: the choice where none is
-    requested, with a prefix for its reason. The stream entry point takes chunks of any length, so
-    there the automatic choice replaces `unrolled`, and the reason says so.
+    requested, with a prefix for its reason. The entry points `stream` and `decode` take chunks of
+    any length, so there the automatic choice replaces `unrolled`, and the reason says so.
 
     Raise UnsupportedModelError if the requested lowering cannot express the layer.
     """
     if requested == AUTO:
         return automatic("")
-    if requested == UNROLLED and entry == STREAM and layer.steps is None:
+    if requested == UNROLLED and entry in (STREAM, DECODE) and layer.steps is None:
         return automatic("not unrolled, since a chunk may have any length; ")
     found = support(requested)
     if not found.ok:

@@ -11,7 +11,9 @@ from rnn_deploy.bundle.manifest import ModelSource
 from rnn_deploy.bundle.proof import Proof
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras.opening import OpenedSavedModel
+from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.signature import taking_any_length
+from rnn_deploy.keras.splitting import Split
 from rnn_deploy.keras.tracing import Trace, trace_markers
 from rnn_deploy.references.golden import References
 from rnn_deploy.spec import EntryPoint, one_step
@@ -21,19 +23,31 @@ from rnn_deploy.spec import EntryPoint, one_step
 class TracedEntry:
     """One entry point and the trace it is assembled from.
 
-    undeclared: it has a number of steps that the model does not declare.
+    undeclared: it has a number of steps that the model does not declare. part: what is traced in
+    place of the model; None for the model itself.
     """
 
     trace: Trace
     entry: EntryPoint
     undeclared: bool = False
+    part: ModelPart | None = None
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """The entry points of an encoder-decoder model: `encode` and `decode`."""
+
+    split: Split
+    encode: TracedEntry
+    decode: TracedEntry
 
 
 @dataclass(frozen=True)
 class ExportPlan:
     """A Keras model with the traces of its entry points.
 
-    notes: what a user must know. opened: the stream's time is open, the model's is fixed.
+    notes: what a user must know. opened: the stream's time is open, the model's is fixed. halves:
+    the entry points of an encoder-decoder model, None for any other.
     """
 
     model: Any
@@ -41,6 +55,13 @@ class ExportPlan:
     stream: TracedEntry | None
     notes: tuple[str, ...]
     opened: bool
+    halves: SplitPlan | None = None
+
+    @property
+    def all_traced(self) -> tuple[TracedEntry, ...]:
+        """Every entry point: `traced`, and encode and decode of an encoder-decoder model."""
+        halves = () if self.halves is None else (self.halves.encode, self.halves.decode)
+        return (*self.traced, *halves)
 
     @property
     def traced(self) -> tuple[TracedEntry, ...]:

@@ -23,6 +23,7 @@ For TFLite (`fitting_tflite`):
 - softplus and log_sigmoid take the exponential of what is not positive, since TFLite's own form,
   log(1 + exp(x)), is infinite from 89 on;
 - a slice adds no axis and a roll is a gather, as in `slices`;
+- 3-D pooling is written as in `pooling`;
 - infinite is what is larger than every number: LiteRT 2.3 finds nothing equal to infinity.
 
 Inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
@@ -36,6 +37,7 @@ from typing import Any
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.ctc import decoding
+from rnn_deploy.keras.pooling import flat_pooling
 from rnn_deploy.keras.slices import slicing_for_tflite
 from rnn_deploy.keras.tensorflow import keras, tf
 
@@ -75,6 +77,7 @@ def fitting_tflite() -> Iterator[None]:
         compat.replaced(tf.nn, "softplus", _softplus),
         compat.replaced(tf.math, "log_sigmoid", lambda x, name=None: -_softplus(-x)),
         slicing_for_tflite(),
+        flat_pooling(),
         compat.replaced(tf.math, "is_inf", lambda x, name=None: tf.abs(x) > x.dtype.max),
     ):
         yield

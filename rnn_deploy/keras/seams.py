@@ -23,8 +23,10 @@ _LAYERS = (
     *("forward_Bidirectional", "backward_Bidirectional"),
 )
 _UNMASKED = ("ConvLSTM1D", "TimeDistributed")  # as the model below calls them
-# TensorFlow has softplus under two names, of which Keras calls the first.
-_ALSO_NAMED = ("tensorflow._api.v2.nn.softplus",)
+# TensorFlow has these under two names, of which Keras 3 calls the other.
+_ALSO_NAMED = tuple(
+    f"tensorflow._api.v2.nn.{name}" for name in ("softplus", "max_pool3d", "avg_pool3d")
+)
 
 
 @cache
@@ -121,6 +123,7 @@ def _model() -> Any:
 def _operations(x: Any, ids: Any) -> list[Any]:
     """Call every other operation that is replaced, as a model would."""
     ops, heads = keras.ops, x[:, :, None]
+    frames = x[:, :, None, :, None]
     ctc = tf.transpose(x, [1, 0, 2])
     return [
         *(ops.matmul(x, ops.zeros((4, 2), "float64")), ops.argmax(x), ops.normalize(x)),
@@ -128,5 +131,6 @@ def _operations(x: Any, ids: Any) -> list[Any]:
         *(ops.ctc_decode(x, ids[:, 0])[1], tf.nn.ctc_greedy_decoder(ctc, ids[:, 0])[1]),
         *(ops.roll(x, 1, axis=1), x[:, None]),
         *(ops.digitize(x, [0.0, 1.0]), ops.one_hot(ids, 3)),
+        *(ops.max_pool(frames, 1), ops.average_pool(frames, 1)),
         *(ops.softplus(x), ops.log_sigmoid(x), ops.isinf(x)),
     ]

@@ -13,6 +13,7 @@ from typing import Any
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras import access, subclassed
 from rnn_deploy.keras.keras2.package import is_keras2, package
+from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.keras.training import called_for_inference
 from rnn_deploy.spec import Array, Dim, TensorSpec
@@ -61,6 +62,8 @@ def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
 
     Layers that the model calls with training=True stay in training mode (`training`).
     """
+    if isinstance(model, ModelPart):
+        return model.call_flat(tensors)
     with called_for_inference(model):
         if not is_functional(model):
             return subclassed.call_flat(model, tensors)

@@ -61,6 +61,11 @@ class Trace:
         return tuple(layer for called in self.calls.values() for layer in layers_of(called))
 
     @property
+    def orders_nan(self) -> bool:
+        """Whether NaN is compared with numbers: what is then larger depends on the processor."""
+        return any(op.type in ("MaxPool", "MaxPool3D") for op in self.graph.graph.get_operations())
+
+    @property
     def output_shapes(self) -> list[list[int | None]]:
         return [tensor.shape.as_list() for tensor in self.graph.outputs]
 

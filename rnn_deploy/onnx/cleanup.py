@@ -22,6 +22,7 @@ def clean(model: ir.Model) -> None:
     passes = ir.passes.Sequential(
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.IdentityEliminationPass(),
+        DropNoAxesPass(),
         CancelTransposesPass(),
         common.CommonSubexpressionEliminationPass(),
         JoinLayersPass(),
@@ -32,6 +33,24 @@ def clean(model: ir.Model) -> None:
         common.TopologicalSortPass(),
     )
     passes(model)
+
+
+class DropNoAxesPass(ir.passes.InPlacePass):  # type: ignore[misc]
+    """Replace Unsqueeze(x, no axes) by x: OpenVINO adds an axis there, and does not load the file.
+
+    tf2onnx writes it for an einsum.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        modified = False
+        for node in model.graph:
+            if node.op_type != "Unsqueeze" or node.inputs[0] is None or node.inputs[1] is None:
+                continue
+            axes = node.inputs[1].const_value
+            if axes is not None and not axes.size:
+                node.outputs[0].replace_all_uses_with(node.inputs[0], replace_graph_outputs=True)
+                modified = True
+        return ir.passes.PassResult(model, modified)
 
 
 class CancelTransposesPass(ir.passes.InPlacePass):  # type: ignore[misc]

@@ -2,18 +2,20 @@
 
 Where the model fixes batch or time that is what is expected. Else the user's `--expect`, or what
 is written here: `sequence` is called with one sequence as well as with batches of them, `stream`
-with one step of one sequence.
+with one step of one sequence; `encode` and `decode` likewise.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.spec import SEQUENCE, STEP, STREAM, EntryPoint
+from rnn_deploy.spec import DECODE, ENCODE, SEQUENCE, STEP, STREAM, EntryPoint
 from rnn_deploy.spec.shapes import Shape, shapes_by_entry, shapes_for
 
 USUAL: dict[str, tuple[Shape, ...]] = {
     SEQUENCE: (Shape(1, 100), Shape(32, 100)),
     STREAM: (Shape(1, 1),),
+    ENCODE: (Shape(1, 100), Shape(32, 100)),
+    DECODE: (Shape(1, 1),),
 }
 EXPECT = "--expect"
 ExpectedShapes = Mapping[str, tuple[Shape, ...]]

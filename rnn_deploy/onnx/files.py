@@ -18,6 +18,7 @@ from rnn_deploy.onnx.choice import choices_of, lowerings_of
 from rnn_deploy.onnx.expected import check_entries
 from rnn_deploy.onnx.format import FORMAT, request_from
 from rnn_deploy.onnx.metadata import ModelMetadata
+from rnn_deploy.onnx.profiles import LOAD_ON
 from rnn_deploy.onnx.test_data import place_models, write_test_data
 from rnn_deploy.onnx.writer import assemble, convert
 from rnn_deploy.spec import EntryPoint
@@ -33,7 +34,7 @@ def choices(plan: ExportPlan, options: ExportOptions) -> list[tuple[str, Lowerin
     request = request_from(options)
     return [
         (traced.entry.name, choice)
-        for traced in plan.traced
+        for traced in plan.all_traced
         for choice in choices_of(traced.trace.calls.values(), request, traced.entry)
     ]
 
@@ -42,7 +43,7 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
     """Write the files of a Keras model."""
     layers = [layer.name for layer in layers_in(read.plan.model, include_self=False)]
     models = dict(_models(read, options, _metadata(read.source, options, layers)))
-    entries = [traced.entry for traced in read.plan.traced]
+    entries = [traced.entry for traced in read.plan.all_traced]
     return _written(models, entries, read.cases, folder, options)
 
 
@@ -60,7 +61,7 @@ def _models(
 ) -> Iterator[tuple[str, tuple[ir.Model, tuple[LoweringChoice, ...]]]]:
     plan, request = read.plan, request_from(options)
     check_entries(request.expect, [traced.entry.name for traced in plan.traced])
-    for traced in plan.traced:
+    for traced in plan.all_traced:
         trace, entry = traced.trace, traced.entry
         choices = choices_of(trace.calls.values(), request, entry)
         yield (
@@ -69,9 +70,10 @@ def _models(
         )
     if plan.stream is None or plan.step is None:
         return
+    of_stream = choices_of(plan.stream.trace.calls.values(), request, plan.stream.entry)
     calls, entry = plan.step.trace.calls, plan.step.entry
     at_one_step = choices_of(calls.values(), request, entry)
-    if lowerings_of(at_one_step) != lowerings_of(choices):  # the stream's, which came last
+    if lowerings_of(at_one_step) != lowerings_of(of_stream):
         # What is around the layers is the stream's: it takes one step as it takes any number.
         graph = _converted(read, plan.stream.trace)
         yield entry.name, (assemble(graph, calls, at_one_step, entry, label), at_one_step)
@@ -110,7 +112,8 @@ def _written(
         by_entry = {entry: model for entry, (model, _) in models.items()}
         extra = write_test_data(folder, by_entry, entries, cases)
         extra += place_models(folder, artifacts)
-    return FormatFiles(tuple(artifacts), tuple(extra))
+    load_on = LOAD_ON[options["profile"]]
+    return FormatFiles(tuple(artifacts), tuple(extra), load_on=load_on)
 
 
 def _share_weights(models: Sequence[ir.Model], root: Path) -> bool:

@@ -12,6 +12,8 @@ ORT, OPENVINO, PORTABLE = "ort", "openvino", "portable"
 PROFILES = (ORT, OPENVINO, PORTABLE)
 # The runtime that must not run a lowering which is wrong for the profile.
 RUNTIMES = {OPENVINO: "openvino-cpu"}
+# Runtimes that must load the files of a profile. ONNX Runtime loads what is written for it.
+LOAD_ON = {ORT: (), OPENVINO: ("openvino-cpu",), PORTABLE: ("ort-cpu", "openvino-cpu")}
 _OPENVINO_ACTIVATIONS = ("tanh", "sigmoid", "relu")
 
 

@@ -215,7 +215,7 @@ def _case(
         alone = few and why_coupled(references.oracle.run, feeds, oracle) is None
     lengths: tuple[int, ...] = ()
     if stream is not None and STREAM in entries and len(stream.time_symbols) == 1:
-        lengths = _random_lengths(chunks.length_of(stream, feeds), rng)
+        lengths = random_lengths(chunks.length_of(stream, feeds), rng)
     reference = references.reference.run(feeds)
     return GoldenCase(name, entries, lengths, feeds, reference, oracle, rows_alone=alone)
 
@@ -264,7 +264,7 @@ def _fits(entry: EntryPoint, feeds: Mapping[str, Array], *, stateless: bool) -> 
     return len(symbols) == len(set(symbols))
 
 
-def _random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:
+def random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:
     """`total` as a sum of two to four lengths, or itself where it is 1."""
     if total == 1:
         return (1,)

@@ -4,24 +4,39 @@ teacher-forced   every step of a sequence side by side in the batch, each from t
                  state before it: an error has no step to grow in
 masks            a row for each way to mask: none, right, left, holes, everything, every second, one
 extremes         zeros, saturating inputs, denormals, infinities, NaN; large initial states
-long             one sequence of very many steps, drawn from a seed, seen at a few of them
+long             one sequence of very many steps, drawn from a seed, seen at a few of them; fewer
+                 steps for a model whose values run away
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rnn_deploy.bundle import GoldenCase
-from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.errors import InputError
 from rnn_deploy.references.golden import References, fitting, sizes_of
+from rnn_deploy.references.golden_long import LeftOut, case_for, long_case
+from rnn_deploy.references.rows import same
 from rnn_deploy.references.samples import draw, is_drawable, says_mask, unmasked
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec, chunks
 
-FORCED, MASKS, EXTREMES, LONG = "teacher-forced", "masks", "extremes", "long"
-PROBES = (0, 1, 3, 9, 31, 99, 315, 999, 3161)  # and the last one
+FORCED, MASKS, EXTREMES = "teacher-forced", "masks", "extremes"
+NAN, DENORMAL = "nan", "denormal"  # cases of extremes
+NAN_UNDEFINED = "the largest of a number and NaN in TensorFlow's pooling depends on the processor"
+FLUSHING = (
+    "the result depends on whether the processor flushes denormal numbers to zero, which runtimes"
+    " decide in different ways"
+)
 Values = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class SpecialCases:
+    """The cases of special checks, and those that could not be taken."""
+
+    cases: list[GoldenCase]
+    left_out: list[LeftOut]
 
 
 def special_cases(
@@ -30,13 +45,30 @@ def special_cases(
     stream: EntryPoint | None,
     plain: list[GoldenCase],
     seed: int,
+    *,
     long: int,
-) -> Iterator[GoldenCase]:
-    """The cases of every special check that the model takes.
+    nan: bool = True,
+) -> SpecialCases:
+    """Return the cases of every special check that the model takes.
 
     stream: with what is known of its chunks. plain: the cases for all checks, whose longest is
-    taken apart into steps. long: so many steps, none if 0.
+    taken apart into steps. long: so many steps, none if 0. nan: whether what the model makes of
+    NaN is defined.
     """
+    found = list(_cases(references, sequence, stream, plain, seed, long, nan))
+    cases = [case for case in found if isinstance(case, GoldenCase)]
+    return SpecialCases(cases, [case for case in found if isinstance(case, LeftOut)])
+
+
+def _cases(
+    references: References,
+    sequence: EntryPoint,
+    stream: EntryPoint | None,
+    plain: list[GoldenCase],
+    seed: int,
+    long: int,
+    nan: bool,
+) -> Iterator[GoldenCase | LeftOut]:
     if stream is not None and stream.chunked.ok:
         yield from _forced(references, stream, plain)
     widest = stream or sequence
@@ -48,10 +80,32 @@ def special_cases(
     if stream is not None:
         wanted += [(EXTREMES, name, feeds) for name, feeds in _large_states(stream, seed)]
     for check, name, feeds in wanted:
-        if feeds is not None:
+        if feeds is None:
+            continue
+        if name == NAN and not nan:
+            yield LeftOut(name, NAN_UNDEFINED)
+        elif name == DENORMAL and _flushing_matters(references, feeds):
+            yield LeftOut(name, FLUSHING)
+        else:
             yield from _taken(references, check, name, feeds, sequence, stream)
     if long and len(widest.time_symbols) == 1:
-        yield from _long(references, sequence, stream, seed, long)
+        yield from long_case(references, sequence, stream, seed, long)
+
+
+def _flushing_matters(references: References, feeds: dict[str, Array]) -> bool:
+    """Return whether zeros in place of denormals give another result.
+
+    TensorFlow flushes them itself, so numbers just large enough stand for those that are kept.
+    """
+    truth = references.oracle or references.reference
+    try:
+        kept, flushed = (
+            truth.run({n: _times(v, f) if v.dtype.kind == "f" else v for n, v in feeds.items()})
+            for f in (1e8, 0.0)
+        )
+    except InputError:
+        return False
+    return not all(same(value, flushed[name]) for name, value in kept.items())
 
 
 def _taken(
@@ -65,7 +119,7 @@ def _taken(
     """The case, if the model runs on it and its two precisions agree on what is finite."""
     entries = fitting(sequence, stream, feeds)
     try:
-        case = _case(references, name, entries, feeds, check)
+        case = case_for(references, name, entries, feeds, check)
     except InputError:
         return
     agree = (
@@ -102,7 +156,7 @@ def _forced(
         for tensor in stream.all_inputs
     }
     name = f"{whole.name}-steps"
-    yield replace(_case(references, name, (stream.name,), feeds, FORCED), steps=steps)
+    yield replace(case_for(references, name, (stream.name,), feeds, FORCED), steps=steps)
 
 
 def _unmasked(entry: EntryPoint, seed: int, rows: int, time: int) -> dict[str, Array]:
@@ -143,9 +197,9 @@ def _extremes(
     yield "largest", usual | largest if tokens else None
     yield "saturating", with_floats(lambda x: _held(_times(x, 1e3)))
     if all(tensor.padding != 0 for tensor in entry.inputs):  # else it is one by the machine's mode
-        yield "denormal", with_floats(lambda x: _times(x, 1e-40))
+        yield DENORMAL, with_floats(lambda x: _times(x, 1e-40))
     yield "infinite", with_floats(lambda x: _at_one_place(x, np.inf))
-    yield "nan", with_floats(lambda x: _at_one_place(x, np.nan))
+    yield NAN, with_floats(lambda x: _at_one_place(x, np.nan))
 
 
 def _large_states(stream: EntryPoint, seed: int) -> Iterator[tuple[str, dict[str, Array]]]:
@@ -185,47 +239,6 @@ def _at_one_place(x: Array, value: float) -> Array:
     middle = tuple(size // 2 for size in x.shape[1:])
     spoiled[(0, *middle)], spoiled[(-1, *middle)] = value, -value
     return spoiled
-
-
-def _long(
-    references: References,
-    sequence: EntryPoint,
-    stream: EntryPoint | None,
-    seed: int,
-    steps: int,
-) -> Iterator[GoldenCase]:
-    entry = stream or sequence
-    sizes = sizes_of(entry, 1, steps)
-    drawn = {
-        tensor.name: SeededInput(
-            (seed + 1) * 100 + index,
-            tuple(dim if isinstance(dim, int) else sizes[dim] for dim in tensor.shape),
-            tensor.dtype,
-            tensor.below,
-        )
-        for index, tensor in enumerate(entry.inputs)
-    }
-    feeds = {name: inputs.values() for name, inputs in drawn.items()}
-    try:
-        entries = fitting(sequence, stream, feeds)
-        case = _case(references, f"n1t{steps}", entries, feeds, LONG)
-    except InputError:
-        return
-    probes = (*(step for step in PROBES if step < steps - 1), steps - 1)
-    yield replace(
-        case,
-        drawn=drawn,
-        probes=probes,
-        reference=chunks.at_steps(entry, case.reference, probes),
-        oracle=chunks.at_steps(entry, case.oracle, probes),
-    )
-
-
-def _case(
-    references: References, name: str, entries: tuple[str, ...], feeds: dict[str, Array], check: str
-) -> GoldenCase:
-    oracle = references.oracle.run(feeds) if references.oracle else {}
-    return GoldenCase(name, entries, (), feeds, references.reference.run(feeds), oracle, check)
 
 
 def _fixed(tensor: TensorSpec) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ keeps it.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from rnn_deploy.errors import InputError, UnsupportedModelError, one_line
@@ -14,6 +15,7 @@ from rnn_deploy.keras import access
 from rnn_deploy.keras.intercept import LayerCall, intercepting, unused
 from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.keras2.precision import in_precision
+from rnn_deploy.keras.pooling import flat_pooling
 from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.reading import keys_of, read, read_known
 from rnn_deploy.keras.signature import call_flat
@@ -95,8 +97,8 @@ class Reference:
                     "E-MODEL-NO-FLOAT64",
                     f"model '{self.model.name}': {where or _layer_of_node(error, self.model)}has an"
                     " operation that TensorFlow cannot compute in float64, and every export is"
-                    " checked in float64 (3D pooling is one); use others, such as a reshape and a"
-                    f" maximum or a mean ({one_line(error)})",
+                    " checked in float64; write it with other operations"
+                    f" ({one_line(error)})",
                 ) from error
             if self.dtype == "float64" and _mixes_precisions(error, where):
                 raise UnsupportedModelError(
@@ -134,7 +136,9 @@ class Reference:
                 watch(call, before, output, after)
             return output, after
 
-        with computing_in(self.model, self.dtype), intercepting(observe):
+        # TensorFlow has no 3-D pooling in float64.
+        pooling = flat_pooling() if self.dtype == "float64" else nullcontext()
+        with computing_in(self.model, self.dtype), intercepting(observe), pooling:
             outputs = call_flat(self.model, inputs)
         return [*outputs, *(finals[state.key] for state in states)]
 

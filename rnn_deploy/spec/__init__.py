@@ -10,6 +10,8 @@ opening       how to open a model file
 """
 
 from rnn_deploy.spec.entry_points import (
+    DECODE,
+    ENCODE,
     SEQUENCE,
     STEP,
     STREAM,
@@ -34,6 +36,8 @@ from rnn_deploy.spec.recurrent import (
 from rnn_deploy.spec.types import Array, Dim, Role, StateKey, Weights
 
 __all__ = [
+    "DECODE",
+    "ENCODE",
     "ROLES",
     "SEQUENCE",
     "STEP",

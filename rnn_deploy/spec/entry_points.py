@@ -12,6 +12,8 @@ from rnn_deploy.spec.types import Dim, Role, StateKey
 
 SEQUENCE = "sequence"
 STREAM = "stream"
+ENCODE = "encode"
+DECODE = "decode"
 STEP = "step"  # the stream at one step, where a file has a form of its own for it
 
 
@@ -86,8 +88,12 @@ class EntryPoint:
 
     @property
     def time_symbols(self) -> tuple[str, ...]:
-        """The symbols that stand for a number of steps."""
-        dims = (t.shape[1] for t in self.inputs if len(t.shape) > 1)
+        """The symbols that stand for a number of steps.
+
+        Of `decode` that of the target, which comes first: its memory stays as long as it is.
+        """
+        inputs = self.inputs[:1] if self.name == DECODE else self.inputs
+        dims = (t.shape[1] for t in inputs if len(t.shape) > 1)
         return tuple(dict.fromkeys(dim for dim in dims if isinstance(dim, str)))
 
     @property

@@ -12,7 +12,7 @@ from importlib import import_module
 
 from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.formats import lowerings as shared
-from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
+from rnn_deploy.spec import DECODE, ENCODE, Recurrence, RecurrentLayer, Support
 from rnn_deploy.tflite import fused as tflite_fused
 from rnn_deploy.tflite.format import FUSED, INPLACE, LOWERINGS, UNROLLED, TfliteLoweringRequest
 
@@ -41,7 +41,8 @@ def choices_of(
     Raise InputError for an unknown layer, UnsupportedModelError if a requested lowering cannot
     express its layer.
     """
-    request.check_layers(layers)
+    if entry not in (ENCODE, DECODE):  # these have only some of the model's layers
+        request.check_layers(layers)
     return tuple(_choose(layer, request.of(layer), entry, alone, loop) for layer in layers)
 
 

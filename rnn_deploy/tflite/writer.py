@@ -16,6 +16,7 @@ from rnn_deploy.formats.read_model import ExportPlan
 from rnn_deploy.keras.access import layers_in
 from rnn_deploy.keras.compat import ConverterError, convert_graphdef
 from rnn_deploy.keras.intercept import Handler, LayerCall
+from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.reading import precision_of, read
 from rnn_deploy.keras.signature import call_flat, taking_any_length
 from rnn_deploy.keras.tensorflow import tf
@@ -32,12 +33,14 @@ from rnn_deploy.tflite.format import FUSED, INPLACE, LOOP, TfliteLoweringRequest
 class TfliteEntry:
     """One entry point to convert, and how its layers are lowered.
 
-    undeclared: it has a number of steps that the model does not say it takes.
+    undeclared: it has a number of steps that the model does not say it takes. part: what is
+    traced in place of the model; None for the model itself.
     """
 
     entry: EntryPoint
     choices: tuple[LoweringChoice, ...]
     undeclared: bool = False
+    part: ModelPart | None = None
 
 
 def parts_of(
@@ -45,15 +48,16 @@ def parts_of(
 ) -> tuple[TfliteEntry, ...]:
     """Return the entry points of a plan, and the stream at one step, which needs no loop.
 
-    plain: the file goes to a quantiser or a microcontroller, which know fewer operators. loop: the
+    plain: the file goes to a quantiser or a microcontroller, which know fewer operators, and do
+    without encode and decode. loop: the
     loop that `auto` takes.
     """
     parts = []
-    for traced in plan.traced:
+    for traced in plan.traced if plain else plan.all_traced:
         alone = not plain and traced.entry.inputs[0].shape[0] == 1
         layers, name = traced.trace.layers, traced.entry.name
         choices = choices_of(layers, request, name, alone=alone, loop=loop)
-        parts.append(TfliteEntry(traced.entry, choices))
+        parts.append(TfliteEntry(traced.entry, choices, traced.undeclared, traced.part))
     step = _step_of(plan)
     return tuple(parts) if step is None else (*parts, step)
 
@@ -66,7 +70,7 @@ def convert(model: Any, parts: Sequence[TfliteEntry]) -> bytes:
             f"model '{model.name}': computes in float64, which TFLite's operators do not;"
             " export with --to onnx only",
         )
-    return merged_models([(_convert_part(model, part), part.entry) for part in parts])
+    return merged_models([(_convert_part(part.part or model, part), part.entry) for part in parts])
 
 
 def _step_of(plan: ExportPlan) -> TfliteEntry | None:

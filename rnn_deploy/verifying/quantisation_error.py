@@ -85,7 +85,8 @@ def errors_on(
     states = {s.next_name for entry in bundle.manifest.entries for s in entry.states}
     quantisation = bundle.manifest.quantisation
     sums: dict[str, _ErrorSums] = {}
-    names = [entry.name for entry in bundle.manifest.entries]
+    every = (entry.name for entry in bundle.manifest.entries)
+    names = [n for n in every if bundle.manifest.artifact(runtime.format, n) is not None]
     with ExitStack() as stack:
         runners = {name: runtime.load(bundle, RunOptions(name)) for name in names}
         for runner in runners.values():

@@ -14,7 +14,7 @@ from time import perf_counter
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import MisplacedError, RnnDeployError
 from rnn_deploy.runtimes.base import Runner, Runtime
-from rnn_deploy.spec import SEQUENCE, STREAM
+from rnn_deploy.spec import DECODE, ENCODE, SEQUENCE, STREAM
 from rnn_deploy.verifying.checked_runner import (
     CheckedRunner,
     FilesRun,
@@ -70,7 +70,7 @@ class RuntimeVerification:
         Raises RuntimeUnavailableError if the runtime is not available, or loads none of them.
         """
         try:
-            runners = {entry.name: self._load(entry.name) for entry in self._request.entries}
+            runners = {name: self._load(name) for name in self._entries()}
             stream_only = self._load_stream_only() if STREAM in runners else None
         except MisplacedError as error:
             self.results.append(
@@ -131,6 +131,13 @@ class RuntimeVerification:
                 finding = replace(finding, by_layer=first)
             self.results.append(finding)
 
+    def _entries(self) -> Iterator[str]:
+        """Yield the entry points to load: not every format has encode and decode."""
+        for entry in self._request.entries:
+            artifact = self._bundle.manifest.artifact(self.runtime.format, entry.name)
+            if entry.name not in (ENCODE, DECODE) or artifact is not None:
+                yield entry.name
+
     def _load(self, entry: str, *, step_form: bool = True) -> CheckedRunner:
         options = replace(self._request.options.run, entry=entry, step_form=step_form)
         runner = load_checked(self.runtime, self._bundle, options, self._files_run)
@@ -170,7 +177,9 @@ class RuntimeVerification:
         if options.original is None:
             return LayerReport(())
         steps = known.single_steps if entry == STREAM else None
-        feeds = [case.feeds for case in (known.case, steps) if case is not None]
+        names = {tensor.name for tensor in self._bundle.manifest.entry(entry).all_inputs}
+        cases = [case.feeds for case in (known.case, steps) if case is not None]
+        feeds = [{n: value for n, value in each.items() if n in names} for each in cases]
         run = replace(options.run, entry=entry)
         try:
             return by_layer(self._bundle, self.runtime, run, feeds, options.original)

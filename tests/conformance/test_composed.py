@@ -14,6 +14,7 @@ EXAMPLES = 300
 SHARES = 6  # so that several workers take them
 
 
+@pytest.mark.shared_out(3)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_composed_model_is_the_same_everywhere(share, runtimes):
     tried = []

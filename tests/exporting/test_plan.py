@@ -5,6 +5,7 @@ import pytest
 
 import rnn_deploy
 from rnn_deploy.errors import InputError, UnsupportedModelError
+from rnn_deploy.exporting import plan
 from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.spec import Support
@@ -81,6 +82,17 @@ def test_fixed_lengths_are_opened_one_by_one_unless_an_open_one_stands_beside():
     assert is_opened
     assert lengths(8, 8) == (["time", "time"], True)
     assert lengths(None, 11) == (["time", 11], False)
+
+
+def test_more_weights_than_a_graph_holds_are_refused_before_it_is_traced(monkeypatch):
+    model = small_model()
+    weights = {weight.path: weight.numpy().nbytes for weight in model.weights}
+    largest = max(weights, key=weights.get)
+    monkeypatch.setattr(plan, "MOST_BYTES", sum(weights.values()) - 1)
+    with raises(UnsupportedModelError, "E-MODEL-TOO-LARGE", f"'{model.name}'", f"'{largest}'"):
+        plan_of(model, ExportOptions())
+    monkeypatch.setattr(plan, "MOST_BYTES", sum(weights.values()))
+    assert plan_of(model, ExportOptions())
 
 
 def test_a_cell_of_a_list_and_a_layer_of_one_name_are_refused():

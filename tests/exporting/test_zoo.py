@@ -206,6 +206,13 @@ def _pictures():
     return keras.Model(x, layers.Dense(2, name="y")(x))
 
 
+def _pooled_frames():
+    x = keras.Input((4, 6, 6, 1), name="x")
+    frames = layers.ConvLSTM2D(2, 3, return_sequences=True, name="rnn")(x)
+    pooled = layers.MaxPooling3D((1, 2, 2), padding="same")(frames)
+    return keras.Model(x, layers.Flatten()(layers.AveragePooling3D((2, 1, 1))(pooled)))
+
+
 # What builds the model; the layers whose states the stream carries (None: there is no stream
 # entry point); whether chunks give what the whole gives.
 ZOO = {
@@ -239,6 +246,7 @@ ZOO = {
     "booleans": (_booleans, ["rnn"], True),
     "mixed_float16": (_half_precision, ["rnn"], True),
     "stateful": (_stateful, ["rnn"], True),
+    "frames pooled in three dimensions": (_pooled_frames, ["rnn", "rnn"], False),
     "two open axes": (_pictures, None, False),
 }  # fmt: skip
 

@@ -33,6 +33,18 @@ def operators(model):
     return [node.op_type for node in model.graph]
 
 
+def test_an_axis_is_added_only_where_there_is_one():
+    model = parsed(
+        "g (float[2, 3, 4] x) => (float[A, B, C, D] y)"
+        "<int64[0] none = {}, int64[1] one = {1}>"
+        "{ a = Unsqueeze (x, none)  b = Unsqueeze (a, one)  y = Relu (b) }"
+    )
+    before = run(model)
+    clean(model)
+    assert operators(model) == ["Unsqueeze", "Relu"]
+    assert all(map(np.array_equal, run(model), before))
+
+
 @pytest.mark.parametrize(
     ("first", "second", "left"),
     [

@@ -4,21 +4,22 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from rnn_deploy.bundle import read_cases, write_cases
 from rnn_deploy.bundle.seeded_input import SeededInput
 from rnn_deploy.references.golden import References, chunks_match
 from rnn_deploy.references.golden_special import special_cases
 from rnn_deploy.spec import EntryPoint, TensorSpec
-from tests.support.running_sums import GOOD, SEQUENCE, STREAM, cases_of
+from tests.support.running_sums import GOOD, SEQUENCE, STREAM, Sums, cases_of
 
 PLAIN = cases_of()
 CHUNKED = replace(STREAM, chunked=chunks_match(GOOD.oracle, STREAM, PLAIN))
 
 
-def special(sequence=SEQUENCE, stream=CHUNKED, long=50, references=GOOD):
-    cases = special_cases(references, sequence, stream, PLAIN, 0, long)
-    return {case.name: case for case in cases}
+def special(sequence=SEQUENCE, stream=CHUNKED, long=50, references=GOOD, **options):
+    found = special_cases(references, sequence, stream, PLAIN, 0, long=long, **options)
+    return {case.name: case for case in found.cases}
 
 
 def test_every_step_stands_beside_the_others_with_the_oracle_s_state_before_it():
@@ -51,6 +52,22 @@ def test_extremes_are_where_they_are_meant_to_be():
     assert sorted(cases["infinite"].feeds["x"][~np.isfinite(cases["infinite"].feeds["x"])]) == [
         -np.inf, np.inf
     ]  # fmt: skip
+
+
+def test_what_a_model_makes_of_nan_is_left_out_where_it_is_undefined():
+    assert special().keys() - special(nan=False).keys() == {"nan"}
+    (left_out,) = special_cases(GOOD, SEQUENCE, CHUNKED, PLAIN, 0, long=0, nan=False).left_out
+    assert left_out.case == "nan"
+
+
+def test_denormals_are_left_out_where_flushing_them_changes_the_result():
+    def signs(x, results):
+        return results | {"y": np.sign(x)}
+
+    stepwise = References(Sums(np.float32, signs), Sums(np.float64, signs))
+    found = special_cases(stepwise, SEQUENCE, None, [], 0, long=0)
+    assert [left_out.case for left_out in found.left_out] == ["denormal"]
+    assert "denormal" not in {case.name for case in found.cases}
 
 
 def test_saturating_inputs_add_up_in_a_state_and_go_to_and_fro_in_another():
@@ -110,8 +127,8 @@ def test_token_ids_go_to_the_ends_of_the_vocabulary():
             return {"y": feeds["x"].astype(np.float64), "h_out": np.zeros((len(feeds["x"]), 2))}
 
     sequence = EntryPoint("sequence", (ids,), ())
-    found = special_cases(References(Sums(), Sums()), sequence, None, [], 0, 0)
-    cases = {case.name: case.feeds["x"] for case in found}
+    found = special_cases(References(Sums(), Sums()), sequence, None, [], 0, long=0)
+    cases = {case.name: case.feeds["x"] for case in found.cases}
     assert set(cases) == {"zeros", "largest"}
     assert not cases["zeros"].any()
     assert np.all(cases["largest"] == 6)
@@ -131,10 +148,40 @@ def test_a_long_case_is_kept_as_a_seed_and_a_few_steps(tmp_path):
     assert np.array_equal(again.oracle["y"], case.oracle["y"])
 
 
+class Doubling(Sums):
+    """A recurrence in which values double at every step, and overflow float32 after 128."""
+
+    def run(self, feeds):
+        x = feeds["x"].astype(self.dtype)
+        y = x.copy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            for step in range(1, x.shape[1]):
+                y[:, step] += 2 * y[:, step - 1]
+        return {"y": y, "h_out": y[:, -1]}
+
+
+@pytest.mark.parametrize("oracle", [Doubling(np.float64), None])
+def test_a_long_case_ends_before_the_values_of_the_model_run_away(oracle):
+    found = special(long=2000, references=References(Doubling(np.float32), oracle))
+    (case,) = [case for case in found.values() if case.check == "long"]
+    assert 20 <= case.feeds["x"].shape[1] < 128
+    assert all(np.isfinite(value).all() for value in case.truth.values())
+    assert case.name == f"n1t{case.feeds['x'].shape[1]}"
+
+
+def test_a_model_that_overflows_at_once_has_no_long_case():
+    def overflowed(x, results):
+        return {name: np.full_like(value, np.inf) for name, value in results.items()}
+
+    infinite = Sums(np.float32, overflowed)
+    found = special(references=References(infinite, None))
+    assert not [case for case in found.values() if case.check == "long"]
+
+
 def test_a_model_that_cannot_is_asked_for_nothing():
     assert not special(long=0).keys() & {"n1t0", "n1t50"}
     counts = EntryPoint("sequence", (TensorSpec("x", ("batch", "time", 2), "int32"),), ())
-    assert list(special_cases(GOOD, counts, None, [], 0, 10)) == []
+    assert special_cases(GOOD, counts, None, [], 0, long=10).cases == []
 
 
 def test_drawn_values_are_these_on_every_machine():

@@ -8,6 +8,7 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.keras.signature import call_flat
+from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.numerics.cells import run
 from rnn_deploy.references.reference import Reference, states_of
 from tests.support.errors import raises
@@ -210,16 +211,26 @@ def test_sequences_too_short_for_any_output_are_refused():
         reference.run({"x": np.ones((1, 1, 3), np.float32)})
 
 
+class Float32Only(layers.Layer):
+    """An operation that TensorFlow has no float64 form of."""
+
+    def call(self, x):
+        return tf.nn.local_response_normalization(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
 @pytest.mark.parametrize("within_steps", [False, True])
 def test_what_tensorflow_lacks_in_float64_is_said_by_its_layer(within_steps):
     if within_steps:  # TensorFlow says so when it is traced, else when it runs
-        pool = layers.MaxPooling3D(2, name="pool")
-        x = keras.Input((None, 2, 2, 2, 3), name="x")
+        pool = Float32Only(name="pool")
+        x = keras.Input((None, 2, 2, 3), name="x")
         steps = layers.TimeDistributed(layers.Flatten())(layers.TimeDistributed(pool)(x))
     else:
-        pool = layers.AveragePooling3D(2, name="pool")
-        x = keras.Input((4, 4, 2, 3), name="x")
-        steps = layers.Reshape((4, 3))(pool(x))
+        pool = Float32Only(name="pool")
+        x = keras.Input((4, 2, 3), name="x")
+        steps = layers.Reshape((4, 6))(pool(x))
     model = randomised(keras.Model(x, layers.GRU(4, name="rnn")(steps), name="mine"))
     entry = plan_of(model, ExportOptions()).sequence.entry
     feeds = {"x": np.zeros((1, *(dim or 2 for dim in x.shape[1:])), np.float32)}

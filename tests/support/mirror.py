@@ -17,7 +17,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "c/test_source": ("some of the files", ("c/header", "c/shared")),
     "packaging/c/test_packager": (
         "parts of one package, seen in what it writes",
-        ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest"),
+        ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
     ),
     "cli/test_inspect": ("a table of this command", ("cli/runtime_table",)),
     "cli/test_evaluate": (
@@ -71,6 +71,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("formats/base", "plugins"),
     ),
     "keras/test_opening": ("whole files and parts of models", ("keras/keras3", "spec/opening")),
+    "keras/test_splitting": (
+        "what the split is found from",
+        ("keras/layer_calls", "keras/part", "keras/traced_calls"),
+    ),
+    "exporting/test_halves": ("seen in whole exports", ("keras/halves",)),
     "keras/test_user_classes": (
         "files of the user's, for both versions of Keras",
         ("keras/keras2/user_imports",),
@@ -135,6 +140,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             "scoring/engines/ray",
         ),
     ),
+    "references/test_golden_special": ("one of the cases", ("references/golden_long",)),
     "spec/test_entry_points": ("names of types only", ("spec/types",)),
     "test_testing": ("fixtures and the runtime for tests", ("pytest_plugin", "runtimes/fake")),
     "tflite/test_choice": ("what the choice is made from", ("tflite/format",)),
@@ -206,6 +212,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "test_scripts": "scripts/start.py",
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
+    "test_shares": "which tests a run takes",
     "packaging/c/test_targets": "the self-test on emulated processors",
     "cli/test_main": "what all commands share",
     "cli/test_run_refusals": "what run refuses, apart from what it computes",

@@ -7,6 +7,8 @@ Only JSON: nothing is imported and no code of the file runs. What changes:
 - a GRU without `reset_after` has False, as in Keras up to 2.2 (tf_keras assumes True);
 - CuDNNLSTM and CuDNNGRU become LSTM and GRU, whose weights tf_keras converts;
 - a Sequential model that was never given an input shape gets one from its first weights;
+- spellings of Keras 3 become those of Keras 2, in a file that says it is older: some converters
+  keep the version of the file that they read;
 - names and arguments of Keras 1 become those of Keras 2 (keras1).
 """
 
@@ -155,12 +157,19 @@ def _corrected(config: Any) -> Any:
     }
     kind = new.get("class_name")
     options = new.get("config")
+    if kind == "DTypePolicy" and isinstance(options, dict):
+        return options.get("name")
     if isinstance(kind, str) and isinstance(options, dict):
         new["class_name"], new["config"] = _corrected_layer(kind, options)
     return new
 
 
 def _corrected_layer(kind: str, config: Config) -> tuple[str, Config]:
+    if kind == "InputLayer" and "batch_shape" in config:
+        renamed = {"batch_input_shape": config["batch_shape"]} | config
+        config = {key: value for key, value in renamed.items() if key != "batch_shape"}
+    if kind in _RECURRENT and "units" in config:
+        config = {key: value for key, value in config.items() if key != "seed"}
     if kind in _CUDNN:
         kind, options = _CUDNN[kind]
         return kind, _CUDNN_OPTIONS | config | options

@@ -4,9 +4,10 @@ All machines need rnn-deploy, and the bundle, the inputs and the output under th
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rnn_deploy.errors import RuntimeUnavailableError, one_line
@@ -44,12 +45,13 @@ class DaskEngine:
 def _client(distributed: Any, options: EngineOptions, stack: ExitStack) -> Any:
     try:
         if options.address is None:
-            cluster = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=options.processes, threads_per_worker=1, processes=True,
-                    dashboard_address=None, silence_logs=logging.CRITICAL,
-                )
-            )  # fmt: skip
+            with _without_standard_error():
+                cluster = stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=options.processes, threads_per_worker=1, processes=True,
+                        dashboard_address=None, silence_logs=logging.CRITICAL,
+                    )
+                )  # fmt: skip
             return stack.enter_context(distributed.Client(cluster))
         client = stack.enter_context(distributed.Client(options.address, timeout=CONNECT))
         client.wait_for_workers(1, timeout=CONNECT)
@@ -61,6 +63,24 @@ def _client(distributed: Any, options: EngineOptions, stack: ExitStack) -> Any:
             f" ({one_line(error) or type(error).__name__}); start it with: dask scheduler, and on"
             " each machine: dask worker ADDRESS",
         ) from error
+
+
+@contextmanager
+def _without_standard_error() -> Iterator[None]:
+    """While open, new processes inherit no standard error.
+
+    The command line waits until all have closed it, and Python's resource tracker, which the
+    workers need, ends only after this process.
+    """
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _outcomes(distributed: Any, client: Any, submitted: dict[Any, int]) -> Iterator[Outcome]:

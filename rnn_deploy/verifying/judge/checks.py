@@ -15,11 +15,13 @@ extremes         zeros, saturating inputs, denormals, infinities, NaN
 long             one sequence of very many steps
 running-bound    every state after every step, within the bound of a float32 layer (rounding.py)
 sizes            many more numbers of steps and rows than golden vectors have (sizes.py)
+encode-decode    encoder and decoder by themselves (encode_decode.py)
 
 Every check takes the plain golden cases, except those in SPECIAL, which have cases of their own. A
 check that does not apply to a case yields nothing.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +33,9 @@ from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.inference.stream import Stream, run_in_chunks
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
+from rnn_deploy.verifying.judge.encode_decode import CHECK as ENCODE_DECODE
+from rnn_deploy.verifying.judge.encode_decode import encode_decode
+from rnn_deploy.verifying.judge.nudging import all_finite, largest_changes, nudge
 from rnn_deploy.verifying.judge.sizes import masks, sizes, steps_against_chunks
 from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
 from rnn_deploy.verifying.judge.tolerance import SIZES
@@ -153,6 +158,21 @@ def _every_entry(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResul
             yield CheckResult(values, detail=f"entry point {entry}")
 
 
+def _extremes(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
+    """Large values cancel in some models, so what rounding changes is measured for each case."""
+    if not all_finite(case.feeds):
+        yield from _every_entry(subject, case)
+        return
+    for entry, runner in subject.runners.items():
+        if subject.takes(case, entry):
+            nudged = _copied(runner.run(nudge(runner.entry, case.feeds)))
+            subject.files_run.take()  # of the run that is compared
+            values = runner.run(case.feeds)
+            changes = largest_changes(values, nudged)
+            rounding = {n: change for n, change in changes.items() if math.isfinite(change)}
+            yield CheckResult(values, detail=f"entry point {entry}", rounding=rounding)
+
+
 def _teacher_forced(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
     yield from _every_entry(subject, case)
     if subject.stream_only is not None and subject.takes(case, STREAM):
@@ -197,17 +217,18 @@ CHECKS: dict[str, Check] = {
     "reset": _reset,
     "batch": _batch,
     "masks": _masks,
-    "extremes": _every_entry,
+    "extremes": _extremes,
     "long": _long,
     RUNNING: _running_bound,
     SIZES: sizes,
+    ENCODE_DECODE: encode_decode,
 }
-BASIC = ("sequence", "states", "chunked")
-QUICK = ("sequence", "states", "chunked", "teacher-forced", "extremes")
+BASIC = ("sequence", "states", "chunked", ENCODE_DECODE)
+QUICK = ("sequence", "states", "chunked", "teacher-forced", "extremes", ENCODE_DECODE)
 # They compare a runtime with itself, or have a wide bound: no evidence of right values.
 WEAK_CHECKS = ("reset", "batch", RUNNING)
 # They have golden cases of their own, which no other check takes.
-SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING, SIZES)
+SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING, SIZES, ENCODE_DECODE)
 
 
 def applies(check: str, case: GoldenCase) -> bool:

@@ -14,20 +14,18 @@ Values = Mapping[str, Array]
 
 
 def nudge(entry: EntryPoint, feeds: Values) -> dict[str, Array]:
-    """Return the inputs with the last bit of every float changed, and states that are not zero."""
+    """Return inputs and initial states with the last bit of every float changed.
+
+    Initial states that are not given, and so zero, get the last bit of one.
+    """
     rows = rows_of(feeds)
-    states = {
-        state.tensor.name: np.full(
-            [dim if isinstance(dim, int) else rows for dim in state.tensor.shape],
-            LAST_BIT,
-            state.tensor.dtype,
-        )
-        for state in entry.states
-    }
-    nudged = dict(states)
-    for tensor in entry.inputs:
-        value = feeds[tensor.name]
-        if value.dtype.kind == "f" and tensor.below is None:
+    nudged = {}
+    for tensor in entry.all_inputs:
+        value = feeds.get(tensor.name)
+        if value is None:
+            shape = [dim if isinstance(dim, int) else rows for dim in tensor.shape]
+            value = np.full(shape, LAST_BIT, tensor.dtype)
+        elif value.dtype.kind == "f" and tensor.below is None:
             factors = np.resize(1 + LAST_BIT * np.array([1.0, -1.0, 1.0]), value.shape)
             value = np.multiply(value, factors).astype(value.dtype)
         nudged[tensor.name] = value

@@ -183,11 +183,14 @@ class Budgets:
         return Budget(noise, derived.reference_error, decisive=decisive)
 
     def _derived(self, case: GoldenCase, name: str) -> Budget:
-        pooled = self._budget(case, name, self.errors, self.scales)
+        own = {name: _reference_error(case, name)} if name in case.oracle else {}
+        # A case of sizes may come from single steps, whose errors are not among the plain cases'.
+        plain = own if case.check == SIZES else {}
+        most = {n: max(e, plain.get(n, 0.0)) for n, e in self.errors.items()}
+        pooled = self._budget(case, name, most, self.scales)
         if case.check in ("", SIZES) and pooled.decisive:
             return pooled
         # A short case may show what the longest ones, pooled with it, do not.
-        own = {name: _reference_error(case, name)} if name in case.oracle else {}
         scales = self.scales if case.check and not case.steps else {}
         own_budget = self._budget(case, name, own, scales)
         return own_budget if case.check not in ("", SIZES) or own_budget.decisive else pooled

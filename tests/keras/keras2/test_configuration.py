@@ -45,6 +45,16 @@ def test_a_cudnn_layer_is_the_usual_one_also_within_another(kind, becomes, reset
     assert found["config"]["return_sequences"] is True
 
 
+def test_spellings_of_keras_3_become_those_of_keras_2():
+    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float16"}}
+    first = layer("InputLayer", "x", batch_shape=[None, 5, 3], dtype=policy)
+    config = only_layer(corrected(model(first), "2.2.4"))["config"]
+    assert (config["batch_input_shape"], config["dtype"]) == ([None, 5, 3], "float16")
+    assert "batch_shape" not in config
+    seeded = layer("GRU", "g", units=3, reset_after=True, seed=None)
+    assert "seed" not in only_layer(corrected(model(seeded), "2.2.4"))["config"]
+
+
 def test_what_is_only_for_training_goes():
     own = {"class_name": "MyClip", "config": {"c": 0.5}}
     config = model(

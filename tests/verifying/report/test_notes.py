@@ -93,7 +93,7 @@ def test_nan_that_onnx_runtime_swallows_is_known_of_it_and_of_no_other(gated, ga
         return {name: np.nan_to_num(value) for name, value in results.items()}
 
     spoiled = replace(gated, outputs=dropping)
-    for swallowing in ("ort-cpu", "tuned"):
+    for swallowing in ("ort-cpu", "tflite-micro", "tuned"):
         runtimes = [spoiled.runtime(swallowing)]
         report = verify(gated_bundle, runtimes=runtimes, checks=["extremes"])
         assert report.passed
