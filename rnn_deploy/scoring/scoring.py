@@ -137,7 +137,7 @@ def score_files(
     chosen = engine_named(engine, address)
     inputs = inputs_of(bundle, options.rules)
     output = output.absolute()
-    job = _job_of(bundle, options, inputs.key_name)
+    job = job_of(bundle, options, inputs.key_name)
     refuse_names(bundle.manifest.entry(job.entry), inputs.key_name)
     with _locked(output):
         plan = plan_of([p.absolute() for p in places], inputs, output, options.shard_bytes, show)
@@ -199,7 +199,7 @@ def _ended(
     )  # fmt: skip
 
 
-def _job_of(bundle: Bundle, options: ScoreOptions, key: str) -> ScoreJob:
+def job_of(bundle: Bundle, options: ScoreOptions, key: str) -> ScoreJob:
     """Return the job for a bundle; InputError if states or options do not fit it."""
     runtime: Runtime
     if options.runtime is None:

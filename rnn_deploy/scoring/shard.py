@@ -15,11 +15,12 @@ from rnn_deploy.errors import BundleReplacedError, InputError, RnnDeployError, o
 from rnn_deploy.optional import require
 from rnn_deploy.scoring.files import facts_in, write_whole
 from rnn_deploy.scoring.job import ScoreJob, Shard
-from rnn_deploy.scoring.layout import inputs_of
+from rnn_deploy.scoring.layout import inputs_of, layout_of
 from rnn_deploy.scoring.scorer import Scorer
 from rnn_deploy.scoring.sequences import Fault
 from rnn_deploy.scoring.sources.registry import open_source
 from rnn_deploy.scoring.states import PreviousStates
+from rnn_deploy.scoring.table_rows import sequences_from_lists, sequences_from_steps
 
 IDENTITY = "identity"
 _loaded: dict[ScoreJob, "LoadedJob"] = {}
@@ -68,10 +69,7 @@ def score_shard(job: ScoreJob, shard: Shard) -> Outcome:
         if found is not None:
             return Outcome(shard.number, found, skipped=True)
         _refuse_changed(shard)
-        if job not in _loaded:
-            _loaded.clear()
-            _loaded[job] = LoadedJob(job)
-        tables = _loaded[job].tables(shard)
+        tables = _loaded_job(job).tables(shard)
         write_whole(shard.path, tables, {IDENTITY: shard.identity(job)})
         _refuse_changed(shard)
         return Outcome(shard.number, rows_of_part(job, shard) or 0)
@@ -80,6 +78,22 @@ def score_shard(job: ScoreJob, shard: Shard) -> Outcome:
     except Exception as error:  # the driver reports whatever it is
         reason = f"{type(error).__name__}: {one_line(error)}"
         return Outcome(shard.number, fault=Fault("E-SCORE-SHARD", reason))
+
+
+def score_table(job: ScoreJob, table: Any) -> Any:
+    """Return the scored sequences of an Arrow table; InputError if it does not fit."""
+    loaded = _loaded_job(job)
+    layout = layout_of(table.schema, loaded.inputs, "the table")
+    if layout.is_long:
+        return loaded.scorer.score(sequences_from_steps(table, layout))
+    return loaded.scorer.score(sequences_from_lists(table, layout, 0))
+
+
+def _loaded_job(job: ScoreJob) -> LoadedJob:
+    if job not in _loaded:
+        _loaded.clear()
+        _loaded[job] = LoadedJob(job)
+    return _loaded[job]
 
 
 def rows_of_part(job: ScoreJob, shard: Shard) -> int | None:
