@@ -47,7 +47,13 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             *("verifying/diagnose/inner", "verifying/diagnose/inner_onnx"),
         ),
     ),
-    "cli/test_compare": ("used by this command alone", ("runtimes/artifact", "verifying/pairing")),
+    "cli/test_compare": (
+        "used by this command alone",
+        (
+            *("cli/keras_runner", "runtimes/artifact", "verifying/pairing"),
+            "verifying/report/pair_page",
+        ),
+    ),
     "cli/test_arrays": (
         "the inputs of a command, from their files",
         ("cli/converting", "cli/table_inputs"),
@@ -184,6 +190,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "what results and text are made from",
         ("verifying/report/observation", "verifying/report/text"),
     ),
+    "verifying/report/test_baseline": ("what it finds", ("verifying/report/changes",)),
     "verifying/test_mutants": ("faults in single files", ("verifying/diagnose/file_verdicts",)),
     "verifying/test_planted": (
         "planted faults are explained",
