@@ -52,8 +52,8 @@ def score_dask_frame(
         if str(kinds.get(tensor.name)) in ("string", "str") and tensor.dtype != TEXT:
             raise InputError(
                 "E-DATA-TYPE",
-                f"column '{tensor.name}' is text, because Dask turns lists into text; before you make"
-                ' the frame, call dask.config.set({"dataframe.convert-string": False})',
+                f"column '{tensor.name}' is text, because Dask turns lists into text; before you"
+                ' make the frame, call dask.config.set({"dataframe.convert-string": False})',
             )
     if sequence not in kinds:
         raise InputError("E-DATA-COLUMN", f"the frame has no column '{sequence}'")

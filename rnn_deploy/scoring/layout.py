@@ -51,7 +51,7 @@ def inputs_of(bundle: Bundle, rules: TableRules) -> Inputs:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """Columns by role. columns: the list column of each input. features: those of a long table."""
 
     inputs: Inputs
@@ -70,7 +70,7 @@ class Layout:
         return list(dict.fromkeys([*special, *self.columns.values(), *self.features]))
 
 
-def layout_of(schema: Any, inputs: Inputs, where: str) -> Layout:
+def layout_of(schema: Any, inputs: Inputs, where: str) -> TableLayout:
     """Return the roles of the columns of a table; InputError if a column is missing or unfit."""
     rules = inputs.rules
     names = tuple(schema.names)
@@ -89,7 +89,7 @@ def layout_of(schema: Any, inputs: Inputs, where: str) -> Layout:
     if rules.time is None and len(given) == len(inputs.tensors) and lists:
         for tensor in inputs.tensors:
             _refuse_type(schema.field(given[tensor.name]).type, tensor, where, given[tensor.name])
-        return Layout(inputs, given)
+        return TableLayout(inputs, given)
     return _long_layout(schema, inputs, where)
 
 
@@ -116,7 +116,7 @@ def _refuse_type(kind: Any, tensor: TensorSpec, where: str, column: str) -> None
         )
 
 
-def _long_layout(schema: Any, inputs: Inputs, where: str) -> Layout:
+def _long_layout(schema: Any, inputs: Inputs, where: str) -> TableLayout:
     rules, names = inputs.rules, tuple(schema.names)
     tensor = inputs.only
     others = [name for name in names if name not in (rules.id, rules.time)]
@@ -153,7 +153,7 @@ def _long_layout(schema: Any, inputs: Inputs, where: str) -> Layout:
                 f"{where}: column '{name}' has the type {schema.field(name).type}, and features are"
                 " numbers; name them with --features A,B,...",
             )
-    return Layout(inputs, {}, features)
+    return TableLayout(inputs, {}, features)
 
 
 def refuse_key_type(kind: Any, what: str) -> None:

@@ -11,7 +11,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.inference.preprocessing import TEXT
 from rnn_deploy.optional import require
 from rnn_deploy.scoring.arrow import MISSING, is_number, numbers, ragged_of
-from rnn_deploy.scoring.layout import Layout
+from rnn_deploy.scoring.layout import TableLayout
 from rnn_deploy.scoring.sequences import Fault, Ragged, Sequences
 from rnn_deploy.spec import Array
 
@@ -25,7 +25,7 @@ def keys_of(column: Any) -> Any:
     return column.cast(arrow.int64() if arrow.types.is_integer(kind) else arrow.string())
 
 
-def sequences_from_lists(table: Any, layout: Layout, first_row: int) -> Sequences:
+def sequences_from_lists(table: Any, layout: TableLayout, first_row: int) -> Sequences:
     """Return the sequences of a table with a list column for each input."""
     arrow = require("pyarrow")
     rules = layout.inputs.rules
@@ -65,7 +65,7 @@ def starts_of(keys: Any) -> Array:
     return np.concatenate([[0], np.flatnonzero(changed.to_numpy(zero_copy_only=False)) + 1])
 
 
-def whole_sequences(batches: Iterator[Any], layout: Layout, most: int) -> Iterator[Any]:
+def whole_sequences(batches: Iterator[Any], layout: TableLayout, most: int) -> Iterator[Any]:
     """Yield long tables of about `most` rows that end where a sequence ends."""
     arrow = require("pyarrow")
     waiting: list[Any] = []
@@ -85,7 +85,7 @@ def whole_sequences(batches: Iterator[Any], layout: Layout, most: int) -> Iterat
         yield arrow.concat_tables(waiting)
 
 
-def sequences_from_steps(table: Any, layout: Layout) -> Sequences:
+def sequences_from_steps(table: Any, layout: TableLayout) -> Sequences:
     """Return the sequences of a long table; those with two steps at one time are faults."""
     tensor = layout.inputs.only
     assert tensor is not None
