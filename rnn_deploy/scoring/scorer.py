@@ -22,14 +22,15 @@ from rnn_deploy.inference.model import in_batches
 from rnn_deploy.inference.preprocessing import Preprocessing
 from rnn_deploy.inference.rows import Call
 from rnn_deploy.optional import require
-from rnn_deploy.runtimes.base import RunOptions
+from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.scoring.arrow import column_of, type_of
 from rnn_deploy.scoring.job import ScoreJob
 from rnn_deploy.scoring.layout import inputs_of
 from rnn_deploy.scoring.padding import Padding
+from rnn_deploy.scoring.segments import can_segment, is_worth_it, run_in_segments
 from rnn_deploy.scoring.sequences import Fault, Ragged, Sequences
-from rnn_deploy.spec import Array, EntryPoint
+from rnn_deploy.spec import STREAM, Array, EntryPoint
 
 ERROR = "error"
 STATE = "state:"  # starts the name of a column of states
@@ -55,8 +56,9 @@ class Scorer:
         self._preprocessing = Preprocessing(attached.steps)
         self._labels = {n: v for n, v in attached.labels.items() if v}
         self._job = job
-        options = RunOptions(job.entry, job.threads)
-        self._runner = runtime_named(job.runtime).load(bundle, options)
+        runtime = runtime_named(job.runtime)
+        self._runner = runtime.load(bundle, RunOptions(job.entry, job.threads))
+        self._stream = _stream_runner(bundle, job, self._runner, runtime)
         self._call: Call = partial(in_batches, self._runner, size=job.batch_size)
         if isinstance(self.entry.inputs[0].shape[0], int):
             self._call = self._runner.run
@@ -133,6 +135,11 @@ class Scorer:
         feeds = self._fitted(self._preprocessing.apply(raw))
         if initial is not None:
             feeds |= {name: value[rows] for name, value in initial.states.items()}
+        if self._stream is not None:
+            lengths = [len(row) for row in feeds[self._stream.entry.timed]]
+            if is_worth_it(lengths):
+                size = self._job.batch_size
+                return run_in_segments(self._stream.entry, feeds, self._stream.run, size)
         return self._padding.run(feeds, self._call)
 
     def _fitted(self, feeds: Mapping[str, Any]) -> dict[str, Fitted]:
@@ -171,6 +178,20 @@ class Scorer:
         reasons = [str(faults[row]) if row in faults else None for row in range(len(sequences))]
         columns[ERROR] = arrow.array(reasons, arrow.string())
         return arrow.table(columns)
+
+
+def _stream_runner(
+    bundle: Bundle, job: ScoreJob, runner: Runner, runtime: Runtime
+) -> Runner | None:
+    """Return a runner that runs sequences in segments, None if the model has none."""
+    entries = [entry for entry in bundle.manifest.entries if entry.name == STREAM]
+    if not entries or not can_segment(entries[0]):
+        return None
+    if job.entry == STREAM:
+        return runner
+    if [t.name for t in entries[0].inputs] != [t.name for t in runner.entry.inputs]:
+        return None
+    return runtime.load(bundle, RunOptions(STREAM, job.threads))
 
 
 def refuse_coupled(entry: EntryPoint) -> None:
