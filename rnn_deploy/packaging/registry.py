@@ -17,6 +17,7 @@ GROUP = "rnn_deploy.packagers"
 BUILT_IN = {
     "c": "rnn_deploy.packaging.c.packager",
     "triton": "rnn_deploy.packaging.triton.packager",
+    "web": "rnn_deploy.packaging.web.packager",
 }
 
 

@@ -11,7 +11,13 @@ from rnn_deploy.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_deploy.packaging.base import PackageFiles, Packager, PackagerOption
 from rnn_deploy.packaging.proof import budgets_of
 from rnn_deploy.packaging.triton import config as configs
-from rnn_deploy.packaging.triton.config import IDLE_SECONDS, ONNX_RUNTIME, PYTHON, ModelConfig
+from rnn_deploy.packaging.triton.config import (
+    DATA_TYPES,
+    IDLE_SECONDS,
+    ONNX_RUNTIME,
+    PYTHON,
+    ModelConfig,
+)
 from rnn_deploy.packaging.triton.golden import chosen_cases, expected_json, golden_npz
 from rnn_deploy.packaging.triton.graph import contradictions, graph_of, too_new
 from rnn_deploy.packaging.triton.readme import readme
@@ -79,9 +85,20 @@ def _models(bundle: Bundle, name: str, backend: str, notes: list[str]) -> Iterat
         if why:
             notes.append(f"the repository has no stateful model: {why}")
             continue
+        _refuse_types(entry)
         own = name if entry.name == SEQUENCE else f"{name}_{entry.name}"
         kind = configs.stateful if entry.name == STREAM else configs.stateless
         yield _served(bundle, artifact, kind(own, entry, backend), entry, notes)
+
+
+def _refuse_types(entry: EntryPoint) -> None:
+    for tensor in entry.all_inputs + entry.all_outputs:
+        if tensor.dtype not in DATA_TYPES:
+            raise InputError(
+                "E-PACKAGE-DTYPE",
+                f"Triton has no data type for '{tensor.name}', which is {tensor.dtype}; use float32"
+                " in the model",
+            )
 
 
 def _served(

@@ -173,6 +173,14 @@ def test_a_graph_that_contradicts_the_manifest_is_refused(two):
         PACKAGER.package(changed(bundle, entries=entries), {})
 
 
+def test_a_type_that_triton_does_not_have_is_refused(two):
+    bundle = open_bundle(two.root)
+    stream = bundle.manifest.entry("stream")
+    outputs = (replace(stream.outputs[0], dtype="complex64"), *stream.outputs[1:])
+    with raises(InputError, "E-PACKAGE-DTYPE", "complex64"):
+        PACKAGER.package(changed(bundle, entries=(replace(stream, outputs=outputs),)), {})
+
+
 def test_a_file_that_onnx_runtime_gets_wrong_is_refused(two):
     bundle = open_bundle(two.root)
     first = bundle.manifest.artifacts[0]
