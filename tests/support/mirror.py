@@ -54,6 +54,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             "verifying/report/pair_page",
         ),
     ),
+    "cli/test_run": ("shared by two commands", ("cli/loading",)),
     "cli/test_arrays": (
         "the inputs of a command, from their files",
         ("cli/converting", "cli/table_inputs"),
