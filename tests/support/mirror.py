@@ -54,12 +54,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             "verifying/report/pair_page",
         ),
     ),
-    "cli/test_run": ("shared by two commands", ("cli/loading",)),
     "cli/test_arrays": (
         "the inputs of a command, from their files",
         ("cli/converting", "cli/table_inputs"),
     ),
-    "cli/test_run": ("the arguments of this command", ("cli/run_request",)),
+    "cli/test_run": ("the arguments of this command", ("cli/loading", "cli/run_request")),
     "cli/test_runtimes": ("the command shows the registry", ("runtimes/registry",)),
     "cli/test_conformance": ("the command runs the suite", ("conformance/suite",)),
     "conformance/test_conformance": (
