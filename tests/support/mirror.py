@@ -19,6 +19,10 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
     ),
+    "packaging/starter/test_python": (
+        "parts of every program, seen in one that runs",
+        ("packaging/starter/program", "packaging/starter/vectors"),
+    ),
     "cli/test_inspect": ("a table of this command", ("cli/runtime_table",)),
     "cli/test_evaluate": (
         "used by this command alone",
