@@ -12,7 +12,7 @@ from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
 
 
 @dataclass(frozen=True)
-class Program:
+class StarterProgram:
     """An entry point and its model file.
 
     streams: the program may run a sequence in chunks, since the states are carried.
@@ -61,7 +61,7 @@ class Program:
 
 def program_of(
     bundle: Bundle, format: str, runtime: str, reserved: tuple[str, ...] = ()
-) -> Program:
+) -> StarterProgram:
     """Return the program of a bundle: a stream where chunks are right, else whole sequences.
 
     reserved: identifiers that the program uses itself. Raises an error for a bundle without that
@@ -83,10 +83,10 @@ def program_of(
     wrong = artifact_wrong_on(artifact, runtime)
     if wrong:
         raise RuntimeUnavailableError("E-RUNTIME-WRONG", f"runtime '{runtime}': {wrong}")
-    return Program(bundle, entry, artifact, reserved)
+    return StarterProgram(bundle, entry, artifact, reserved)
 
 
-def preparation(program: Program) -> str:
+def preparation(program: StarterProgram) -> str:
     """Return a paragraph for the README if the bundle prepares inputs, which a program does not."""
     steps = attachments_of(program.bundle).steps
     if not any(steps.values()):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.packaging.base import PackageFiles, Packager
 from rnn_deploy.packaging.starter.names import quoted, shown
-from rnn_deploy.packaging.starter.program import Program, preparation, program_of
+from rnn_deploy.packaging.starter.program import StarterProgram, preparation, program_of
 from rnn_deploy.packaging.starter.vectors import check_cases, npz_of
 from rnn_deploy.spec import Dim, TensorSpec
 
@@ -30,7 +30,7 @@ def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
     return PackageFiles(files, ("check it: pip install -r requirements.txt && python check.py",))
 
 
-def model_source(program: Program) -> str:
+def model_source(program: StarterProgram) -> str:
     """Return model.py: the class that a user copies."""
     entry, names = program.entry, program.names
     arguments = ", ".join(names[t.name] for t in entry.inputs)
@@ -85,7 +85,7 @@ def model_source(program: Program) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _described(program: Program, tensor: TensorSpec) -> str:
+def _described(program: StarterProgram, tensor: TensorSpec) -> str:
     name = program.names[tensor.name]
     return f"{name}: {tensor.dtype} ({', '.join(map(str, tensor.shape))})"
 
@@ -95,7 +95,7 @@ def _zeros(tensor: TensorSpec) -> str:
     return f"{quoted(tensor.name)}: np.zeros([{dims}], np.{tensor.dtype}),"
 
 
-def _example(program: Program) -> str:
+def _example(program: StarterProgram) -> str:
     """Return example.py: the calls of a user's program, on zeros."""
     entry, names = program.entry, program.names
     steps = 5 if program.time else 1
@@ -127,14 +127,14 @@ def _example(program: Program) -> str:
     return head + "\n".join([*made, *calls]) + "\n"
 
 
-def _size(dim: Dim, program: Program, steps: int) -> int:
+def _size(dim: Dim, program: StarterProgram, steps: int) -> int:
     """Return a size for an axis; 3 for an open one that is not the steps."""
     if isinstance(dim, int):
         return dim
     return steps if dim == program.time else 3
 
 
-def _check(program: Program) -> str:
+def _check(program: StarterProgram) -> str:
     entry = program.entry
 
     def listed(tensors: tuple[TensorSpec, ...]) -> str:
@@ -157,7 +157,7 @@ def _check(program: Program) -> str:
     return text + _CHECK_END
 
 
-def _readme(program: Program) -> str:
+def _readme(program: StarterProgram) -> str:
     tensors = "\n".join(
         f"| {shown(t.name)} | {kind} | {t.dtype} | {shown(', '.join(map(str, t.shape)))} |"
         for kind, group in (

@@ -10,7 +10,7 @@ from rnn_deploy.bundle import cases_of
 from rnn_deploy.bundle.npz import write_npz
 from rnn_deploy.errors import BundleError
 from rnn_deploy.packaging.proof import budgets_of
-from rnn_deploy.packaging.starter.program import Program
+from rnn_deploy.packaging.starter.program import StarterProgram
 from rnn_deploy.runtimes.feeds import zero_states
 from rnn_deploy.spec import Array
 
@@ -28,7 +28,7 @@ class CheckCase:
     budgets: dict[str, float]
 
 
-def check_cases(program: Program, *, rows: int | None = None) -> list[CheckCase]:
+def check_cases(program: StarterProgram, *, rows: int | None = None) -> list[CheckCase]:
     """Return the cases that a program checks itself with, at least one.
 
     rows: at most so many sequences of each case, where a row does not depend on the others.
@@ -44,7 +44,7 @@ def check_cases(program: Program, *, rows: int | None = None) -> list[CheckCase]
     return found
 
 
-def _all_cases(program: Program, rows: int | None) -> Iterator[CheckCase]:
+def _all_cases(program: StarterProgram, rows: int | None) -> Iterator[CheckCase]:
     entry = program.entry
     budgets = budgets_of(program.bundle, program.artifact.format)
     names = [tensor.name for tensor in entry.all_outputs]
