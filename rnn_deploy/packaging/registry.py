@@ -17,6 +17,9 @@ GROUP = "rnn_deploy.packagers"
 BUILT_IN = {
     "c": "rnn_deploy.packaging.c.packager",
     "python": "rnn_deploy.packaging.starter.python",
+    "cpp": "rnn_deploy.packaging.starter.cpp",
+    "android": "rnn_deploy.packaging.starter.android",
+    "ios": "rnn_deploy.packaging.starter.ios",
 }
 
 

@@ -19,6 +19,10 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
     ),
+    "packaging/starter/test_cpp": (
+        "the text of its programs",
+        ("packaging/starter/cpp_selftest", "packaging/starter/cpp_text"),
+    ),
     "packaging/starter/test_python": (
         "parts of every program, seen in one that runs",
         ("packaging/starter/program", "packaging/starter/vectors"),

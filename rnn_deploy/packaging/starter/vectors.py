@@ -75,3 +75,34 @@ def npz_of(cases: list[CheckCase]) -> bytes:
     file = BytesIO()
     write_npz(file, arrays)
     return file.getvalue()
+
+
+def binary_of(program: StarterProgram, cases: list[CheckCase]) -> bytes:
+    """Return golden.bin: float64, little endian.
+
+    For each case the batch and the other open sizes; the values of each input and state; then of
+    each output and state its budget and values. The number of values comes before them.
+    """
+    parts: list[Array] = []
+    for case in cases:
+        sizes = {
+            dim: size
+            for tensor in program.entry.inputs
+            for dim, size in zip(tensor.shape, case.feeds[tensor.name].shape, strict=True)
+        }
+        batch = len(case.feeds[program.entry.inputs[0].name])
+        parts.append(np.array([batch, *(sizes[symbol] for symbol in open_sizes(program))]))
+        for tensor in program.entry.all_inputs:
+            value = case.feeds[tensor.name]
+            parts += [np.array([value.size]), value.reshape(-1)]
+        for tensor in program.entry.all_outputs:
+            value = case.truth[tensor.name]
+            budget = case.budgets[tensor.name]
+            parts += [np.array([budget, value.size]), value.reshape(-1)]
+    return b"".join(np.asarray(part, "<f8").tobytes() for part in parts)
+
+
+def open_sizes(program: StarterProgram) -> list[str]:
+    """Return the symbols of the inputs' shapes except the batch."""
+    dims = (dim for tensor in program.entry.inputs for dim in tensor.shape[1:])
+    return list(dict.fromkeys(dim for dim in dims if isinstance(dim, str)))
