@@ -23,6 +23,13 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "the text of its programs",
         ("packaging/starter/cpp_selftest", "packaging/starter/cpp_text"),
     ),
+    "packaging/starter/test_phone": (
+        "two programs that make the same calls",
+        (
+            *("packaging/starter/android", "packaging/starter/android_text"),
+            *("packaging/starter/ios", "packaging/starter/ios_text"),
+        ),
+    ),
     "packaging/starter/test_python": (
         "parts of every program, seen in one that runs",
         ("packaging/starter/program", "packaging/starter/vectors"),
