@@ -20,6 +20,7 @@ BUILT_IN = {
     "cpp": "rnn_deploy.packaging.starter.cpp",
     "android": "rnn_deploy.packaging.starter.android",
     "ios": "rnn_deploy.packaging.starter.ios",
+    "web": "rnn_deploy.packaging.web.packager",
 }
 
 
