@@ -52,7 +52,7 @@ def _refuse_other_types(program: StarterProgram) -> None:
     for tensor in (*program.entry.all_inputs, *program.entry.all_outputs):
         if tensor.dtype not in TYPES:
             raise InputError(
-                "E-PACKAGE-DTYPE",
+                "E-OPTION-PACKAGER-DTYPE",
                 f"tensor '{tensor.name}' has the dtype {tensor.dtype}, which a C++ starter program"
                 f" cannot hold; it takes {', '.join(TYPES)}: use --for python",
             )

@@ -45,7 +45,7 @@ def phone_program_of(bundle: Bundle, language: str, reserved: tuple[str, ...]) -
     program = program_of(bundle, "tflite", "litert", reserved)
     if not program.streams or bundle.manifest.artifact("tflite", STEP) is None:
         raise InputError(
-            "E-PACKAGE-STEP",
+            "E-OPTION-PACKAGER-STEP",
             f"--for {language} writes a program that runs single steps, and the model file has no"
             " signature 'step'; see docs/guides/phone.md to call another one, or use --for python",
         )
@@ -76,7 +76,7 @@ def _tensor(program: StarterProgram, spec: TensorSpec, language: str) -> PhoneTe
     sizes = [dim for dim in dims if isinstance(dim, int)]
     if spec.dtype not in DTYPES or len(sizes) < len(dims) or spec.shape[0] not in (1, "batch"):
         raise InputError(
-            "E-PACKAGE-DTYPE",
+            "E-OPTION-PACKAGER-DTYPE",
             f"tensor {spec} cannot be one step of one sequence in a program for --for {language};"
             f" it takes {', '.join(DTYPES)} with an open batch and fixed features: export the model"
             " with --batch open, or use --for python",

@@ -118,7 +118,7 @@ def test_a_dtype_that_no_program_holds_is_refused(streaming):
         for e in manifest.entries
     ]
     changed = replace(streaming, manifest=replace(manifest, entries=tuple(entries)))
-    with raises(InputError, "E-PACKAGE-DTYPE", "'y'", "float16"):
+    with raises(InputError, "E-OPTION-PACKAGER-DTYPE", "'y'", "float16"):
         packager_named("cpp").package(changed, {})
 
 

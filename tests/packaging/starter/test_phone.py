@@ -146,7 +146,7 @@ def test_the_golden_vectors_pass_on_litert(name, several):
 
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_a_model_without_single_steps_is_refused(name, backwards):
-    with raises(InputError, "E-PACKAGE-STEP", name, "step"):
+    with raises(InputError, "E-OPTION-PACKAGER-STEP", name, "step"):
         packager_named(name).package(backwards, {})
 
 
@@ -158,7 +158,7 @@ def test_other_dtypes_are_refused(name, streaming):
         for e in manifest.entries
     )
     changed = replace(streaming, manifest=replace(manifest, entries=entries))
-    with raises(InputError, "E-PACKAGE-DTYPE", "y float16", name):
+    with raises(InputError, "E-OPTION-PACKAGER-DTYPE", "y float16", name):
         packager_named(name).package(changed, {})
 
 
