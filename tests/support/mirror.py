@@ -239,6 +239,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
     "test_shares": "which tests a run takes",
+    "runtimes/ort_web/test_module": "rnn-model.js and rnn-text.js",
     "packaging/c/test_targets": "the self-test on emulated processors",
     "cli/test_main": "what all commands share",
     "cli/test_run_refusals": "what run refuses, apart from what it computes",
