@@ -58,7 +58,7 @@ class StreamRequest:
 
 
 @dataclass
-class Progress:
+class StreamProgress:
     """The number of steps whose lines were written whole, and the state after them."""
 
     state: Mapping[str, Array]
@@ -120,11 +120,11 @@ def _run(request: StreamRequest, bundle: Bundle) -> None:
     stream = Stream(load_runner(bundle, request.runtime, options), 1, owner_of(bundle, STREAM))
     if request.resume is not None:
         stream.restore(request.resume, any_bundle=request.state_any_bundle)
-    with _saving(request, bundle, Progress(stream.state)) as progress:
+    with _saving(request, bundle, StreamProgress(stream.state)) as progress:
         _advance(stream, lines, progress, sys.stdin.buffer)
 
 
-def _advance(stream: Stream, lines: StepLines, progress: Progress, source: BinaryIO) -> None:
+def _advance(stream: Stream, lines: StepLines, progress: StreamProgress, source: BinaryIO) -> None:
     """Run every line of the source."""
     writer = LineWriter(sys.stdout)
     noted = False
@@ -139,7 +139,9 @@ def _advance(stream: Stream, lines: StepLines, progress: Progress, source: Binar
 
 
 @contextmanager
-def _saving(request: StreamRequest, bundle: Bundle, progress: Progress) -> Iterator[Progress]:
+def _saving(
+    request: StreamRequest, bundle: Bundle, progress: StreamProgress
+) -> Iterator[StreamProgress]:
     """Write the state file when the block ends, for whatever reason."""
     try:
         yield progress

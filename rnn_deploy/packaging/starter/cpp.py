@@ -31,7 +31,7 @@ def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
     program = program_of(bundle, "onnx", "ort-cpu", (*OWN, *text.KEYWORDS))
     _refuse_other_types(program)
     cases = check_cases(program)
-    source = Source(program)
+    source = CppSource(program)
     files = {
         "model.hpp": source.header(),
         "example.cpp": source.example(),
@@ -58,7 +58,7 @@ def _refuse_other_types(program: StarterProgram) -> None:
             )
 
 
-class Source:
+class CppSource:
     """The source files of a program."""
 
     def __init__(self, program: StarterProgram) -> None:
