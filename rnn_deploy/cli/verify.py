@@ -174,6 +174,6 @@ def show(report: Report) -> None:
 def _row(c: Comparison) -> tuple[str, ...]:
     there = c.reference_error_there
     own = "unknown" if there is None else number(there)
-    outcome = verdict(c.passed) if c.decisive or not c.passed else "too wide"
+    outcome = verdict(c.passed) if c.decisive or not c.passed else "not meaningful"
     return (c.runtime, c.check, c.name, c.kind, number(c.max_abs), own, number(c.budget),
             worst_place(c), "known" if c.known else outcome)  # fmt: skip

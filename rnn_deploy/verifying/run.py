@@ -135,12 +135,36 @@ def _notes(
     comparisons: Sequence[Comparison],
 ) -> tuple[str, ...]:
     options = request.options
+    quantised = [r.name for r in runtimes if quantisation_on(bundle, r) is not None]
     return (
-        *notes_of(request.read(), comparisons, options.checks, request.distances),
+        *notes_of(request.read(), comparisons, options.checks, request.distances, quantised),
         *tolerance_notes(comparisons, options.tolerance),
+        *_wide_notes(request, comparisons, quantised),
         *_quantisation_notes(bundle, runtimes, options.checks),
         *([WITHOUT_MODEL] if options.given and options.original is None else []),
     )
+
+
+def _wide_notes(
+    request: VerificationRequest, comparisons: Sequence[Comparison], quantised: Sequence[str]
+) -> list[str]:
+    """Return a note for each budget that accepts anything."""
+    wide = {
+        (c.runtime, c.name): f"the budget of '{c.name}' on {c.runtime}, {c.budget:.1e}, is not"
+        " meaningful: a constant would be within it, because quantisation changed the values so"
+        " much; calibrate with other data, or choose another --quantize"
+        for c in comparisons
+        if c.runtime in quantised and not c.decisive
+    }
+    tolerance, budgets = request.options.tolerance, request.budgets
+    for name in dict.fromkeys(c.name for c in comparisons):
+        limits = tolerance.for_tensor(name)
+        if limits is not None and budgets.accepts_anything(name, limits[0]):
+            wide["", name] = (
+                f"the tolerance of '{name}', {limits[0]:.1e}, is not meaningful: its values span"
+                f" {budgets.spans[name]:.1e}, so a constant would be within it"
+            )
+    return list(wide.values())
 
 
 def _missing(
