@@ -17,7 +17,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "c/test_source": ("some of the files", ("c/header", "c/shared")),
     "packaging/c/test_packager": (
         "parts of one package, seen in what it writes",
-        ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest"),
+        ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
     ),
     "cli/test_inspect": ("a table of this command", ("cli/runtime_table",)),
     "cli/test_evaluate": (
