@@ -142,6 +142,8 @@ def show(report: Report) -> None:
     cause = cause_of(report)
     if cause:
         data(f"cause: {cause}")
+    if report.not_streamed:
+        data(report.not_streamed)
     passed = [c for c in report.comparisons if c.passed]
     failed = worst_of_each(c for c in report.comparisons if not c.passed)
     rows = [_row(c) for c in (*failed, *worst_of_each(passed, by=("runtime", "name")))]

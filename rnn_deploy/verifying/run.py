@@ -124,6 +124,7 @@ def _report_of(
         coverage=_only(RuntimeCoverage, results),
         possible_runtimes=possible_runtimes(bundle),
         shared_weights=_shared_weights(bundle),
+        not_streamed=_not_streamed(bundle),
         checks_not_run=tuple(check for check in CHECKS if check not in checks),
     )
 
@@ -179,6 +180,17 @@ def _missing(
         if name not in here
         for why in (reasons.get(name, "it was not chosen"),)
     ]
+
+
+def _not_streamed(bundle: Bundle) -> str:
+    return next(
+        (
+            f"do not stream this model: {entry.chunked.reason}; call it with whole sequences"
+            for entry in bundle.manifest.entries
+            if entry.name == STREAM and not entry.chunked.ok
+        ),
+        "",
+    )
 
 
 def _shared_weights(bundle: Bundle) -> dict[str, tuple[str, ...]]:

@@ -25,6 +25,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("cli/keras_model", "verifying/evaluation"),
     ),
     "cli/test_attachments": ("what `run` prints of them", ("inference/labels",)),
+    "cli/test_quantize": ("what export and inspect show", ("bundle/appraisal",)),
     "exporting/test_attachments": (
         "what is given is checked, written and read",
         ("bundle/attachments", "exporting/given"),
