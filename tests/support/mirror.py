@@ -182,7 +182,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "verifying/test_quantisation_error": ("judged by it", ("verifying/judge/quantisation",)),
     "verifying/test_run": (
         "parts of one verification",
-        ("verifying/request", "verifying/runtime_verification"),
+        ("verifying/assembling", "verifying/request", "verifying/runtime_verification"),
     ),
     "verifying/judge/test_weights": (
         "what became of a weight that was changed",
