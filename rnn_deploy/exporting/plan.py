@@ -268,17 +268,6 @@ def with_chunks(plan: ExportPlan, chunked: Support) -> ExportPlan:
     return replace(plan, stream=replace(plan.stream, entry=entry), notes=notes)
 
 
-def noting_unchunked(plan: ExportPlan) -> ExportPlan:
-    """The plan, with a note if its stream entry point must not be fed in chunks."""
-    if plan.stream is None or plan.stream.entry.chunked.ok:
-        return plan
-    note = (
-        f"do not stream this model: {plan.stream.entry.chunked.reason}; call its entry point"
-        " 'stream' with whole sequences"
-    )
-    return replace(plan, notes=(*plan.notes, note))
-
-
 def with_rows(plan: ExportPlan, rows_of: Callable[[EntryPoint], Support]) -> ExportPlan:
     """The plan, each entry point saying whether its rows stand alone."""
 

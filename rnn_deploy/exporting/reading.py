@@ -8,7 +8,7 @@ all exports of a model.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.bundle.manifest import ModelSource
@@ -25,7 +25,6 @@ from rnn_deploy.exporting.cases import (
 )
 from rnn_deploy.exporting.halves import with_proven_halves
 from rnn_deploy.exporting.plan import (
-    noting_unchunked,
     plan_of,
     with_chunks,
     with_rows,
@@ -34,9 +33,7 @@ from rnn_deploy.exporting.plan import (
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel
 from rnn_deploy.keras.opening import weights_digest
-from rnn_deploy.references.across_time import layer_across_time
 from rnn_deploy.references.golden import References, chunks_match
-from rnn_deploy.references.reference import Reference
 from rnn_deploy.references.rows import ROUNDED, SAME, rows_match
 from rnn_deploy.spec import EntryPoint
 
@@ -105,12 +102,7 @@ class ModelReader:
         if references.oracle is not None:
             near = SAME
         if plan.stream:
-            chunked = chunks_match(truth, plan.stream.entry, cases, near)
-            if not chunked.ok:
-                layer = layer_across_time(cast(Reference, truth), plan.stream.entry, cases, near)
-                before = f"layer '{layer}' looks at other steps: " if layer else ""
-                chunked = replace(chunked, reason=f"{before}{chunked.reason}")
-            plan = noting_unchunked(with_chunks(plan, chunked))
+            plan = with_chunks(plan, chunks_match(truth, plan.stream.entry, cases, near))
         plan = with_rows(plan, lambda entry: rows_match(truth.run, entry, cases))
         if options.constraints.single_steps and plan.stream and not plan.stream.entry.chunked.ok:
             plan = without_unchunked_stream(plan)

@@ -7,7 +7,6 @@ golden_special  golden vectors for one check only: long, masked, extreme
 rows            whether rows of a batch depend on each other
 probing         whether chunks give what the whole sequence gives
 proving         compare the references with each other
-across_time     the layer because of which a model must not be run in chunks
 layer_outputs   outputs of every layer, for the search for the first wrong one
 """
 
