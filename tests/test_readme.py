@@ -72,9 +72,7 @@ def _names():
 
 def test_the_lists_of_names_are_those_of_the_code():
     _, _, block = README.partition("<!-- names -->")
-    rows = re.findall(
-        r"^\| [^|]*\(`([^`]+)`\) \| (.*) \|$", block.partition("<!-- end -->")[0], re.M
-    )
+    rows = re.findall(r"^\| [^|]*\(`([^`]+)`\) \| (.*) \|$", block.partition("## ")[0], re.M)
     shown = {option: re.findall(r"`([^`]+)`", names) for option, names in rows}
     assert shown == _names()
 

@@ -14,7 +14,14 @@ from rnn_deploy.plugins import registered
 
 GROUP = "rnn_deploy.packagers"
 # Modules with a PACKAGER.
-BUILT_IN = {"c": "rnn_deploy.packaging.c.packager"}
+BUILT_IN = {
+    "c": "rnn_deploy.packaging.c.packager",
+    "python": "rnn_deploy.packaging.starter.python",
+    "cpp": "rnn_deploy.packaging.starter.cpp",
+    "android": "rnn_deploy.packaging.starter.android",
+    "ios": "rnn_deploy.packaging.starter.ios",
+    "web": "rnn_deploy.packaging.web.packager",
+}
 
 
 @cache

@@ -15,9 +15,28 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "c/test_reading": ("refusals of a model", ("c/refusal",)),
     "c/test_source": ("some of the files", ("c/header", "c/shared")),
+    "packaging/web/test_packager": (
+        "what the page reads of the bundle",
+        ("runtimes/ort_web/description",),
+    ),
     "packaging/c/test_packager": (
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
+    ),
+    "packaging/starter/test_cpp": (
+        "the text of its programs",
+        ("packaging/starter/cpp_selftest", "packaging/starter/cpp_text"),
+    ),
+    "packaging/starter/test_phone": (
+        "two programs that make the same calls",
+        (
+            *("packaging/starter/android", "packaging/starter/android_text"),
+            *("packaging/starter/ios", "packaging/starter/ios_text"),
+        ),
+    ),
+    "packaging/starter/test_python": (
+        "parts of every program, seen in one that runs",
+        ("packaging/starter/program", "packaging/starter/vectors"),
     ),
     "cli/test_inspect": ("a table of this command", ("cli/runtime_table",)),
     "cli/test_evaluate": (
@@ -59,7 +78,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "the inputs of a command, from their files",
         ("cli/converting", "cli/table_inputs"),
     ),
-    "cli/test_run": ("the arguments of this command", ("cli/run_request",)),
+    "cli/test_run": ("the arguments of this command", ("cli/loading", "cli/run_request")),
     "cli/test_runtimes": ("the command shows the registry", ("runtimes/registry",)),
     "cli/test_conformance": ("the command runs the suite", ("conformance/suite",)),
     "conformance/test_conformance": (
@@ -221,6 +240,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
     "test_shares": "which tests a run takes",
+    "runtimes/ort_web/test_module": "rnn-model.js and rnn-text.js",
     "packaging/c/test_targets": "the self-test on emulated processors",
     "cli/test_main": "what all commands share",
     "cli/test_run_refusals": "what run refuses, apart from what it computes",
