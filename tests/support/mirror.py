@@ -15,6 +15,10 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "c/test_reading": ("refusals of a model", ("c/refusal",)),
     "c/test_source": ("some of the files", ("c/header", "c/shared")),
+    "packaging/web/test_packager": (
+        "what the page reads of the bundle",
+        ("runtimes/ort_web/description",),
+    ),
     "packaging/c/test_packager": (
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
@@ -220,6 +224,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
     "test_shares": "which tests a run takes",
+    "runtimes/ort_web/test_module": "rnn-model.js and rnn-text.js",
     "packaging/c/test_targets": "the self-test on emulated processors",
     "cli/test_main": "what all commands share",
     "cli/test_run_refusals": "what run refuses, apart from what it computes",
