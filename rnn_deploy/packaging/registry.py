@@ -17,6 +17,10 @@ GROUP = "rnn_deploy.packagers"
 BUILT_IN = {
     "c": "rnn_deploy.packaging.c.packager",
     "triton": "rnn_deploy.packaging.triton.packager",
+    "python": "rnn_deploy.packaging.starter.python",
+    "cpp": "rnn_deploy.packaging.starter.cpp",
+    "android": "rnn_deploy.packaging.starter.android",
+    "ios": "rnn_deploy.packaging.starter.ios",
     "web": "rnn_deploy.packaging.web.packager",
 }
 
