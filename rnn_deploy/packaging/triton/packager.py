@@ -95,7 +95,7 @@ def _refuse_types(entry: EntryPoint) -> None:
     for tensor in entry.all_inputs + entry.all_outputs:
         if tensor.dtype not in DATA_TYPES:
             raise InputError(
-                "E-PACKAGE-DTYPE",
+                "E-OPTION-TRITON-DTYPE",
                 f"Triton has no data type for '{tensor.name}', which is {tensor.dtype}; use float32"
                 " in the model",
             )
@@ -120,7 +120,7 @@ def _served(
     found = contradictions(config, graph)
     if found:
         raise BundleError(
-            "E-PACKAGE-GRAPH",
+            "E-BUNDLE-GRAPH",
             f"{file.path}: its graph contradicts the manifest: {found[0]}; export the model again",
         )
     newer = too_new(graph)

@@ -167,9 +167,9 @@ def test_a_graph_that_contradicts_the_manifest_is_refused(two):
     entries = (bundle.manifest.entry("sequence"), replace(stream, states=(wrong, stream.states[1])))
     wrong_type = replace(stream.inputs[1], dtype="int64")
     other = (replace(stream, inputs=(stream.inputs[0], wrong_type)),)
-    with raises(BundleError, "E-PACKAGE-GRAPH", "ids"):
+    with raises(BundleError, "E-BUNDLE-GRAPH", "ids"):
         PACKAGER.package(changed(bundle, entries=other), {})
-    with raises(BundleError, "E-PACKAGE-GRAPH", stream.states[0].next_name):
+    with raises(BundleError, "E-BUNDLE-GRAPH", stream.states[0].next_name):
         PACKAGER.package(changed(bundle, entries=entries), {})
 
 
@@ -177,7 +177,7 @@ def test_a_type_that_triton_does_not_have_is_refused(two):
     bundle = open_bundle(two.root)
     stream = bundle.manifest.entry("stream")
     outputs = (replace(stream.outputs[0], dtype="complex64"), *stream.outputs[1:])
-    with raises(InputError, "E-PACKAGE-DTYPE", "complex64"):
+    with raises(InputError, "E-OPTION-TRITON-DTYPE", "complex64"):
         PACKAGER.package(changed(bundle, entries=(replace(stream, outputs=outputs),)), {})
 
 
