@@ -115,11 +115,24 @@ def command(request: RunRequest) -> None:
     with_bundle(request.bundle, partial(_run, request))
 
 
+def _refuse_unchunked(request: RunRequest, entry: EntryPoint) -> None:
+    """Raise InputError if a later call could not continue from a state of this model."""
+    given = (("--state-in", request.state_in), ("--state-out", request.state_out))
+    for option, place in given:
+        if place is not None and not entry.chunked.ok:
+            raise InputError(
+                "E-STATE-NOT-CHUNKED",
+                f"{option}: a second call cannot continue the first, because"
+                f" {entry.chunked.reason}; run whole sequences, and remove {option}",
+            )
+
+
 def _run(request: RunRequest, bundle: Bundle) -> None:
     for place in (request.output, request.state_out):
         if place is not None:
             _refuse_existing(place, request)
     entry = bundle.manifest.entry(STREAM if request.carries_state else SEQUENCE)
+    _refuse_unchunked(request, entry)
     check_output(request.output, entry)
     attached = attachments_of(bundle)
     preprocessing = Preprocessing(attached.steps)

@@ -44,6 +44,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("cli/keras_model", "verifying/evaluation"),
     ),
     "cli/test_attachments": ("what `run` prints of them", ("inference/labels",)),
+    "cli/test_quantize": ("what export and inspect show", ("bundle/appraisal",)),
     "exporting/test_attachments": (
         "what is given is checked, written and read",
         ("bundle/attachments", "exporting/given"),
@@ -222,7 +223,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "verifying/test_quantisation_error": ("judged by it", ("verifying/judge/quantisation",)),
     "verifying/test_run": (
         "parts of one verification",
-        ("verifying/request", "verifying/runtime_verification"),
+        ("verifying/assembling", "verifying/request", "verifying/runtime_verification"),
     ),
     "verifying/judge/test_weights": (
         "what became of a weight that was changed",
