@@ -92,6 +92,10 @@ class Scorer:
         for tensor in self._inputs.tensors:
             value = sequences.feeds[tensor.name]
             if not isinstance(value, Ragged):
+                blank = Fault("E-INPUT-EMPTY", f"input '{tensor.name}' is an empty text")
+                for row, text in enumerate(value):
+                    if isinstance(text, str) and not text.strip():
+                        faults.setdefault(row, blank)
                 continue
             if has_time(tensor):
                 empty = Fault("E-INPUT-EMPTY", f"input '{tensor.name}' has no steps")

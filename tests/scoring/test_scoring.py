@@ -344,3 +344,34 @@ def test_a_model_of_fixed_steps_that_masks_takes_shorter_sequences(fixed, rows, 
     names = np.array(list("abcdef"))[wanted.argmax(axis=-1)]
     assert table["y_label"].to_pylist() == [*names, None]
     assert len(set(names)) > 1
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A bundle of a model that takes text."""
+    import keras
+
+    words = keras.layers.TextVectorization(max_tokens=20)
+    words.adapt(["a b c d e f g"])
+    inputs = keras.Input((), dtype="string", name="text")
+    x = keras.layers.Embedding(20, 4, mask_zero=True)(words(inputs))
+    outputs = keras.layers.Dense(2, name="y")(keras.layers.SimpleRNN(5, name="rnn")(x))
+    model = keras.Model(inputs, outputs, name="texts")
+    return rnn_deploy.export(model, tmp_path_factory.mktemp("b") / "texts", to="onnx", long=0)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
+def test_texts_are_scored_and_empty_ones_fail_by_key(texts, engine, tmp_path, ending):
+    given = ["a b", "c", " ", "d e f a b", None, "a zz g"]
+    place = tmp_path / f"in{ending}"
+    if ending == ".parquet":
+        pq.write_table(pa.table({"id": range(6), "text": given}), place)
+    else:
+        lines = [json.dumps({"id": i, "text": text}) for i, text in enumerate(given)]
+        place.write_text("\n".join(lines))
+    assert rnn_deploy.score(texts, place, tmp_path / "out", sequence="id").failed == 2
+    assert list(errors_in(tmp_path / "out")) == [2, 4]
+    good = [text for text in given if text and text.strip()]
+    wanted = rnn_deploy.load(texts, "ort-cpu").predict(good)
+    found = [value for value in result_in(tmp_path / "out")["y"].to_pylist() if value]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
