@@ -26,6 +26,7 @@ VERBS = (
         "export",
         "inspect",
         "run",
+        "generate",
         "verify",
         "debug",
         "compare",
@@ -38,7 +39,7 @@ VERBS = (
 DEFECT = 70
 CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE, which Windows does not have
 ENDED_BY_SIGNAL = tuple(128 + number for number in SIGNALS)
-WITHOUT_GUARD_PROCESS = ("run", "runtimes", "package")
+WITHOUT_GUARD_PROCESS = ("run", "generate", "runtimes", "package")
 
 
 class _LazyGroup(click.Group):

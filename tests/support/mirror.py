@@ -48,6 +48,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "cli/test_compare": ("used by this command alone", ("runtimes/artifact", "verifying/pairing")),
+    "inference/test_generation": (
+        "parts of one generation",
+        ("inference/next_token", "inference/strategies"),
+    ),
+    "cli/test_generate": ("the vocabulary of this command", ("inference/vocabulary",)),
     "cli/test_arrays": (
         "the inputs of a command, from their files",
         ("cli/converting", "cli/table_inputs"),
