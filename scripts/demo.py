@@ -29,7 +29,8 @@ from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, Array
 from rnn_deploy.user_code import load_module
 from rnn_deploy.verifying import Report
-from rnn_deploy.verifying.report.report import json_from_report, worst_of_each
+from rnn_deploy.verifying.report.as_json import json_from_report
+from rnn_deploy.verifying.report.report import worst_of_each
 from rnn_deploy.verifying.report.text import number
 
 FOLDER = Path("build/demo")

@@ -2,23 +2,34 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from rnn_deploy.bundle import open_bundle
+from rnn_deploy.bundle import Bundle, cases_of, open_bundle
 from rnn_deploy.bundle.json_values import finite
+from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.arrays import read_arrays
 from rnn_deploy.cli.console import data, progress, say, table, verdict
+from rnn_deploy.cli.keras_runner import is_keras_file, keras_runner
 from rnn_deploy.cli.options import grouped
 from rnn_deploy.cli.tolerances import ToleranceOptions, tolerance_options
 from rnn_deploy.errors import InputError, VerificationError
-from rnn_deploy.runtimes.artifact import open_artifact
+from rnn_deploy.optional import require
+from rnn_deploy.runtimes.artifact import open_artifact, runtime_of
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
+from rnn_deploy.spec import Array
 from rnn_deploy.verifying.judge.compare import Comparison
-from rnn_deploy.verifying.pairing import NamedRunner, PairComparison, compare_models
+from rnn_deploy.verifying.pairing import (
+    NamedRunner,
+    OutputStatistics,
+    PairComparison,
+    compare_models,
+)
+from rnn_deploy.verifying.report.pair_page import html_from_pair
 from rnn_deploy.verifying.report.text import number
 
 
@@ -31,13 +42,17 @@ class CompareOptions:
     entry: str
     runtime: str | None = None
     second_runtime: str | None = None
+    inputs: Path | None = None
+    trust_source: bool = False
 
-    @property
-    def names(self) -> tuple[str, str]:
-        """Names of the models: their files; of one bundle on two runtimes, with the runtime."""
-        if self.first != self.second:
-            return str(self.first), str(self.second)
-        return f"{self.first} ({self.runtime})", f"{self.second} ({self.second_runtime})"
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model that was loaded. bundle: None for a file."""
+
+    runner: Runner
+    runtime: str
+    bundle: Bundle | None = None
 
 
 @click.command("compare")
@@ -45,32 +60,51 @@ class CompareOptions:
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option(
     "--inputs",
-    required=True,
     type=click.Path(path_type=Path),
-    help="Inputs of both models, with the names of either: .npz, .npy, .csv or .jsonl.",
+    help="Inputs of both models, with the names of either: .npz, .npy, .csv or .jsonl.  [default:"
+    " the golden vectors of the bundle]",
 )
 @click.option("--entry", default="sequence", show_default=True, help="Entry point of a bundle.")
 @click.option("--runtime", help="Runtime of FIRST, if it is a bundle.")
 @click.option("--second-runtime", help="Runtime of SECOND, if it is a bundle.")
+@click.option("--trust-source", is_flag=True, help="Let the file of a Keras model run its code.")
 @tolerance_options
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    help="Write the comparison as one HTML page (extra 'report').",
+)
+@click.option("--force", is_flag=True, help="Replace an existing page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparisons as JSON.")
 @grouped(CompareOptions, ToleranceOptions)
 def command(
-    options: CompareOptions, tolerances: ToleranceOptions, inputs: Path, as_json: bool
+    options: CompareOptions,
+    tolerances: ToleranceOptions,
+    html: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Compare SECOND with FIRST: each a bundle, an .onnx or a .tflite file.
+    """Compare SECOND with FIRST: each a bundle, an .onnx or .tflite file, or a Keras model.
 
     Outputs are paired by name, or by order if the names differ. Exit code 1 if they are different.
     """
     tolerance = tolerances.tolerance
+    if html is not None:
+        require("jinja2")
+        refuse_existing(html, force=force)
     with progress() as step:
         step("loading")
-        first = _load(options.first, options.entry, options.runtime)
-        second = _load(options.second, options.entry, options.second_runtime)
+        first = _load(options, options.first, options.runtime)
+        second = _load(options, options.second, options.second_runtime)
         step("running both")
-        feeds = read_arrays(inputs, first.entry)
-        a, b = map(NamedRunner, options.names, (first, second))
-        compared = compare_models(a, b, feeds, tolerance)
+        inputs = _inputs(options, first, second)
+        a = NamedRunner(str(options.first), first.runner, first.runtime)
+        b = NamedRunner(str(options.second), second.runner, second.runtime)
+        compared = compare_models(a, b, inputs, tolerance)
+    if html is not None:
+        with writing_file(html, force=force) as draft:
+            draft.write_text(html_from_pair(compared), encoding="utf-8")
+        say(f"wrote {html}")
     if as_json:
         data(_json(compared))
     else:
@@ -79,7 +113,7 @@ def command(
         raise VerificationError("E-VERIFY-FAILED", f"{options.second}: {compared.verdict}")
 
 
-def _load(place: Path, entry: str, runtime: str | None) -> Runner:
+def _load(options: CompareOptions, place: Path, runtime: str | None) -> _Loaded:
     if not place.is_dir():
         if runtime is not None:
             raise InputError(
@@ -87,23 +121,66 @@ def _load(place: Path, entry: str, runtime: str | None) -> Runner:
                 f"a runtime can be chosen only for a bundle, and {place} is a file; remove the"
                 " option",
             )
-        return open_artifact(place)
+        if is_keras_file(place):
+            return _Loaded(keras_runner(place, trust_source=options.trust_source), "Keras")
+        return _Loaded(open_artifact(place), runtime_of(place))
     bundle = open_bundle(place)
     chosen = default_runtime(bundle) if runtime is None else runtime_named(runtime)
-    return chosen.load(bundle, RunOptions(entry=entry))
+    return _Loaded(chosen.load(bundle, RunOptions(entry=options.entry)), chosen.name, bundle)
+
+
+def _inputs(
+    options: CompareOptions, first: _Loaded, second: _Loaded
+) -> dict[str, Mapping[str, Array]]:
+    """Return the user's inputs; by default the golden vectors of the first bundle."""
+    if options.inputs is not None:
+        return {options.inputs.name: read_arrays(options.inputs, first.runner.entry)}
+    bundle = first.bundle or second.bundle
+    if bundle is None:
+        raise InputError(
+            "E-OPTION-NEEDS",
+            "neither model is a bundle, which would have golden vectors; add --inputs X.npz",
+        )
+    cases = [case for case in cases_of(bundle) if options.entry in case.entries]
+    if not cases:
+        raise InputError(
+            "E-OPTION-NEEDS",
+            f"{bundle.root} has no golden vectors for entry point '{options.entry}'; add --inputs"
+            " X.npz",
+        )
+    taken = {tensor.name for tensor in bundle.manifest.entry(options.entry).all_inputs}
+    return {c.name: {n: v for n, v in c.feeds.items() if n in taken} for c in cases}
 
 
 def _show(compared: PairComparison) -> None:
-    columns = ("output", ">largest error", ">budget", "where", ">found", ">expected", "verdict")
+    columns = ("output", ">largest error", ">budget", "worst in", ">found", ">expected",
+               "verdict")  # fmt: skip
     rows = [_row(c) for c in compared.comparisons]
-    table(f"{compared.second} compared with {compared.first}", columns, rows)
+    names = zip((compared.second, compared.first), reversed(compared.runtimes), strict=True)
+    title = " compared with ".join(f"{name} ({runtime})" for name, runtime in names)
+    table(title, columns, rows)
     for note in compared.notes:
         say(f"note: {note}")
-    data(compared.verdict)
+    for line in (
+        *map(_statistics, compared.statistics),
+        compared.verdict,
+    ):
+        data(line)
+
+
+def _statistics(s: OutputStatistics) -> str:
+    same = ""
+    if s.agreement is not None:
+        same = f", the same prediction in {100 * s.agreement:.2f}% of {s.predictions:,}"
+    return (
+        f"{s.output}: mean error {number(s.mean_error)}, root mean square"
+        f" {number(s.root_mean_square)}, largest {number(s.largest_error)} of {s.values:,}"
+        f" values{same}"
+    )
 
 
 def _row(c: Comparison) -> tuple[str, ...]:
-    return (c.name, number(c.max_abs), number(c.budget), str(list(c.worst_index)),
+    return (c.name, number(c.max_abs), number(c.budget), f"{c.case}{list(c.worst_index)}",
             f"{c.found:.7g}", f"{c.expected:.7g}", verdict(c.passed))  # fmt: skip
 
 

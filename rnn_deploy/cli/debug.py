@@ -16,7 +16,7 @@ from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named, runtimes_for
-from rnn_deploy.spec import Array
+from rnn_deploy.spec import STEP, STREAM, Array
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.diagnose.by_layer import LayerComparison, LayerReport, by_layer
 from rnn_deploy.verifying.diagnose.finding import merged_lines
@@ -61,10 +61,35 @@ def command(
             opened, runtimes=runtimes, checks=CHECKS, cases=cases, original=original, progress=step
         )
     data(_json(layers, report)) if as_json else _show(bundle, layers, report)
-    wrong = next((each.first_wrong for each in _each(layers) if each.first_wrong), None)
-    if wrong or not report.passed:
+    if not _passed(layers, report):
+        wrong = _first_wrong(layers)
         layer = f"layer '{wrong.layer}' is the first that differs; " if wrong else ""
-        raise VerificationError("E-VERIFY-FAILED", f"{bundle}: {layer}{report.verdict}")
+        verdict = _verdict(layers, report)
+        raise VerificationError("E-VERIFY-FAILED", f"{bundle}: {layer}{verdict}")
+
+
+def _first_wrong(layers: LayerReports) -> LayerComparison | None:
+    return next((each.first_wrong for each in _each(layers) if each.first_wrong), None)
+
+
+def _passed(layers: LayerReports, report: Report) -> bool:
+    """Whether the layers in the tables and the results of the checks are right."""
+    return report.passed and _first_wrong(layers) is None
+
+
+def _verdict(layers: LayerReports, report: Report) -> str:
+    """Return one verdict on the tables of layers and on the checks."""
+    wrong = _first_wrong(layers)
+    if wrong is not None and report.passed:
+        return (
+            f"FAILED: layer '{wrong.layer}' differs in the table, but outputs and states are within"
+            " their budgets"
+        )
+    if wrong is None and layers and not report.passed:
+        checks = dict.fromkeys(c.check for c in report.comparisons if not c.passed)
+        shown = f" in {', '.join(checks)}" if checks else ""
+        return f"{report.verdict}; every layer in the tables is right, the fault shows only{shown}"
+    return report.verdict
 
 
 def _compare_layers(
@@ -81,15 +106,26 @@ def _compare_layers(
         if runtime.format not in FORMATS:
             say(f"note: only states and outputs of {runtime.name} are compared, not its layers")
             continue
-        for entry in (e.name for e in bundle.manifest.entries):
-            fitting = [c for c in cases if entry in c.entries and not c.probes]
-            if bundle.manifest.artifact(runtime.format, entry) is not None and fitting:
+        for entry in (*(e.name for e in bundle.manifest.entries), STEP):
+            if bundle.manifest.artifact(runtime.format, entry) is None:
+                continue
+            feeds = _feeds(bundle, cases, entry, name)
+            if feeds:
                 step(f"comparing layer by layer on {runtime.name}")
-                feeds = [_case(fitting, name).feeds, *_single_steps(bundle, cases, entry)]
                 options = RunOptions(entry=entry)
                 report = by_layer(bundle, runtime, options, feeds, original)
                 reports.setdefault(runtime.name, {})[entry] = report
     return reports
+
+
+def _feeds(
+    bundle: Bundle, cases: Sequence[GoldenCase], entry: str, name: str | None
+) -> list[Mapping[str, Array]]:
+    """Return inputs for the layers of an entry point: of the case to show, and single steps."""
+    if entry == STEP:
+        return _single_steps(bundle, cases, STREAM)
+    fitting = [c for c in cases if entry in c.entries and not c.probes]
+    return [_case(fitting, name).feeds, *_single_steps(bundle, cases, entry)] if fitting else []
 
 
 def _single_steps(
@@ -134,7 +170,7 @@ def _show(bundle: Path, layers: LayerReports, report: Report) -> None:
         say(f"note: {note}")
     if not layers and report.findings:
         say("next: --model MODEL compares every layer and names the usual faults")
-    data(report.verdict)
+    data(_verdict(layers, report))
 
 
 def _row(each: LayerComparison) -> tuple[str, ...]:
@@ -158,8 +194,8 @@ def _json(layers: LayerReports, report: Report) -> str:
         "runtimes": by_runtime,
         "findings": [asdict(f) | {"lines": list(f.lines)} for f in report.findings],
         "failed_checks": [asdict(f) for f in report.failed_checks],
-        "passed": report.passed,
-        "verdict": report.verdict,
+        "passed": _passed(layers, report),
+        "verdict": _verdict(layers, report),
     }
     return json.dumps(finite(result), indent=1, allow_nan=False)
 

@@ -11,8 +11,9 @@ import click
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.console import data, say
 from rnn_deploy.cli.options import grouped
+from rnn_deploy.packaging.base import SWITCHED_ON
 from rnn_deploy.packaging.registry import all_options, all_packagers, packager_named
-from rnn_deploy.packaging.writing import refuse_output, write_package
+from rnn_deploy.packaging.writing import refuse_output, write_package, write_single_file
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,12 @@ class PackageRequest:
 def _options_of_packagers(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add every option that a packager declares; one that is not given is None."""
     for option, users in reversed(all_options().values()):
-        shown = f"{option.help}  [{', '.join(users)}; default: {option.default}]"
-        command = click.option(option.flag, metavar="TEXT", help=shown)(command)
+        default = f"; default: {option.default}" if option.default else ""
+        shown = f"{option.help}  [{', '.join(users)}{default}]"
+        kind: dict[str, Any] = {"metavar": "TEXT"}
+        if option.switch:
+            kind = {"is_flag": True, "flag_value": SWITCHED_ON, "default": None, "type": str}
+        command = click.option(option.flag, help=shown, **kind)(command)
     return command
 
 
@@ -44,7 +49,11 @@ def _options_of_packagers(command: Callable[..., Any]) -> Callable[..., Any]:
     help="; ".join(f"{name}: {packager.help}" for name, packager in all_packagers().items()) + ".",
 )
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The new folder."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The new folder, or the file of a package that is one file.",
 )
 @_options_of_packagers
 @click.option("--force", is_flag=True, help="Replace an existing package.")
@@ -57,7 +66,11 @@ def command(request: PackageRequest, **given: str | None) -> None:
     bundle = open_bundle(request.bundle)
     options = {name: value for name, value in given.items() if value is not None}
     made = packager.package(bundle, options)
-    write_package(packager, bundle, made.files, request.output, force=request.force)
+    if made.single:
+        (content,) = made.files.values()
+        write_single_file(content, request.output, force=request.force)
+    else:
+        write_package(packager, bundle, made.files, request.output, force=request.force)
     if request.as_json:
         data(json.dumps(list(made.files)))
     sizes = ", ".join(f"{path} {len(content):,} B" for path, content in made.files.items())

@@ -5,7 +5,7 @@ ReportFiles --recorder--> VerificationRecorder: `record` while it runs, `finish`
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from rnn_deploy.bundle.store import refuse_existing, writing_files
 from rnn_deploy.cli.console import say
 from rnn_deploy.errors import InputError
 from rnn_deploy.optional import require
+from rnn_deploy.verifying.report.as_json import json_from_report
 from rnn_deploy.verifying.report.error_profiles import ErrorProfiles
 from rnn_deploy.verifying.report.observation import Observation
-from rnn_deploy.verifying.report.report import Report, json_from_report
+from rnn_deploy.verifying.report.report import Report
 from rnn_deploy.verifying.report.results import ResultsWriter
 
 
@@ -38,7 +39,11 @@ def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="RESULTS.npz",
             help="Save every compared tensor, to judge it again with --from.",
         ),
-        click.option("--force", is_flag=True, help="Replace existing files."),
+        click.option(
+            "--force",
+            is_flag=True,
+            help="Replace existing files. Reports of earlier runs are replaced without it, too.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -65,7 +70,7 @@ class ReportFiles:
                 f"{twice} is the destination of two options; give each option its own file",
             )
         for place in places:
-            refuse_existing(place, force=self.force)
+            refuse_existing(place, force=self.force or place in self._earlier_reports)
         if self.html is not None:
             require("matplotlib")
             require("jinja2")
@@ -75,7 +80,10 @@ class ReportFiles:
         """Yield a recorder of a verification; after `finish`, the files take their places."""
         places = {option: place for option, place in self._places.items() if place is not None}
         with ExitStack() as stack:
-            drafts = stack.enter_context(writing_files(list(places.values()), force=self.force))
+            earlier = self._earlier_reports
+            drafts = stack.enter_context(
+                writing_files(list(places.values()), force=self.force, replaced=earlier)
+            )
             by_option = dict(zip(places, drafts, strict=True))
             writer = None
             if self.save is not None:
@@ -85,6 +93,26 @@ class ReportFiles:
             yield VerificationRecorder(by_option, profiles, writer)
         for place in places.values():
             say(f"wrote {place}")
+
+    def write_refusal(self, report: Report) -> None:
+        """Write the report of a bundle that was refused; there are no results to save."""
+        with replace(self, save=None).recorder() as recorder:
+            recorder.finish(report)
+
+    @property
+    def _earlier_reports(self) -> list[Path]:
+        """The files that are reports of an earlier run, which are replaced without --force."""
+        starts = {"output": b"{\n ", "junit": b"<?xml", "html": b"<!doctype html>"}
+        marks = {"output": b'"verdict": ', "junit": b"<testsuites ", "html": b"Verification of "}
+        places = {o: p for o, p in self._places.items() if o in starts and p is not None}
+        found = []
+        for option, place in places.items():
+            content = place.read_bytes() if place.is_file() else None
+            if content is not None and (
+                not content or (content.startswith(starts[option]) and marks[option] in content)
+            ):
+                found.append(place)
+        return found
 
     @property
     def _places(self) -> dict[str, Path | None]:

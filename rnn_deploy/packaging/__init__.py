@@ -2,7 +2,8 @@
 
 base       `Packager`: the description of a packager, and what it returns
 registry   packagers by name: the built-in ones, and Python entry points of other packages
-writing    the files in a folder, whole or not at all
+writing    the files in a folder, or one file, whole or not at all
+proof      the entry point and the error budgets by which a package proves itself
 c          C files with a self-test and a README
 
 To add one, write a module with a `PACKAGER` and add it to `registry.BUILT_IN`.

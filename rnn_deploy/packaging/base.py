@@ -10,14 +10,20 @@ from dataclasses import dataclass, field
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import InputError
 
+SWITCHED_ON = "yes"
+
 
 @dataclass(frozen=True)
 class PackagerOption:
-    """One option of a packager: --NAME on the command line. help: one sentence."""
+    """One option of a packager: --NAME on the command line. help: one sentence.
+
+    switch: the option has no value on the command line; given, its value is SWITCHED_ON.
+    """
 
     name: str
     default: str
     help: str
+    switch: bool = False
 
     @property
     def flag(self) -> str:
@@ -27,10 +33,15 @@ class PackagerOption:
 
 @dataclass(frozen=True)
 class PackageFiles:
-    """The files of a package: contents by path, "/" between folders; notes for the user."""
+    """The files of a package: contents by path, "/" between folders; notes for the user.
+
+    single: the package is one file, which is written to the destination itself. Its first line
+    contains `writing.MARK`, by which --force knows that it replaces a package.
+    """
 
     files: Mapping[str, bytes]
     notes: tuple[str, ...] = ()
+    single: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from pathlib import Path, PurePosixPath
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.drafts import NEW, draft_folder, put_in_place
+from rnn_deploy.bundle.store import writing_file
 from rnn_deploy.errors import InputError
 from rnn_deploy.packaging.base import Packager
 
 MARK = "rnn-deploy-package.json"
+LONGEST_FIRST_LINE = 500  # bytes; of a package that is one file
 
 
 def write_package(
@@ -37,12 +39,25 @@ def write_package(
         put_in_place(draft, output, folder)
 
 
+def write_single_file(content: bytes, output: Path, *, force: bool) -> None:
+    """Write a package that is one file. Raises InputError as `write_package` does."""
+    refuse_output(output, force=force)
+    if output.is_dir():
+        raise InputError(
+            "E-OPTION-NOT-REPLACED",
+            f"{output} is a folder, and this package is one file; choose another -o",
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with writing_file(output, force=force) as draft:
+        draft.write_bytes(content)
+        refuse_output(output, force=force)  # another process may have written it
+
+
 def refuse_output(output: Path, *, force: bool) -> None:
     """Raise InputError if `output` exists, unless it is a package or empty and `force` is true."""
     if not output.exists():
         return
-    ours = output.is_dir() and ((output / MARK).is_file() or not any(output.iterdir()))
-    if not ours:
+    if not _is_package(output):
         raise InputError(
             "E-OPTION-NOT-REPLACED",
             f"{output} exists and is no package, so even --force does not replace it; choose"
@@ -50,6 +65,13 @@ def refuse_output(output: Path, *, force: bool) -> None:
         )
     if not force:
         raise InputError("E-OPTION-EXISTS", f"{output} exists; add --force to replace it")
+
+
+def _is_package(output: Path) -> bool:
+    if output.is_dir():
+        return (output / MARK).is_file() or not any(output.iterdir())
+    with output.open("rb") as file:
+        return MARK.encode() in file.readline(LONGEST_FIRST_LINE)
 
 
 def _mark(packager: Packager, bundle: Bundle, files: Mapping[str, bytes]) -> bytes:

@@ -154,4 +154,9 @@ def _tflite_spec(name: str, detail: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(name, dims, np.dtype(detail["dtype"]).name)
 
 
+def runtime_of(place: Path) -> str:
+    """Return the name of the runtime that `open_artifact` uses for a file."""
+    return {".onnx": "ort-cpu", ".tflite": "litert"}.get(place.suffix.lower(), "")
+
+
 LOADERS: dict[str, Callable[[Path], Runner]] = {".onnx": _onnx, ".tflite": _tflite}

@@ -63,6 +63,12 @@ def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[SkippedRuntime]]:
     return usable, skipped
 
 
+def possible_runtimes(bundle: Bundle) -> tuple[str, ...]:
+    """Return the names of the runtimes that have a model file in `bundle`, installed or not."""
+    formats = {artifact.format for artifact in bundle.manifest.artifacts}
+    return tuple(name for name, runtime in RUNTIMES.items() if runtime.format in formats)
+
+
 def default_runtime(bundle: Bundle) -> Runtime:
     """Return the first runtime that can run `bundle`; RuntimeUnavailableError if none can."""
     usable, skipped = runtimes_for(bundle)

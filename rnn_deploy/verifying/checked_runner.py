@@ -25,23 +25,25 @@ from rnn_deploy.spec import Array, EntryPoint
 
 
 class FilesRun:
-    """The files that runners ran since the last call of `take`, each once.
-
-    shapes: the rows and steps of every call so far.
-    """
+    """The files that runners ran since the last call of `take`, each once; and the sizes."""
 
     def __init__(self) -> None:
         self._files: dict[str, None] = {}
-        self.shapes: set[tuple[int, int]] = set()
+        self._shapes: set[tuple[int, int]] = set()
 
     def note_shape(self, shape: tuple[int, int]) -> None:
         """Remember the rows and the steps of a call."""
-        self.shapes.add(shape)
+        self._shapes.add(shape)
 
     def note(self, file: str) -> None:
         """Remember a file; an empty name is ignored."""
         if file:
             self._files[file] = None
+
+    def take_shapes(self) -> set[tuple[int, int]]:
+        """Return the rows and steps of the calls since the last call of this, each pair once."""
+        shapes, self._shapes = self._shapes, set()
+        return shapes
 
     def take(self) -> tuple[str, ...]:
         """Return the files so far, and forget them."""

@@ -15,25 +15,52 @@ from rnn_deploy.inference.rows import run_rows
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import Array, TensorSpec
 from rnn_deploy.verifying.judge.compare import Comparison, ComparisonContext, TensorPair, compare
+from rnn_deploy.verifying.judge.distance import errors
 from rnn_deploy.verifying.judge.tolerance import Budget, UserTolerance, allowed_error
+from rnn_deploy.verifying.report.report import worst_of_each
 
 
 @dataclass(frozen=True)
 class NamedRunner:
-    """A model to compare: what to call it, and how to run it."""
+    """A model to compare: what to call it, how to run it, and on which runtime."""
 
     name: str
     runner: Runner
+    runtime: str = ""
+
+
+@dataclass(frozen=True)
+class OutputStatistics:
+    """How far the second model's values of one output are from the first's, over all inputs.
+
+    mean_error, root_mean_square, largest_error: of finite values. predictions, agreement: how many
+    places have a largest value along the last axis, and the share whose place is the same; None for
+    an output that is no classification.
+    """
+
+    output: str
+    values: int
+    mean_error: float
+    root_mean_square: float
+    largest_error: float
+    predictions: int = 0
+    agreement: float | None = None
 
 
 @dataclass(frozen=True)
 class PairComparison:
-    """Two models compared. notes: how inputs and outputs were paired, and NaN of the first."""
+    """Two models compared.
+
+    comparisons: of each output, the worst over all inputs. runtimes: of both models. notes: how
+    inputs and outputs were paired, and NaN of the first.
+    """
 
     first: str
     second: str
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...]
+    statistics: tuple[OutputStatistics, ...] = ()
+    runtimes: tuple[str, str] = ("", "")
 
     @property
     def passed(self) -> bool:
@@ -50,34 +77,77 @@ class PairComparison:
 
 
 def compare_models(
-    first: NamedRunner, second: NamedRunner, feeds: Mapping[str, Array], tolerance: UserTolerance
+    first: NamedRunner,
+    second: NamedRunner,
+    inputs: Mapping[str, Mapping[str, Array]],
+    tolerance: UserTolerance,
 ) -> PairComparison:
-    """Run both models on `feeds`, named as the inputs of either, and compare the outputs.
+    """Run both models on inputs, named as the inputs of either, and compare the outputs.
+
+    inputs: one or more sets of arrays, each with a name for the report.
 
     Raises InputError if inputs or outputs cannot be paired, or a tolerance names no output.
     """
     a, b = first.runner.entry, second.runner.entry
     models = (first.name, second.name)
-    inputs, input_notes = _pairs(a.all_inputs, b.all_inputs, "inputs", models)
+    names, input_notes = _pairs(a.all_inputs, b.all_inputs, "inputs", models)
     outputs, output_notes = _pairs(a.all_outputs, b.all_outputs, "outputs", models)
     tolerance.check_names(outputs)
-    first_feeds = _first_names(feeds, inputs)
-    second_feeds = {inputs[name]: value for name, value in first_feeds.items()}
-    truth = _run(first.runner, first_feeds)
-    actual = _run(second.runner, second_feeds)
-    comparisons = []
-    for name, other in outputs.items():
-        atol, rtol = tolerance.for_tensor(name) or (allowed_error(truth[name], None), 0.0)
-        context = ComparisonContext(second.name, "compare", "inputs", name, "output")
-        pair = TensorPair(actual[other], truth[name])
-        comparisons.append(compare(pair, context, Budget(atol, rtol=rtol)))
+    predictions = {tensor.name for tensor in a.outputs}  # states predict nothing
+    compared: dict[str, list[tuple[Comparison, TensorPair]]] = {name: [] for name in outputs}
+    for case, feeds in inputs.items():
+        first_feeds = _first_names(feeds, names)
+        truth = _run(first.runner, first_feeds)
+        actual = _run(second.runner, {names[name]: value for name, value in first_feeds.items()})
+        for name, other in outputs.items():
+            atol, rtol = tolerance.for_tensor(name) or (allowed_error(truth[name], None), 0.0)
+            context = ComparisonContext(second.name, "compare", case, name, "output")
+            pair = TensorPair(actual[other], truth[name])
+            compared[name].append((compare(pair, context, Budget(atol, rtol=rtol)), pair))
     nan_notes = [
         f"{first.name} returns NaN or infinity in '{name}'"
-        for name in outputs
-        if truth[name].dtype.kind == "f" and not np.isfinite(truth[name]).all()
+        for name, found in compared.items()
+        if any(p.truth.dtype.kind == "f" and not np.isfinite(p.truth).all() for _, p in found)
     ]
-    notes = (*input_notes, *output_notes, *nan_notes)
-    return PairComparison(*models, tuple(comparisons), notes)
+    return PairComparison(
+        *models,
+        tuple(worst_of_each((c for found in compared.values() for c, _ in found), by=("name",))),
+        (*input_notes, *output_notes, *nan_notes),
+        tuple(
+            _statistics(name, [pair for _, pair in found], predicts=name in predictions)
+            for name, found in compared.items()
+        ),
+        (first.runtime, second.runtime),
+    )
+
+
+def _statistics(name: str, pairs: Sequence[TensorPair], *, predicts: bool) -> OutputStatistics:
+    alike = [pair for pair in pairs if pair.actual.shape == pair.truth.shape]
+    distances = [errors(pair.actual, pair.truth).ravel() for pair in alike]
+    every = np.concatenate([*distances, np.zeros(0)])
+    finite = every[np.isfinite(every)]
+    predicted = [
+        np.ravel(pair.actual.argmax(axis=-1) == pair.truth.argmax(axis=-1))
+        for pair in alike
+        if predicts
+        and pair.truth.ndim > 1
+        and pair.truth.shape[-1] > 1
+        and pair.truth.dtype.kind == "f"
+    ]
+    same = np.concatenate([*predicted, np.zeros(0, bool)])
+    return OutputStatistics(
+        name,
+        every.size,
+        float(finite.mean()) if finite.size else 0.0,
+        float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0,
+        float(every.max(initial=0.0)),
+        same.size,
+        float(same.mean()) if same.size else None,
+    )
+
+
+def _has_classes(value: Array) -> bool:
+    return value.ndim > 1 and value.shape[-1] > 1
 
 
 def _run(runner: Runner, feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -11,9 +11,16 @@ from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.spec import STREAM, Array, EntryPoint
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING
+from rnn_deploy.verifying.judge.given import GivenSizes, given_cases
 from rnn_deploy.verifying.judge.quantisation import checks_for, noise_budgets
 from rnn_deploy.verifying.judge.sizes import SizeSources
-from rnn_deploy.verifying.judge.tolerance import SIZES, Budgets, UserTolerance, derive_budgets
+from rnn_deploy.verifying.judge.tolerance import (
+    GIVEN,
+    SIZES,
+    Budgets,
+    UserTolerance,
+    derive_budgets,
+)
 from rnn_deploy.verifying.report.observation import Record, record_nothing
 
 MOST_KEPT = 32 * 2**20  # bytes of golden vectors that stay in memory
@@ -29,6 +36,7 @@ class VerificationOptions:
     run: RunOptions = field(default_factory=RunOptions)
     original: OriginalModel | None = None
     record: Record = record_nothing
+    given: GivenSizes = field(default_factory=GivenSizes)
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,14 @@ class VerificationRequest:
     @property
     def checks(self) -> Sequence[str]:
         """The checks to run."""
-        return self.options.checks
+        given = (GIVEN,) if self.options.given else ()
+        return *self.options.checks, *given
 
     def for_quantised(self, quantisation: Quantisation | None) -> "VerificationRequest":
         """Return the request for a runtime whose model file is quantised so; None for float32."""
         return replace(
             self,
-            options=replace(self.options, checks=checks_for(quantisation, self.checks)),
+            options=replace(self.options, checks=checks_for(quantisation, self.options.checks)),
             budgets=replace(self.budgets, noise=noise_budgets(quantisation)),
         )
 
@@ -73,7 +82,8 @@ def request_for(bundle: Bundle, options: VerificationOptions) -> VerificationReq
     dtypes = {tensor.name: tensor.dtype for entry in entries for tensor in entry.all_outputs}
     options.tolerance.check_names(dtypes)
     proof = proof_of(bundle)
-    read = _reader(bundle, options.cases, proof, options.checks)
+    given = given_cases(bundle, options.given, options.original)
+    read = _reader(bundle, options.cases, proof, options.checks, given)
     return VerificationRequest(
         options=options,
         budgets=derive_budgets(read, dtypes, options.tolerance),
@@ -86,9 +96,13 @@ def request_for(bundle: Bundle, options: VerificationOptions) -> VerificationReq
 
 
 def _reader(
-    bundle: Bundle, cases: Sequence[GoldenCase] | None, proof: Proof, checks: Sequence[str]
+    bundle: Bundle,
+    cases: Sequence[GoldenCase] | None,
+    proof: Proof,
+    checks: Sequence[str],
+    extra: Sequence[GoldenCase] = (),
 ) -> Callable[[], Iterable[GoldenCase]]:
-    """Return a function that reads the cases; last those that are derived from others.
+    """Return a function that reads the cases; last those that are derived from others, and `extra`.
 
     The file is read once if its cases fit in MOST_KEPT bytes, otherwise again in every call.
     """
@@ -109,6 +123,7 @@ def _reader(
             sources.note(case)
             yield case
         yield from sources.cases()
+        yield from extra
         if case is not None:  # without other cases it would prove nothing
             yield from running
 

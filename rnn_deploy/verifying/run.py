@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from threading import Lock
 from typing import TypeVar
 
@@ -18,19 +19,21 @@ from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import TIME_LIMIT, IsolatedRuntime, staying
-from rnn_deploy.runtimes.registry import runtimes_for
+from rnn_deploy.runtimes.registry import SkippedRuntime, possible_runtimes, runtimes_for
 from rnn_deploy.spec import SEQUENCE, STREAM, Array
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.diagnose.weight_relation import relation
 from rnn_deploy.verifying.judge.checks import CHECKS
 from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.judge.given import WITHOUT_MODEL, GivenSizes
 from rnn_deploy.verifying.judge.quantisation import quantisation_note, quantisation_on
 from rnn_deploy.verifying.judge.tolerance import UserTolerance
 from rnn_deploy.verifying.judge.weights import CHECK as WEIGHTS
 from rnn_deploy.verifying.judge.weights import changed_weights
+from rnn_deploy.verifying.report.coverage import RuntimeCoverage
 from rnn_deploy.verifying.report.environment import environment
-from rnn_deploy.verifying.report.notes import notes_of
+from rnn_deploy.verifying.report.notes import notes_of, tolerance_notes
 from rnn_deploy.verifying.report.observation import Observation, Record, record_nothing
 from rnn_deploy.verifying.report.report import (
     CheckTiming,
@@ -42,6 +45,7 @@ from rnn_deploy.verifying.report.report import (
 from rnn_deploy.verifying.request import VerificationOptions, VerificationRequest, request_for
 from rnn_deploy.verifying.runtime_verification import Result, RuntimeVerification
 
+REQUIRED = "required"
 Progress = Callable[[str], None]
 T = TypeVar("T")
 
@@ -58,6 +62,8 @@ def verify(
     progress: Progress = lambda step: None,
     record: Record = record_nothing,
     time_limit: float | None = TIME_LIMIT,
+    given: GivenSizes | None = None,
+    required: Sequence[str] = (),
 ) -> Report:
     """Compare runtimes with the golden vectors of `bundle`, or with `cases`.
 
@@ -65,37 +71,48 @@ def verify(
     tolerance: replaces the derived budgets. original: the Keras model, to localise and explain
     faults. record: is called with every comparison and its tensors. time_limit: seconds for one
     call of a runtime; each runtime runs in a process of its own, except those with `in_process`.
-    None runs all runtimes in this process, which they may end or disturb.
+    None runs all runtimes in this process, which they may end or disturb. given: shapes and inputs
+    of your own to run, too. required: runtimes that must be verified; otherwise a check fails.
 
     Raises RuntimeUnavailableError for a runtime in `runtimes` that is not available, InputError
     for an unknown check or tensor. A report without comparisons has not passed.
     """
-    given = VerificationOptions(
+    all_options = VerificationOptions(
         checks, cases, tolerance or UserTolerance(), options or RunOptions(), original,
-        _locked(record),
+        _locked(record), given or GivenSizes(),
     )  # fmt: skip
-    request = request_for(bundle, given)
+    request = request_for(bundle, all_options)
     chosen, skipped = (runtimes, []) if runtimes is not None else runtimes_for(bundle)
     with ExitStack() as stack:
         if time_limit is not None:
             chosen = stack.enter_context(staying(chosen, time_limit))
         results = _results(bundle, chosen, request, progress)
-    comparisons = _only(Comparison, results)
     # If the caller names runtimes, only their files are compared.
     formats = None if runtimes is None else {runtime.format for runtime in runtimes}
-    changed = _changed_weights(bundle, original, formats)
+    failed = (
+        *_changed_weights(bundle, original, formats),
+        *_missing(required, chosen, skipped),
+    )
+    report = _report_of(bundle, chosen, request, [*failed, *results])
+    return replace(report, skipped=tuple(skipped))
+
+
+def _report_of(
+    bundle: Bundle,
+    runtimes: Sequence[Runtime],
+    request: VerificationRequest,
+    results: Sequence[Result],
+) -> Report:
+    comparisons, checks = _only(Comparison, results), request.options.checks
     return Report(
-        reference=_reference_of(bundle, cases),
+        reference=_reference_of(bundle, request.options.cases),
         bundle=str(bundle.root),
         digest=bundle.digest,
-        environment=environment(chosen),
+        environment=environment(runtimes),
         comparisons=comparisons,
-        failed_checks=(*changed, *_only(FailedCheck, results)),
-        skipped=tuple(skipped),
-        notes=(
-            *notes_of(request.read(), comparisons, checks, request.distances),
-            *_quantisation_notes(bundle, chosen, checks),
-        ),
+        failed_checks=_only(FailedCheck, results),
+        skipped=(),
+        notes=_notes(bundle, runtimes, request, comparisons),
         findings=_only(Finding, results),
         node_devices=_only(NodeDevice, results),
         tolerance=request.budgets.user.description,
@@ -103,8 +120,49 @@ def verify(
         timings=_only(CheckTiming, results),
         unknown_placements=_only(UnknownPlacement, results),
         expected_tensors=_expected_tensors(bundle, checks),
-        runtimes=tuple(runtime.name for runtime in chosen),
+        runtimes=tuple(runtime.name for runtime in runtimes),
+        coverage=_only(RuntimeCoverage, results),
+        possible_runtimes=possible_runtimes(bundle),
+        shared_weights=_shared_weights(bundle),
+        checks_not_run=tuple(check for check in CHECKS if check not in checks),
     )
+
+
+def _notes(
+    bundle: Bundle,
+    runtimes: Sequence[Runtime],
+    request: VerificationRequest,
+    comparisons: Sequence[Comparison],
+) -> tuple[str, ...]:
+    options = request.options
+    return (
+        *notes_of(request.read(), comparisons, options.checks, request.distances),
+        *tolerance_notes(comparisons, options.tolerance),
+        *_quantisation_notes(bundle, runtimes, options.checks),
+        *([WITHOUT_MODEL] if options.given and options.original is None else []),
+    )
+
+
+def _missing(
+    required: Sequence[str], chosen: Sequence[Runtime], skipped: Sequence[SkippedRuntime]
+) -> list[FailedCheck]:
+    """Return a failed check for each required runtime that is not verified."""
+    reasons = {each.runtime: each.reason for each in skipped}
+    here = {runtime.name for runtime in chosen}
+    return [
+        FailedCheck(name, REQUIRED, "--require", f"it is required, but was not verified: {why}")
+        for name in required
+        if name not in here
+        for why in (reasons.get(name, "it was not chosen"),)
+    ]
+
+
+def _shared_weights(bundle: Bundle) -> dict[str, tuple[str, ...]]:
+    users: dict[str, dict[str, None]] = {}
+    for artifact in bundle.manifest.artifacts:
+        if artifact.weights is not None:
+            users.setdefault(artifact.weights, {})[artifact.path] = None
+    return {weights: tuple(files) for weights, files in users.items()}
 
 
 def _changed_weights(
@@ -161,7 +219,11 @@ def _results(
             verification.hand_over(_partner(bundle, verifications, index))
         for verification in verifications:
             verification.localise()
-        return [result for verification in verifications for result in verification.results]
+        return [
+            result
+            for verification in verifications
+            for result in (*verification.results, *verification.coverage())
+        ]
 
 
 def _locked(record: Record) -> Record:

@@ -26,19 +26,22 @@ from rnn_deploy.verifying.diagnose.explain import explain_finding
 from rnn_deploy.verifying.diagnose.failure_log import FailureLog
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.diagnose.localise import localise
-from rnn_deploy.verifying.judge.checks import CHECKS, HAND_OVER, applies
+from rnn_deploy.verifying.judge.checks import EVERY_CHECK, HAND_OVER, applies
 from rnn_deploy.verifying.judge.compare import (
     Comparison,
     ComparisonContext,
     Kind,
     TensorPair,
     compare,
+    with_reference,
 )
+from rnn_deploy.verifying.judge.given import with_values
 from rnn_deploy.verifying.judge.known_differences import why_known
 from rnn_deploy.verifying.judge.parts import KnownCase
 from rnn_deploy.verifying.judge.placement import CHECK as PLACEMENT
 from rnn_deploy.verifying.judge.placement import node_devices
 from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
+from rnn_deploy.verifying.report.coverage import RuntimeCoverage, coverage_of
 from rnn_deploy.verifying.report.observation import Observation, place_in_time
 from rnn_deploy.verifying.report.report import (
     CheckTiming,
@@ -48,7 +51,15 @@ from rnn_deploy.verifying.report.report import (
 )
 from rnn_deploy.verifying.request import VerificationRequest
 
-Result = Comparison | FailedCheck | NodeDevice | UnknownPlacement | CheckTiming | Finding
+Result = (
+    Comparison
+    | FailedCheck
+    | NodeDevice
+    | UnknownPlacement
+    | CheckTiming
+    | Finding
+    | RuntimeCoverage
+)
 
 
 class RuntimeVerification:
@@ -63,6 +74,7 @@ class RuntimeVerification:
         self._failed = FailureLog(request.read)
         self._subject: CheckSubject | None = None
         self._files_run = FilesRun()
+        self._shapes: set[tuple[str, int, int]] = set()  # check, rows, steps
 
     def load(self) -> None:
         """Load every entry point; a misplaced node is a failed check.
@@ -131,6 +143,10 @@ class RuntimeVerification:
                 finding = replace(finding, by_layer=first)
             self.results.append(finding)
 
+    def coverage(self) -> tuple[RuntimeCoverage, ...]:
+        """Return the largest calls of the checks; empty if nothing was run."""
+        return coverage_of(self.runtime.name, self._shapes)
+
     def _entries(self) -> Iterator[str]:
         """Yield the entry points to load: not every format has encode and decode."""
         for entry in self._request.entries:
@@ -154,10 +170,12 @@ class RuntimeVerification:
         if not applies(check, case):
             return
         start, before = perf_counter(), len(self.results)
+        self._files_run.take_shapes()
         for result in _compare_check(subject, self.runtime.name, check, case, self._request):
             self.results.append(result)
             if isinstance(result, Comparison) and not result.passed:
                 self._failed.note(result)
+        self._shapes |= {(check, *shape) for shape in self._files_run.take_shapes()}
         if len(self.results) > before:
             seconds = perf_counter() - start
             self.results.append(CheckTiming(self.runtime.name, check, case.name, seconds))
@@ -198,16 +216,17 @@ def _compare_check(
     subject.files_run.take()
     groups = _Groups()
     try:
-        for result in CHECKS[check](subject, case):
+        for result in EVERY_CHECK[check](subject, case):
             files = subject.files_run.take()
             expected = case.truth if result.expected is None else result.expected
+            judged = with_values(case, expected)
             for name, value in result.values.items():
                 kind: Kind = "state" if name in request.states else "output"
                 observation = _compare_tensor(
                     TensorPair(value, expected[name]),
                     ComparisonContext(runtime, check, case.name, name, kind, result.detail, files),
                     result,
-                    case,
+                    judged,
                     request,
                 )
                 if not groups.keep(observation, result.group):
@@ -240,7 +259,7 @@ class _Groups:
     def worst(self) -> Iterator[Observation]:
         """Yield one observation of each group and tensor."""
         for (group, _, _), o in self._worst.items():
-            yield replace(o, comparison=replace(o.comparison, detail=group))
+            yield replace(o, comparison=replace(o.comparison, detail=group), grouped=True)
 
 
 def _used(c: Comparison) -> tuple[bool, bool, float]:
@@ -261,5 +280,6 @@ def _compare_tensor(
     comparison = replace(comparison, known=why_known(comparison, pair, case.feeds))
     against_truth = case.oracle and pair.truth is case.truth[name]
     reference = case.reference.get(name) if against_truth else None
+    comparison = with_reference(comparison, pair.truth, reference)
     axis, steps = place_in_time(request.entries, name, case, pair.actual)
     return Observation(comparison, pair, budget, reference, axis, steps)

@@ -6,6 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
+from rnn_deploy.bundle import cases_of, open_bundle
+from rnn_deploy.verifying.judge.compare import TensorPair
+from rnn_deploy.verifying.pairing import _statistics
+
 
 @pytest.fixture
 def inputs(tmp_path, x):
@@ -65,6 +69,59 @@ def test_models_that_are_apart_end_with_1_and_a_tolerance_is_heeded(
     assert command(*words, "--atol", "y=10").code == 0
     command(*words, "--atol", "y=-1").refused(2, "E-VERIFY-TOLERANCE", "--atol y=-1")
     command(*words, "--rtol", "z=1").refused(2, "E-VERIFY-UNKNOWN-TENSOR", "z")
+
+
+def test_a_keras_model_is_the_first_and_the_golden_vectors_are_the_default(
+    small_bundle, small_keras, tmp_path, command
+):
+    page = tmp_path / "c.html"
+    ended = command("compare", small_keras, small_bundle, "--json", "--html", page)
+    found = json.loads(ended.out)
+    assert (ended.code, found["passed"]) == (0, True)
+    assert found["runtimes"] == ["Keras", "ort-cpu"]
+    (comparison,), (statistics,) = found["comparisons"], found["statistics"]
+    cases = [case for case in cases_of(open_bundle(small_bundle)) if "sequence" in case.entries]
+    assert comparison["case"] in {case.name for case in cases}
+    assert statistics["values"] == sum(case.truth["y"].size for case in cases)
+    assert statistics["agreement"] == 1.0
+    assert 0 < statistics["mean_error"] <= statistics["root_mean_square"]
+    assert statistics["root_mean_square"] < statistics["largest_error"]
+    text = page.read_text()
+    assert "EQUAL" in text
+    assert "on ort-cpu, compared with" in text
+    command("compare", small_keras, small_bundle, "--html", page).refused(2, "E-OPTION-EXISTS")
+
+
+def test_the_agreement_of_predictions_and_the_runtimes_are_shown(
+    small_bundle, inputs, tmp_path, command
+):
+    other = spoiled(small_bundle / "sequence.onnx", tmp_path / "other.onnx")
+    page = tmp_path / "c.html"
+    ended = command("compare", small_bundle, other, "--inputs", inputs, "--html", page)
+    assert ended.code == 1
+    assert f"{other} (ort-cpu) compared with {small_bundle} (ort-cpu)" in " ".join(
+        ended.out.split()
+    )
+    assert "y: mean error " in ended.out
+    assert "the same prediction in " in ended.out
+    assert "DIFFERENT" in page.read_text()
+
+
+def test_two_files_need_inputs(small_bundle, command):
+    words = ("compare", small_bundle / "sequence.onnx", small_bundle / "model.tflite")
+    command(*words).refused(2, "E-OPTION-NEEDS", "--inputs")
+
+
+def test_agreement_counts_places_with_the_same_largest_value():
+    values = np.array([[0.1, 0.9], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3]])
+    other = np.array([[0.2, 0.9], [0.1, 0.2], [0.4, 0.6], [0.7, 0.3]])
+    pair = TensorPair(other, values)
+    found = _statistics("y", [pair, pair], predicts=True)
+    assert (found.predictions, found.agreement, found.values) == (8, 0.75, 16)
+    assert found.mean_error == pytest.approx(0.8 / 8)
+    assert found.root_mean_square == pytest.approx(np.sqrt(0.5 / 8))
+    assert found.largest_error == pytest.approx(0.7)
+    assert _statistics("h", [pair], predicts=False).agreement is None
 
 
 def test_other_names_are_paired_by_order_and_it_is_said(small_bundle, inputs, tmp_path, command):

@@ -12,11 +12,14 @@ import pytest
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.bundle.manifest import json_from_manifest
 from rnn_deploy.bundle.store import record_of
+from rnn_deploy.cli import debug
+from rnn_deploy.verifying.diagnose.by_layer import LayerComparison, LayerReport
+from tests.support.reports import GOOD, report_of
 
 
-def altered(root, change):
+def altered(root, change, names=("sequence.onnx", "stream.onnx")):
     """Change the ONNX files of a bundle, and update its manifest as a faulty export would."""
-    for name in ("sequence.onnx", "stream.onnx"):
+    for name in names:
         model = onnx.load(root / name)
         change(model.graph)
         onnx.save(model, root / name)
@@ -72,7 +75,7 @@ def test_a_good_bundle_is_right_in_every_layer(option, small_bundle, small_keras
     right = {"first": True, "second": True, "y": True}
     seen = layers_in(found)
     assert {runtime for runtime, _ in seen} >= {"ort-cpu", "litert", "openvino-cpu"}
-    assert seen == {(r, e): right for r, _ in seen for e in ("sequence", "stream")}
+    assert seen == {(r, e): right for r, _ in seen for e in ("sequence", "stream", "step")}
 
 
 def test_a_flipped_bit_is_found_in_its_layer_and_called_by_name(small_bundle, small_keras, command):
@@ -85,7 +88,8 @@ def test_a_flipped_bit_is_found_in_its_layer_and_called_by_name(small_bundle, sm
     assert "(bit 22 of its float32 is flipped)" in ended.out
     found = json.loads(command(*words, "--json").out)
     wrong = {"first": True, "second": False, "y": False}
-    assert layers_in(found) == {("ort-cpu", e): wrong for e in ("sequence", "stream")}
+    right = {("ort-cpu", "step"): dict.fromkeys(wrong, True)}
+    assert layers_in(found) == {("ort-cpu", e): wrong for e in ("sequence", "stream")} | right
     assert {finding["layer"] for finding in found["findings"]} >= {"second"}
     without = command("debug", small_bundle, "--runtime", "ort-cpu")
     assert without.code == 1
@@ -113,6 +117,46 @@ def test_a_layer_without_states_is_found_by_its_output(small_bundle, small_keras
     ended = command(*words, "--runtime", "ort-cpu", "--no-isolate")
     assert "'y' (every state is right)" in ended.err
     assert "layer by layer: 'y' is the first whose output differs" in ended.err
+
+
+def noise(graph):
+    """Noise on every weight of layer 'second': no fault that has a name."""
+    rng = np.random.default_rng(3)
+    for value in graph.initializer:
+        if value.name.startswith("second/"):
+            array = onnx.numpy_helper.to_array(value)
+            array = array + rng.normal(0, 0.1, array.shape).astype(array.dtype)
+            value.CopyFrom(onnx.numpy_helper.from_array(array, value.name))
+
+
+def test_a_fault_in_the_form_for_single_steps_is_in_its_table(small_bundle, small_keras, command):
+    altered(small_bundle, noise, names=["step.onnx"])
+    words = ("debug", small_bundle, "--model", small_keras, "--runtime", "ort-cpu")
+    ended = command(*words)
+    assert ended.code == 1
+    assert "entry point 'step', layer by layer" in ended.out
+    assert "'second' is the first whose output differs" in ended.out
+    assert "no known fault fits these values" in ended.out
+    found = json.loads(command(*words, "--json").out)
+    assert (found["passed"], found["verdict"][:6]) == (False, "FAILED")
+    seen = layers_in(found)
+    assert all(seen["ort-cpu", "stream"].values())
+    assert seen["ort-cpu", "step"] == {"first": True, "second": False, "y": False}
+
+
+def test_the_verdict_agrees_with_the_tables():
+    wrong = LayerComparison("rnn", replace(GOOD, max_abs=1.0))
+    right = LayerComparison("rnn", GOOD)
+    tables = {
+        name: {"ort-cpu": {"stream": LayerReport((each,))}}
+        for name, each in (("wrong", wrong), ("right", right))
+    }
+    passed, failed = report_of(GOOD), report_of(replace(GOOD, check="step", max_abs=1.0))
+    assert debug._verdict(tables["right"], passed) == passed.verdict
+    assert debug._verdict(tables["wrong"], failed) == failed.verdict
+    assert debug._verdict(tables["wrong"], passed).startswith("FAILED: layer 'rnn' differs")
+    assert not debug._passed(tables["wrong"], passed)
+    assert debug._verdict(tables["right"], failed).endswith("the fault shows only in step")
 
 
 def test_mistakes_are_one_line(small_bundle, small_keras, tmp_path, command):

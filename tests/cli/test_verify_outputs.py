@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from rnn_deploy.cli.verify import VerifyOptions
+from rnn_deploy.cli.verify_options import VerifyOptions
 from rnn_deploy.runtimes import registry
 from rnn_deploy.runtimes.fake import FakeRuntime
 
@@ -62,7 +62,7 @@ def test_every_output_is_written_in_one_run(command, small_bundle, tmp_path):
     assert ET.fromstring(places["junit"].read_bytes()).get("failures") == "0"
     assert "second_h_out" in places["html"].read_text()
     again = command("verify", small_bundle, *words)
-    again.refused(2, "out.json", "--force")
+    again.refused(2, "out.save", "--force")  # reports are replaced, results are not
 
 
 def test_what_was_saved_is_judged_again_without_a_runtime(

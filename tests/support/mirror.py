@@ -17,7 +17,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "c/test_source": ("some of the files", ("c/header", "c/shared")),
     "packaging/c/test_packager": (
         "parts of one package, seen in what it writes",
-        ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest"),
+        ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
     ),
     "cli/test_inspect": ("a table of this command", ("cli/runtime_table",)),
     "cli/test_evaluate": (
@@ -53,6 +53,13 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("inference/next_token", "inference/strategies"),
     ),
     "cli/test_generate": ("the vocabulary of this command", ("inference/vocabulary",)),
+    "cli/test_compare": (
+        "used by this command alone",
+        (
+            *("cli/keras_runner", "runtimes/artifact", "verifying/pairing"),
+            "verifying/report/pair_page",
+        ),
+    ),
     "cli/test_arrays": (
         "the inputs of a command, from their files",
         ("cli/converting", "cli/table_inputs"),
@@ -167,6 +174,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "what results and text are made from",
         ("verifying/report/observation", "verifying/report/text"),
     ),
+    "verifying/report/test_baseline": ("what it finds", ("verifying/report/changes",)),
     "verifying/test_mutants": ("faults in single files", ("verifying/diagnose/file_verdicts",)),
     "verifying/test_planted": (
         "planted faults are explained",

@@ -3,7 +3,12 @@
 import numpy as np
 
 from rnn_deploy.runtimes.registry import SkippedRuntime
-from rnn_deploy.verifying.judge.compare import ComparisonContext, TensorPair, compare
+from rnn_deploy.verifying.judge.compare import (
+    ComparisonContext,
+    TensorPair,
+    compare,
+    with_reference,
+)
 from rnn_deploy.verifying.judge.tolerance import Budget
 from rnn_deploy.verifying.report.observation import Observation
 from rnn_deploy.verifying.report.report import FailedCheck, NodeDevice, Report
@@ -18,6 +23,7 @@ def observation(runtime, check, name, value, truth, axis, steps, case="n2t6"):
     kind = "output" if axis else "state"
     compared = compare(pair, ComparisonContext(runtime, check, case, name, kind), budget)
     reference = (truth + 2e-7).astype(np.float32)
+    compared = with_reference(compared, truth, reference)
     return Observation(compared, pair, budget, reference, axis, steps)
 
 

@@ -29,6 +29,22 @@ def spoiled(bundle, unit=2):
     return FakeRuntime(answer, name="spoiled")
 
 
+def wrong_from(rows, bundle):
+    """ONNX Runtime, wrong in batches of this many rows and more."""
+    loaded = {}
+
+    def answer(entry, feeds):
+        if entry.name not in loaded:
+            options = RunOptions(entry=entry.name)
+            loaded[entry.name] = runtime_named("ort-cpu").load(bundle, options)
+        results = loaded[entry.name].run(feeds)
+        if len(feeds["x"]) >= rows:
+            results = {name: value + np.float32(1e-3) for name, value in results.items()}
+        return results
+
+    return FakeRuntime(answer)
+
+
 def with_file(bundle, place, path, content):
     """A bundle with another file, its record in the manifest made to match."""
     root = shutil.copytree(bundle.root, place)

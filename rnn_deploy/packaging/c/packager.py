@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from rnn_deploy.bundle import Bundle, cases_of
@@ -11,9 +10,9 @@ from rnn_deploy.packaging.base import PackageFiles, Packager, PackagerOption
 from rnn_deploy.packaging.c.interface import CInterface
 from rnn_deploy.packaging.c.readme import readme
 from rnn_deploy.packaging.c.selftest import selftest
-from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint
-from rnn_deploy.verifying.judge.quantisation import noise_budgets
-from rnn_deploy.verifying.judge.tolerance import Budgets, derive_budgets
+from rnn_deploy.packaging.proof import budgets_of, widest_entry
+from rnn_deploy.spec import EntryPoint
+from rnn_deploy.verifying.judge.tolerance import Budgets
 
 FOLDER, SOURCES = "c", ("model.h", "model.c", "model_weights.c")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -27,8 +26,8 @@ def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
             "E-OPTION-PREFIX",
             f"--prefix {prefix}: expected an identifier of C: a letter, then letters, digits and _",
         )
-    interface, entry = interface_of(bundle), _widest(bundle)
-    budgets = _budgets(bundle, entry)
+    interface, entry = interface_of(bundle), widest_entry(bundle)
+    budgets = budgets_of(bundle, FOLDER)
     cases = [case for case in cases_of(bundle) if entry.name in case.entries]
     texts = {name: bundle.read(f"{FOLDER}/{name}").decode() for name in SOURCES}
     texts["model.h"] = _with_budgets(texts["model.h"], entry, budgets, cases)
@@ -48,22 +47,6 @@ def interface_of(bundle: Bundle) -> CInterface:
             "E-BUNDLE-DAMAGED",
             f"{bundle.root}: the manifest does not describe the C files ({error}); export again",
         ) from error
-
-
-def _widest(bundle: Bundle) -> EntryPoint:
-    """The entry point whose names cover the states too, if there is one."""
-    names = [entry.name for entry in bundle.manifest.entries]
-    return bundle.manifest.entry(STREAM if STREAM in names else SEQUENCE)
-
-
-def _budgets(bundle: Bundle, entry: EntryPoint) -> Budgets:
-    """The budgets that `verify` uses."""
-    manifest = bundle.manifest
-    dtypes = {t.name: t.dtype for e in manifest.entries for t in e.all_outputs}
-    found = derive_budgets(lambda: cases_of(bundle), dtypes)
-    quantisation = manifest.quantisation
-    own = quantisation if quantisation is not None and quantisation.format == "c" else None
-    return replace(found, noise=noise_budgets(own))
 
 
 def _with_budgets(header: str, entry: EntryPoint, budgets: Budgets, cases: list[Any]) -> str:

@@ -14,7 +14,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.diagnose.explain import explain_output
-from rnn_deploy.verifying.diagnose.inner import bundle_with_inner_values
+from rnn_deploy.verifying.diagnose.inner import bundle_with_inner_values, entry_point
 from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
 from rnn_deploy.verifying.judge.compare import (
     Comparison,
@@ -26,6 +26,7 @@ from rnn_deploy.verifying.judge.distance import max_abs_error
 from rnn_deploy.verifying.judge.tolerance import Budget, allowed_error
 from rnn_deploy.verifying.report.text import number
 
+NO_FAULT = "no known fault fits these values"
 FOLDS = ("tflite",)  # their converter may merge layers into one operator
 
 
@@ -73,7 +74,8 @@ class LayerReport:
     @property
     def summary(self) -> str:
         """The first layer that differs and its fault; empty if none differs."""
-        return "; ".join(filter(None, (self.first_difference, self.fault)))
+        first = self.first_difference
+        return f"{first}; {self.fault or NO_FAULT}" if first else ""
 
 
 def by_layer(
@@ -112,7 +114,7 @@ def _compare_layers(
             values = {name: value.copy() for name, value in runner.run(feeds).items()}
         finally:
             runner.close()
-    outputs = [tensor.name for tensor in bundle.manifest.entry(options.entry).outputs]
+    outputs = [tensor.name for tensor in entry_point(bundle, options.entry).outputs]
     compared = tuple(_compare_layer(truth, values, inner, runtime.name) for truth in truths)
     if runtime.format in FOLDS and all(_is_right(values[name], truths) for name in outputs):
         return tuple(LayerComparison(c.layer) if c.wrong else c for c in compared)

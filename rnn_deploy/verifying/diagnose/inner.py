@@ -14,7 +14,7 @@ from pathlib import Path
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.store import record_of
 from rnn_deploy.errors import InputError
-from rnn_deploy.spec import TensorSpec
+from rnn_deploy.spec import STEP, STREAM, EntryPoint, TensorSpec, one_step
 from rnn_deploy.verifying.diagnose import inner_onnx, inner_tflite
 
 Inner = dict[str, list[str]]
@@ -23,6 +23,13 @@ FORMATS: dict[str, Altering] = {
     "onnx": inner_onnx.with_inner_values,
     "tflite": inner_tflite.with_inner_values,
 }
+
+
+def entry_point(bundle: Bundle, name: str) -> EntryPoint:
+    """Return an entry point; STEP is the stream at one step, which has model files of its own."""
+    if name == STEP:
+        return one_step(bundle.manifest.entry(STREAM))
+    return bundle.manifest.entry(name)
 
 
 @contextmanager
@@ -45,7 +52,7 @@ def bundle_with_inner_values(
         bundle.checked(artifact.weights)
     place = bundle.checked(artifact.path)
     content, inner = FORMATS[format](place, entry, layers)
-    point = bundle.manifest.entry(entry)
+    point = entry_point(bundle, entry)
     known = {tensor.name for tensor in point.all_outputs}
     names = dict.fromkeys(name for of_layer in inner.values() for name in of_layer)
     extra = tuple(TensorSpec(name, (), "float32") for name in names if name not in known)

@@ -17,9 +17,10 @@ import numpy as np
 from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.spec import STREAM, Array, StateSpec, chunks
 from rnn_deploy.verifying.diagnose.finding import ElementPair, Finding
-from rnn_deploy.verifying.judge.checks import CHECKS, RUNNING
+from rnn_deploy.verifying.judge.checks import EVERY_CHECK, RUNNING
 from rnn_deploy.verifying.judge.compare import Comparison, TensorPair
 from rnn_deploy.verifying.judge.distance import errors
+from rnn_deploy.verifying.judge.given import with_values
 from rnn_deploy.verifying.judge.parts import CasePart, KnownCase
 from rnn_deploy.verifying.judge.subject import CheckSubject
 from rnn_deploy.verifying.judge.tolerance import Budget, Budgets
@@ -220,10 +221,11 @@ def _from_check(
     case, states = known.case, _states(subject)
     axes = {n: a for r in subject.runners.values() for n, a in chunks.time_axes(r.entry).items()}
     try:
-        for result in CHECKS[plain.check](subject, case):
+        for result in EVERY_CHECK[plain.check](subject, case):
             expected = case.truth if result.expected is None else result.expected
             for name in _in_order(result.values, states):
-                budget = budgets.budget_of(case, name, result.bounds.get(name), result.rounding)
+                judged = with_values(case, expected)
+                budget = budgets.budget_of(judged, name, result.bounds.get(name), result.rounding)
                 pair = TensorPair(result.values[name], expected[name])
                 place = _place(name, pair, budget, axes.get(name))
                 if place is not None:

@@ -16,6 +16,7 @@ long             one sequence of very many steps
 running-bound    every state after every step, within the bound of a float32 layer (rounding.py)
 sizes            many more numbers of steps and rows than golden vectors have (sizes.py)
 encode-decode    encoder and decoder by themselves (encode_decode.py)
+given            the shapes and inputs that the user gives (given.py); not in CHECKS
 
 Every check takes the plain golden cases, except those in SPECIAL, which have cases of their own. A
 check that does not apply to a case yields nothing.
@@ -35,10 +36,11 @@ from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
 from rnn_deploy.verifying.judge.encode_decode import CHECK as ENCODE_DECODE
 from rnn_deploy.verifying.judge.encode_decode import encode_decode
+from rnn_deploy.verifying.judge.given import given
 from rnn_deploy.verifying.judge.nudging import all_finite, largest_changes, nudge
 from rnn_deploy.verifying.judge.sizes import masks, sizes, steps_against_chunks
 from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
-from rnn_deploy.verifying.judge.tolerance import SIZES
+from rnn_deploy.verifying.judge.tolerance import GIVEN, SIZES
 
 MOST_STEPS = 64  # longer sequences are not fed step by step
 
@@ -206,7 +208,7 @@ def _running_bound(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckRes
     yield CheckResult({n: np.stack(v) for n, v in seen.items()}, bounds=subject.bounds)
 
 
-RUNNING, HAND_OVER = "running-bound", "hand-over"
+RUNNING, HAND_OVER, LONG = "running-bound", "hand-over", "long"
 CHECKS: dict[str, Check] = {
     "sequence": _sequence,
     "states": _states,
@@ -218,17 +220,18 @@ CHECKS: dict[str, Check] = {
     "batch": _batch,
     "masks": _masks,
     "extremes": _extremes,
-    "long": _long,
+    LONG: _long,
     RUNNING: _running_bound,
     SIZES: sizes,
     ENCODE_DECODE: encode_decode,
 }
+EVERY_CHECK = {**CHECKS, GIVEN: given}
 BASIC = ("sequence", "states", "chunked", ENCODE_DECODE)
 QUICK = ("sequence", "states", "chunked", "teacher-forced", "extremes", ENCODE_DECODE)
 # They compare a runtime with itself, or have a wide bound: no evidence of right values.
 WEAK_CHECKS = ("reset", "batch", RUNNING)
 # They have golden cases of their own, which no other check takes.
-SPECIAL = ("teacher-forced", "masks", "extremes", "long", RUNNING, SIZES, ENCODE_DECODE)
+SPECIAL = ("teacher-forced", "masks", "extremes", LONG, RUNNING, SIZES, ENCODE_DECODE, GIVEN)
 
 
 def applies(check: str, case: GoldenCase) -> bool:

@@ -1,7 +1,7 @@
 """Compare one tensor with its true value, NaN-strict."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -43,12 +43,13 @@ class TensorPair:
 class Comparison:
     """The result of comparing one tensor of one check of one case on one runtime.
 
-    max_abs: the largest absolute error, in the tensor's own unit; infinite where NaN, infinities
-    or shapes differ. max_ulp: the largest error in units in the last place of float32. budget: the
+    max_abs: the largest absolute error, in the tensor's own unit; infinite where NaN, infinities or
+    shapes differ. max_ulp: the largest error in units in the last place of float32. budget: the
     largest absolute error allowed, where the worst element is. reference_error: TensorFlow's own
-    largest error, None without an oracle. worst_index: the place of the worst element; found,
-    expected: the two values there. detail: how the case was run, if the check runs it more than
-    once. decisive: False if the budget is too wide to tell right from wrong. known: why this
+    largest error, None without an oracle; reference_error_there: the one of the same element, None
+    if the values are not compared with the oracle's. worst_index: the place of the worst element;
+    found, expected: the two values there. detail: how the case was run, if the check runs it more
+    than once. decisive: False if the budget is too wide to tell right from wrong. known: why this
     runtime is expected to differ, empty if it is not. finite: the truth holds at least one finite
     number. files: the model files, or signatures of one, that computed the tensor.
     """
@@ -70,6 +71,7 @@ class Comparison:
     known: str = ""
     finite: bool = True
     files: tuple[str, ...] = ()
+    reference_error_there: float | None = None
 
     @property
     def against_itself(self) -> bool:
@@ -113,6 +115,14 @@ def compare(pair: TensorPair, context: ComparisonContext, budget: Budget) -> Com
         reference_error=budget.reference_error, worst_index=worst, found=found, expected=expected,
         decisive=budget.decisive, finite=finite,
     )  # fmt: skip
+
+
+def with_reference(comparison: Comparison, truth: Array, reference: Array | None) -> Comparison:
+    """Return a comparison with TensorFlow's own error of its worst element, if it is known."""
+    if reference is None or not comparison.worst_index:
+        return comparison
+    own = errors(reference, truth)[comparison.worst_index]
+    return replace(comparison, reference_error_there=float(own))
 
 
 def _worst(error: Floats, limits: Floats) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ class SizeSources:
         if self._longest is not None:
             entry = self._entries.get(STREAM) or self._entries[SEQUENCE]
             most = LENGTHS[-1] if entry.chunked.ok else min(self._most_steps, LENGTHS[-1])
-            feeds = _repeated(entry, self._longest.feeds, most)
+            feeds = repeated(entry, self._longest.feeds, most)
             if feeds is not None:
                 name = self._longest.name + STEPS
                 yield replace(self._longest, name=name, check=SIZES, feeds=feeds)
@@ -99,8 +99,8 @@ def masks(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
             for shift in range(1, rows):
                 order = np.roll(np.arange(rows), shift)
                 yield CheckResult(
-                    runner.run(_taken(case.feeds, order)),
-                    _taken(case.truth, order),
+                    runner.run(taken(case.feeds, order)),
+                    taken(case.truth, order),
                     f"entry point {entry}, rows in an order that starts with row {order[0]}",
                     group=f"entry point {entry}, rows in {rows - 1} other orders",
                 )
@@ -137,8 +137,8 @@ def _rows(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
         for rows in BATCHES:
             order = (np.arange(rows) + rows) % there
             yield CheckResult(
-                runner.run(_taken(feeds, order)),
-                _taken(case.truth, order),
+                runner.run(taken(feeds, order)),
+                taken(case.truth, order),
                 f"{name}, {rows} rows",
                 group=f"{name}, {len(BATCHES)} numbers of rows",
             )
@@ -167,8 +167,8 @@ def _steps(subject: CheckSubject, case: GoldenCase, stream: Runner) -> Iterator[
     finals = [state.next_name for state in stream.entry.states]
     lengths = [length for length in LENGTHS if length <= usable]
     for name, runner in subject.runners.items():
-        taken = [n for n in lengths if _takes_steps(runner.entry, stream.entry, n)]
-        for length in taken if subject.takes(case, name) else ():
+        fitting = [n for n in lengths if _takes_steps(runner.entry, stream.entry, n)]
+        for length in fitting if subject.takes(case, name) else ():
             feeds = _first_steps(stream.entry, case.feeds, length)
             expected = chunks.joined(stream.entry, single[:length])
             expected |= {final: single[length - 1][final] for final in finals}
@@ -177,7 +177,7 @@ def _steps(subject: CheckSubject, case: GoldenCase, stream: Runner) -> Iterator[
                 expected,
                 f"entry point {name}, {length} steps, against single steps",
                 rounding=reached[length - 1],
-                group=f"entry point {name}, {len(taken)} numbers of steps",
+                group=f"entry point {name}, {len(fitting)} numbers of steps",
             )
 
 
@@ -217,10 +217,11 @@ def _takes_steps(entry: EntryPoint, stream: EntryPoint, steps: int) -> bool:
 def _single_steps(stream: Runner, feeds: Values) -> Iterator[Values]:
     """Yield the results of each step, copied, since a runtime may reuse its buffers."""
     steps = [1] * chunks.length_of(stream.entry, feeds)
-    yield from _pieces(stream, feeds, steps)
+    yield from pieces_of(stream, feeds, steps)
 
 
-def _pieces(stream: Runner, feeds: Values, lengths: Sequence[int]) -> Iterator[Values]:
+def pieces_of(stream: Runner, feeds: Values, lengths: Sequence[int]) -> Iterator[Values]:
+    """Yield the results of each chunk, copied, since a runtime may reuse its buffers."""
     states = {state.tensor.name: state.next_name for state in stream.entry.states}
     carried = {name: feeds[name] for name in states if name in feeds}
     for piece in chunks.cut(stream.entry, feeds, lengths):
@@ -235,7 +236,7 @@ def _joined(
     """Return the results of chunks, what rounding changes in them, and if all are finite."""
     both = []
     for each in (feeds, nudge(stream.entry, feeds)):
-        pieces = list(_pieces(stream, each, lengths))
+        pieces = list(pieces_of(stream, each, lengths))
         finals = {s.next_name: pieces[-1][s.next_name] for s in stream.entry.states}
         both.append(chunks.joined(stream.entry, pieces) | finals)
     return both[0], largest_changes(*both), all_finite(both[0])
@@ -246,19 +247,19 @@ def _first_steps(entry: EntryPoint, feeds: Values, steps: int) -> dict[str, Arra
     return next(iter(chunks.cut(entry, feeds, [steps, rest] if rest else [steps])))
 
 
-def _repeated(entry: EntryPoint, feeds: Values, steps: int) -> dict[str, Array] | None:
+def repeated(entry: EntryPoint, feeds: Values, steps: int) -> dict[str, Array] | None:
     """Return the inputs, repeated along time to so many steps; None if time cannot be cut."""
     if len(entry.time_symbols) != 1:
         return None
     (time,) = entry.time_symbols
-    repeated = {}
+    longer = {}
     for tensor in entry.inputs:
         value = feeds[tensor.name]
         if time in tensor.shape:
             axis = tensor.shape.index(time)
             value = np.take(value, np.arange(steps) % value.shape[axis], axis=axis)
-        repeated[tensor.name] = value
-    return repeated
+        longer[tensor.name] = value
+    return longer
 
 
 def _steps_of(entry: EntryPoint, feeds: Values) -> int:
@@ -267,5 +268,6 @@ def _steps_of(entry: EntryPoint, feeds: Values) -> int:
     return chunks.length_of(entry, feeds)
 
 
-def _taken(values: Values, rows: Iterable[int]) -> dict[str, Array]:
+def taken(values: Values, rows: Iterable[int]) -> dict[str, Array]:
+    """Return these rows of every array."""
     return {name: np.take(value, list(rows), axis=0) for name, value in values.items()}

@@ -12,6 +12,7 @@ from typing import Any
 
 from rnn_deploy.optional import require
 from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
+from rnn_deploy.verifying.report.cause import cause_of
 from rnn_deploy.verifying.report.error_profiles import ErrorProfiles
 from rnn_deploy.verifying.report.plots import SERIES, VARIABLES, error_by_unit, error_over_time
 from rnn_deploy.verifying.report.report import Report, worst_of_each
@@ -54,6 +55,7 @@ def _context(report: Report, profiles: ErrorProfiles) -> dict[str, Any]:
     most_used = max(map(budget_used, report.comparisons), default=0.0)
     return {
         "report": report,
+        "cause": cause_of(report),
         "name": Path(report.bundle).name,
         "tiles": (
             (len(runtimes), "runtimes"),

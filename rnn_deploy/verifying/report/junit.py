@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.report.cause import cause_of
 from rnn_deploy.verifying.report.report import FailedCheck, Report
 from rnn_deploy.verifying.report.text import comparison_line, placement_lines
 
@@ -86,6 +87,8 @@ def _titled(report: Report, name: str) -> ET.Element:
         "budgets": report.tolerance,
         "placement": "; ".join(placement_lines(report)),
         "notes": "; ".join(report.notes),
+        "cause": cause_of(report),
+        "coverage": "; ".join(filter(None, (report.tested, report.not_tested))),
     }
     for key, value in (facts | report.environment).items():
         ET.SubElement(properties, "property", name=_text(key), value=_text(value))

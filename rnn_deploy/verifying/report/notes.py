@@ -8,6 +8,7 @@ from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.bundle.proof import ReferenceDistances
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.judge.tolerance import UserTolerance
 
 AMPLIFIES = 1.1  # growth of an error per step that is worth a note
 
@@ -25,6 +26,23 @@ def notes_of(
         *_not_decisive(comparisons),
         *_known(comparisons),
         *_without_cases(comparisons, checks),
+    )
+
+
+def tolerance_notes(comparisons: Sequence[Comparison], tolerance: UserTolerance) -> tuple[str, ...]:
+    """Return a warning for each tensor whose tolerance is below TensorFlow's own error."""
+    worst: dict[str, tuple[float, float]] = {}  # TensorFlow's error and the tolerance, by tensor
+    for c in comparisons:
+        limits = tolerance.for_tensor(c.name)
+        if limits is None:
+            continue
+        own = c.reference_error if not limits[1] else c.reference_error_there
+        if own is not None and own > max(c.budget, worst.get(c.name, (0.0, 0.0))[0]):
+            worst[c.name] = own, c.budget
+    return tuple(
+        f"the tolerance of '{name}', {allowed:.1e}, is below TensorFlow's own error of {own:.1e}:"
+        " the original Keras model would fail, too; allow more"
+        for name, (own, allowed) in worst.items()
     )
 
 

@@ -21,7 +21,8 @@ class Observation:
 
     reference: TensorFlow's own value, None if it is not known. time_axis: the axis over steps (the
     batch, if it holds single steps side by side); None for a final state or a last output. steps:
-    the steps on that axis, or the one step after which the tensor was computed.
+    the steps on that axis, or the one step after which the tensor was computed. grouped: it stands
+    for a group of results, of which it is the one nearest to its budget.
     """
 
     comparison: Comparison
@@ -30,6 +31,7 @@ class Observation:
     reference: Array | None
     time_axis: int | None
     steps: tuple[int, ...]
+    grouped: bool = False
 
 
 Record = Callable[[Observation], None]

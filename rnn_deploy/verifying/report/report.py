@@ -1,18 +1,17 @@
-"""The report of a verification: everything compared, as one value with a verdict, and as JSON."""
+"""The report of a verification: everything compared, as one value with a verdict."""
 
-import dataclasses
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.bundle.proof import ReferenceDistances
+from rnn_deploy.errors import RnnDeployError
 from rnn_deploy.runtimes.registry import SkippedRuntime
-from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.judge.checks import WEAK_CHECKS
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.judge.tolerance import DERIVED
+from rnn_deploy.verifying.report.changes import BaselineComparison
+from rnn_deploy.verifying.report.coverage import COVERS, RuntimeCoverage, coverage_line
 
 NOTHING = "nothing was checked"
 
@@ -90,6 +89,10 @@ class Report:
     timings: the time of each check, in seconds.
     runtimes, expected_tensors: the names of runtimes, and of the outputs and states that had to be
         compared on each.
+    coverage: the largest calls of each runtime. possible_runtimes: those that have a model file in
+        the bundle. checks_not_run: the checks that were not chosen.
+    shared_weights: the model files that read each file with weights.
+    baseline: the comparison with earlier results, None if there are none.
     """
 
     reference: str
@@ -108,6 +111,11 @@ class Report:
     unknown_placements: tuple[UnknownPlacement, ...] = ()
     expected_tensors: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = ()
+    coverage: tuple[RuntimeCoverage, ...] = ()
+    possible_runtimes: tuple[str, ...] = ()
+    checks_not_run: tuple[str, ...] = ()
+    shared_weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    baseline: BaselineComparison | None = None
 
     @property
     def passed(self) -> bool:
@@ -122,6 +130,18 @@ class Report:
             and not self.failed_checks
             and not self._missing_evidence
         )
+
+    @property
+    def tested(self) -> str:
+        """The sizes and runtimes that were tested, in one line."""
+        compared = dict.fromkeys(c.runtime for c in self.comparisons)
+        return coverage_line(self.coverage, tuple(compared), self.possible_runtimes)
+
+    @property
+    def not_tested(self) -> str:
+        """What the checks that were not chosen would cover, in one line; empty if all were."""
+        names = [f"{COVERS[check]} ({check})" for check in self.checks_not_run]
+        return f"not tested: {', '.join(names)}" if names else ""
 
     @property
     def disagreeing_references(self) -> tuple[ReferenceDistances, ...]:
@@ -181,9 +201,10 @@ class Report:
         total = len(self.comparisons)
         failed = sum(not comparison.passed for comparison in self.comparisons)
         if failed or self.failed_checks:
+            errors = len(self.failed_checks)
             return (
                 f"FAILED: {failed} of {total} comparisons outside their budgets,"
-                f" {len(self.failed_checks)} checks ended with an error"
+                f" {errors} {'check' if errors == 1 else 'checks'} ended with an error"
             )
         if self._missing_evidence:
             return f"FAILED: {self._missing_evidence}"
@@ -194,6 +215,12 @@ class Report:
                 " difference"
             )
         return f"passed: {total} comparisons, all within their budgets"
+
+
+def refused_report(bundle: str, error: RnnDeployError) -> Report:
+    """Return the report of a bundle that was refused before anything was compared."""
+    failed = FailedCheck("bundle", "open", "manifest", str(error))
+    return Report("", bundle, "", {}, (), (failed,), ())
 
 
 def worst_of_each(
@@ -209,22 +236,6 @@ def worst_of_each(
         if key not in worst or _rank(comparison) > _rank(worst[key]):
             worst[key] = comparison
     return list(worst.values())
-
-
-def json_from_report(report: Report) -> str:
-    """Return the report as JSON; infinity and NaN become strings, since JSON has neither."""
-    data = dataclasses.asdict(report)
-    for comparison, entry in zip(report.comparisons, data["comparisons"], strict=True):
-        entry["passed"] = comparison.passed
-    for distances, entry in zip(
-        report.reference_distances, data["reference_distances"], strict=True
-    ):
-        entry["alone"] = distances.alone
-    for finding, entry in zip(report.findings, data["findings"], strict=True):
-        entry["lines"] = list(finding.lines)
-    data["files"] = [dataclasses.asdict(each) for each in file_verdicts(report.comparisons)]
-    data |= {"passed": report.passed, "verdict": report.verdict}
-    return json.dumps(finite(data), indent=1, allow_nan=False) + "\n"
 
 
 def _rank(comparison: Comparison) -> tuple[bool, float]:

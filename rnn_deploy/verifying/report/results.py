@@ -27,13 +27,20 @@ from rnn_deploy.errors import InputError, one_line
 from rnn_deploy.spec import Array, StateSpec
 from rnn_deploy.verifying.diagnose.finding import Finding
 from rnn_deploy.verifying.diagnose.localise import localise_observation
-from rnn_deploy.verifying.judge.compare import Comparison, ComparisonContext, TensorPair, compare
+from rnn_deploy.verifying.judge.compare import (
+    Comparison,
+    ComparisonContext,
+    TensorPair,
+    compare,
+    with_reference,
+)
 from rnn_deploy.verifying.judge.known_differences import why_known
 from rnn_deploy.verifying.judge.tolerance import Budget, UserTolerance
+from rnn_deploy.verifying.report.notes import tolerance_notes
 from rnn_deploy.verifying.report.observation import Observation, Record, record_nothing
 from rnn_deploy.verifying.report.report import Report
 
-SCHEMA = 3
+SCHEMA = 4
 INDEX = "index"
 FROM_STORED = (
     "new failures are localised in the stored tensors; rnn-deploy verify {} with the same tolerance"
@@ -90,8 +97,7 @@ class ResultsWriter:
 
     def _key(self, value: Array) -> str:
         value = np.asarray(value)
-        content = f"{value.dtype.str}{value.shape}".encode() + value.tobytes()
-        key = hashlib.sha256(content).hexdigest()[:32]
+        key = content_key(value)
         if key not in self._written:
             self._written.add(key)
             self._write(key, value)
@@ -100,6 +106,20 @@ class ResultsWriter:
     def _write(self, name: str, value: Array) -> None:
         with self._file.open(f"{name}.npy", "w", force_zip64=True) as entry:
             np.lib.format.write_array(entry, np.ascontiguousarray(value), allow_pickle=False)
+
+
+def content_key(value: Array) -> str:
+    """Return the name of a tensor in a results file; equal tensors have equal names."""
+    content = f"{value.dtype.str}{value.shape}".encode() + value.tobytes()
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def damaged(place: Path, error: Exception) -> InputError:
+    """Return the error for a results file that cannot be read."""
+    return InputError(
+        "E-VERIFY-RESULTS-DAMAGED",
+        f"cannot read results from {place} ({one_line(error)}); run rnn-deploy verify --save again",
+    )
 
 
 @dataclass(frozen=True)
@@ -171,12 +191,13 @@ def judge_again(
     failed = {(c.runtime, c.check, c.case) for c in judged if not c.passed}
     kept = [f for f in old.findings if (f.runtime, f.check, f.case) in failed]
     unchanged = tolerance == UserTolerance()
+    below = () if unchanged else tolerance_notes(judged, tolerance)
     new = [] if unchanged else localised.without(kept)
     return replace(
         old,
         comparisons=tuple(judged),
         findings=(*kept, *new),
-        notes=(*old.notes, *([FROM_STORED.format(old.bundle)] if new else [])),
+        notes=(*old.notes, *below, *([FROM_STORED.format(old.bundle)] if new else [])),
         tolerance=old.tolerance if unchanged else tolerance.description,
     )
 
@@ -215,6 +236,7 @@ def _judge(observation: Observation, tolerance: UserTolerance) -> Observation:
         old.runtime, old.check, old.case, old.name, old.kind, old.detail, old.files
     )
     new = compare(pair, context, budget)
+    new = with_reference(new, pair.truth, observation.reference)
     # Inputs are not stored, and a tolerance does not change integers that differ.
     known = why_known(new, pair, {}) if pair.truth.dtype.kind == "f" else old.known
     return replace(observation, comparison=replace(new, known=known), budget=budget)
@@ -227,11 +249,7 @@ def _opened(place: Path) -> Iterator[Any]:
         with open_npz(place) as file:
             yield file
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            "E-VERIFY-RESULTS-DAMAGED",
-            f"cannot read results from {place} ({one_line(error)}); run rnn-deploy verify --save"
-            " again",
-        ) from error
+        raise damaged(place, error) from error
 
 
 def _observation(comparison: Comparison, stored: StoredTensors, file: Any) -> Observation:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
 from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.report.cause import cause_of
 from rnn_deploy.verifying.report.report import Report, worst_of_each
 
 
@@ -29,7 +30,8 @@ def budget_used(comparison: Comparison) -> float:
 def comparison_line(comparison: Comparison) -> str:
     """Return a comparison as one line: place, value and expected value, error and budget."""
     c = comparison
-    own = "" if c.reference_error is None else f", TensorFlow's own {number(c.reference_error)}"
+    there = c.reference_error_there
+    own = "" if there is None else f", TensorFlow's own error there {number(there)}"
     return (
         f"{c.runtime} {c.check}: {c.kind} '{c.name}' in {worst_place(c)}: found {c.found:.9g},"
         f" expected {c.expected:.9g}, error {number(c.max_abs)}, budget {number(c.budget)}{own}"
@@ -57,7 +59,7 @@ def environment_line(report: Report) -> str:
 
 def failure_text(report: Report, most: int = 10) -> str:
     """Return why a report failed: findings, failed checks, the worst error of each tensor."""
-    lines = [f"{report.bundle}: verification {report.verdict}"]
+    lines = [f"{report.bundle}: verification {report.verdict}", f"cause: {cause_of(report)}"]
     for finding in report.findings[:most]:
         first, *others = finding.lines
         lines += ["", first, *(f"  {line}" for line in others)]

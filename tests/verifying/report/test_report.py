@@ -8,26 +8,19 @@ import pytest
 
 from rnn_deploy.runtimes.registry import SkippedRuntime
 from rnn_deploy.verifying.judge.compare import Comparison
+from rnn_deploy.verifying.report.as_json import json_from_report
 from rnn_deploy.verifying.report.report import (
     NOTHING,
     FailedCheck,
-    Report,
-    json_from_report,
     worst_of_each,
 )
+from tests.support.reports import GOOD, report_of
 
-GOOD = Comparison(
-    "ort-cpu", "states", "n1t1", "y", "output", 1e-7, 2.0, 1e-6, 1e-7, (0, 1), 0.25, 0.5
-)
 BAD = replace(GOOD, max_abs=1e-3)
 VAGUE = replace(GOOD, name="z", decisive=False)
 EMPTY = replace(GOOD, name="e", finite=False)
 BROKEN = replace(GOOD, max_abs=np.inf, max_ulp=np.inf, found=np.nan, worst_index=())
 FAILED = FailedCheck("litert", "chunked", "n3t5", "refused")
-
-
-def report_of(*comparisons, failed_checks=(), skipped=()):
-    return Report("ref", "b", "0f", {"python": "3"}, comparisons, failed_checks, skipped)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +31,8 @@ def report_of(*comparisons, failed_checks=(), skipped=()):
         (report_of(skipped=(SkippedRuntime("x", "y"),)), False, (NOTHING,)),
         (report_of(GOOD, BAD), False, ("1 of 2 comparisons", "0 checks")),
         (report_of(BROKEN), False, ("1 of 1 comparisons",)),
-        (report_of(GOOD, failed_checks=(FAILED,)), False, ("0 of 1 comparisons", "1 checks")),
-        (report_of(failed_checks=(FAILED,)), False, ("0 of 0 comparisons", "1 checks")),
+        (report_of(GOOD, failed_checks=(FAILED,)), False, ("0 of 1 comparisons", "1 check")),
+        (report_of(failed_checks=(FAILED,)), False, ("0 of 0 comparisons", "1 check")),
         (report_of(replace(GOOD, max_abs=np.nan)), False, ("1 of 1",)),
         (report_of(GOOD, VAGUE), False, ("of z is decisive",)),
         (report_of(GOOD, VAGUE, replace(VAGUE, decisive=True)), True, ("3 comparisons",)),
