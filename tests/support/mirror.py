@@ -47,7 +47,6 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             *("verifying/diagnose/inner", "verifying/diagnose/inner_onnx"),
         ),
     ),
-    "cli/test_compare": ("used by this command alone", ("runtimes/artifact", "verifying/pairing")),
     "inference/test_generation": (
         "parts of one generation",
         ("inference/next_token", "inference/strategies"),
