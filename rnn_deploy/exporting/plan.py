@@ -21,6 +21,7 @@ from rnn_deploy.exporting.sizes import remembers_sizes, with_sizes
 from rnn_deploy.formats.options import OPEN, ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, TracedEntry
 from rnn_deploy.keras.access import is_a, layers_in
+from rnn_deploy.keras.along_time import looking_along_time
 from rnn_deploy.keras.intercept import holds_state
 from rnn_deploy.keras.lengths import has_open_length, with_tied_lengths
 from rnn_deploy.keras.probing import Folded, output_specs, takes_lengths, used_dtypes, within_steps
@@ -34,6 +35,7 @@ from rnn_deploy.keras.signature import (
 )
 from rnn_deploy.keras.tensorflow import keras
 from rnn_deploy.keras.tracing import Trace, trace_markers, with_facts
+from rnn_deploy.references.golden import UNTRIED
 from rnn_deploy.references.reference import states_of
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, Support
 
@@ -249,11 +251,21 @@ def _note_of_stateful(layer: Any) -> str:
 
 
 def with_chunks(plan: ExportPlan, chunked: Support) -> ExportPlan:
-    """The plan, its stream entry point saying whether chunks give what the whole gives."""
+    """The plan, its stream entry point saying whether chunks give what the whole gives.
+
+    If they do not, the layers that are known to look along time are named, and a note warns: fed
+    in chunks by another program, the model file gives other results without an error.
+    """
     if plan.stream is None:
         return plan
+    notes = plan.notes
+    if not chunked.ok and chunked.reason != UNTRIED:
+        layers = looking_along_time(plan.model)
+        if layers:
+            chunked = Support(False, f"{chunked.reason}; along time looks {', '.join(layers)}")
+        notes = (*notes, f"do not feed the stream entry point in chunks: {chunked.reason}")
     entry = replace(plan.stream.entry, chunked=chunked)
-    return replace(plan, stream=replace(plan.stream, entry=entry))
+    return replace(plan, stream=replace(plan.stream, entry=entry), notes=notes)
 
 
 def with_rows(plan: ExportPlan, rows_of: Callable[[EntryPoint], Support]) -> ExportPlan:
@@ -270,5 +282,7 @@ def without_unchunked_stream(plan: ExportPlan) -> ExportPlan:
     """The plan, without its stream if single steps do not give what the whole sequence gives."""
     if plan.stream is None or plan.stream.entry.chunked.ok:
         return plan
-    note = f"no stream entry point for single steps: {plan.stream.entry.chunked.reason}"
-    return replace(plan, stream=None, notes=(*plan.notes, note))
+    reason = plan.stream.entry.chunked.reason
+    kept = (note for note in plan.notes if not note.endswith(reason))
+    note = f"no stream entry point for single steps: {reason}"
+    return replace(plan, stream=None, notes=(*kept, note))

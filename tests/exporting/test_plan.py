@@ -8,6 +8,7 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.exporting import plan
 from rnn_deploy.exporting.plan import plan_of, with_chunks
 from rnn_deploy.formats.options import ExportOptions
+from rnn_deploy.references.golden import UNTRIED
 from rnn_deploy.spec import Support
 from tests.support.errors import raises
 from tests.support.models import randomised, small_model, token_model
@@ -149,6 +150,17 @@ def test_lengths_get_one_symbol_only_where_they_must_be_equal(tied):
     plan = plan_of(keras.Model([a, b], y), ExportOptions())
     times = [tensor.shape[1] for tensor in plan.sequence.entry.inputs]
     assert times == (["time", "time"] if tied else ["a_time", "b_time"])
+
+
+def test_a_model_that_must_not_be_streamed_says_which_layer_is_why():
+    plan = plan_of(model_of(layers.Conv1D(4, 3, name="window"), rnn()), ExportOptions())
+    known = with_chunks(plan, Support(False, "'y' differs"))
+    assert known.stream.entry.chunked.reason.startswith("'y' differs")
+    assert "'window' (Conv1D)" in known.stream.entry.chunked.reason
+    (note,) = known.notes[len(plan.notes) :]
+    assert note.startswith("do not feed the stream")
+    assert note.endswith(known.stream.entry.chunked.reason)
+    assert with_chunks(plan, Support(False, UNTRIED)).notes == plan.notes
 
 
 def test_what_is_known_about_chunks_changes_the_stream_only():
