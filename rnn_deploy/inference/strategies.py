@@ -6,14 +6,17 @@ itself: temperature and top_k change what is drawn and not the score.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rnn_deploy.inference.next_token import Floats, TokenRows
+from rnn_deploy.inference.next_token import TokenRows
 from rnn_deploy.spec import Array
 
+Floats = NDArray[np.float64]
 # Returns the next token of each row, for probabilities (rows, tokens) and the rows' numbers.
-Choose = Callable[[Floats, Sequence[int]], Array]
+Choose = Callable[[Array, Sequence[int]], Array]
 NEVER = -np.inf
 
 
@@ -34,7 +37,7 @@ class Generated:
     others: tuple["Generated", ...] = ()
 
 
-def likeliest(probabilities: Floats, rows: Sequence[int]) -> Array:
+def likeliest(probabilities: Array, rows: Sequence[int]) -> Array:
     """Return the likeliest token of each row; of equal ones the first."""
     return probabilities.argmax(axis=-1)
 
@@ -43,7 +46,7 @@ def drawn(temperature: float, top_k: int | None, seed: int, rows: int) -> Choose
     """Return a function that draws tokens, each row with random numbers of its own."""
     generators = [np.random.default_rng([seed, row]) for row in range(rows)]
 
-    def choose(probabilities: Floats, rows: Sequence[int]) -> Array:
+    def choose(probabilities: Array, rows: Sequence[int]) -> Array:
         weights = _logs(probabilities) / temperature
         if top_k is not None and top_k < weights.shape[-1]:
             least = np.partition(weights, -top_k, axis=-1)[:, -top_k, None]
@@ -64,29 +67,35 @@ def one_by_one(
     first: the tokens to begin with, (rows, time).
     """
     ids: list[list[int]] = [[] for _ in first]
-    scores, ended = np.zeros(len(first)), [False] * len(first)
+    chances: list[list[float]] = [[] for _ in first]
     looks: list[list[dict[str, Array]]] = [[] for _ in first]
-    here, fed = list(range(len(first))), first
+    here, places, fed = list(range(len(first))), np.arange(len(first)), first
     for _ in range(steps):
         probabilities, attention = rows.advance(fed)
         chosen = choose(probabilities, here)
-        scores[here] += _logs(probabilities[np.arange(len(here)), chosen])
-        for place, (row, token) in enumerate(zip(here, chosen.tolist(), strict=True)):
-            ended[row] = token == end
-            if token != end:
-                ids[row].append(token)
+        tokens, taken = chosen.tolist(), probabilities[places, chosen].tolist()
+        for place, row in enumerate(here):
+            ids[row].append(tokens[place])
+            chances[row].append(taken[place])
+            if attention:
                 looks[row].append({name: value[place] for name, value in attention.items()})
-        going = np.flatnonzero(chosen != (-1 if end is None else end))
-        if not len(going):
-            break
-        if len(going) < len(here):
+        if end is not None and end in tokens:
+            going = np.flatnonzero(chosen != end)
+            if not len(going):
+                break
             rows.choose(going)
-            here, chosen = [here[i] for i in going], chosen[going]
+            here, places, chosen = [here[i] for i in going], places[: len(going)], chosen[going]
         fed = chosen[:, None]
-    return [
-        Generated(tuple(ids[row]), float(scores[row]), ended[row], _stacked(looks[row]))
-        for row in range(len(first))
-    ]
+    return list(map(partial(_generated, end), ids, chances, looks))
+
+
+def _generated(
+    end: int | None, ids: list[int], chances: list[float], looks: list[dict[str, Array]]
+) -> Generated:
+    ended = end is not None and ids[-1] == end
+    kept = len(ids) - ended
+    score = float(_logs(np.array(chances)).sum())
+    return Generated(tuple(ids[:kept]), score, ended, _stacked(looks[:kept]))
 
 
 @dataclass(frozen=True)
@@ -194,9 +203,9 @@ def _largest(values: Floats, count: int) -> Array:
     return np.take_along_axis(found, order, axis=-1)
 
 
-def _logs(probabilities: Floats) -> Floats:
+def _logs(probabilities: Array) -> Floats:
     with np.errstate(divide="ignore"):  # a probability of zero
-        return np.log(probabilities)
+        return np.log(probabilities, dtype=np.float64)
 
 
 def _stacked(looks: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
