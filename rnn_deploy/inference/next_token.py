@@ -50,7 +50,7 @@ class DecoderSpec:
         """Return token ids (batch, time) as the input takes them."""
         if self.one_hot:
             return np.eye(self.below, dtype=self.token.dtype)[ids]
-        return ids.astype(self.token.dtype)
+        return ids.astype(self.token.dtype, copy=False)
 
 
 def decoder_spec(entry: EntryPoint, memory: Sequence[str] = ()) -> DecoderSpec:
@@ -109,9 +109,9 @@ class TokenRows:
     ) -> None:  # fmt: skip
         entry = runner.entry
         self._runner, self.spec = runner, spec
-        self._memory = dict(memory)
         self._states = zero_states(entry, rows) | dict(states)
         self._inputs = [tensor.name for tensor in entry.inputs]
+        self._given = [memory.get(name) for name in self._inputs]  # None in place of the tokens
         outputs = [tensor.name for tensor in entry.outputs]
         self._wanted = [outputs.index(name) for name in (spec.output.name, *spec.attention)]
         self._outputs = outputs
@@ -124,16 +124,18 @@ class TokenRows:
 
         Raise InputError if the output is no distribution.
         """
-        feeds = {**self._memory, self.spec.token.name: self.spec.fed(ids)}
-        arrays = [feeds[name] for name in self._inputs]
+        tokens = self.spec.fed(ids)
+        arrays = [tokens if given is None else given for given in self._given]
         if self._bound is not None and self._bound.takes(arrays):
             results = self._bound.step(arrays)
         else:
-            results = self._run(feeds)
+            results = self._run(dict(zip(self._inputs, arrays, strict=True)))
         value, *looks = (results[index] for index in self._wanted)
         last = value[:, -1] if value.ndim == 3 else value
         if not self._checked:
             self._check(last)
+        if not looks:
+            return last, {}
         pairs = zip(self.spec.attention, looks, strict=True)
         return last, {name: np.take(look, -1, axis=look.ndim - 2) for name, look in pairs}
 
@@ -153,7 +155,7 @@ class TokenRows:
     def choose(self, rows: Array) -> None:
         """Keep these rows, in this order; a row may occur several times."""
         self._release()
-        self._memory = {name: value[rows] for name, value in self._memory.items()}
+        self._given = [None if given is None else given[rows] for given in self._given]
         self._states = {name: value[rows] for name, value in self._states.items()}
 
     def reorder(self, rows: Array) -> None:
