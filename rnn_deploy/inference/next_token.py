@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.runtimes.base import Runner
+from rnn_deploy.runtimes.base import BindableRunner, BoundRunner, Runner
 from rnn_deploy.runtimes.feeds import zero_states
 from rnn_deploy.spec import DECODE, Array, EntryPoint, TensorSpec
 
+Shapes = dict[str, tuple[int, ...]]
 NEAR_ONE = 1e-2  # how far the sum of a distribution may be from one
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class DecoderSpec:
         """Return token ids (batch, time) as the input takes them."""
         if self.one_hot:
             return np.eye(self.below, dtype=self.token.dtype)[ids]
-        return ids.astype(self.token.dtype)
+        return ids.astype(self.token.dtype, copy=False)
 
 
 def decoder_spec(entry: EntryPoint, memory: Sequence[str] = ()) -> DecoderSpec:
@@ -100,43 +99,76 @@ class TokenRows:
     """Sequences that advance side by side.
 
     runner: of the entry point. memory: what stays the same from step to step, one row for each
-    sequence. states: by input name; zero where they are not given.
+    sequence. states: by input name; zero where they are not given. After two steps of the same
+    shapes the states stay in the runner's own memory, if it can be bound.
     """
 
     def __init__(
         self, runner: Runner, spec: DecoderSpec, memory: Mapping[str, Array],
         states: Mapping[str, Array], rows: int,
     ) -> None:  # fmt: skip
+        entry = runner.entry
         self._runner, self.spec = runner, spec
-        self._memory = dict(memory)
-        self._states = zero_states(runner.entry, rows) | dict(states)
+        self._states = zero_states(entry, rows) | dict(states)
+        self._inputs = [tensor.name for tensor in entry.inputs]
+        self._given = [memory.get(name) for name in self._inputs]  # None in place of the tokens
+        outputs = [tensor.name for tensor in entry.outputs]
+        self._wanted = [outputs.index(name) for name in (spec.output.name, *spec.attention)]
+        self._outputs = outputs
+        self._bound: BoundRunner | None = None  # while set, it holds the states
+        self._before: Shapes = {}
         self._checked = False
 
-    def advance(self, ids: Array) -> tuple[Floats, dict[str, Array]]:
+    def advance(self, ids: Array) -> tuple[Array, dict[str, Array]]:
         """Feed tokens (rows, time); return the probabilities of the next token, and attention.
 
         Raise InputError if the output is no distribution.
         """
-        feeds = {**self._memory, **self._states, self.spec.token.name: self.spec.fed(ids)}
-        results = self._runner.run(feeds)
-        self._states = {s.tensor.name: results[s.next_name] for s in self._runner.entry.states}
-        value = results[self.spec.output.name]
+        tokens = self.spec.fed(ids)
+        arrays = [tokens if given is None else given for given in self._given]
+        if self._bound is not None and self._bound.takes(arrays):
+            results = self._bound.step(arrays)
+        else:
+            results = self._run(dict(zip(self._inputs, arrays, strict=True)))
+        value, *looks = (results[index] for index in self._wanted)
         last = value[:, -1] if value.ndim == 3 else value
         if not self._checked:
             self._check(last)
-        return last.astype(np.float64), {
-            name: np.take(results[name], -1, axis=results[name].ndim - 2)
-            for name in self.spec.attention
-        }
+        if not looks:
+            return last, {}
+        pairs = zip(self.spec.attention, looks, strict=True)
+        return last, {name: np.take(look, -1, axis=look.ndim - 2) for name, look in pairs}
+
+    def _run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        self._release()
+        results = self._runner.run({**feeds, **self._states})
+        self._states = {s.tensor.name: results[s.next_name] for s in self._runner.entry.states}
+        moved = {name: results[name] for name in self._outputs}
+        shapes = {n: v.shape for n, v in (*feeds.items(), *moved.items(), *self._states.items())}
+        if shapes == self._before and isinstance(self._runner, BindableRunner):
+            self._bound = self._runner.bound(shapes)
+            if self._bound is not None:
+                self._bound.states = self._states
+        self._before = shapes
+        return list(moved.values())
 
     def choose(self, rows: Array) -> None:
         """Keep these rows, in this order; a row may occur several times."""
-        self._memory = {name: value[rows] for name, value in self._memory.items()}
-        self.reorder(rows)
+        self._release()
+        self._given = [None if given is None else given[rows] for given in self._given]
+        self._states = {name: value[rows] for name, value in self._states.items()}
 
     def reorder(self, rows: Array) -> None:
-        """Choose rows that have the same memory as those in their places."""
-        self._states = {name: value[rows] for name, value in self._states.items()}
+        """Choose as many rows, which have the same memory as those in their places."""
+        if self._bound is not None:
+            self._bound.states = {name: value[rows] for name, value in self._bound.states.items()}
+        else:
+            self._states = {name: value[rows] for name, value in self._states.items()}
+
+    def _release(self) -> None:
+        """Take the states from the bound runner."""
+        if self._bound is not None:
+            self._states, self._bound = self._bound.states, None
 
     def _check(self, values: Array) -> None:
         sums = values.sum(axis=-1)
