@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rnn_deploy.inference.model import Model, load
     from rnn_deploy.inference.stream import Stream
     from rnn_deploy.inference.stream_batch import StreamBatch
+    from rnn_deploy.scoring.scoring import ScoreResult, score
     from rnn_deploy.spec import Array
     from rnn_deploy.verifying.report.report import Report
 
@@ -49,12 +50,14 @@ __all__ = [
     "RnnDeployError",
     "RuntimeAbortedError",
     "RuntimeUnavailableError",
+    "ScoreResult",
     "Stream",
     "StreamBatch",
     "UnsupportedModelError",
     "VerificationError",
     "export",
     "load",
+    "score",
     "verify",
 ]
 Given = Mapping[str, Sequence[str]] | Sequence[str] | None
@@ -62,9 +65,11 @@ _MODULES = {
     "Bundle": "rnn_deploy.bundle.store",
     "Model": "rnn_deploy.inference.model",
     "Report": "rnn_deploy.verifying.report.report",
+    "ScoreResult": "rnn_deploy.scoring.scoring",
     "Stream": "rnn_deploy.inference.stream",
     "StreamBatch": "rnn_deploy.inference.stream_batch",
     "load": "rnn_deploy.inference.model",
+    "score": "rnn_deploy.scoring.scoring",
 }
 
 

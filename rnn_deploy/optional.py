@@ -28,6 +28,10 @@ EXTRA_OF = {
     "tflite_micro": "micro",
     "matplotlib": "report",
     "jinja2": "report",
+    "pyarrow": "score",
+    "dask": "dask",
+    "distributed": "dask",
+    "ray": "ray",
 }
 
 

@@ -21,7 +21,7 @@ MODULES = {
 # and the run side, meet in `bundle` alone.
 BELOW = {"errors", "optional", "spec", "numerics", "workers", "bundle"}
 KERAS_SIDE = {"keras", "references", "formats", "onnx", "tflite", "c", "exporting"}
-RUN_SIDE = {"runtimes", "inference", "verifying", "packaging"}
+RUN_SIDE = {"runtimes", "inference", "verifying", "packaging", "scoring"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "inference": {*BELOW, "runtimes"},
     "verifying": {*BELOW, "runtimes", "inference"},
     "packaging": {*BELOW, "runtimes", "inference", "verifying", "plugins"},
+    "scoring": {*BELOW, "runtimes", "inference"},
     "perf": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
     "conformance": {*BELOW, *KERAS_SIDE, *RUN_SIDE},
     "testing": {*BELOW, *RUN_SIDE},

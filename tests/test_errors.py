@@ -15,7 +15,9 @@ from rnn_deploy.errors import InputError, one_line
 
 ROOT = Path(rnn_deploy.__file__).parent
 TABLE = ROOT.parent / "docs" / "errors.md"
-AREAS = "SOURCE|MODEL|EXPORT|FORMAT|BUNDLE|STATE|INPUT|DATA|OPTION|RUNTIME|PLACEMENT|VERIFY|BENCH"
+AREAS = (
+    "SOURCE|MODEL|EXPORT|FORMAT|BUNDLE|STATE|INPUT|DATA|OPTION|RUNTIME|PLACEMENT|VERIFY|BENCH|SCORE"
+)
 CODE = re.compile(rf"E-({AREAS}|GENERATE)(-[A-Z0-9]+)+")
 
 

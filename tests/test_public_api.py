@@ -27,8 +27,8 @@ def for_type_checkers():
 
 
 def test_types_and_errors_are_public():
-    types = {"Bundle", "Model", "Report", "Stream", "StreamBatch"}
-    assert set(rnn_deploy.__all__) == {"export", "load", "verify", *types, *ERRORS}
+    types = {"Bundle", "Model", "Report", "ScoreResult", "Stream", "StreamBatch"}
+    assert set(rnn_deploy.__all__) == {"export", "load", "score", "verify", *types, *ERRORS}
     assert list(rnn_deploy.__all__) == sorted(rnn_deploy.__all__)
 
 

@@ -19,14 +19,7 @@ PIECE = 2**20
 
 def read_npy(file: IO[bytes], size: int) -> Array:
     """Return the array of an open file of `size` bytes; every fault of it is a ValueError."""
-    try:
-        shape, in_columns, dtype = _header(file)
-    except FAULTS as error:
-        raise ValueError(f"its header is damaged ({type(error).__name__}: {error})") from error
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are not read; save numbers instead")
-    if not all(type(length) is int and length >= 0 for length in shape):
-        raise ValueError(f"its header is damaged: the shape is {str(shape)[:80]}")
+    shape, in_columns, dtype = read_header(file)
     needed = math.prod(shape) * dtype.itemsize
     there = size - file.tell()
     if needed != there:
@@ -37,6 +30,19 @@ def read_npy(file: IO[bytes], size: int) -> Array:
         return np.zeros(shape, dtype)
     flat = np.frombuffer(_content(file, needed), dtype, count=math.prod(shape))
     return flat.reshape(shape[::-1]).T if in_columns else flat.reshape(shape)
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether it is stored by columns, and dtype; every fault is a ValueError."""
+    try:
+        shape, in_columns, dtype = _header(file)
+    except FAULTS as error:
+        raise ValueError(f"its header is damaged ({type(error).__name__}: {error})") from error
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are not read; save numbers instead")
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"its header is damaged: the shape is {str(shape)[:80]}")
+    return shape, in_columns, dtype
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

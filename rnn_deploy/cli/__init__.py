@@ -34,12 +34,12 @@ VERBS = (
         "bench",
         "tune",
     ),
-    *("package", "runtimes", "conformance"),
+    *("score", "package", "runtimes", "conformance"),
 )
 DEFECT = 70
 CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE, which Windows does not have
 ENDED_BY_SIGNAL = tuple(128 + number for number in SIGNALS)
-WITHOUT_GUARD_PROCESS = ("run", "generate", "runtimes", "package")
+WITHOUT_GUARD_PROCESS = ("run", "generate", "score", "runtimes", "package")
 
 
 class _LazyGroup(click.Group):

@@ -139,7 +139,7 @@ def sequences_of(
     the model's features in its order, if the bundle has them. Raises InputError if the columns do
     not fit the model, for a cell that is not a number, and for two steps at the same time.
     """
-    columns, by_name = _feature_columns(table, rules, width, tuple(known))
+    columns, by_name = feature_columns(table, rules, width, tuple(known))
     rows = list(table.lines)
     values = np.array([[_number(table, row, c) for c in columns] for row in rows], np.float64)
     groups: dict[str, list[int]] = {}
@@ -183,7 +183,7 @@ def _any_named(rules: TableRules, line: Sequence[str]) -> bool:
     return any(name in [cell.strip() for cell in line] for name in rules.named)
 
 
-def _feature_columns(
+def feature_columns(
     table: Table, rules: TableRules, width: int | None, known: tuple[str, ...]
 ) -> tuple[list[int], bool]:
     """Return the columns of the features in the model's order, and whether names decided it."""

@@ -129,6 +129,28 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "runtimes/test_feeds": ("the options and protocols of all runtimes", ("runtimes/base",)),
     "runtimes/test_isolation": ("the two sides of one process", ("runtimes/worker",)),
     "runtimes/test_machine": ("shows what the machine says", ("verifying/report/environment",)),
+    "scoring/test_scoring": (
+        "parts of one run, seen in what it writes",
+        (
+            *("scoring/files", "scoring/job", "scoring/layout", "scoring/plan", "scoring/record"),
+            *("scoring/results", "scoring/scorer", "scoring/sequences", "scoring/shard"),
+            "scoring/table_rows",
+        ),
+    ),
+    "scoring/sources/test_registry": (
+        "the same data in every format",
+        (
+            *("scoring/sources/base", "scoring/sources/csv_files", "scoring/sources/json_lines"),
+            *("scoring/sources/lines", "scoring/sources/numpy_files", "scoring/sources/parquet"),
+        ),
+    ),
+    "scoring/engines/test_registry": (
+        "one run on each engine",
+        (
+            *("scoring/engines/base", "scoring/engines/dask", "scoring/engines/local"),
+            "scoring/engines/ray",
+        ),
+    ),
     "references/test_golden_special": ("one of the cases", ("references/golden_long",)),
     "spec/test_entry_points": ("names of types only", ("spec/types",)),
     "test_testing": ("fixtures and the runtime for tests", ("pytest_plugin", "runtimes/fake")),

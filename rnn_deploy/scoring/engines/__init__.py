@@ -1,0 +1,1 @@
+"""What runs shards: `local` (processes of this machine), `dask` and `ray` (clusters)."""
