@@ -7,9 +7,9 @@ contenders take turns, each scores all files; a ratio is the median over the rou
 """
 
 import argparse
-import resource
 import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -161,6 +161,21 @@ def ways(bundle: Path, inputs: Path) -> dict[str, float]:
     return {name: PER_SHARD / statistics.median(times) for name, times in seconds.items()}
 
 
+def peak_memory(bundle: Path, inputs: Path, folder: Path, shards: int) -> str:
+    """Return the peak memory of the driver and of its largest worker, for the first shards."""
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    places = [str(path) for path in sorted(inputs.iterdir())[:shards]]
+    code = (
+        "import resource, rnn_deploy\n"
+        f"rnn_deploy.score({str(bundle)!r}, {places!r}, {str(folder / 'out')!r}, sequence='id')\n"
+        "for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):\n"
+        "    print(resource.getrusage(who).ru_maxrss // 1024)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    driver, worker = ended.stdout.split()
+    return f"{driver} MB in the driver, {worker} MB in the largest worker"
+
+
 def main() -> int:
     """Measure and print a line for each figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -202,11 +217,8 @@ def main() -> int:
         ratio = statistics.median(plain / own for plain, own in pairs)
         rate = count / statistics.median(times)
         data(f"{name}: {rate:,.0f} sequences/s, {ratio:.2f} of the plain pool")
-    own, workers = (
-        resource.getrusage(who).ru_maxrss / 1024
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    data(f"peak memory: {own:,.0f} MB here, {workers:,.0f} MB in the largest other process")
+    for shards in sorted({max(1, given.shards // 8), given.shards}):
+        data(f"{shards} shards: {peak_memory(bundle, inputs, given.folder, shards)}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
     models/*.py --build--> build/demo/NAME.keras --export--> build/demo/NAME
                 --evaluate on TensorFlow and every runtime--> what a person would check
+                --score--> a table of scans in Parquet, on a pool of processes
                 --verify--> every output and state beside its budget
 
 It ends with a line for each model. The rows behind it go to build/demo/details.txt, the reports to
@@ -37,6 +38,7 @@ FOLDER = Path("build/demo")
 DETAILS = FOLDER / "details.txt"
 EXPERIMENTS = ("cell_one_step", "layer_one_step", "unfolded", "batched")
 FOUND = 30  # letters of what was found, in the summary
+SCORED = "digits"  # the model that scores a table, too
 PRINTED = 1e-6  # how far from the notebook's printed numbers an experiment may be
 
 
@@ -80,6 +82,9 @@ def main() -> int:
         bundle = _exported(sample, module)
         with _step(f"{sample.name}: running on TensorFlow and every runtime"):
             checks += _facts(sample, module, bundle)
+        if sample.name == SCORED:
+            with _step(f"{sample.name}: scoring a Parquet table on a pool of processes"):
+                checks.append(_table_scored(module, bundle))
         with _step(f"{sample.name}: verifying outputs and states"):
             reports[sample.name] = rnn_deploy.verify(bundle)
         with writing_file(FOLDER / f"{sample.name}.report.json", force=True) as draft:
@@ -156,6 +161,33 @@ def _printed_numbers(
     distance = f"within {error:.0e} of the notebook"
     passed = error <= PRINTED and np.array_equal(sequence[:, -1], state)
     return sample.name, runtime, distance, verdict(passed)
+
+
+def _table_scored(module: ModuleType, bundle: Bundle) -> tuple[str, ...]:
+    """Score the held-out scans from a table with a row for each row of pixels."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _, held = module.scans()
+    count, steps, pixels = held.images.shape
+    columns = {"scan": np.repeat(np.arange(count), steps), "line": np.tile(np.arange(steps), count)}
+    flat = held.images.reshape(-1, pixels)
+    columns |= {f"p{pixel}": flat[:, pixel] for pixel in range(pixels)}
+    pq.write_table(pa.table(columns), FOLDER / "scans.parquet", row_group_size=1000)
+    result = rnn_deploy.score(
+        bundle, FOLDER / "scans.parquet", FOLDER / "scores", sequence="scan", order="line",
+        features=[f"p{pixel}" for pixel in range(pixels)], runtime="ort-cpu", workers=2,
+        shard_size=0.05, force=True,
+    )  # fmt: skip
+    parts = sorted((FOLDER / "scores").glob("part-*.parquet"))
+    scores = np.array(pa.concat_tables(map(pq.read_table, parts))["digit"].to_pylist())
+    expected = rnn_deploy.load(bundle, "ort-cpu").predict(held.images)
+    right = float(np.mean(scores.argmax(axis=-1) == held.labels))
+    agrees = (
+        result.ok and scores.shape == expected.shape and np.allclose(scores, expected, atol=1e-5)
+    )
+    found = f"accuracy: {right:.4f}, {result.shards} shards of {count} scans"
+    return SCORED, "score", found, verdict(bool(agrees))
 
 
 def _original(sample: Sample, bundle: Bundle) -> Model:

@@ -14,7 +14,10 @@ from rnn_deploy.plugins import registered
 
 GROUP = "rnn_deploy.packagers"
 # Modules with a PACKAGER.
-BUILT_IN = {"c": "rnn_deploy.packaging.c.packager"}
+BUILT_IN = {
+    "c": "rnn_deploy.packaging.c.packager",
+    "web": "rnn_deploy.packaging.web.packager",
+}
 
 
 @cache

@@ -15,6 +15,10 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "c/test_reading": ("refusals of a model", ("c/refusal",)),
     "c/test_source": ("some of the files", ("c/header", "c/shared")),
+    "packaging/web/test_packager": (
+        "what the page reads of the bundle",
+        ("runtimes/ort_web/description",),
+    ),
     "packaging/c/test_packager": (
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),

@@ -1,8 +1,10 @@
 """The engines: each gives the same parts, and loses nothing if a worker or the driver is killed."""
 
+import socket
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -117,3 +119,62 @@ def test_a_cluster_that_cannot_be_reached_is_one_line(bundle, data, tmp_path, mo
         rnn_deploy.score(
             bundle, data, tmp_path / "out", sequence="id", engine=engine, address="127.0.0.1:9"
         )
+
+
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+@pytest.fixture
+def two_nodes():
+    """A Dask scheduler and two workers, which stand for two machines: address, workers."""
+    pytest.importorskip("distributed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    dask = [sys.executable, "-m", "dask"]
+    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+    worker = [*dask, "worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-dashboard"]
+    worker += ["--no-nanny"]
+    started = [subprocess.Popen(words, **QUIET) for words in (scheduler, worker, worker)]
+    yield f"tcp://127.0.0.1:{port}", started[1:]
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_the_loss_of_one_of_two_dask_nodes_changes_nothing(
+    bundle, data, undisturbed, tmp_path, two_nodes
+):
+    address, nodes = two_nodes
+    killed = []
+
+    def kill(line):
+        if line.startswith("3 of"):
+            nodes[0].kill()
+            killed.append(line)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Dask and its packages
+        result = rnn_deploy.score(
+            bundle, data, tmp_path / "out", sequence="id", shard_size=SMALL, engine="dask",
+            address=address, progress=kill,
+        )  # fmt: skip
+    assert result.ok
+    assert killed
+    assert parts_in(tmp_path / "out") == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", ["dask", "ray"])
+def test_a_cluster_on_this_machine_writes_the_same(bundle, data, undisturbed, tmp_path, cluster):
+    pytest.importorskip({"dask": "distributed", "ray": "ray"}[cluster])
+    words = ["score", bundle, "--input", data, "--sequence", "id", "--output", tmp_path / "out"]
+    words += ["--shard-size", SMALL, "--workers", "2", "--engine", cluster]
+    ended = subprocess.run(
+        [sys.executable, "-m", "rnn_deploy", *map(str, words)],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert parts_in(tmp_path / "out") == undisturbed
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,69 @@
+"""golden.json: golden vectors with their budgets, which the page checks before it shows results."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnn_deploy.bundle import GoldenCase
+from rnn_deploy.spec import Array, EntryPoint
+from rnn_deploy.verifying.judge.tolerance import Budgets
+
+MOST_NUMBERS = 65_536  # of one case: a page should open quickly
+MOST_IN_ALL = 262_144
+
+
+def golden_json(entry: EntryPoint, cases: Sequence[GoldenCase], budgets: Budgets) -> dict[str, Any]:
+    """Return the golden vectors as plain JSON values.
+
+    A case runs step by step, too, if its chunks give what the whole gives.
+    """
+    return {"cases": [_case(entry, case, budgets) for case in chosen(entry, cases)]}
+
+
+def chosen(entry: EntryPoint, cases: Sequence[GoldenCase]) -> list[GoldenCase]:
+    """Return the plain cases of an entry point that are small enough; at least the smallest."""
+    plain = [c for c in cases if entry.name in c.entries and not c.check and not c.probes]
+    ordered = sorted(plain, key=_numbers)
+    kept: list[GoldenCase] = []
+    left = MOST_IN_ALL
+    for case in ordered:
+        size = _numbers(case)
+        if not kept or size <= min(MOST_NUMBERS, left):
+            kept.append(case)
+            left -= size
+    return [case for case in plain if any(case is each for each in kept)]
+
+
+def tensor_json(value: Array) -> dict[str, Any]:
+    """Return a tensor: dtype, shape, and its bytes (little endian) as base64, which keeps NaN."""
+    ordered = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
+    return {
+        "dtype": value.dtype.name,
+        "shape": list(value.shape),
+        "data": base64.b64encode(ordered.tobytes()).decode(),
+    }
+
+
+def _case(entry: EntryPoint, case: GoldenCase, budgets: Budgets) -> dict[str, Any]:
+    allowed = {t.name: budgets.budget_of(case, t.name) for t in entry.all_outputs}
+    feeds = {t.name for t in entry.all_inputs}
+    return {
+        "name": case.name,
+        "by_steps": bool(case.chunks) and entry.chunked.ok,
+        "feeds": _tensors({n: v for n, v in case.feeds.items() if n in feeds}),
+        "truth": _tensors({name: case.truth[name] for name in allowed}),
+        "budgets": {
+            name: {"atol": budget.atol, "decisive": budget.decisive}
+            for name, budget in allowed.items()
+        },
+    }
+
+
+def _tensors(values: Mapping[str, Array]) -> dict[str, Any]:
+    return {name: tensor_json(value) for name, value in values.items()}
+
+
+def _numbers(case: GoldenCase) -> int:
+    return sum(value.size for value in (*case.feeds.values(), *case.truth.values()))

@@ -1,0 +1,6 @@
+"""ONNX Runtime in JavaScript (onnxruntime-web), and the module by which pages and Node use it.
+
+npm_package   the files of onnxruntime-web, of one pinned version, from npm or from the user
+description   a bundle as the JavaScript module reads it
+js            rnn-model.js and rnn-text.js, the module that every web package contains
+"""
