@@ -121,7 +121,7 @@ def export(
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. docs/guides/inputs.md has their forms.
     force: replace the bundle at `output`. format_options: options of single formats; also weights,
-    model_from and custom, as in `rnn-deploy export`.
+    model_from, custom and evaluate, as in `rnn-deploy export`.
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x

@@ -17,6 +17,7 @@ from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import TIME_LIMIT
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.spec import SEQUENCE
+from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying import Report, verify
 from rnn_deploy.verifying.judge.checks import CHECKS
 from rnn_deploy.verifying.judge.tolerance import ALL, UserTolerance
@@ -100,7 +101,7 @@ def _assert_made_from(bundle: Bundle, place: Path, *, trust_source: bool) -> Non
     if case is not None:
         feeds = {name: value for name, value in case.feeds.items() if name in names}
         found = keras_outputs(
-            bundle, place, feeds, trust_source=trust_source, note=differences.append
+            bundle, place, feeds, opening=Opening(trust_source), note=differences.append
         )
         for tensor in entry.outputs:
             wanted = case.reference[tensor.name]

@@ -7,6 +7,7 @@ contenders take turns, each scores all files; a ratio is the median over the rou
 """
 
 import argparse
+import resource
 import shutil
 import statistics
 import subprocess
@@ -161,6 +162,12 @@ def ways(bundle: Path, inputs: Path) -> dict[str, float]:
     return {name: PER_SHARD / statistics.median(times) for name, times in seconds.items()}
 
 
+def processor_seconds() -> float:
+    """Return the processor time of this process and of all that it waited for."""
+    parts = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(part.ru_utime + part.ru_stime for part in parts)
+
+
 def peak_memory(bundle: Path, inputs: Path, folder: Path, shards: int) -> str:
     """Return the peak memory of the driver and of its largest worker, for the first shards."""
     shutil.rmtree(folder / "out", ignore_errors=True)
@@ -203,20 +210,25 @@ def main() -> int:
     }
     contenders |= {name: scored(name) for name in given.engine or ("local", "dask", "ray")}
     seconds: dict[str, list[float]] = defaultdict(list)
+    used: dict[str, list[float]] = defaultdict(list)
     for number in range(given.rounds):
         for name, call in contenders.items():
             output = given.folder / "out"
             shutil.rmtree(output, ignore_errors=True)
-            start = time.perf_counter()
+            start, before = time.perf_counter(), processor_seconds()
             call(output)
             seconds[name].append(time.perf_counter() - start)
+            used[name].append(processor_seconds() - before)
             say(f"round {number + 1}, {name}: {seconds[name][-1]:.1f} s")
     count = given.shards * PER_SHARD
     for name, times in seconds.items():
         pairs = zip(seconds["plain pool"], times, strict=True)
         ratio = statistics.median(plain / own for plain, own in pairs)
         rate = count / statistics.median(times)
-        data(f"{name}: {rate:,.0f} sequences/s, {ratio:.2f} of the plain pool")
+        data(
+            f"{name}: {rate:,.0f} sequences/s, {ratio:.2f} of the plain pool;"
+            f" {statistics.median(used[name]):.0f} s of processor time"
+        )
     for shards in sorted({max(1, given.shards // 8), given.shards}):
         data(f"{shards} shards: {peak_memory(bundle, inputs, given.folder, shards)}")
     return 0

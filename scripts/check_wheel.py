@@ -156,6 +156,8 @@ def check_base(base: Environment, bundle: Path, model: Path) -> None:
     ):
         base.command(*words, code=3, says=("[ort]'", "[litert]'", "[openvino]'"))
     base.command("conformance", "--runtime", "ort-cpu", code=3, says=("[ort]'",))
+    words = ("score", bundle, "--input", INPUTS, "--output", "scores")
+    base.command(*words, code=3, says=("[score]'",))
     base.command("verify", bundle, "--html", "x.html", code=3, says=("[report]'",))
     base.command("bench", bundle, "--plot", "x.svg", code=3, says=("[report]'",))
 

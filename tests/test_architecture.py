@@ -214,6 +214,7 @@ command("run", bundle, "--inputs", x, "--runtime", "litert", "--chunk", "2")
 command("verify", bundle)
 command("inspect", bundle)
 command("runtimes")
+command("score", bundle, "--input", x, "--output", x + ".scores", "--workers", "1")
 model = rnn_deploy.load(bundle)
 print(model.stream(2).step(numpy.load(x)).shape)
 """

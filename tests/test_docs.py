@@ -39,7 +39,8 @@ def commands_in(markdown):
 def words_of(command):
     """The words after rnn-deploy, without redirections and comments."""
     words = shlex.split(command, comments=True)[1:]
-    return words[: words.index(">")] if ">" in words else words
+    redirections = [place for place, word in enumerate(words) if word in ("<", ">")]
+    return words[: redirections[0]] if redirections else words
 
 
 def fault_of(words):

@@ -9,6 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import rnn_deploy
+from rnn_deploy.cli import VERBS
+from rnn_deploy.formats.registry import all_formats, default_formats
+from rnn_deploy.onnx.profiles import PROFILES
+from rnn_deploy.packaging.registry import all_packagers
+from rnn_deploy.runtimes.registry import RUNTIMES
+from rnn_deploy.runtimes.tuned import TUNED
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -52,9 +60,30 @@ def _is_literal(line):
     return not re.search(r"\d \w|\.\.\.|^\(|0\.9", line)
 
 
-def test_every_command_is_described_on_few_lines():
-    from rnn_deploy.cli import VERBS
+def _names():
+    """The lists of names that the README must show, from the code: option, then names."""
+    return {
+        "--to": list(all_formats()),
+        "--runtime": [*RUNTIMES, TUNED],
+        "--profile": list(PROFILES),
+        "package --for": list(all_packagers()),
+    }
 
+
+def test_the_lists_of_names_are_those_of_the_code():
+    _, _, block = README.partition("<!-- names -->")
+    rows = re.findall(r"^\| [^|]*\(`([^`]+)`\) \| (.*) \|$", block.partition("## ")[0], re.M)
+    shown = {option: re.findall(r"`([^`]+)`", names) for option, names in rows}
+    assert shown == _names()
+
+
+def test_the_docstring_of_export_has_every_profile_and_mode():
+    text = rnn_deploy.export.__doc__
+    assert all(f'"{name}"' in text for name in (*PROFILES, *default_formats()))
+    assert all(f'"{mode}"' in text for mode in all_formats()["tflite"].quantize)
+
+
+def test_every_command_is_described_on_few_lines():
     described = set(re.findall(r"^\| `(\w+)[ `]", README, re.MULTILINE))
     assert set(VERBS) <= described
     assert len(README.splitlines()) <= 150

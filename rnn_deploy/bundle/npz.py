@@ -46,7 +46,7 @@ class NpzFile:
             raise ValueError(f"'{name}' is no array, or it is damaged: {error}") from error
 
 
-def write_npz(place: Path, arrays: Mapping[str, Array]) -> None:
+def write_npz(place: Path | IO[bytes], arrays: Mapping[str, Array]) -> None:
     """Write arrays by name; equal arrays give equal bytes."""
     with zipfile.ZipFile(place, "w") as archive:
         for name, value in arrays.items():

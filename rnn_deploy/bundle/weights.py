@@ -59,7 +59,7 @@ def digests_of(artifacts: Iterable[Artifact], read: Read) -> Digests:
     found: Digests = {}
     read = cache(read)
     for artifact in artifacts:
-        if artifact.path not in found and artifact.format in _READERS:
+        if artifact.path not in found and artifact.format in READABLE:
             found[artifact.path] = {t.name: t.digest for t in tensors_in(artifact, read)}
     return found
 
@@ -79,7 +79,7 @@ def tensors_in(artifact: Artifact, read: Read) -> Iterator[StoredTensor]:
     """
     seen: dict[str, int] = {}
     try:
-        for tensor in _READERS[artifact.format](artifact.path, read):
+        for tensor in READABLE[artifact.format](artifact.path, read):
             count = seen[tensor.name] = seen.get(tensor.name, 0) + 1
             name = tensor.name if count == 1 else f"{tensor.name} ({count})"
             yield StoredTensor(name, tensor.file, tensor.dtype, tensor.shape, tensor.content)
@@ -253,7 +253,8 @@ class _Table:
         return [_Table(self._data, place + _u32(self._data, place)) for place in places]
 
 
-_READERS: dict[str, Callable[[str, Read], Iterator[StoredTensor]]] = {
+# How the constants of each format are read.
+READABLE: dict[str, Callable[[str, Read], Iterator[StoredTensor]]] = {
     "onnx": _onnx_tensors,
     "tflite": _tflite_tensors,
     "tflite-micro": _tflite_tensors,

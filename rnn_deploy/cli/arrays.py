@@ -175,7 +175,7 @@ def _read_csv(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
 
 def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
     lines = place.read_text(encoding="utf-8-sig").splitlines()
-    samples = [_numbers(json.loads(line)) for line in lines if line.strip()]
+    samples = [numbers_of(json.loads(line)) for line in lines if line.strip()]
     if not samples:
         raise InputError("E-DATA-EMPTY", f"{place}: is empty; expected a line per sequence")
     if not all(isinstance(sample, dict) for sample in samples):
@@ -195,12 +195,12 @@ def _read_jsonl(place: Path, entry: EntryPoint) -> dict[str, Fitted]:
     }
 
 
-def _numbers(value: Any) -> Any:
+def numbers_of(value: Any) -> Any:
     """Convert the strings "nan", "inf" and "-inf" to numbers."""
     if isinstance(value, list):
-        return [_numbers(item) for item in value]
+        return [numbers_of(item) for item in value]
     if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
+        return {key: numbers_of(item) for key, item in value.items()}
     return float(value) if value in NOT_FINITE else value
 
 

@@ -14,7 +14,7 @@ from rnn_deploy.bundle.store import refuse_existing, writing_file
 from rnn_deploy.cli.arrays import read_arrays
 from rnn_deploy.cli.console import data, progress, say, table, verdict
 from rnn_deploy.cli.keras_runner import is_keras_file, keras_runner
-from rnn_deploy.cli.options import grouped
+from rnn_deploy.cli.options import grouped, opening_options
 from rnn_deploy.cli.tolerances import ToleranceOptions, tolerance_options
 from rnn_deploy.errors import InputError, VerificationError
 from rnn_deploy.optional import require
@@ -22,6 +22,7 @@ from rnn_deploy.runtimes.artifact import open_artifact, runtime_of
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named
 from rnn_deploy.spec import Array
+from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.pairing import (
     NamedRunner,
@@ -43,7 +44,6 @@ class CompareOptions:
     runtime: str | None = None
     second_runtime: str | None = None
     inputs: Path | None = None
-    trust_source: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _Loaded:
 @click.option("--entry", default="sequence", show_default=True, help="Entry point of a bundle.")
 @click.option("--runtime", help="Runtime of FIRST, if it is a bundle.")
 @click.option("--second-runtime", help="Runtime of SECOND, if it is a bundle.")
-@click.option("--trust-source", is_flag=True, help="Let the file of a Keras model run its code.")
+@opening_options
 @tolerance_options
 @click.option(
     "--html",
@@ -76,10 +76,11 @@ class _Loaded:
 )
 @click.option("--force", is_flag=True, help="Replace an existing page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparisons as JSON.")
-@grouped(CompareOptions, ToleranceOptions)
+@grouped(CompareOptions, ToleranceOptions, Opening)
 def command(
     options: CompareOptions,
     tolerances: ToleranceOptions,
+    opening: Opening,
     html: Path | None,
     force: bool,
     as_json: bool,
@@ -88,14 +89,15 @@ def command(
 
     Outputs are paired by name, or by order if the names differ. Exit code 1 if they are different.
     """
+    _refuse_unused(options, opening)
     tolerance = tolerances.tolerance
     if html is not None:
         require("jinja2")
         refuse_existing(html, force=force)
     with progress() as step:
         step("loading")
-        first = _load(options, options.first, options.runtime)
-        second = _load(options, options.second, options.second_runtime)
+        first = _load(options, opening, options.first, options.runtime)
+        second = _load(options, opening, options.second, options.second_runtime)
         step("running both")
         inputs = _inputs(options, first, second)
         a = NamedRunner(str(options.first), first.runner, first.runtime)
@@ -113,7 +115,16 @@ def command(
         raise VerificationError("E-VERIFY-FAILED", f"{options.second}: {compared.verdict}")
 
 
-def _load(options: CompareOptions, place: Path, runtime: str | None) -> _Loaded:
+def _refuse_unused(options: CompareOptions, opening: Opening) -> None:
+    if opening != Opening() and not any(map(is_keras_file, (options.first, options.second))):
+        raise InputError(
+            "E-OPTION-NEEDS",
+            "--trust-source, --weights, --model-from and --custom apply only to a Keras model, and"
+            " none is compared; remove the option",
+        )
+
+
+def _load(options: CompareOptions, opening: Opening, place: Path, runtime: str | None) -> _Loaded:
     if not place.is_dir():
         if runtime is not None:
             raise InputError(
@@ -122,7 +133,7 @@ def _load(options: CompareOptions, place: Path, runtime: str | None) -> _Loaded:
                 " option",
             )
         if is_keras_file(place):
-            return _Loaded(keras_runner(place, trust_source=options.trust_source), "Keras")
+            return _Loaded(keras_runner(place, opening), "Keras")
         return _Loaded(open_artifact(place), runtime_of(place))
     bundle = open_bundle(place)
     chosen = default_runtime(bundle) if runtime is None else runtime_named(runtime)

@@ -75,8 +75,25 @@ def ending_cleanly(*, in_process: bool) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """While open, a signal of `ending_cleanly` waits; it raises `Ended` when the block ends."""
+    _waiting.append(0)
+    try:
+        yield
+    finally:
+        number = _waiting.pop()
+        if number:
+            _end(number, None)
+
+
+_waiting: list[int] = []  # the number of the signal that waits, for each open block
+
+
 def _end(number: int, frame: object) -> None:
-    raise Ended(number)
+    if not _waiting:
+        raise Ended(number)
+    _waiting[-1] = number
 
 
 def _raise_again(report: Any, swallowed: list[int], hook: Callable[[Any], object]) -> None:

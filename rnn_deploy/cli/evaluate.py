@@ -14,7 +14,7 @@ from rnn_deploy.bundle.attachments import attachments_of
 from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.cli.arrays import read_inputs
 from rnn_deploy.cli.console import data, progress, say, table
-from rnn_deploy.cli.options import grouped
+from rnn_deploy.cli.options import grouped, opening_options
 from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.inference.fitting import Fitted, fitted
 from rnn_deploy.inference.preprocessing import Preprocessing, raw_spec
@@ -22,6 +22,7 @@ from rnn_deploy.inference.tables import TableRules
 from rnn_deploy.runtimes.base import Runtime, refuse_if_unavailable
 from rnn_deploy.runtimes.registry import default_runtime, runtime_named, runtimes_for
 from rnn_deploy.spec import SEQUENCE, Array
+from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying.evaluation import (
     Changed,
     Evaluation,
@@ -49,14 +50,7 @@ class EvaluateRequest:
     also: tuple[Path, ...]
     runtime: tuple[str, ...]
     chunk: int
-    trust_source: bool
     as_json: bool
-
-    def __post_init__(self) -> None:
-        if self.trust_source and self.model is None:
-            raise InputError(
-                "E-OPTION-NEEDS", "--trust-source applies only to a model; add --model MODEL"
-            )
 
 
 @click.command("evaluate")
@@ -89,17 +83,23 @@ class EvaluateRequest:
     metavar="N",
     help="Stream N steps at a time.",
 )
-@click.option("--trust-source", is_flag=True, help="Let the model's file run code of its own.")
+@opening_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@grouped(EvaluateRequest)
-def command(request: EvaluateRequest) -> None:
+@grouped(EvaluateRequest, Opening)
+def command(request: EvaluateRequest, opening: Opening) -> None:
     """Evaluate BUNDLE on your own data: every runtime and model file, whole and streamed.
 
     Predictions that differ from the Keras model (--model), or else from the first row, are listed.
     """
+    if request.model is None and opening != Opening():
+        raise InputError(
+            "E-OPTION-NEEDS",
+            "--trust-source, --weights, --model-from and --custom apply only to a model; add"
+            " --model MODEL",
+        )
     bundles = [open_bundle(place) for place in (request.bundle, *request.also)]
     with progress(lines=True) as step:
-        found = _evaluations(bundles, request, step)
+        found = _evaluations(bundles, request, opening, step)
     if all(evaluation.failure is not None for evaluation in found):
         raise RuntimeUnavailableError(
             "E-RUNTIME-NONE", f"nothing could be run: {found[0].failure if found else 'no runtime'}"
@@ -112,7 +112,10 @@ def command(request: EvaluateRequest) -> None:
 
 
 def _evaluations(
-    bundles: Sequence[Bundle], request: EvaluateRequest, step: Callable[[str], None]
+    bundles: Sequence[Bundle],
+    request: EvaluateRequest,
+    opening: Opening,
+    step: Callable[[str], None],
 ) -> list[Evaluation]:
     first = bundles[0]
     found: list[Evaluation] = []
@@ -125,8 +128,7 @@ def _evaluations(
         feeds = _feeds(first, request.inputs)
         from rnn_deploy.cli.keras_model import keras_outputs
 
-        trust = request.trust_source
-        reference = keras_outputs(first, request.model, feeds, trust_source=trust)
+        reference = keras_outputs(first, request.model, feeds, opening=opening)
         own = Evaluation(str(request.model), "keras", "", "whole")
         found.append(judged(own, reference, EvaluationData({}, labels, reference)))
     for bundle in bundles:

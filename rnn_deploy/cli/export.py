@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from rnn_deploy.bundle import Bundle
+from rnn_deploy.bundle.appraisal import file_report
 from rnn_deploy.bundle.manifest import (
     Artifact,
+    Manifest,
     Quantisation,
     QuantisationError,
     json_from_manifest,
@@ -136,6 +138,12 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
     " model is measured on them too.",
 )
 @click.option(
+    "--evaluate",
+    type=click.Path(path_type=Path),
+    help="Other real inputs (.npz, by input name), held out from --calibration: the error of each"
+    " quantised model file is reported on them.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
@@ -162,7 +170,7 @@ def command(model: Path, output: Path, force: bool, as_json: bool, **given: Any)
 
     Options marked with formats in brackets apply only to these formats.
     """
-    for name in ("samples", "calibration"):
+    for name in ("samples", "calibration", "evaluate"):
         given[name] = given[name] and read_npz(given[name])
     attached = read_attachments(**{name: given.pop(name) for name in ATTACHMENTS})
     with progress() as step:
@@ -198,6 +206,21 @@ def quantisation_lines(quantisation: Quantisation | None) -> list[str]:
         f"  {q.format} quantised to {q.mode}: {q.recurrent} of {q.recurrent_all} recurrent weights,"
         f" all weights {q.float_bytes:,} B -> {q.weight_bytes:,} B; measured on {q.measured_on}",
         *(f"    {cost.kind} '{cost.tensor}': {said_of(cost)}" for cost in q.costs),
+    ]
+
+
+def file_lines(manifest: Manifest) -> list[str]:
+    """Return the errors of each quantised model file, as lines of text."""
+    report = file_report(manifest)
+    if report is None:
+        return []
+    return [
+        f"  by model file, on {report.measured_on}:",
+        *(
+            f"    {each.file}: {cost.kind} '{cost.tensor}': {said_of(cost)}"
+            for each in report.files
+            for cost in each.costs
+        ),
     ]
 
 
@@ -239,6 +262,7 @@ def summary(bundle: Bundle) -> list[str]:
     return [
         *lines,
         *quantisation_lines(manifest.quantisation),
+        *file_lines(manifest),
         *detail_lines(manifest.artifacts),
         *(f"note: {note}" for note in manifest.notes),
         f"next: rnn-deploy verify {quote(str(bundle.root))}",

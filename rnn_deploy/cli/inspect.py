@@ -11,7 +11,7 @@ from rnn_deploy.bundle import LoweringChoice, open_bundle
 from rnn_deploy.bundle.manifest import Manifest, json_from_manifest
 from rnn_deploy.bundle.store import MANIFEST
 from rnn_deploy.cli.console import data, progress, say, table
-from rnn_deploy.cli.export import detail_lines, quantisation_lines
+from rnn_deploy.cli.export import detail_lines, file_lines, quantisation_lines
 from rnn_deploy.cli.options import grouped, opening_options
 from rnn_deploy.cli.plans import show_plan
 from rnn_deploy.cli.runtime_table import show_runtimes
@@ -72,7 +72,8 @@ def _show_manifest(place: Path, manifest: Manifest) -> None:
         for artifact in manifest.artifacts
         for choice in artifact.choices
     ])  # fmt: skip
-    for line in (*quantisation_lines(manifest.quantisation), *detail_lines(manifest.artifacts)):
+    quantised = (*quantisation_lines(manifest.quantisation), *file_lines(manifest))
+    for line in (*quantised, *detail_lines(manifest.artifacts)):
         data(line.removeprefix("  "))
     rows = [(r.path, f"{r.size:,}", r.sha256[:12]) for r in manifest.files if "/" not in r.path]
     below = [r for r in manifest.files if "/" in r.path]

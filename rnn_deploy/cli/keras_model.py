@@ -11,6 +11,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted
 from rnn_deploy.inference.rows import run_rows
 from rnn_deploy.spec import SEQUENCE, Array
+from rnn_deploy.spec.opening import Opening
 
 BATCH = 256
 
@@ -20,7 +21,7 @@ def keras_outputs(
     place: Path,
     feeds: Mapping[str, Fitted],
     *,
-    trust_source: bool,
+    opening: Opening,
     note: Callable[[str], None] = lambda line: say(f"note: {line}"),
 ) -> dict[str, Fitted]:
     """Return what the model returns for the inputs of the bundle's sequence entry point.
@@ -33,7 +34,7 @@ def keras_outputs(
     from rnn_deploy.keras.preprocessing import without_preprocessing
     from rnn_deploy.keras.signature import call_flat, signature_of
 
-    opened, _ = without_preprocessing(open_model(place, trust_source=trust_source))
+    opened, _ = without_preprocessing(open_model(place, **vars(opening)))
     if isinstance(opened, OpenedSavedModel):
         raise InputError(
             "E-VERIFY-SAVED-MODEL", f"{place}: is a SavedModel; give the .keras or .h5 file"

@@ -8,8 +8,9 @@ import numpy as np
 from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.artifact import ArtifactRunner
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
+from rnn_deploy.spec.opening import Opening
 
-ENDINGS = (".keras", ".h5", ".hdf5")
+ENDINGS = (".keras", ".h5", ".hdf5", ".json")
 
 
 def is_keras_file(place: Path) -> bool:
@@ -17,13 +18,13 @@ def is_keras_file(place: Path) -> bool:
     return place.suffix.lower() in ENDINGS
 
 
-def keras_runner(place: Path, *, trust_source: bool) -> ArtifactRunner:
+def keras_runner(place: Path, opening: Opening) -> ArtifactRunner:
     """Return a runner of the Keras model in a file, for inference in float32 under TensorFlow."""
     from rnn_deploy.keras.opening import OpenedSavedModel, open_model
     from rnn_deploy.keras.preprocessing import without_preprocessing
     from rnn_deploy.keras.signature import call_flat, signature_of
 
-    opened, _ = without_preprocessing(open_model(place, trust_source=trust_source))
+    opened, _ = without_preprocessing(open_model(place, **vars(opening)))
     if isinstance(opened, OpenedSavedModel):
         raise InputError(
             "E-VERIFY-SAVED-MODEL", f"{place}: is a SavedModel; give the .keras or .h5 file"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnn_deploy.bundle import npz
+from rnn_deploy.bundle.attachments import Attachments
 from rnn_deploy.bundle.json_values import finite
 from rnn_deploy.cli.arrays import json_lines, write_arrays
 from rnn_deploy.errors import InputError
@@ -85,6 +86,15 @@ def lines_of(result: RunResult) -> list[str]:
             value = about | value | _labels(result, row)
         lines.append(json.dumps(finite(value), allow_nan=False))
     return lines
+
+
+def top_of(given: int | None, attached: Attachments) -> int:
+    """Return how many labels to print; InputError if `--top` is given and there are none."""
+    if given and not attached.labels:
+        raise InputError(
+            "E-OPTION-NEEDS", "--top: the bundle has no labels; export with --labels FILE"
+        )
+    return TOP if given is None else given
 
 
 def _labels(result: RunResult, row: int) -> dict[str, Any]:

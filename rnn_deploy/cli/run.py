@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rnn_deploy.bundle import Bundle
-from rnn_deploy.bundle.attachments import Attachments, attachments_of
+from rnn_deploy.bundle.attachments import attachments_of
 from rnn_deploy.bundle.state_files import (
     owner_of,
     read_keyed_states,
@@ -21,8 +21,9 @@ from rnn_deploy.cli.arrays import (
     read_inputs,
 )
 from rnn_deploy.cli.console import data, refuse_closed_output, say
+from rnn_deploy.cli.loading import load_runner
 from rnn_deploy.cli.options import grouped
-from rnn_deploy.cli.results import TOP, RunResult, lines_of, write_result
+from rnn_deploy.cli.results import TOP, RunResult, lines_of, top_of, write_result
 from rnn_deploy.cli.run_request import RunRequest
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted, fitted
@@ -33,8 +34,6 @@ from rnn_deploy.inference.preprocessing import Preprocessing, raw_spec
 from rnn_deploy.inference.rows import run_rows
 from rnn_deploy.runtimes.base import Runner, RunOptions
 from rnn_deploy.runtimes.feeds import checker, not_finite
-from rnn_deploy.runtimes.registry import default_runtime, runtime_named
-from rnn_deploy.runtimes.tuned import TUNED
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
 
 
@@ -116,11 +115,24 @@ def command(request: RunRequest) -> None:
     with_bundle(request.bundle, partial(_run, request))
 
 
+def _refuse_unchunked(request: RunRequest, entry: EntryPoint) -> None:
+    """Raise InputError if a later call could not continue from a state of this model."""
+    given = (("--state-in", request.state_in), ("--state-out", request.state_out))
+    for option, place in given:
+        if place is not None and not entry.chunked.ok:
+            raise InputError(
+                "E-STATE-NOT-CHUNKED",
+                f"{option}: a second call cannot continue the first, because"
+                f" {entry.chunked.reason}; run whole sequences, and remove {option}",
+            )
+
+
 def _run(request: RunRequest, bundle: Bundle) -> None:
     for place in (request.output, request.state_out):
         if place is not None:
             _refuse_existing(place, request)
     entry = bundle.manifest.entry(STREAM if request.carries_state else SEQUENCE)
+    _refuse_unchunked(request, entry)
     check_output(request.output, entry)
     attached = attachments_of(bundle)
     preprocessing = Preprocessing(attached.steps)
@@ -136,7 +148,8 @@ def _run(request: RunRequest, bundle: Bundle) -> None:
     if request.state_in is not None:
         states, kept = _state(bundle, entry, request, feeds, keys)
         feeds = {**feeds, **states}
-    runner = _load(bundle, request, entry.name)
+    options = RunOptions(entry.name, request.threads, _provider_options(request.option))
+    runner = load_runner(bundle, request.runtime, options)
     results = run_rows(entry, feeds, lambda part: _results(runner, request, part))
     outputs = {tensor.name: results[tensor.name] for tensor in entry.outputs}
     state = {spec.tensor.name: results[spec.next_name] for spec in entry.states}
@@ -144,19 +157,10 @@ def _run(request: RunRequest, bundle: Bundle) -> None:
     table = read.table
     if table is not None and request.pad is not None:
         table = replace(table, times=None)  # padding moves the steps
-    result = RunResult(outputs, table, windows, attached.labels, _top(request, attached))
+    result = RunResult(outputs, table, windows, attached.labels, top_of(request.top, attached))
     _write(bundle, request, result, kept.joined(state, keys))
     if request.output is None:
         data("\n".join(lines_of(result)))
-
-
-def _top(request: RunRequest, attached: Attachments) -> int:
-    """Return how many labels to print."""
-    if request.top and not attached.labels:
-        raise InputError(
-            "E-OPTION-NEEDS", "--top: the bundle has no labels; export with --labels FILE"
-        )
-    return TOP if request.top is None else request.top
 
 
 def _shaped(
@@ -200,16 +204,6 @@ def _write(bundle: Bundle, request: RunRequest, result: RunResult, state: KeyedS
 
 def _shape(value: Fitted) -> str:
     return str(value.shape) if not isinstance(value, list) else f"{len(value)} sequences"
-
-
-def _load(bundle: Bundle, request: RunRequest, entry: str) -> Runner:
-    runtime = runtime_named(request.runtime) if request.runtime else default_runtime(bundle)
-    options = RunOptions(entry, request.threads, _provider_options(request.option))
-    if runtime.name == TUNED:
-        from rnn_deploy.cli.plans import report_misfits
-
-        report_misfits(str(bundle.root), bundle.manifest.plan)
-    return runtime.load(bundle, options)
 
 
 def _results(runner: Runner, request: RunRequest, feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -142,6 +142,8 @@ def show(report: Report) -> None:
     cause = cause_of(report)
     if cause:
         data(f"cause: {cause}")
+    if report.not_streamed:
+        data(report.not_streamed)
     passed = [c for c in report.comparisons if c.passed]
     failed = worst_of_each(c for c in report.comparisons if not c.passed)
     rows = [_row(c) for c in (*failed, *worst_of_each(passed, by=("runtime", "name")))]
@@ -174,6 +176,6 @@ def show(report: Report) -> None:
 def _row(c: Comparison) -> tuple[str, ...]:
     there = c.reference_error_there
     own = "unknown" if there is None else number(there)
-    outcome = verdict(c.passed) if c.decisive or not c.passed else "too wide"
+    outcome = verdict(c.passed) if c.decisive or not c.passed else "not meaningful"
     return (c.runtime, c.check, c.name, c.kind, number(c.max_abs), own, number(c.budget),
             worst_place(c), "known" if c.known else outcome)  # fmt: skip

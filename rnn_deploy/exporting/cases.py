@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rnn_deploy.bundle import GoldenCase
@@ -20,7 +21,7 @@ from rnn_deploy.references.golden import References, check_untouched, make_cases
 from rnn_deploy.references.golden_special import SpecialCases, special_cases
 from rnn_deploy.references.proving import proof_of
 from rnn_deploy.references.reference import Reference
-from rnn_deploy.spec import EntryPoint
+from rnn_deploy.spec import EntryPoint, chunks
 
 LONG = 10_000
 LEAST_LONG = 1_000
@@ -66,6 +67,26 @@ def calibration_of(
     data = checked("--calibration", options.calibration, entry)
     entries = [traced.entry for traced in plan.traced]
     return calibration_cases(data, references, entries)
+
+
+def evaluation_of(
+    references: References, plan: ExportPlan, options: ExportOptions
+) -> list[GoldenCase]:
+    """Return the held-out inputs in batches, cut where the model can be run in chunks."""
+    if options.evaluate is None:
+        return []
+    data = checked("--evaluate", options.evaluate, any_number_of(plan.sequence.entry))
+    entries = [traced.entry for traced in plan.traced]
+    cases = calibration_cases(data, references, entries, "--evaluate")
+    stream = plan.stream.entry if plan.stream else None
+    if stream is None or not stream.chunked.ok or len(stream.time_symbols) != 1:
+        return cases
+    return [_cut_once(case, stream) for case in cases]
+
+
+def _cut_once(case: GoldenCase, stream: EntryPoint) -> GoldenCase:
+    steps = chunks.length_of(stream, case.feeds)
+    return replace(case, chunks=(1, steps - 1)) if steps > 1 else case
 
 
 def long_steps(plan: ExportPlan, options: ExportOptions) -> int:

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rnn_deploy.bundle import Bundle, GoldenCase, open_bundle
-from rnn_deploy.bundle.manifest import DROPOUT_OFF, Extension, Manifest, QuantisationError
+from rnn_deploy.bundle.appraisal import CALIBRATION, GOLDEN, Appraisal
+from rnn_deploy.bundle.manifest import DROPOUT_OFF, Extension, Manifest
 from rnn_deploy.bundle.store import refuse_folder, writing_bundle
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.exporting.attachments import attachments_for
 from rnn_deploy.exporting.cases import LONG, long_steps
 from rnn_deploy.exporting.reading import ModelReader, Progress
 from rnn_deploy.exporting.saved_model import notes_on, read_saved_model
-from rnn_deploy.exporting.writing import BundleContent, write, write_manifest
+from rnn_deploy.exporting.writing import BundleContent, rows_of, write, write_manifest
 from rnn_deploy.formats.base import Format, FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.registry import all_formats
@@ -32,11 +33,13 @@ from rnn_deploy.optional import require
 
 # Measures a quantised bundle on cases with known results: the errors, and warnings for the user.
 # The caller supplies it, since the Keras side knows no runtime.
-Appraise = Callable[
-    [Bundle, Sequence[GoldenCase]], tuple[tuple[QuantisationError, ...], tuple[str, ...]]
-]
+Appraise = Callable[[Bundle, Sequence[GoldenCase], Sequence[GoldenCase]], Appraisal]
 # Loads a bundle in runtimes by name; returns notes, raises UnsupportedModelError.
 CheckLoads = Callable[[Bundle, Sequence[str]], tuple[str, ...]]
+NOT_EVALUATED = (
+    "the errors of quantisation were measured on the data that set its ranges; --evaluate DATA.npz"
+    " measures them on data that were held out"
+)
 # Writes one format into a folder.
 WriteFormat = Callable[[Format, Path], FormatFiles]
 
@@ -101,10 +104,19 @@ def export(
 
 def _appraised(manifest: Manifest, content: BundleContent, appraise: Appraise, root: Path) -> None:
     assert manifest.quantisation is not None
-    costs, warnings = appraise(open_bundle(root), [*content.cases, *content.calibration])
-    quantisation = replace(manifest.quantisation, costs=costs)
-    notes = (*manifest.notes, *warnings)
-    write_manifest(replace(manifest, quantisation=quantisation, notes=notes), root)
+    known = [*content.cases, *content.calibration]
+    found = appraise(open_bundle(root), known, content.evaluation)
+    measured_on = CALIBRATION if content.calibration else GOLDEN
+    if content.evaluation:
+        measured_on = f"{rows_of(content.evaluation)} held-out sequences (--evaluate)"
+    unseen = [NOT_EVALUATED] if content.calibration and not content.evaluation else []
+    changed = replace(
+        manifest,
+        quantisation=replace(manifest.quantisation, costs=found.costs),
+        notes=(*manifest.notes, *found.warnings, *unseen),
+        extensions={**manifest.extensions, **found.extension(measured_on)},
+    )
+    write_manifest(changed, root)
 
 
 def _noted(root: Path, notes: Sequence[str]) -> None:
@@ -125,6 +137,7 @@ def _keras_model(
         notes=(*opened.notes, *plan.notes, *_notes_on(long_steps(plan, options), options)),
         state=options.state,
         calibration=read.calibration,
+        evaluation=read.evaluation,
         proof=read.proof,
     )
     return content, lambda format, root: format.load_writer().write(read, root, options)

@@ -17,6 +17,7 @@ from rnn_deploy.exporting.cases import (
     calibration_of,
     check_untouched_by,
     checked_samples,
+    evaluation_of,
     proof_of_plan,
     reference_cases,
     references_of,
@@ -59,7 +60,9 @@ class ModelReader:
         """
         name = self.model.name
         source = source or ModelSource("live model", name, weights_digest(self.model))
-        if options.samples is not None or options.calibration is not None:
+        if any(
+            data is not None for data in (options.samples, options.calibration, options.evaluate)
+        ):
             return self._read_anew(options, progress, source)
         sizes = (options.time, options.batch, options.seed, options.long)
         key = (source, *sizes, options.state, options.dropout, options.constraints)
@@ -113,7 +116,8 @@ class ModelReader:
         special = special_of(plan, references, cases, options)
         plan = replace(plan, notes=(*plan.notes, *map(str, special.left_out)))
         cases += [*special.cases, *split_cases]
-        return ReadModel(source, plan, cases, references, proof, calibration)
+        evaluation = evaluation_of(references, plan, options)
+        return ReadModel(source, plan, cases, references, proof, calibration, evaluation)
 
     def _runnable(
         self, plan: ExportPlan, options: ExportOptions, calibration: Sequence[GoldenCase]

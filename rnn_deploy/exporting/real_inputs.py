@@ -1,4 +1,4 @@
-"""Real inputs that the user gives: --samples and --calibration.
+"""Real inputs that the user gives: --samples, --calibration and --evaluate.
 
     arrays by input name --checked--> the same, if they fit the model's inputs
       --calibration_cases--> cases (batches, run by the reference and the oracle)
@@ -47,9 +47,12 @@ def any_number_of(entry: EntryPoint) -> EntryPoint:
 
 
 def calibration_cases(
-    data: Mapping[str, Array], references: References, entries: Sequence[EntryPoint]
+    data: Mapping[str, Array],
+    references: References,
+    entries: Sequence[EntryPoint],
+    option: str = "--calibration",
 ) -> list[GoldenCase]:
-    """Return the calibration data in batches, each with the results of the references.
+    """Return the data of an option in batches, each with the results of the references.
 
     Raise InputError if arrays differ in their number of sequences, hold NaN or infinities, or if
     there are fewer sequences than the model's fixed batch.
@@ -57,24 +60,24 @@ def calibration_cases(
     rows = {name: len(value) for name, value in data.items()}
     if len(set(rows.values())) > 1:
         raise InputError(
-            "E-INPUT-ROWS", f"--calibration: expected as many sequences for each input, got {rows}"
+            "E-INPUT-ROWS", f"{option}: expected as many sequences for each input, got {rows}"
         )
     unfit = [n for n, v in data.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
     if unfit:
         raise InputError(
             "E-INPUT-NOT-FINITE",
-            f"--calibration: '{unfit[0]}' holds NaN or infinities; remove those sequences",
+            f"{option}: '{unfit[0]}' holds NaN or infinities; remove those sequences",
         )
     names = tuple(entry.name for entry in entries)
     cases = []
     for number, feeds in enumerate(_batches(data, entries[0])):
         oracle = references.oracle.run(feeds) if references.oracle else {}
         reference = references.reference.run(feeds)
-        cases.append(GoldenCase(f"calibration{number}", names, (), feeds, reference, oracle))
+        cases.append(GoldenCase(f"{option[2:]}{number}", names, (), feeds, reference, oracle))
     if not cases:
         raise InputError(
             "E-INPUT-ROWS",
-            f"--calibration: {max(rows.values())} sequences are fewer than the model's fixed batch",
+            f"{option}: {max(rows.values())} sequences are fewer than the model's fixed batch",
         )
     return cases
 

@@ -28,6 +28,7 @@ class BundleContent:
     notes: tuple[str, ...]
     state: str = "input"
     calibration: Sequence[GoldenCase] = ()
+    evaluation: Sequence[GoldenCase] = ()
     proof: Proof = field(default_factory=Proof)
     extensions: Mapping[str, Extension] = field(default_factory=dict)
     attachments: Attachments = field(default_factory=Attachments)
@@ -91,6 +92,14 @@ def _quantisation(content: BundleContent, written: Sequence[FormatFiles]) -> Qua
     found = [files.quantisation for files in written if files.quantisation is not None]
     if not found:
         return None
-    rows = sum(len(next(iter(case.feeds.values()))) for case in content.calibration)
-    data = f" and {rows} sequences of calibration data" if rows else ""
-    return replace(found[0], measured_on=f"{len(content.cases)} golden vectors{data}")
+    data = [f"{len(content.cases)} golden vectors"]
+    if content.calibration:
+        data.append(f"{rows_of(content.calibration)} sequences of calibration data")
+    if content.evaluation:
+        data.append(f"{rows_of(content.evaluation)} held-out sequences")
+    return replace(found[0], measured_on=" and ".join(data))
+
+
+def rows_of(cases: Sequence[GoldenCase]) -> int:
+    """Return the number of sequences in all cases."""
+    return sum(len(next(iter(case.feeds.values()))) for case in cases)

@@ -38,6 +38,7 @@ class ExportOptions:
     quantize: store weights in fewer bits, "none" or a mode of the formats.
     calibration: real inputs by name, (sequences, time, ...): they set the ranges of int8, and the
     error of a quantised model is measured on them too.
+    evaluate: other real inputs by name, on which the error of a quantised model is reported.
     samples: real inputs by name, kept as a golden vector.
     seed: random seed of the generated golden vectors.
     long: steps of the longest golden vector, 0 for none; None, as many as the model's size allows.
@@ -56,6 +57,7 @@ class ExportOptions:
         dropout: str = "keep",
         quantize: str = NO_QUANTISATION,
         calibration: Mapping[str, Array] | None = None,
+        evaluate: Mapping[str, Array] | None = None,
         samples: Mapping[str, Array] | None = None,
         seed: int = 0,
         long: int | None = None,
@@ -71,7 +73,7 @@ class ExportOptions:
         for name in names:
             format_named(name)  # the error for an unknown one
         self.time, self.state, self.quantize, self.calibration = time, state, quantize, calibration
-        self.batch, self.dropout = batch, dropout
+        self.batch, self.dropout, self.evaluate = batch, dropout, evaluate
         self.samples, self.seed, self.long = samples, seed, long
         files = (custom,) if isinstance(custom, str | Path) else tuple(custom)
         self.opening = Opening(trust_source, weights, model_from, files)
@@ -155,10 +157,11 @@ class ExportOptions:
 
     def _check_quantisation(self) -> None:
         if not self.quantised:
-            if self.calibration is not None:
+            data = (("--calibration", self.calibration), ("--evaluate", self.evaluate))
+            for flag in (flag for flag, given in data if given is not None):
                 raise InputError(
                     "E-EXPORT-CALIBRATION-UNUSED",
-                    "--calibration: nothing is quantised; add --quantize MODE or remove it",
+                    f"{flag}: nothing is quantised; add --quantize MODE or remove it",
                 )
             return
         if self.quantize not in quantize_modes():

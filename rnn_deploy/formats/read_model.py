@@ -91,8 +91,9 @@ class ReadModel:
     """What is known of a model before a format is written.
 
     cases: golden vectors. calibration: the user's real inputs in batches, with what the references
-    compute for them; empty if there are none. cache: kept from one export of this model to the
-    next, for a writer's own use; the first part of a key is the format's name.
+    compute for them; empty if there are none. evaluation: other real inputs, in the same way.
+    cache: kept from one export of this model to the next, for a writer's own use; the first part of
+    a key is the format's name.
     """
 
     source: ModelSource
@@ -101,6 +102,7 @@ class ReadModel:
     references: References
     proof: Proof
     calibration: Sequence[GoldenCase]
+    evaluation: Sequence[GoldenCase] = ()
     cache: dict[object, Any] = field(default_factory=dict)
 
 

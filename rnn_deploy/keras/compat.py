@@ -166,10 +166,13 @@ tf_convert = find("tensorflow.python.autograph.impl.api.tf_convert")
 
 # Keras
 AutocastScope = find("keras.src.backend.AutocastScope")
+get_keras_mask = find("keras.src.backend.get_keras_mask")
+set_keras_mask = find("keras.src.backend.set_keras_mask")
 Functional = find("keras.src.models.functional.Functional")
 ConvLSTMCell = find("keras.src.layers.rnn.conv_lstm.ConvLSTMCell")
 nn_ops = find("keras.src.ops.nn")
 backend_nn = find("keras.src.backend.tensorflow.nn")
+backend_math = find("keras.src.backend.tensorflow.math")
 backend_numpy = find("keras.src.backend.tensorflow.numpy")
 get_large_negative = backend_nn._get_large_negative
 # Owner and name of the private functions that are replaced.

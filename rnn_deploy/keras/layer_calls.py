@@ -87,9 +87,9 @@ def watching_calls(watcher: CallWatcher) -> Iterator[None]:
 
 def mask_of(tensor: Any) -> Any | None:
     """Return the mask that Keras keeps with a tensor, None if there is none."""
-    return getattr(tensor, "_keras_mask", None)
+    return compat.get_keras_mask(tensor)
 
 
 def set_mask(tensor: Any, mask: Any) -> None:
     """Let Keras take `mask` as the mask of a tensor."""
-    tensor._keras_mask = mask
+    compat.set_keras_mask(tensor, mask)

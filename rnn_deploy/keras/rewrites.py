@@ -16,6 +16,7 @@ For ONNX (`noting`):
 
 - an Embedding is one Gather, which takes negative ids as Keras does;
 - a negative id is no class in one_hot, where ONNX counts from the end;
+- Fourier transforms are products, as in `spectra`;
 - the bin of a value is the number of boundaries that it is not below: ONNX has no operator for it.
 
 For TFLite (`fitting_tflite`):
@@ -39,6 +40,7 @@ from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.ctc import decoding
 from rnn_deploy.keras.pooling import flat_pooling
 from rnn_deploy.keras.slices import slicing_for_tflite
+from rnn_deploy.keras.spectra import spectra_as_products
 from rnn_deploy.keras.tensorflow import keras, tf
 
 # Operations that move token ids about and leave each as it is.
@@ -92,6 +94,7 @@ def noting(facts: dict[str, InputFacts]) -> Iterator[None]:
             stack.enter_context(compat.replaced(layers.Embedding, "call", _embedding(facts)))
             stack.enter_context(compat.replaced(layers.Masking, "call", masking))
         stack.enter_context(compat.replaced(compat.backend_numpy, "digitize", _digitize))
+        stack.enter_context(spectra_as_products())
         stack.enter_context(compat.replaced(tf, "one_hot", _one_hot(tf.one_hot)))
         yield
 

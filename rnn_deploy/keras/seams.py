@@ -129,6 +129,8 @@ def _operations(x: Any, ids: Any) -> list[Any]:
         *(ops.matmul(x, ops.zeros((4, 2), "float64")), ops.argmax(x), ops.normalize(x)),
         ops.dot_product_attention(heads, heads, heads, is_causal=True),
         *(ops.ctc_decode(x, ids[:, 0])[1], tf.nn.ctc_greedy_decoder(ctc, ids[:, 0])[1]),
+        *ops.rfft(x),
+        *ops.stft(x, 2, 1, 2),
         *(ops.roll(x, 1, axis=1), x[:, None]),
         *(ops.digitize(x, [0.0, 1.0]), ops.one_hot(ids, 3)),
         *(ops.max_pool(frames, 1), ops.average_pool(frames, 1)),

@@ -1,10 +1,11 @@
-"""A bundle as what a destination needs: C files, and more to come (a web page, Triton, a project).
+"""A bundle as what a destination needs: C files, a web page, a program in another language.
 
 base       `Packager`: the description of a packager, and what it returns
 registry   packagers by name: the built-in ones, and Python entry points of other packages
 writing    the files in a folder, or one file, whole or not at all
 proof      the entry point and the error budgets by which a package proves itself
 c          C files with a self-test and a README
+starter    small programs in Python, C++, Kotlin and Swift
 
 To add one, write a module with a `PACKAGER` and add it to `registry.BUILT_IN`.
 """

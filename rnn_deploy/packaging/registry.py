@@ -16,6 +16,10 @@ GROUP = "rnn_deploy.packagers"
 # Modules with a PACKAGER.
 BUILT_IN = {
     "c": "rnn_deploy.packaging.c.packager",
+    "python": "rnn_deploy.packaging.starter.python",
+    "cpp": "rnn_deploy.packaging.starter.cpp",
+    "android": "rnn_deploy.packaging.starter.android",
+    "ios": "rnn_deploy.packaging.starter.ios",
     "web": "rnn_deploy.packaging.web.packager",
 }
 

@@ -9,6 +9,7 @@ from rnn_deploy.runtimes.c import CRuntime
 from rnn_deploy.runtimes.litert import LiteRtRuntime
 from rnn_deploy.runtimes.onnxruntime import OrtRuntime
 from rnn_deploy.runtimes.openvino import OpenVinoRuntime
+from rnn_deploy.runtimes.ort_web.runtime import OrtWebRuntime
 from rnn_deploy.runtimes.tflite_micro import MicroRuntime
 from rnn_deploy.runtimes.tuned import TunedRuntime
 
@@ -19,6 +20,7 @@ RUNTIMES: dict[str, Runtime] = {
     "openvino-cpu": OpenVinoRuntime(),
     "tflite-micro": MicroRuntime(),
     "c": CRuntime(),
+    "ort-web": OrtWebRuntime(),
 }
 # Apart from them, since it runs the others as a bundle's plan says.
 BY_PLAN = TunedRuntime(RUNTIMES)

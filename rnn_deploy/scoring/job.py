@@ -68,8 +68,10 @@ class ScoreJob:
     def settings(self) -> dict[str, Any]:
         """What decides the content of the output, besides the inputs."""
         facts = asdict(self)
-        for name in ("bundle", "state_in", "duplicates"):
+        for name in ("bundle", "state_in", "duplicates", "rules"):
             del facts[name]
+        facts |= {"sequence": self.rules.id, "order": self.rules.time}
+        facts["features"] = ",".join(self.rules.features)
         return json.loads(json.dumps(facts))
 
 

@@ -87,7 +87,7 @@ def refuse_other_run(folder: Path, planned: RunRecord, *, force: bool) -> None:
                 " another --output",
             )
         return
-    if force:
+    if force or not any(folder.glob("part-*")):
         return
     there = RunRecord.read(folder)
     advice = "choose another --output, or add --force to replace what differs"
@@ -121,4 +121,4 @@ def _refuse_changed(folder: Path, there: RunRecord, planned: RunRecord, advice: 
 
 
 def _shown(value: Any) -> str:
-    return "without a value" if value is None else str(value)
+    return "none" if value in (None, "") else str(value)

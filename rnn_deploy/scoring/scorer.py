@@ -17,7 +17,7 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.bundle.attachments import attachments_of
 from rnn_deploy.errors import InputError
 from rnn_deploy.inference.fitting import Fitted, fitted
-from rnn_deploy.inference.lengths import has_time
+from rnn_deploy.inference.lengths import has_time, padded
 from rnn_deploy.inference.model import in_batches
 from rnn_deploy.inference.preprocessing import Preprocessing
 from rnn_deploy.inference.rows import Call
@@ -63,6 +63,11 @@ class Scorer:
         if isinstance(self.entry.inputs[0].shape[0], int):
             self._call = self._runner.run
         self._padding = Padding(self.entry)
+        timed = [tensor for tensor in self.entry.inputs if has_time(tensor)]
+        # A model of a fixed number of steps that masks takes shorter sequences, too.
+        self._fixed_time = bool(timed) and all(
+            isinstance(tensor.shape[1], int) and tensor.padding is not None for tensor in timed
+        )
 
     def score(self, sequences: Sequences, initial: InitialStates | None = None) -> Any:
         """Return an Arrow table with a row for each sequence."""
@@ -87,6 +92,10 @@ class Scorer:
         for tensor in self._inputs.tensors:
             value = sequences.feeds[tensor.name]
             if not isinstance(value, Ragged):
+                blank = Fault("E-INPUT-EMPTY", f"input '{tensor.name}' is an empty text")
+                for row, text in enumerate(value):
+                    if isinstance(text, str) and not text.strip():
+                        faults.setdefault(row, blank)
                 continue
             if has_time(tensor):
                 empty = Fault("E-INPUT-EMPTY", f"input '{tensor.name}' has no steps")
@@ -133,6 +142,8 @@ class Scorer:
                 picked = [row[0] for row in picked]
             raw[tensor.name] = picked
         feeds = self._fitted(self._preprocessing.apply(raw))
+        if self._fixed_time:
+            feeds = padded(self.entry, feeds, "post")[0]
         if initial is not None:
             feeds |= {name: value[rows] for name, value in initial.states.items()}
         if self._stream is not None:

@@ -6,7 +6,7 @@ plan -> engine -> parts -> counts from the parts -> _run.json
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,10 @@ def score_files(
     chosen = engine_named(engine, address)
     inputs = inputs_of(bundle, options.rules)
     output = output.absolute()
+    if options.state_in is not None and options.state_in.absolute() == output:
+        raise InputError(
+            "E-OPTION-CONFLICT", f"--state-in and --output are both {output}; use two folders"
+        )
     job = job_of(bundle, options, inputs.key_name)
     refuse_names(bundle.manifest.entry(job.entry), inputs.key_name)
     with _locked(output):
@@ -258,3 +262,5 @@ def _locked(output: Path) -> Iterator[None]:
     finally:
         lock.release()
         (output / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):  # it has files, or another run uses it
+            output.rmdir()

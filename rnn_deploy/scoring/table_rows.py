@@ -39,7 +39,8 @@ def sequences_from_lists(table: Any, layout: TableLayout, first_row: int) -> Seq
         column = table[layout.columns[tensor.name]].combine_chunks()
         if tensor.dtype == TEXT:
             feeds[tensor.name] = texts = column.to_pylist()
-            found = {r: Fault(MISSING, "the text is missing") for r, t in enumerate(texts) if not t}
+            gone = Fault(MISSING, "the text is missing")
+            found = {row: gone for row, text in enumerate(texts) if text is None}
         else:
             feeds[tensor.name], found = ragged_of(column, tensor)
         named = {r: Fault(f.code, f"input '{tensor.name}': {f.reason}") for r, f in found.items()}

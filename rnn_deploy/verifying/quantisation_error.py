@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_deploy.bundle import Bundle, GoldenCase
+from rnn_deploy.bundle.appraisal import Appraisal, FileErrors
 from rnn_deploy.bundle.manifest import Quantisation, QuantisationError
 from rnn_deploy.errors import (
     InputError,
@@ -26,6 +27,7 @@ from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import staying
 from rnn_deploy.runtimes.registry import RUNTIMES
 from rnn_deploy.spec import SEQUENCE, Array
+from rnn_deploy.verifying.checked_runner import FilesRun, load_checked
 from rnn_deploy.verifying.judge.checks import CHECKS, applies
 from rnn_deploy.verifying.judge.distance import errors
 from rnn_deploy.verifying.judge.quantisation import (
@@ -52,12 +54,16 @@ class _ErrorSums:
     changed: int = 0
 
 
+Sums = dict[str, _ErrorSums]  # by tensor
+
+
 def appraise(
-    bundle: Bundle, cases: Sequence[GoldenCase]
-) -> tuple[tuple[QuantisationError, ...], tuple[str, ...]]:
+    bundle: Bundle, cases: Sequence[GoldenCase], held_out: Sequence[GoldenCase] = ()
+) -> Appraisal:
     """Return the errors of a quantised bundle on the first runtime for its format, and warnings.
 
-    cases: golden vectors and calibration data with their true values. Raises
+    cases: golden vectors and calibration data with their true values. held_out: other real inputs;
+    the errors of each model file are those on them, or on `cases` if there are none. Raises
     UnsupportedModelError if the runtime refuses the file or aborts.
     """
     quantisation = bundle.manifest.quantisation
@@ -65,7 +71,8 @@ def appraise(
     runtime = next(r for r in RUNTIMES.values() if r.format == quantisation.format)
     try:
         with staying([runtime]) as (isolated,):
-            quantisation_errors = errors_on(bundle, isolated, cases)
+            known = file_sums(bundle, isolated, cases)
+            other = file_sums(bundle, isolated, held_out) if held_out else known
     except (InputError, RuntimeAbortedError) as error:
         others = " or ".join(mode for mode in SKIPPED_CHECKS if mode != quantisation.mode)
         raise UnsupportedModelError(
@@ -74,29 +81,58 @@ def appraise(
             f" {quantisation.mode}: {one_line(error)}; export with --quantize {others}, or without"
             " --quantize, and please report this with the model",
         ) from error
-    warnings = (_warning(each) for each in quantisation_errors if below_floor(each))
-    return quantisation_errors, tuple(warnings)
+    every = [known, other] if held_out else [known]
+    costs = _totals(sums for each in every for sums in each.values())
+    # What several files computed together says nothing about one of them.
+    single = {files[0]: sums for files, sums in other.items() if len(files) == 1}
+    files = (FileErrors(file, _totals([sums])) for file, sums in single.items())
+    return Appraisal(costs, tuple(_warning(c) for c in costs if below_floor(c)), tuple(files))
 
 
 def errors_on(
     bundle: Bundle, runtime: Runtime, cases: Iterable[GoldenCase]
 ) -> tuple[QuantisationError, ...]:
     """Return the error of each output and state on `runtime`, over every check that applies."""
+    return _totals(file_sums(bundle, runtime, cases).values())
+
+
+def file_sums(
+    bundle: Bundle, runtime: Runtime, cases: Iterable[GoldenCase]
+) -> dict[tuple[str, ...], Sums]:
+    """Return the sums of each tensor, by the model files that computed it."""
     states = {s.next_name for entry in bundle.manifest.entries for s in entry.states}
     quantisation = bundle.manifest.quantisation
-    sums: dict[str, _ErrorSums] = {}
-    every = (entry.name for entry in bundle.manifest.entries)
-    names = [n for n in every if bundle.manifest.artifact(runtime.format, n) is not None]
+    by_file: dict[tuple[str, ...], Sums] = {}
+    names = [entry.name for entry in bundle.manifest.entries]
+    ran = FilesRun()
     with ExitStack() as stack:
-        runners = {name: runtime.load(bundle, RunOptions(name)) for name in names}
+        runners = {n: load_checked(runtime, bundle, RunOptions(n), ran) for n in names}
         for runner in runners.values():
             stack.callback(runner.close)
         for check, case, results in _results(CheckSubject(runners), cases, quantisation):
+            file = ran.take() or (runtime.name,)
             for name, value in results.items():
                 kind = "state" if name in states else "output"
-                summed = sums.setdefault(name, _ErrorSums(kind))
+                summed = by_file.setdefault(file, {}).setdefault(name, _ErrorSums(kind))
                 _add(summed, value, case.truth[name], count=check == SEQUENCE)
-    return tuple(_total(name, summed) for name, summed in sums.items())
+    return by_file
+
+
+def _totals(parts: Iterable[Sums]) -> tuple[QuantisationError, ...]:
+    """Return the errors of each tensor over all parts."""
+    whole: Sums = {}
+    for part in parts:
+        for name, new in part.items():
+            old = whole.get(name, _ErrorSums(new.kind))
+            whole[name] = _ErrorSums(
+                new.kind,
+                old.signal + new.signal,
+                old.noise + new.noise,
+                max(old.max_abs, new.max_abs),
+                old.labels + new.labels,
+                old.changed + new.changed,
+            )
+    return tuple(_total(name, summed) for name, summed in whole.items())
 
 
 def _results(

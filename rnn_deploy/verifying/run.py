@@ -8,46 +8,38 @@ so memory does not grow with their number.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from threading import Lock
-from typing import TypeVar
 
 from rnn_deploy.bundle import Bundle, GoldenCase
 from rnn_deploy.errors import RuntimeUnavailableError
 from rnn_deploy.runtimes.base import RunOptions, Runtime
 from rnn_deploy.runtimes.isolation import TIME_LIMIT, IsolatedRuntime, staying
-from rnn_deploy.runtimes.registry import SkippedRuntime, possible_runtimes, runtimes_for
-from rnn_deploy.spec import SEQUENCE, STREAM, Array
-from rnn_deploy.verifying.diagnose.finding import Finding
+from rnn_deploy.runtimes.registry import SkippedRuntime, runtimes_for
+from rnn_deploy.spec import Array
+from rnn_deploy.verifying.assembling import only, report_of
 from rnn_deploy.verifying.diagnose.original_model import OriginalModel
 from rnn_deploy.verifying.diagnose.weight_relation import relation
 from rnn_deploy.verifying.judge.checks import CHECKS
 from rnn_deploy.verifying.judge.compare import Comparison
-from rnn_deploy.verifying.judge.given import WITHOUT_MODEL, GivenSizes
-from rnn_deploy.verifying.judge.quantisation import quantisation_note, quantisation_on
+from rnn_deploy.verifying.judge.given import GivenSizes
+from rnn_deploy.verifying.judge.quantisation import quantisation_on
 from rnn_deploy.verifying.judge.tolerance import UserTolerance
 from rnn_deploy.verifying.judge.weights import CHECK as WEIGHTS
 from rnn_deploy.verifying.judge.weights import changed_weights
-from rnn_deploy.verifying.report.coverage import RuntimeCoverage
-from rnn_deploy.verifying.report.environment import environment
-from rnn_deploy.verifying.report.notes import notes_of, tolerance_notes
 from rnn_deploy.verifying.report.observation import Observation, Record, record_nothing
 from rnn_deploy.verifying.report.report import (
-    CheckTiming,
     FailedCheck,
-    NodeDevice,
     Report,
-    UnknownPlacement,
 )
 from rnn_deploy.verifying.request import VerificationOptions, VerificationRequest, request_for
 from rnn_deploy.verifying.runtime_verification import Result, RuntimeVerification
 
 REQUIRED = "required"
 Progress = Callable[[str], None]
-T = TypeVar("T")
 
 
 def verify(
@@ -90,57 +82,11 @@ def verify(
     # If the caller names runtimes, only their files are compared.
     formats = None if runtimes is None else {runtime.format for runtime in runtimes}
     failed = (
-        *_changed_weights(bundle, original, formats),
+        *_changed_weights(bundle, original, formats, failed=_any_failed(results)),
         *_missing(required, chosen, skipped),
     )
-    report = _report_of(bundle, chosen, request, [*failed, *results])
+    report = report_of(bundle, chosen, request, [*failed, *results])
     return replace(report, skipped=tuple(skipped))
-
-
-def _report_of(
-    bundle: Bundle,
-    runtimes: Sequence[Runtime],
-    request: VerificationRequest,
-    results: Sequence[Result],
-) -> Report:
-    comparisons, checks = _only(Comparison, results), request.options.checks
-    return Report(
-        reference=_reference_of(bundle, request.options.cases),
-        bundle=str(bundle.root),
-        digest=bundle.digest,
-        environment=environment(runtimes),
-        comparisons=comparisons,
-        failed_checks=_only(FailedCheck, results),
-        skipped=(),
-        notes=_notes(bundle, runtimes, request, comparisons),
-        findings=_only(Finding, results),
-        node_devices=_only(NodeDevice, results),
-        tolerance=request.budgets.user.description,
-        reference_distances=request.distances,
-        timings=_only(CheckTiming, results),
-        unknown_placements=_only(UnknownPlacement, results),
-        expected_tensors=_expected_tensors(bundle, checks),
-        runtimes=tuple(runtime.name for runtime in runtimes),
-        coverage=_only(RuntimeCoverage, results),
-        possible_runtimes=possible_runtimes(bundle),
-        shared_weights=_shared_weights(bundle),
-        checks_not_run=tuple(check for check in CHECKS if check not in checks),
-    )
-
-
-def _notes(
-    bundle: Bundle,
-    runtimes: Sequence[Runtime],
-    request: VerificationRequest,
-    comparisons: Sequence[Comparison],
-) -> tuple[str, ...]:
-    options = request.options
-    return (
-        *notes_of(request.read(), comparisons, options.checks, request.distances),
-        *tolerance_notes(comparisons, options.tolerance),
-        *_quantisation_notes(bundle, runtimes, options.checks),
-        *([WITHOUT_MODEL] if options.given and options.original is None else []),
-    )
 
 
 def _missing(
@@ -157,34 +103,30 @@ def _missing(
     ]
 
 
-def _shared_weights(bundle: Bundle) -> dict[str, tuple[str, ...]]:
-    users: dict[str, dict[str, None]] = {}
-    for artifact in bundle.manifest.artifacts:
-        if artifact.weights is not None:
-            users.setdefault(artifact.weights, {})[artifact.path] = None
-    return {weights: tuple(files) for weights, files in users.items()}
+def _any_failed(results: Sequence[Result]) -> bool:
+    return any(not c.passed for c in only(Comparison, results))
 
 
 def _changed_weights(
-    bundle: Bundle, original: OriginalModel | None, formats: Collection[str] | None
+    bundle: Bundle,
+    original: OriginalModel | None,
+    formats: Collection[str] | None,
+    *,
+    failed: bool,
 ) -> tuple[FailedCheck, ...]:
-    """Return a failed check for each file whose weights are not those of the export."""
+    """Return a failed check for each file whose weights are not those of the export.
+
+    failed: whether a comparison failed; then all weights are compared with the Keras model's.
+    """
+    every = failed and original is not None
 
     def explain(name: str, values: Array) -> str:
         return "" if original is None else relation(name, values, original.weights())
 
     return tuple(
         FailedCheck(WEIGHTS, WEIGHTS, changed.file, changed.message, (changed.file,))
-        for changed in changed_weights(bundle, explain, formats)
+        for changed in changed_weights(bundle, explain, formats, every=every)
     )
-
-
-def _expected_tensors(bundle: Bundle, checks: Sequence[str]) -> tuple[str, ...]:
-    """Return the tensors that the plain checks must compare: every model has cases for them."""
-    entries = {entry.name: entry for entry in bundle.manifest.entries}
-    names = (n for c, n in (("sequence", SEQUENCE), ("states", STREAM)) if c in checks)
-    checked = (entries[name] for name in names if name in entries)
-    return tuple(dict.fromkeys(t.name for entry in checked for t in entry.all_outputs))
 
 
 def _results(
@@ -244,20 +186,3 @@ def _partner(
     others = [*verifications[index + 1 :], *verifications[: index + 1]]
     own = quantisation_on(bundle, verifications[index].runtime)
     return next(other for other in others if quantisation_on(bundle, other.runtime) == own)
-
-
-def _only(kind: type[T], results: Iterable[Result]) -> tuple[T, ...]:
-    return tuple(result for result in results if isinstance(result, kind))
-
-
-def _quantisation_notes(
-    bundle: Bundle, runtimes: Sequence[Runtime], checks: Sequence[str]
-) -> list[str]:
-    pairs = ((runtime, quantisation_on(bundle, runtime)) for runtime in runtimes)
-    return [quantisation_note(runtime, how, checks) for runtime, how in pairs if how is not None]
-
-
-def _reference_of(bundle: Bundle, cases: Sequence[GoldenCase] | None) -> str:
-    how = "golden vectors of the bundle" if cases is None else "recomputed"
-    tensorflow = bundle.manifest.tools.get("tensorflow", "?")
-    return f"the Keras model under TensorFlow {tensorflow}, in float64 where that is known; {how}"

@@ -155,3 +155,17 @@ def test_a_mistake_is_one_line(small_bundle, inputs, tmp_path, command):
         command("compare", sequence, second, "--inputs", inputs).refused(2, word)
     words = ("compare", sequence, sequence, "--inputs", inputs, "--runtime", "ort-cpu")
     command(*words).refused(2, "E-OPTION-NEEDS", str(sequence))
+
+
+def test_a_keras_model_in_parts_is_compared_and_its_options_need_one(
+    command, small_bundle, small_keras, tmp_path
+):
+    import keras
+
+    model = keras.models.load_model(small_keras)
+    (tmp_path / "model.json").write_text(model.to_json())
+    model.save_weights(tmp_path / "w.weights.h5")
+    weights = ("--weights", tmp_path / "w.weights.h5")
+    assert command("compare", tmp_path / "model.json", small_bundle, *weights).code == 0
+    ended = command("compare", small_bundle, small_bundle, *weights)
+    assert (ended.code, "E-OPTION-NEEDS" in ended.err) == (2, True)

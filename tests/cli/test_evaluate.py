@@ -47,6 +47,22 @@ def test_classes_are_counted_on_every_runtime_and_way(
     assert "ort-cpu, stream.onnx, streamed" in table.out
 
 
+def test_a_model_in_parts_is_the_reference_and_its_options_need_it(
+    command, small_bundle, small_keras, tmp_path, data
+):
+    import keras
+
+    model = keras.models.load_model(small_keras)
+    (tmp_path / "model.json").write_text(model.to_json())
+    model.save_weights(tmp_path / "w.weights.h5")
+    words = ("evaluate", small_bundle, "--inputs", data, "--runtime", "ort-cpu", "--json")
+    parts = ("--model", tmp_path / "model.json", "--weights", tmp_path / "w.weights.h5")
+    whole, first, *_ = evaluations(command(*words, *parts))
+    assert (whole["runtime"], first["metrics"][0]["agreement"]) == ("keras", 1)
+    ended = command(*words, "--weights", tmp_path / "w.weights.h5")
+    assert (ended.code, "E-OPTION-NEEDS" in ended.err) == (2, True)
+
+
 def test_numbers_have_errors(command, small_bundle, tmp_path, x, data):
     y = rnn_deploy.load(small_bundle).predict(x)
     np.savez(tmp_path / "y.npz", y=y.astype("d") + 0.5)

@@ -49,3 +49,28 @@ def test_a_bundle_without_c_files_says_how_to_get_them(small_bundle, tmp_path, c
     assert ended.code == 2
     assert "[E-BUNDLE-NO-ARTIFACT]" in ended.err
     assert "--to c" in ended.err
+
+
+@pytest.mark.parametrize("name", ["python", "cpp", "android", "ios"])
+def test_starter_programs_are_written_whole_or_not_at_all(
+    name, small_bundle, tmp_path, command, snapshot
+):
+    out = tmp_path / "out"
+    words = ("package", small_bundle, "--for", name, "-o", out)
+    manifest = small_bundle / "manifest.json"
+    good = manifest.read_text()
+    data = json.loads(good)
+    for artifact in data["artifacts"]:
+        for choice in artifact["choices"]:
+            choice["not_on"] = ["ort-cpu", "litert"]
+    manifest.write_text(json.dumps(data))
+    before = snapshot()
+    command(*words).refused(3, "E-RUNTIME-WRONG", "first")
+    assert snapshot() == before
+    manifest.write_text(good)
+    ended = command(*words, "--json")
+    assert ended.code == 0, ended.err
+    assert all((out / path).is_file() for path in json.loads(ended.out))
+    before = snapshot()
+    command(*words).refused(2, "E-OPTION-EXISTS", "--force")
+    assert snapshot() == before

@@ -4,19 +4,34 @@ import json
 
 import numpy as np
 
+from rnn_deploy.bundle import open_bundle
+from rnn_deploy.bundle.appraisal import file_report
+
 
 def test_a_quantised_export_says_what_it_cost(command, small_keras, tmp_path):
     rng = np.random.default_rng(0)
     data = tmp_path / "data.npz"
     np.savez(data, x=rng.standard_normal((12, 9, 3)).astype(np.float32))
     place = tmp_path / "b"
-    made = command("export", small_keras, "-o", place, "--quantize", "int8", "--calibration", data)
+    held_out = tmp_path / "held-out.npz"
+    np.savez(held_out, x=rng.standard_normal((5, 9, 3)).astype(np.float32))
+    words = ("--quantize", "int8", "--calibration", data, "--evaluate", held_out)
+    made = command("export", small_keras, "-o", place, *words)
     assert made.code == 0
     assert "tflite quantised to int8: 2 of 2 recurrent weights, all weights " in made.err
     assert "golden vectors and 12 sequences of calibration data" in made.err
     for name in ("output 'y'", "state 'first_h_out'", "state 'second_h_out'"):
         assert f"    {name}: " in made.err
     assert "labels changed" in made.err
+    shown = command("inspect", place).out
+    for text in (made.err, shown):
+        assert "by model file, on 5 held-out sequences (--evaluate):" in text
+        for file in ("sequence", "stream"):
+            assert f"model.tflite, signature {file}: output 'y': " in text
+    assert "held out" not in made.err.replace("held-out", "")
+    report = file_report(open_bundle(place).manifest)
+    labels = [c.labels for each in report.files for c in each.costs if c.labels]
+    assert labels == [5 * 9]  # of whole sequences alone, and of no golden vector
 
     verified = command("verify", place)
     assert verified.code == 0

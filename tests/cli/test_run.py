@@ -193,6 +193,19 @@ def test_chunks_that_do_not_give_the_whole_are_refused(run, backwards_bundle, ch
     ended.refused(2, "E-STATE-NOT-CHUNKED", "--chunk")
 
 
+@pytest.mark.parametrize("option", ["--state-in", "--state-out"])
+def test_the_state_of_such_a_model_is_not_carried(option, run, backwards_bundle, tmp_path):
+    ended = run(option, tmp_path / "s.npz", bundle=backwards_bundle)
+    ended.refused(2, "E-STATE-NOT-CHUNKED", option)
+    assert not (tmp_path / "s.npz").exists()
+
+
+def test_verify_says_first_that_such_a_model_must_not_be_streamed(command, backwards_bundle):
+    ended = command("verify", backwards_bundle, "--runtime", "ort-cpu", "--check", "states")
+    assert ended.code == 0
+    assert ended.out.startswith("do not stream this model: ")
+
+
 def test_the_same_model_runs_whole(run, backwards_bundle):
     assert run(bundle=backwards_bundle).code == 0
 

@@ -142,6 +142,8 @@ def test_a_tolerance_below_tensorflows_own_error_is_a_warning(command, small_bun
     tight = command(*words, "--atol", "y=1e-12")
     assert tight.code == 1
     assert "the tolerance of 'y', 1.0e-12, is below TensorFlow's own error" in tight.err
+    loose = command(*words, "--atol", "y=100")
+    assert "the tolerance of 'y', 1.0e+02, is not meaningful" in loose.err
     assert "own error of" not in command(*words, "--atol", "1e-3").err
 
 

@@ -60,6 +60,7 @@ def test_a_format_may_constrain_the_plan():
         ({"quantize": "int4"}, "E-EXPORT-CHOICE", ["int4", "none, float16"]),
         ({"quantize": "int8"}, "E-EXPORT-CALIBRATION-MISSING", ["--calibration DATA.npz"]),
         ({"calibration": DATA}, "E-EXPORT-CALIBRATION-UNUSED", ["--quantize"]),
+        ({"evaluate": DATA}, "E-EXPORT-CALIBRATION-UNUSED", ["--evaluate"]),
         ({"to": "onnx", "quantize": "float16"}, "E-EXPORT-OPTION-UNUSED", ["--to tflite"]),
         ({"to": "tflite", "profile": "portable"}, "E-EXPORT-OPTION-UNUSED", ["--to onnx"]),
         ({"to": "onnx", "tflite_lowering": "loop"}, "E-EXPORT-OPTION-UNUSED", ["--to tflite"]),

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import rnn_deploy
-from rnn_deploy.errors import InputError
+from rnn_deploy.errors import InputError, RuntimeUnavailableError
 from rnn_deploy.scoring.record import NAME, RunRecord
 from tests.support.errors import raises
+from tests.support.models import randomised
 from tests.support.scoring import (
     assert_outputs,
     errors_in,
@@ -219,11 +220,31 @@ def test_an_output_of_another_bundle_or_of_other_options_is_refused(run, rows, t
     run()
     with raises(InputError, "E-SCORE-OTHER-SETTINGS", "batch_size"):
         run(batch_size=3)
+    with raises(InputError, "E-SCORE-OTHER-SETTINGS", "sequence", "none"):
+        run(sequence=None)
     with raises(InputError, "E-SCORE-OTHER-SETTINGS", "shards"):
         run(shard_size=32)
     pq.write_table(pa.table({"id": ["a"], "ids": [[1]]}), tmp_path / "ids.parquet")
     with raises(InputError, "E-SCORE-OTHER-BUNDLE", "--force"):
         rnn_deploy.score(tokens, tmp_path / "ids.parquet", tmp_path / "out", sequence="id")
+
+
+def test_a_run_that_cannot_start_leaves_the_folder_free(run, rows, engine, tmp_path, monkeypatch):
+    write_lists(tmp_path / "in.parquet", rows)
+    with raises(InputError, "E-DATA-COLUMN", "nobody"):
+        run(sequence="nobody")
+    assert not (tmp_path / "out").exists()
+
+    def unreachable(*words):
+        raise RuntimeUnavailableError("E-SCORE-CLUSTER", "nothing answers")
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "run", unreachable)
+        with raises(RuntimeUnavailableError, "E-SCORE-CLUSTER"):
+            run()
+    write_lists(tmp_path / "in.parquet", rows[:20])
+    assert run(batch_size=7).ok
 
 
 def test_a_folder_with_other_files_is_never_written_to(run, rows, tmp_path):
@@ -297,3 +318,60 @@ def test_a_bundle_that_is_replaced_meanwhile_fails_the_shards(
     monkeypatch.setattr(engine, "run", replace)
     result = rnn_deploy.score(own, tmp_path / "in.parquet", tmp_path / "out", sequence="id")
     assert {fault.code for fault in result.failed_shards.values()} == {"E-BUNDLE-REPLACED"}
+
+
+@pytest.fixture(scope="module")
+def fixed(tmp_path_factory):
+    """A bundle of a model that masks and takes 8 steps."""
+    import keras
+
+    x = inputs = keras.Input((8, 3), name="x")
+    x = keras.layers.SimpleRNN(4, name="rnn")(keras.layers.Masking(0.0)(x))
+    model = randomised(keras.Model(inputs, keras.layers.Dense(6, name="y")(x), name="fixed"))
+    place = tmp_path_factory.mktemp("b") / "fixed"
+    return rnn_deploy.export(model, place, to="onnx", long=0, labels=list("abcdef"))
+
+
+def test_a_model_of_fixed_steps_that_masks_takes_shorter_sequences(fixed, rows, engine, tmp_path):
+    longer = [*rows[:-1], np.ones((9, 3), np.float32)]
+    write_lists(tmp_path / "in.parquet", longer)
+    rnn_deploy.score(fixed, tmp_path / "in.parquet", tmp_path / "out", sequence="id")
+    assert list(errors_in(tmp_path / "out")) == ["k39"]
+    filled = np.stack([np.pad(row, ((0, 8 - len(row)), (0, 0))) for row in rows[:-1]])
+    wanted = rnn_deploy.load(fixed, "ort-cpu").predict(filled)
+    table = result_in(tmp_path / "out")
+    np.testing.assert_allclose(np.array(table["y"].to_pylist()[:-1]), wanted, atol=1e-6)
+    names = np.array(list("abcdef"))[wanted.argmax(axis=-1)]
+    assert table["y_label"].to_pylist() == [*names, None]
+    assert len(set(names)) > 1
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A bundle of a model that takes text."""
+    import keras
+
+    words = keras.layers.TextVectorization(max_tokens=20)
+    words.adapt(["a b c d e f g"])
+    inputs = keras.Input((), dtype="string", name="text")
+    x = keras.layers.Embedding(20, 4, mask_zero=True)(words(inputs))
+    outputs = keras.layers.Dense(2, name="y")(keras.layers.SimpleRNN(5, name="rnn")(x))
+    model = keras.Model(inputs, outputs, name="texts")
+    return rnn_deploy.export(model, tmp_path_factory.mktemp("b") / "texts", to="onnx", long=0)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
+def test_texts_are_scored_and_empty_ones_fail_by_key(texts, engine, tmp_path, ending):
+    given = ["a b", "c", " ", "d e f a b", None, "a zz g"]
+    place = tmp_path / f"in{ending}"
+    if ending == ".parquet":
+        pq.write_table(pa.table({"id": range(6), "text": given}), place)
+    else:
+        lines = [json.dumps({"id": i, "text": text}) for i, text in enumerate(given)]
+        place.write_text("\n".join(lines))
+    assert rnn_deploy.score(texts, place, tmp_path / "out", sequence="id").failed == 2
+    assert list(errors_in(tmp_path / "out")) == [2, 4]
+    good = [text for text in given if text and text.strip()]
+    wanted = rnn_deploy.load(texts, "ort-cpu").predict(good)
+    found = [value for value in result_in(tmp_path / "out")["y"].to_pylist() if value]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)

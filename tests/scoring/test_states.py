@@ -108,6 +108,8 @@ def test_states_are_searched_in_the_likely_part_first(run, days, bundle, tmp_pat
 
 
 def test_unfit_previous_runs_are_refused(run, days, tokens, rows, tmp_path):
+    with raises(InputError, "E-OPTION-CONFLICT", "--state-in"):
+        run("two", "two")
     with raises(InputError, "E-SCORE-NO-RUN", "nowhere"):
         run("two", "nowhere")
     run("one", states=False)

@@ -23,12 +23,28 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
     ),
+    "packaging/starter/test_cpp": (
+        "the text of its programs",
+        ("packaging/starter/cpp_selftest", "packaging/starter/cpp_text"),
+    ),
+    "packaging/starter/test_phone": (
+        "two programs that make the same calls",
+        (
+            *("packaging/starter/android", "packaging/starter/android_text"),
+            *("packaging/starter/ios", "packaging/starter/ios_text"),
+        ),
+    ),
+    "packaging/starter/test_python": (
+        "parts of every program, seen in one that runs",
+        ("packaging/starter/program", "packaging/starter/vectors"),
+    ),
     "cli/test_inspect": ("a table of this command", ("cli/runtime_table",)),
     "cli/test_evaluate": (
         "used by this command alone",
         ("cli/keras_model", "verifying/evaluation"),
     ),
     "cli/test_attachments": ("what `run` prints of them", ("inference/labels",)),
+    "cli/test_quantize": ("what export and inspect show", ("bundle/appraisal",)),
     "exporting/test_attachments": (
         "what is given is checked, written and read",
         ("bundle/attachments", "exporting/given"),
@@ -67,7 +83,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "the inputs of a command, from their files",
         ("cli/converting", "cli/table_inputs"),
     ),
-    "cli/test_run": ("the arguments of this command", ("cli/run_request",)),
+    "cli/test_run": ("the arguments of this command", ("cli/loading", "cli/run_request")),
     "cli/test_runtimes": ("the command shows the registry", ("runtimes/registry",)),
     "cli/test_conformance": ("the command runs the suite", ("conformance/suite",)),
     "conformance/test_conformance": (
@@ -212,7 +228,7 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "verifying/test_quantisation_error": ("judged by it", ("verifying/judge/quantisation",)),
     "verifying/test_run": (
         "parts of one verification",
-        ("verifying/request", "verifying/runtime_verification"),
+        ("verifying/assembling", "verifying/request", "verifying/runtime_verification"),
     ),
     "verifying/judge/test_weights": (
         "what became of a weight that was changed",
@@ -229,6 +245,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "c/test_activations": "the snippets of C",
     "c/test_models": "one model of each kind, compiled and run",
     "test_shares": "which tests a run takes",
+    "runtimes/ort_web/test_module": "rnn-model.js and rnn-text.js",
     "packaging/c/test_targets": "the self-test on emulated processors",
     "cli/test_main": "what all commands share",
     "cli/test_run_refusals": "what run refuses, apart from what it computes",

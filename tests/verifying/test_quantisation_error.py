@@ -164,8 +164,8 @@ def test_what_is_destroyed_is_said(bundle, monkeypatch):
     place = bundle.checked(bundle.manifest.golden)
     cases = [c for c in read_cases(place) if len(c.chunks) < 2 and "sequence" in c.entries]
     monkeypatch.setattr(quantisation_error, "RUNTIMES", {"fake": _with_noise(cases, 9.0)})
-    _, warnings = appraise(bundle, cases)
-    assert any("output 'y'" in line and "10 dB" in line for line in warnings)
+    found = appraise(bundle, cases)
+    assert any("output 'y'" in line and "10 dB" in line for line in found.warnings)
 
 
 def aborting(entry, feeds):

@@ -62,7 +62,7 @@ def ort_web_files(given: str = "") -> OrtWebFiles:
 
 def cached_files() -> OrtWebFiles | None:
     """Return the files in the user's cache; None if they are not there or damaged."""
-    folder = _cache_folder()
+    folder = cache_folder()
     if not all((folder / name).is_file() for name in SHA256):
         return None
     files = {name: (folder / name).read_bytes() for name in SHA256}
@@ -156,7 +156,7 @@ def _by_url() -> bytes:
         return bytes(answer.read())
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = os.environ.get("RNN_DEPLOY_CACHE") or Path(home) / "rnn-deploy"
     return Path(root) / PACKAGE / VERSION
@@ -164,7 +164,7 @@ def _cache_folder() -> Path:
 
 def _keep(files: OrtWebFiles) -> None:
     """Write the files into the cache; where it cannot be written, the next call downloads again."""
-    folder = _cache_folder()
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, content in ((MODULE, files.module), (WASM, files.wasm)):

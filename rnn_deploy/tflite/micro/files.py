@@ -54,7 +54,11 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
             for file in files
         ),
         extra=(HEADER, SOURCE),
-        notes=tuple(dict.fromkeys(note for file in quantised for note in file.notes)),
+        notes=tuple(
+            dict.fromkeys(
+                (*(n for file in quantised for n in file.notes), *filter(None, map(_larger, files)))
+            )
+        ),
         quantisation=quantisation_of(NAME, quantised),
     )
 
@@ -70,15 +74,28 @@ def _entry_name(part: TfliteEntry) -> str:
 
 
 def _file(read: ReadModel, options: ExportOptions, part: TfliteEntry) -> MicroFile:
-    content, small = convert(read.plan.model, [part]), None
+    content, small, usual = convert(read.plan.model, [part]), None, None
     if options.quantised:
+        usual = _arena(content, read.plan, _entry_name(part))
         small = quantised_for(read, options, content, [part.entry])
         content = small.content
     entry = _entry_name(part)
     arena = _arena(content, read.plan, entry)
     model = unpacked(content)
     names = {name for graph in model.subgraphs for name in operator_names(model, graph)}
-    return MicroFile(entry, content, part.choices, tuple(sorted(names)), arena, small)
+    return MicroFile(entry, content, part.choices, tuple(sorted(names)), arena, small, usual)
+
+
+def _larger(file: MicroFile) -> str:
+    """Return a note if a quantised file needs more memory than the same in float32."""
+    usual = file.float32_arena
+    if usual is None or file.arena <= usual:
+        return ""
+    return (
+        f"{file.path} needs an arena of {file.arena:,} B, in float32 {usual:,} B: inputs, outputs"
+        " and states stay float32, and their int8 copies need memory, too; quantisation makes the"
+        " weights smaller, which lie in flash"
+    )
 
 
 def _arena(content: bytes, plan: ExportPlan, entry: str) -> int:

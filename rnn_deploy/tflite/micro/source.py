@@ -21,7 +21,10 @@ _SPELLED = {
 
 @dataclass(frozen=True)
 class MicroFile:
-    """One file: the entry point it is, its operators, the arena it needs in bytes."""
+    """One file: the entry point it is, its operators, the arena it needs in bytes.
+
+    float32_arena: of a quantised file, the arena of the same model in float32.
+    """
 
     entry: str
     content: bytes
@@ -29,6 +32,7 @@ class MicroFile:
     operators: tuple[str, ...]
     arena: int
     quantised: QuantisedFile | None
+    float32_arena: int | None = None
 
     @property
     def path(self) -> str:
@@ -39,7 +43,10 @@ class MicroFile:
     def details(self) -> dict[str, Any]:
         """Facts for the manifest: the array's name, operators to register, arena in bytes."""
         array, operators = array_name(self.entry), list(self.operators)
-        return {"array": array, "operators": operators, "arena": self.arena}
+        facts = {"array": array, "operators": operators, "arena": self.arena}
+        if self.float32_arena is not None:
+            facts["float32_arena"] = self.float32_arena
+        return facts
 
 
 def resolver_call(operator: str) -> str:

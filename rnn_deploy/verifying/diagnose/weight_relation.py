@@ -4,6 +4,7 @@ Formats store weights in orders of their own, so sorted values are compared: tho
 of the same weight of both directions of a Bidirectional layer.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -12,6 +13,7 @@ from rnn_deploy.spec import Array
 from rnn_deploy.verifying.judge.distance import Floats
 
 Weights = Mapping[str, Array]  # by LAYER/WEIGHT
+_ALTERED = re.compile(r"^-?[\d.e+-]+ x |rounded to b?float16$| \+ -?[\d.e+-]+$")
 FEW = 8  # values that are named as a number of wrong values, not as another weight
 
 
@@ -33,6 +35,12 @@ def relation(tensor: str, values: Array, weights: Weights) -> str:
             text = ", ".join(f"{a:.7g} instead of {b:.7g}" for a, b in pairs)
             best = len(wrong), f"{name} with {len(wrong)} other values: {text}"
     return "" if best is None else best[1]
+
+
+def is_altered(words: str) -> bool:
+    """Whether the words of `relation` can only mean an altered weight, also of a tensor that may be
+    something else: a multiple, a sum, or coarser numbers."""
+    return bool(_ALTERED.search(words))
 
 
 def _same_everywhere(name: str, found: Floats, true: Floats) -> str:

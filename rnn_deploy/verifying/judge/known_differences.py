@@ -22,6 +22,7 @@ CASES = ("nan", "infinite")
 SWALLOWING = (
     "ort-cpu",
     "ort-cuda",
+    "ort-web",
     "openvino-cpu",
     "tflite-micro",
     TUNED,

@@ -137,6 +137,8 @@ class Budgets:
 
     errors, scales: TensorFlow's own largest error and the largest magnitude of each tensor, over
     all plain cases. noise: the largest error allowed of a quantised artifact, where that is more.
+    spans: the largest value minus the smallest, over all plain cases: a budget of half of it would
+    accept a constant, whatever the model computes.
     """
 
     errors: Mapping[str, float]
@@ -144,6 +146,11 @@ class Budgets:
     dtypes: Mapping[str, str]
     user: UserTolerance
     noise: Mapping[str, float] = field(default_factory=dict)
+    spans: Mapping[str, float] = field(default_factory=dict)
+
+    def accepts_anything(self, name: str, error: float) -> bool:
+        """Whether a constant would be within an error, in every plain case."""
+        return error >= self.spans.get(name, math.inf) / 2
 
     def budget_of(
         self,
@@ -179,8 +186,7 @@ class Budgets:
         noise = self.noise.get(name, 0.0)
         if noise <= derived.atol:
             return derived
-        # With an error as large as its values a tensor may hold anything, even zeros.
-        decisive = noise < self.scales.get(name, math.inf)
+        decisive = not self.accepts_anything(name, noise)
         return Budget(noise, derived.reference_error, decisive=decisive)
 
     def _derived(self, case: GoldenCase, name: str) -> Budget:
@@ -216,11 +222,24 @@ def derive_budgets(
     """Derive the budgets of a model from its golden cases, which `read` yields one at a time."""
     errors: dict[str, float] = {}
     sizes: dict[str, float] = {}
+    extremes: dict[str, tuple[float, float]] = {}
     for case in read():
         if not case.check:
             for largest, new in ((errors, reference_errors([case])), (sizes, scales([case]))):
                 largest.update({n: max(largest.get(n, 0.0), value) for n, value in new.items()})
-    return Budgets(errors, sizes, dtypes, user or UserTolerance())
+            for name, truth in case.truth.items():
+                extremes[name] = _extremes(truth, extremes.get(name))
+    spans = {name: most - least for name, (least, most) in extremes.items() if most >= least}
+    return Budgets(errors, sizes, dtypes, user or UserTolerance(), spans=spans)
+
+
+def _extremes(value: Array, before: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the smallest and the largest finite value, of an array and before."""
+    least, most = before or (math.inf, -math.inf)
+    finite = value[np.isfinite(value)]
+    if not finite.size:
+        return least, most
+    return min(least, float(finite.min())), max(most, float(finite.max()))
 
 
 def reference_errors(cases: Iterable[GoldenCase]) -> dict[str, float]:

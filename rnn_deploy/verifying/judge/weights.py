@@ -3,15 +3,28 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
+
+import numpy as np
 
 from rnn_deploy.bundle import Artifact, Bundle
-from rnn_deploy.bundle.weights import EXTENSION, Content, Read, StoredTensor, mapped, tensors_in
+from rnn_deploy.bundle.weights import (
+    EXTENSION,
+    READABLE,
+    Content,
+    Read,
+    StoredTensor,
+    mapped,
+    tensors_in,
+)
 from rnn_deploy.errors import BundleError
 from rnn_deploy.spec import Array
+from rnn_deploy.verifying.diagnose.weight_relation import is_altered
 
 CHECK = "weights"
 Explain = Callable[[str, Array], str]  # from a tensor's name and values to what became of it
 MOST_NAMED = 4
+FEWEST = 8  # values: fewer may be constants of the format
 
 
 @dataclass(frozen=True)
@@ -26,11 +39,14 @@ def changed_weights(
     bundle: Bundle,
     explain: Explain = lambda name, values: "",
     formats: Collection[str] | None = None,
+    *,
+    every: bool = False,
 ) -> Iterator[ChangedWeights]:
     """Yield the files whose weights were changed since the export, each once.
 
-    formats: only files of these formats. A bundle of an older rnn-deploy has no digests, and
-    yields nothing.
+    formats: only files of these formats. every: also name weights with the export's digest, or
+    without one, if `explain` says that they are not those of the model. Without it, a bundle of an
+    older rnn-deploy, which has no digests, yields nothing.
     """
     extension = bundle.manifest.extensions.get(EXTENSION)
     known = extension.data if extension is not None and isinstance(extension.data, dict) else {}
@@ -40,10 +56,13 @@ def changed_weights(
         return mapped(bundle.checked(path))
 
     by_file: dict[str, dict[str, str]] = {}
-    for path in known:
-        artifact = next((a for a in bundle.manifest.artifacts if a.path == path), None)
-        if artifact is not None and (formats is None or artifact.format in formats):
-            for file, tensor, change in _changes(artifact, _digests(known[path]), read, explain):
+    paths = {a.path: a for a in bundle.manifest.artifacts if a.path in known or every}
+    for path, artifact in paths.items():
+        if formats is None or artifact.format in formats:
+            found = _changes(artifact, _digests(known.get(path)), read, explain)
+            if every and bundle.manifest.quantisation is None:
+                found = chain(found, _unlike_the_model(artifact, read, explain))
+            for file, tensor, change in found:
                 by_file.setdefault(file, {}).setdefault(tensor, change)
     for file, changes in by_file.items():
         named = [f"{tensor} {change}" for tensor, change in changes.items()][:MOST_NAMED]
@@ -65,8 +84,23 @@ def _changes(
             yield artifact.path, f"'{name}'", "is missing"
         elif tensor.digest != digest:
             yield tensor.file, f"'{name}'", _words(tensor, explain)
-    for name in tensors.keys() - known.keys():
+    for name in tensors.keys() - known.keys() if known else ():
         yield artifact.path, f"'{name}'", "was added after the export"
+
+
+def _unlike_the_model(
+    artifact: Artifact, read: Read, explain: Explain
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the tensors that hold a weight of the Keras model with other values."""
+    if artifact.format not in READABLE:
+        return
+    for tensor in tensors_in(artifact, read):
+        values = tensor.values
+        if values is None or values.dtype.kind != "f" or values.size < FEWEST:
+            continue
+        words = explain(tensor.name, values) if np.ptp(values) else ""
+        if is_altered(words):
+            yield tensor.file, f"'{tensor.name}'", f"= {words}"
 
 
 def _words(tensor: StoredTensor, explain: Explain) -> str:

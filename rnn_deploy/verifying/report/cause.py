@@ -31,20 +31,35 @@ def _parts(report: Report) -> Iterator[str]:
     wrong = dict.fromkeys(c.runtime for c in report.comparisons if not c.passed)
     only_handed_over = [name for name in wrong if _only_handed_over(report, name)]
     by_subject: dict[str, list[str]] = {}
-    for runtime in wrong:
-        if runtime not in only_handed_over:
-            subject = _subject(runtime, verdicts.get(runtime), report, blamed)
+    explained: list[str] = []
+    for runtime in (name for name in wrong if name not in only_handed_over):
+        if _explained(verdicts.get(runtime), report, blamed):
+            explained.append(runtime)
+        else:
+            subject = _subject(runtime, verdicts.get(runtime), report)
             by_subject.setdefault(subject, []).append(runtime)
+    fault = _fault(report.findings, explained)
+    if fault:
+        yield f"seen on {', '.join(explained)}{fault}"
     for subject, runtimes in by_subject.items():
         where = "" if subject in runtimes else f" on {', '.join(runtimes)}"
-        yield f"{subject} is wrong{where}{_fault(report.findings, runtimes)}"
+        verb = "are" if " and " in subject else "is"
+        yield f"{subject} {verb} wrong{where}{_fault(report.findings, runtimes)}"
     for runtime in only_handed_over:
         yield f"{runtime} fails only where {_partner(report, runtime)}"
     for runtime, message in _errors(report.failed_checks):
         yield f"{runtime}: {message}"
 
 
-def _subject(runtime: str, verdicts: FileVerdicts | None, report: Report, blamed: set[str]) -> str:
+def _explained(verdicts: FileVerdicts | None, report: Report, blamed: set[str]) -> bool:
+    """Whether every wrong file has changed weights, or reads a file that has."""
+    if verdicts is None or not verdicts.wrong:
+        return False
+    readers = {user for file in blamed for user in report.shared_weights.get(file, ())}
+    return all(file.partition(",")[0] in readers | blamed for file in verdicts.wrong)
+
+
+def _subject(runtime: str, verdicts: FileVerdicts | None, report: Report) -> str:
     """Return the wrong files; the file with their weights if all that use it are wrong."""
     if verdicts is None:
         return runtime
@@ -52,8 +67,7 @@ def _subject(runtime: str, verdicts: FileVerdicts | None, report: Report, blamed
         used = [file for file in (*verdicts.wrong, *verdicts.right) if file in users]
         if len(used) > 1 and all(file in verdicts.wrong for file in used):
             others = [file for file in verdicts.wrong if file not in users]
-            why = "" if weights in blamed else f" (all of {', '.join(used)} read it)"
-            return " and ".join((f"{weights}{why}", *others))
+            return " and ".join((f"{weights} (all of {', '.join(used)} read it)", *others))
     return (" and " if verdicts.certain else " or ").join(verdicts.wrong)
 
 

@@ -1,6 +1,6 @@
 """Notes of a report: about the model itself, and about the limits of the verdict."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -18,12 +18,16 @@ def notes_of(
     comparisons: Sequence[Comparison],
     checks: Sequence[str],
     distances: Sequence[ReferenceDistances] = (),
+    quantised: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Return the notes of a report, the most serious first."""
+    """Return the notes of a report, the most serious first.
+
+    quantised: runtimes with a quantised model file, whose budgets are wide for another reason.
+    """
     return (
         *_on_references(distances),
         *_not_finite(cases),
-        *_not_decisive(comparisons),
+        *_not_decisive([c for c in comparisons if c.runtime not in quantised]),
         *_known(comparisons),
         *_without_cases(comparisons, checks),
     )

@@ -93,6 +93,7 @@ class Report:
         the bundle. checks_not_run: the checks that were not chosen.
     shared_weights: the model files that read each file with weights.
     baseline: the comparison with earlier results, None if there are none.
+    not_streamed: why the stream entry point must not be fed in chunks; empty if it may be.
     """
 
     reference: str
@@ -116,6 +117,7 @@ class Report:
     checks_not_run: tuple[str, ...] = ()
     shared_weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
     baseline: BaselineComparison | None = None
+    not_streamed: str = ""
 
     @property
     def passed(self) -> bool:

@@ -79,6 +79,8 @@ def test_a_corrupted_golden_value_is_located(small_page, browser, changed_json, 
     changed_json(small_page / "golden.json", spoil)
     with serving(small_page) as address:
         assert browser.open(address) == "failed"
+        first = browser.evaluate("document.querySelector('main section').id")
+    assert first == "check"
     assert browser.text("#badge") == "Self-check failed"
     assert f"{kind} {where['place']}" in browser.text("#wrong")
 
@@ -128,6 +130,11 @@ def test_a_page_without_one_of_its_files_says_so(
         assert browser.open(address) == "error"
     assert message in browser.text("#failure")
     assert browser.text("#badge") == "The model did not load"
+
+
+def test_a_folder_that_is_opened_from_a_disk_says_what_to_do(text_page, browser):
+    assert browser.open((text_page / "index.html").as_uri()) == "error"
+    assert "--single-file" in browser.text("#failure")
 
 
 def test_typing_changes_the_prediction(text_page, text_bundle, browser):

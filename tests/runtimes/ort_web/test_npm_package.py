@@ -109,6 +109,6 @@ def test_a_damaged_cache_is_downloaded_again(monkeypatch):
     monkeypatch.setattr(npm_package.shutil, "which", lambda name: None)
     monkeypatch.setattr(npm_package, "_by_url", lambda: content)
     files = ort_web_files()
-    (npm_package._cache_folder() / WASM).write_bytes(b"damaged")
+    (npm_package.cache_folder() / WASM).write_bytes(b"damaged")
     assert cached_files() is None
     assert ort_web_files() == files == cached_files()

@@ -109,3 +109,14 @@ def test_a_special_case_is_not_held_to_less_than_what_activations_are_exact_to()
     assert budgets["teacher-forced"] < 1e-26
     large = replace(case_of([40.0], [40.0]), check="extremes")
     assert derived.budget_of(large, "y").atol == ULPS * UNIT_ROUNDOFF * 40 + UNDERFLOW
+
+
+@pytest.mark.parametrize(("noise", "decisive"), [(0.4, True), (0.51, False), (5.0, False)])
+def test_a_budget_that_a_constant_meets_is_not_decisive(noise, decisive):
+    values = np.array([0.0, 0.25, 1.0])
+    case = case_of(values, values)
+    budgets = replace(derive_budgets(lambda: [case], {"y": "float32"}), noise={"y": noise})
+    assert budgets.spans == {"y": 1.0}
+    assert budgets.accepts_anything("y", noise) != decisive
+    assert budgets.budget_of(case, "y").decisive == decisive
+    assert np.all(np.abs(values - 0.5) <= noise) != decisive

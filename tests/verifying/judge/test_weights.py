@@ -1,5 +1,7 @@
 """A weight that was changed after the export is named, with its file."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -9,7 +11,7 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.cli.reference_model import open_later
 from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying import verify
-from rnn_deploy.verifying.diagnose.weight_relation import relation
+from rnn_deploy.verifying.diagnose.weight_relation import is_altered, relation
 from tests.support.spoiled import with_file
 
 W = np.random.default_rng(3).standard_normal((5, 8)).astype(np.float32)
@@ -38,6 +40,44 @@ def test_a_single_wrong_value_is_named():
     words = relation("rnn/R", stored.ravel(), RECURRENT)
     assert words.startswith("recurrent_kernel with 1 other values: ")
     assert f"{stored[2, 3]:.7g} instead of {W[2, 3]:.7g}" in words
+
+
+@pytest.mark.parametrize(
+    ("words", "altered"),
+    [
+        ("1.01 x recurrent_kernel", True),
+        ("-1e-05 x recurrent_kernel", True),
+        ("recurrent_kernel rounded to bfloat16", True),
+        ("recurrent_kernel + 0.5", True),
+        ("the values of recurrent_kernel in another order", False),
+        ("zeros instead of bias", False),  # may be an initial state
+        ("bias with 1 other values: 1 instead of 2", False),
+        ("", False),
+    ],
+)
+def test_only_some_words_mean_that_a_weight_was_altered(words, altered):
+    assert is_altered(words) == altered
+
+
+def test_weights_of_a_faulty_export_are_compared_with_the_model(
+    small_bundle, small_keras, tmp_path
+):
+    bundle = open_bundle(small_bundle)
+    model = onnx.load(small_bundle / "sequence.onnx")
+    tensor = next(t for t in model.graph.initializer if t.name.startswith("first/") and t.dims[1:])
+    value = numpy_helper.to_array(tensor) * np.float32(1.01)
+    tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    wrong = with_file(bundle, tmp_path / "b", "sequence.onnx", model.SerializeToString())
+    # As if the export had written it: there is no digest of the right weight.
+    manifest = replace(wrong.manifest, extensions={})
+    wrong = replace(wrong, manifest=manifest)
+    original = open_later(wrong, small_keras, Opening(), lambda step: None)
+    report = verify(wrong, checks=["sequence"], original=original, time_limit=None)
+    messages = {f.files: f.message for f in report.failed_checks if f.check == "weights"}
+    assert list(messages) == [("sequence.onnx",)]
+    assert f"'{tensor.name}' = 1.01 x " in messages["sequence.onnx",]
+    without = verify(wrong, checks=["sequence"], time_limit=None)
+    assert not without.failed_checks
 
 
 def test_a_weight_of_one_ten_thousandth_more_fails_and_is_named(

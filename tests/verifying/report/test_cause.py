@@ -54,6 +54,19 @@ def report_of(*comparisons, **facts):
         ),
         (
             report_of(
+                WRONG,
+                RIGHT,
+                failed_checks=(WEIGHTS,),
+                shared_weights={"weights.bin": ("stream.onnx", "sequence.onnx")},
+            ),
+            "weights.bin is wrong: 'rnn/R' is 1.01 x recurrent_kernel",
+        ),
+        (
+            report_of(WRONG, replace(WRONG, files=("sequence.onnx",))),
+            "stream.onnx and sequence.onnx are wrong on ort-cpu",
+        ),
+        (
+            report_of(
                 WRONG, RIGHT, shared_weights={"weights.bin": ("stream.onnx", "sequence.onnx")}
             ),
             "stream.onnx is wrong on ort-cpu",

@@ -29,7 +29,7 @@ export function linePlot(title, names, rows, step) {
 }
 
 function drawLines(svg, width, { rows, shown, step, range: [low, high] }) {
-  const [left, right, top, bottom, height] = [52, 8, 8, 22, 190];
+  const [left, right, top, bottom, height] = [64, 8, 8, 22, 190];
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("height", height);
   svg.replaceChildren();

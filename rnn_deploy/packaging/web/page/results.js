@@ -159,6 +159,7 @@ export function showCheck({ passed, comparisons }) {
     if (!each.passed) row.lastChild.className = "bad";
   }
   at("check-details").hidden = false;
+  if (!passed) document.querySelector("main").prepend(at("check")); // before anything else
 }
 
 function located(each) {

@@ -1,17 +1,11 @@
 // The self-check: golden vectors, whole and step by step, outputs and states, within their budgets.
 
-import { cutFeeds, stepsOf } from "./rnn-model.js";
-
-const GOLDEN_ARRAYS = {
-  float16: null, float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array,
-  int16: Int16Array, uint16: Uint16Array, int32: Int32Array, uint32: Uint32Array,
-  int64: BigInt64Array, uint64: BigUint64Array, bool: Uint8Array,
-};
+import { ARRAYS, cutFeeds, stepsOf } from "./rnn-model.js";
 
 /** Return the tensor of golden.json: base64 of little-endian numbers. */
 export function decoded({ dtype, shape, data }) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  return { shape, data: new GOLDEN_ARRAYS[dtype](bytes.buffer) };
+  return { shape, data: new ARRAYS[dtype](bytes.buffer) };
 }
 
 /** Return the inputs of a golden vector: {feeds, states}. */

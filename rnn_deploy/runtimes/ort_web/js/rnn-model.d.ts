@@ -82,3 +82,5 @@ export function tensor(value: Value, spec: TensorSpec): Tensor;
 export function cut(value: Tensor, axis: number, start: number, stop: number): Tensor;
 export function cutFeeds(entry: Entry, feeds: Tensors, start: number, stop: number): Tensors;
 export function stepsOf(entry: Entry, feeds: Tensors): number;
+/** The typed array of each dtype. */
+export const ARRAYS: Record<string, { new (buffer: ArrayBuffer): Tensor["data"] }>;

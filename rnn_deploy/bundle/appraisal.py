@@ -1,0 +1,55 @@
+"""What quantisation changed, for each model file of a bundle: an extension of the manifest."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from rnn_deploy.bundle.decoding import decoded
+from rnn_deploy.bundle.manifest import Extension, Manifest, QuantisationError
+from rnn_deploy.errors import BundleError
+
+EXTENSION = "quantisation"
+GOLDEN, CALIBRATION = "golden vectors", "calibration data and golden vectors"
+
+
+@dataclass(frozen=True)
+class FileErrors:
+    """The errors of the outputs and states that one model file, or a signature of it, computes."""
+
+    file: str
+    costs: tuple[QuantisationError, ...]
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """The errors of every quantised model file. measured_on: the data, in words."""
+
+    measured_on: str
+    files: tuple[FileErrors, ...]
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """What was measured on export. costs: the errors from which budgets come, over all data."""
+
+    costs: tuple[QuantisationError, ...]
+    warnings: tuple[str, ...]
+    files: tuple[FileErrors, ...]
+
+    def extension(self, measured_on: str) -> Mapping[str, Extension]:
+        """Return the extension of the manifest."""
+        return {EXTENSION: Extension(asdict(FileReport(measured_on, self.files)))}
+
+
+def file_report(manifest: Manifest) -> FileReport | None:
+    """Return the errors by model file; None if the bundle has none. BundleError if damaged."""
+    extension = manifest.extensions.get(EXTENSION)
+    if extension is None:
+        return None
+    try:
+        report: FileReport = decoded(FileReport, extension.data)
+    except ValueError as error:
+        raise BundleError(
+            "E-BUNDLE-DAMAGED",
+            f"the manifest's extension '{EXTENSION}' is damaged: {error}; export the model again",
+        ) from error
+    return report
