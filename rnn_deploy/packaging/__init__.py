@@ -5,6 +5,7 @@ registry   packagers by name: the built-in ones, and Python entry points of othe
 writing    the files in a folder, or one file, whole or not at all
 proof      the entry point and the error budgets by which a package proves itself
 c          C files with a self-test and a README
+triton     a model repository for NVIDIA Triton, with a check of the running server
 starter    small programs in Python, C++, Kotlin and Swift
 
 To add one, write a module with a `PACKAGER` and add it to `registry.BUILT_IN`.

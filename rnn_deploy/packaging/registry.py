@@ -16,6 +16,7 @@ GROUP = "rnn_deploy.packagers"
 # Modules with a PACKAGER.
 BUILT_IN = {
     "c": "rnn_deploy.packaging.c.packager",
+    "triton": "rnn_deploy.packaging.triton.packager",
     "python": "rnn_deploy.packaging.starter.python",
     "cpp": "rnn_deploy.packaging.starter.cpp",
     "android": "rnn_deploy.packaging.starter.android",

@@ -1,7 +1,6 @@
 """The files that an ONNX file reads: its tensors with external data, found without onnx.
 
-A minimal reader of the protobuf wire format (protobuf.dev/programming-guides/encoding), which skips
-every field that cannot lead to a tensor. Field numbers are those of onnx.proto3.
+Every field that cannot lead to a tensor is skipped. Field numbers are those of onnx.proto3.
 """
 
 from collections.abc import Iterator
@@ -9,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from rnn_deploy.bundle import Bundle
 from rnn_deploy.errors import BundleError, InputError
+from rnn_deploy.runtimes.protobuf import messages_in
 
 LOCATION = b"location"  # the key that an entry of external_data has for its file
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MOST_NESTED = 100
 # Message --> field number --> message in that field.
 CHILDREN = {
@@ -87,44 +86,11 @@ def _locations(data: memoryview, message: str, depth: int) -> Iterator[str]:
     if depth > MOST_NESTED:
         raise ValueError(f"its graphs are nested more than {MOST_NESTED} deep")
     if message == "entry":
-        fields = dict(_fields(data))
+        fields = dict(messages_in(data))
         if bytes(fields.get(1, b"")) == LOCATION:
             yield bytes(fields.get(2, b"")).decode("utf-8", "replace")
         return
     children = CHILDREN[message]
-    for number, value in _fields(data):
+    for number, value in messages_in(data):
         if number in children:
             yield from _locations(value, children[number], depth + 1)
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the number and content of every field of bytes."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        kind = key & 7
-        if kind == VARINT:
-            _, at = _varint(data, at)
-        elif kind == BYTES:
-            size, at = _varint(data, at)
-            if size > len(data) - at:
-                raise ValueError("it was cut")
-            yield key >> 3, data[at : at + size]
-            at += size
-        elif kind in (FIXED64, FIXED32):
-            at += 8 if kind == FIXED64 else 4
-        else:
-            raise ValueError(f"it has a field of the unknown kind {kind}")
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            raise ValueError("it was cut")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("it has a number of more than 10 bytes")

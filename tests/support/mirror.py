@@ -23,6 +23,10 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "parts of one package, seen in what it writes",
         ("packaging/c/interface", "packaging/c/readme", "packaging/c/selftest", "packaging/proof"),
     ),
+    "packaging/triton/test_packager": (
+        "parts of one package, seen by its own check",
+        ("packaging/triton/golden", "packaging/triton/readme"),
+    ),
     "packaging/starter/test_cpp": (
         "the text of its programs",
         ("packaging/starter/cpp_selftest", "packaging/starter/cpp_text"),
@@ -247,6 +251,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "test_shares": "which tests a run takes",
     "runtimes/ort_web/test_module": "rnn-model.js and rnn-text.js",
     "packaging/c/test_targets": "the self-test on emulated processors",
+    "packaging/triton/test_server": "the package on a real Triton server",
     "cli/test_main": "what all commands share",
     "cli/test_run_refusals": "what run refuses, apart from what it computes",
     "cli/test_quantize": "an option of export that needs a package of its own",
