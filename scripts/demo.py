@@ -68,6 +68,7 @@ SAMPLES = (
     Sample("hello", "hello.py"),
     Sample("digits", "digits.py"),
     Sample("text", "text.py"),
+    Sample("dates", "dates.py"),
 )
 
 
@@ -191,15 +192,16 @@ def _table_scored(module: ModuleType, bundle: Bundle) -> tuple[str, ...]:
 
 def _original(sample: Sample, bundle: Bundle) -> Model:
     """The original Keras model under TensorFlow, behind the same interface."""
+    from rnn_deploy.exporting.halves import parts_of
     from rnn_deploy.keras.opening import OpenedModel, open_model
     from rnn_deploy.references.reference import Reference
 
     opened = open_model(sample.keras)
     assert isinstance(opened, OpenedModel)
-    keras_model = opened.model
+    parts = parts_of(opened.model, bundle.manifest.entry(SEQUENCE))
 
     def load(entry: str) -> Any:
-        return Reference(keras_model, bundle.manifest.entry(entry))
+        return Reference(parts.get(entry, opened.model), bundle.manifest.entry(entry))
 
     return Model(bundle, "tensorflow", load)
 

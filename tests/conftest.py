@@ -98,6 +98,26 @@ def _token_bundle(tmp_path_factory):
     return _export(token_model(), tmp_path_factory.mktemp("bundles") / "tokens")
 
 
+@pytest.fixture(scope="session")
+def translator_model():
+    """A masked LSTM encoder-decoder with attention (tests.support.translators); only to be read."""
+    from tests.support.translators import translator
+
+    return translator()
+
+
+@pytest.fixture(scope="session")
+def translator_bundle(tmp_path_factory, translator_model):
+    """An opened bundle of that model, ONNX and TFLite; only to be read."""
+    import warnings
+
+    from rnn_deploy import export
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*using a softmax over axis")  # one step of the source
+        return export(translator_model, tmp_path_factory.mktemp("bundles") / "translator", long=0)
+
+
 def _export(model, place):
     from rnn_deploy import export
 

@@ -18,7 +18,7 @@ TABLE = ROOT.parent / "docs" / "errors.md"
 AREAS = (
     "SOURCE|MODEL|EXPORT|FORMAT|BUNDLE|STATE|INPUT|DATA|OPTION|RUNTIME|PLACEMENT|VERIFY|BENCH|SCORE"
 )
-CODE = re.compile(rf"E-({AREAS})(-[A-Z0-9]+)+")
+CODE = re.compile(rf"E-({AREAS}|GENERATE)(-[A-Z0-9]+)+")
 
 
 def trees(root=ROOT):

@@ -26,6 +26,7 @@ VERBS = (
         "export",
         "inspect",
         "run",
+        "generate",
         "stream",
         "verify",
         "debug",
@@ -39,7 +40,7 @@ VERBS = (
 DEFECT = 70
 CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE, which Windows does not have
 ENDED_BY_SIGNAL = tuple(128 + number for number in SIGNALS)
-WITHOUT_GUARD_PROCESS = ("run", "score", "stream", "runtimes", "package")
+WITHOUT_GUARD_PROCESS = ("run", "generate", "score", "stream", "runtimes", "package")
 
 
 class _LazyGroup(click.Group):

@@ -22,6 +22,7 @@ from rnn_deploy.formats.read_model import ExportPlan, SplitPlan, TracedEntry
 from rnn_deploy.keras.halves import Decoder, Encoder, Half, WholeModel
 from rnn_deploy.keras.intercept import unused
 from rnn_deploy.keras.keras2.package import is_keras2
+from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.probing import output_specs
 from rnn_deploy.keras.signature import TIME, Signature, taking_any_length
 from rnn_deploy.keras.splitting import Split, find_split
@@ -50,6 +51,18 @@ def split_plan(model: Any, sequence: TracedEntry) -> tuple[SplitPlan | None, tup
         return _traced(model, split, sequence.entry), ()
     except UnsupportedModelError as error:
         return None, (_note(error.message),)
+
+
+def parts_of(model: Any, sequence: EntryPoint) -> dict[str, ModelPart]:
+    """Return the parts of a model behind encode and decode, by entry point; empty if it has none.
+
+    sequence: the entry point of the whole model.
+    """
+    split = find_split(model, Signature(sequence.inputs, tuple(t.name for t in sequence.outputs)))
+    if isinstance(split, WhyWhole):
+        return {}
+    halves = {ENCODE: Encoder, DECODE: Decoder}
+    return {name: half(model, split, sequence.inputs) for name, half in halves.items()}
 
 
 def _note(reason: str) -> str:

@@ -18,9 +18,11 @@ from rnn_deploy.bundle.state_files import owner_of
 from rnn_deploy.bundle.store import with_bundle
 from rnn_deploy.errors import ClosedError, InputError
 from rnn_deploy.inference.fitting import fitted
+from rnn_deploy.inference.generation import MAX_STEPS, GenerationOptions, generate
 from rnn_deploy.inference.plain import Feeds, Results, named, plain
 from rnn_deploy.inference.preprocessing import preprocessing_of
 from rnn_deploy.inference.rows import run_rows
+from rnn_deploy.inference.strategies import Generated
 from rnn_deploy.inference.stream import Prepare, Stream
 from rnn_deploy.inference.stream_batch import StreamBatch
 from rnn_deploy.runtimes.base import Runner, RunOptions, Runtime
@@ -114,6 +116,41 @@ class Model:
         if batch_size is not None:
             call = partial(in_batches, runner, size=batch_size)
         return plain(runner.entry, run_rows(runner.entry, given, call))
+
+    def generate(
+        self,
+        source: Feeds,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        max_steps: int = MAX_STEPS,
+        strategy: str = "greedy",
+        beams: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        seed: int | None = None,
+    ) -> list[Generated]:
+        """Generate a sequence of tokens for each source of an encoder-decoder model.
+
+        A language model continues each prompt in `source`. start: the token that the decoder begins
+        with. end: the token that ends a sequence, which then leaves the batch; without it every
+        sequence has `max_steps` tokens. strategy: "greedy", "sample" (temperature, by default 1;
+        top_k; seed) or "beam" (beams, by default 4).
+
+        Return for each source its `ids`, `score` and `ended`; see `strategies.Generated`. Raise
+        InputError if the model cannot generate, or a token is outside the vocabulary.
+        """
+        options = GenerationOptions(
+            start, end, max_steps, strategy, beams, temperature, top_k, seed
+        )
+        manifest = self.bundle.manifest
+        entries = [entry.name for entry in manifest.entries]
+        why = "; ".join(note for note in manifest.notes if note.startswith("no "))
+        return generate(self.runner, entries, source, options, self._preprocessing.apply, why)
+
+    def takes_text(self, name: str) -> bool:
+        """Return whether an input can be given as text, which the bundle turns into ids."""
+        return self._preprocessing.takes_text(name)
 
     def stream(self, batch: int = 1) -> Stream:
         """Return a stream of `batch` sequences side by side, starting from zero states."""

@@ -39,13 +39,8 @@ def proven(bundle, *runtimes):
     return halves
 
 
-@pytest.fixture(scope="module")
-def translating(tmp_path_factory):
-    return exported(translator(), tmp_path_factory.mktemp("split") / "b", "onnx", "tflite")
-
-
-def test_masked_attention_is_split_exactly_on_every_runtime(translating):
-    encode, decode = proven(translating, "ort-cpu", "litert")
+def test_masked_attention_is_split_exactly_on_every_runtime(translator_bundle):
+    encode, decode = proven(translator_bundle, "ort-cpu", "litert")
     assert [str(t) for t in encode.outputs] == [
         "encoder float32(batch, source_time, 5)",
         "encoder_mask bool(batch, source_time)",
@@ -62,8 +57,8 @@ def test_masked_attention_is_split_exactly_on_every_runtime(translating):
     assert decode.time_symbols == ("target_time",)
 
 
-def test_golden_vectors_of_both_halves_are_masked_and_the_target_begins_unmasked(translating):
-    cases = [case for case in cases_of(translating, special=True) if case.check == CHECK]
+def test_golden_vectors_of_both_halves_are_masked_and_the_target_begins_unmasked(translator_bundle):
+    cases = [case for case in cases_of(translator_bundle, special=True) if case.check == CHECK]
     assert len(cases) >= 3
     assert any(not case.feeds["encoder_mask"].all() for case in cases)
     assert all(case.feeds["target"][:, 0].all() for case in cases)

@@ -109,6 +109,25 @@ def test_digits_are_read_alike_everywhere(exported):
 
 
 @pytest.mark.slow
+def test_dates_are_read_alike_everywhere(exported):
+    """The whole Keras model, one digit after the other, reads the same dates."""
+    module, model, bundle = exported("dates.py")
+    texts = [text for text, _ in module.pairs()[1]]
+    found = np.full((len(texts), 1), module.START, np.int32)
+    for _ in range(module.STEPS - 1):
+        given = {"written": module.source(texts), "iso": found}
+        best = model.predict(given, verbose=0)["next"][:, -1].argmax(axis=-1)
+        found = np.concatenate([found, best[:, None].astype(np.int32)], axis=1)
+    expected = [module.iso(row[1:].tolist()) for row in found]
+    for name, loaded in _on_runtimes(bundle).items():
+        facts = module.evaluate(loaded)
+        assert facts["exact"] >= 0.95
+        assert facts["dates"] == expected, name
+        beams = module.read(loaded, texts[:50], strategy="beam")
+        assert np.mean([a == b for a, b in zip(beams, expected[:50], strict=True)]) > 0.9, name
+
+
+@pytest.mark.slow
 def test_text_is_generated_alike_everywhere(exported):
     module, model, bundle = exported("text.py")
     expected = module.evaluate(_original(model, bundle))

@@ -71,6 +71,11 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             *("verifying/diagnose/inner", "verifying/diagnose/inner_onnx"),
         ),
     ),
+    "inference/test_generation": (
+        "parts of one generation",
+        ("inference/next_token", "inference/strategies"),
+    ),
+    "cli/test_generate": ("the vocabulary of this command", ("inference/vocabulary",)),
     "cli/test_compare": (
         "used by this command alone",
         (

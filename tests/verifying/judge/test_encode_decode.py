@@ -3,21 +3,10 @@
 import numpy as np
 import pytest
 
-from rnn_deploy.exporting.pipeline import export
-from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.fake import FakeRuntime
 from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import verify
-from tests.support.translators import translator
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*using a softmax over axis")
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    place = tmp_path_factory.mktemp("split") / "b"
-    return export(translator("GRU"), place, ExportOptions(("onnx",), long=0))
 
 
 def spoiled(bundle, spoil):
@@ -71,8 +60,8 @@ def wrong_scores(entry, feeds, results):
         (wrong_scores, "scores", "decode alone"),
     ],
 )
-def test_a_planted_fault_is_found_on_its_side(bundle, spoil, tensor, detail):
-    report = verify(bundle, runtimes=[spoiled(bundle, spoil)])
+def test_a_planted_fault_is_found_on_its_side(translator_bundle, spoil, tensor, detail):
+    report = verify(translator_bundle, runtimes=[spoiled(translator_bundle, spoil)])
     failed = [c for c in report.comparisons if not c.passed]
     assert {c.check for c in failed} == {"encode-decode"}
     assert (tensor, detail) in {(c.name, c.detail) for c in failed}
@@ -80,8 +69,9 @@ def test_a_planted_fault_is_found_on_its_side(bundle, spoil, tensor, detail):
     assert report.findings
 
 
-def test_the_runtime_itself_passes(bundle):
-    report = verify(bundle, runtimes=[spoiled(bundle, lambda *_: None)], checks=("encode-decode",))
+def test_the_runtime_itself_passes(translator_bundle):
+    runtime = spoiled(translator_bundle, lambda *_: None)
+    report = verify(translator_bundle, runtimes=[runtime], checks=("encode-decode",))
     assert report.passed
     assert {c.detail.split(" of ")[0] for c in report.comparisons} == {
         *("encode", "decode alone", "encode, decode whole", "encode, decode step by step"),

@@ -1,0 +1,84 @@
+"""Tokens of text and their ids, for models that generate text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from rnn_deploy.errors import InputError
+from rnn_deploy.spec import Array, TensorSpec
+
+SPLITS = ("characters", "words")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens in the order of their ids, and how text is split in tokens."""
+
+    tokens: tuple[str, ...]
+    split: str = "characters"
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {token: index for index, token in enumerate(self.tokens)}
+
+    def ids_of(self, text: str) -> list[int]:
+        """Return the ids of a text; InputError for a token that is not in the vocabulary."""
+        tokens = list(text) if self.split == "characters" else text.split()
+        return [self._id_of(token) for token in tokens]
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Return the text of ids."""
+        tokens = [self.tokens[i] if i < len(self.tokens) else f"<{i}>" for i in ids]
+        return ("" if self.split == "characters" else " ").join(tokens)
+
+    def special(self, word: str) -> int:
+        """Return the id of a token, or the number itself where no token is so called."""
+        if word not in self._ids and word.isascii() and word.isdigit():
+            return int(word)
+        return self._id_of(word)
+
+    def _id_of(self, token: str) -> int:
+        if token not in self._ids:
+            shown = ", ".join(map(repr, self.tokens[:8]))
+            raise InputError(
+                "E-GENERATE-UNKNOWN-TOKEN",
+                f"the vocabulary has no token {token!r}; expected one of its {len(self.tokens)}"
+                f" tokens: {shown}, ...",
+            )
+        return self._ids[token]
+
+
+def read_vocabulary(place: Path, split: str) -> Vocabulary:
+    """Read a file with a token on each line, the token with the id 0 first."""
+    try:
+        text = place.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError("E-DATA-NOT-FOUND", f"{place}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "E-DATA-DAMAGED", f"{place}: expected a UTF-8 text with a token on each line: {error}"
+        ) from error
+    tokens = tuple(text.removesuffix("\n").split("\n"))
+    twice = next((token for token in tokens if tokens.count(token) > 1), None)
+    if twice is not None:
+        raise InputError(
+            "E-GENERATE-VOCABULARY", f"{place}: token {twice!r} occurs twice; remove one line"
+        )
+    return Vocabulary(tokens, split)
+
+
+def source_values(ids: Sequence[Sequence[int]], tensor: TensorSpec) -> list[Array]:
+    """Return sources of ids as an input takes them: as ids, or as one-hot vectors."""
+    if len(tensor.shape) == 3 and isinstance(tensor.shape[2], int):
+        table = np.eye(tensor.shape[2], dtype=tensor.dtype)
+        if max((max(row, default=0) for row in ids), default=0) >= len(table):
+            raise InputError(
+                "E-GENERATE-VOCABULARY",
+                f"input '{tensor}' takes {len(table)} tokens, and the vocabulary has more; give the"
+                " vocabulary of this model",
+            )
+        return [table[np.asarray(row, np.int64)] for row in ids]
+    return [np.asarray(row, np.int64) for row in ids]
