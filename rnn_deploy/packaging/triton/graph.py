@@ -28,7 +28,7 @@ class GraphTensor:
 
 
 @dataclass(frozen=True)
-class Graph:
+class OnnxSignature:
     """Inputs and outputs by name; the versions of the file's IR and of the standard operators."""
 
     inputs: Mapping[str, GraphTensor]
@@ -37,7 +37,7 @@ class Graph:
     opset: int
 
 
-def graph_of(content: bytes) -> Graph:
+def graph_of(content: bytes) -> OnnxSignature:
     """Read an ONNX file. Raises ValueError if it is damaged. Field numbers: onnx.proto3."""
     ir, opset = 0, 0
     inputs: dict[str, GraphTensor] = {}
@@ -54,10 +54,10 @@ def graph_of(content: bytes) -> Graph:
                     inputs[_text(part, 1)] = _tensor(part)
                 elif field == 12:
                     outputs[_text(part, 1)] = _tensor(part)
-    return Graph(inputs, outputs, ir, opset)
+    return OnnxSignature(inputs, outputs, ir, opset)
 
 
-def contradictions(config: ModelConfig, graph: Graph) -> list[str]:
+def contradictions(config: ModelConfig, graph: OnnxSignature) -> list[str]:
     """Return what in a configuration contradicts the graph; empty if nothing does."""
     found = [*_ports_that_differ(config, graph), *_states_that_differ(config, graph)]
     fed = {port.name for port in config.inputs} | {state.input for state in config.states}
@@ -68,7 +68,7 @@ def contradictions(config: ModelConfig, graph: Graph) -> list[str]:
     return found
 
 
-def too_new(graph: Graph) -> str:
+def too_new(graph: OnnxSignature) -> str:
     """Return which version a server of the tested release does not load; empty if it loads it."""
     if graph.ir > NEWEST_IR:
         return f"IR version {graph.ir}, newer than {NEWEST_IR}"
@@ -77,7 +77,7 @@ def too_new(graph: Graph) -> str:
     return ""
 
 
-def _ports_that_differ(config: ModelConfig, graph: Graph) -> Iterator[str]:
+def _ports_that_differ(config: ModelConfig, graph: OnnxSignature) -> Iterator[str]:
     carried = {name for state in config.states for name in (state.input, state.output)}
     for kind, ports, tensors in (
         ("input", config.inputs, graph.inputs),
@@ -89,7 +89,7 @@ def _ports_that_differ(config: ModelConfig, graph: Graph) -> Iterator[str]:
             yield from _differs(f"{kind} '{port.name}'", port, tensors.get(port.name), config)
 
 
-def _states_that_differ(config: ModelConfig, graph: Graph) -> Iterator[str]:
+def _states_that_differ(config: ModelConfig, graph: OnnxSignature) -> Iterator[str]:
     for state in config.states:
         if not state.initial:
             yield f"state '{state.input}' has no initial value"

@@ -9,7 +9,7 @@ from onnx import helper
 
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.packaging.triton.config import stateful
-from rnn_deploy.packaging.triton.graph import Graph, contradictions, graph_of, too_new
+from rnn_deploy.packaging.triton.graph import OnnxSignature, contradictions, graph_of, too_new
 
 
 def read_by_onnx(values):
@@ -87,6 +87,6 @@ def test_a_contradiction_is_found(stream, shown):
 
 
 def test_files_that_the_server_does_not_load():
-    assert too_new(Graph({}, {}, 10, 21)) == ""
-    assert "IR version 11" in too_new(Graph({}, {}, 11, 21))
-    assert "opset 22" in too_new(Graph({}, {}, 10, 22))
+    assert too_new(OnnxSignature({}, {}, 10, 21)) == ""
+    assert "IR version 11" in too_new(OnnxSignature({}, {}, 11, 21))
+    assert "opset 22" in too_new(OnnxSignature({}, {}, 10, 22))
