@@ -82,9 +82,11 @@ class Environment:
     def command(self, *words: str | Path, code: int = 0, says: tuple[str, ...] = ()) -> str:
         """Run `rnn-deploy WORDS`; expect the exit code and the words in what it prints."""
         program = self.programs / "rnn-deploy"
+        # Without the user's cache, which may hold a runtime.
+        variables = clean_environment() | {"RNN_DEPLOY_CACHE": str(self.root / "cache")}
         ended = subprocess.run(
             [str(w) for w in (program, *words)],
-            cwd=self.root / "cwd", env=clean_environment(), capture_output=True, text=True,
+            cwd=self.root / "cwd", env=variables, capture_output=True, text=True,
         )  # fmt: skip
         everything = ended.stdout + ended.stderr
         shown = f"{self.root.name}: rnn-deploy {shlex.join(map(str, words))}: exit code"
