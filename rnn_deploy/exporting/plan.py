@@ -80,7 +80,12 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
 def _refuse_large(model: Any) -> None:
     """Raise UnsupportedModelError for weights that fit in no graph of TensorFlow."""
     weights = {id(weight): weight for weight in model.weights}.values()
-    sizes = {w.path: math.prod(w.shape) * np.dtype(str(w.dtype)).itemsize for w in weights}
+    # Keras 2 has TensorFlow's own variables.
+    sizes = {
+        getattr(w, "path", w.name): math.prod(w.shape)
+        * np.dtype(keras.backend.standardize_dtype(w.dtype)).itemsize
+        for w in weights
+    }
     total = sum(sizes.values())
     if total > MOST_BYTES:
         largest = max(sizes, key=lambda path: sizes[path])

@@ -109,6 +109,7 @@ def test_digits_are_read_alike_everywhere(exported):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
 def test_dates_are_read_alike_everywhere(exported):
     """The whole Keras model, one digit after the other, reads the same dates."""
     module, model, bundle = exported("dates.py")
