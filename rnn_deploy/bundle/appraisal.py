@@ -1,4 +1,4 @@
-"""What quantisation changed, for each model file of a bundle: an extension of the manifest."""
+"""The errors of quantisation, by model file of a bundle: an extension of the manifest."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class Appraisal:
-    """What was measured on export. costs: the errors from which budgets come, over all data."""
+    """The errors that the export measured. costs: those from which budgets come, over all data."""
 
     costs: tuple[QuantisationError, ...]
     warnings: tuple[str, ...]

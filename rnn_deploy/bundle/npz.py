@@ -35,7 +35,7 @@ class NpzFile:
         self.files = list(self._members)
 
     def __getitem__(self, name: str) -> Array:
-        """Read an array; ValueError if there is none of this name, or it is damaged."""
+        """Read an array. Raises ValueError if the file has none of this name, or it is damaged."""
         if name not in self._members:
             raise ValueError(f"it has no array '{name}'")
         info = self._members[name]

@@ -31,7 +31,7 @@ class FunctionWriter:
         self._lines: Lines = []
         self._cells = {id(v): node for node in self.program.cells for v in node.outputs}
 
-    # What nodes ask (nodes.Place).
+    # The methods of place.Place, which the nodes call.
 
     def use(self, block: str, act: str = "", gate: str = "") -> str:
         """The name of a function, which is then written."""

@@ -64,7 +64,7 @@ class EvaluateRequest:
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
-    help="What the outputs should be: .npy, .npz by output name, or .txt with one label per line."
+    help="The expected outputs: .npy, .npz by output name, or .txt with one label per line."
     " Integers and class names give accuracy, other numbers give errors.",
 )
 @click.option("--model", type=click.Path(path_type=Path), help="The Keras model, as the reference.")

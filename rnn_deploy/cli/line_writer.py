@@ -11,7 +11,8 @@ from typing import TextIO
 
 from rnn_deploy.cli.ending import signals_wait
 
-# What a pipe takes at once. On Windows, where no pipe can be waited for, a write may block.
+# The bytes that a pipe takes at once. On Windows a program cannot wait for a pipe, so a write may
+# block.
 PART = getattr(select, "PIPE_BUF", 1 << 16)
 WAITS = os.name != "nt"
 

@@ -1,4 +1,4 @@
-"""What a model says about the next token: rows of sequences that advance side by side.
+"""The next token by a model: rows of sequences that advance side by side.
 
     DecoderSpec   how an entry point is fed with tokens, and which output is the distribution
     TokenRows     memory and states of several sequences; rows can be chosen, repeated and dropped

@@ -1,4 +1,4 @@
-"""What a worker needs to score any shard: a job for the whole run, and one shard of it."""
+"""The input of a worker: a job for the whole run, and one shard of it."""
 
 import hashlib
 import json

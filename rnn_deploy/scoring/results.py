@@ -1,4 +1,4 @@
-"""What the parts of a run contain: counts, failures and keys. Reads footers and single columns."""
+"""The counts, failures and keys in the parts of a run. Reads footers and single columns."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

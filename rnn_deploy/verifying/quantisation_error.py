@@ -83,7 +83,7 @@ def appraise(
         ) from error
     every = [known, other] if held_out else [known]
     costs = _totals(sums for each in every for sums in each.values())
-    # What several files computed together says nothing about one of them.
+    # A result that several files computed together is no evidence about one of them.
     single = {files[0]: sums for files, sums in other.items() if len(files) == 1}
     files = (FileErrors(file, _totals([sums])) for file, sums in single.items())
     return Appraisal(costs, tuple(_warning(c) for c in costs if below_floor(c)), tuple(files))

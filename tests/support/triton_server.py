@@ -29,7 +29,7 @@ print(sysconfig.get_config_var("LIBDIR"), "%d.%d" % sys.version_info[:2])
 
 
 def in_triton_environment(code, *words):
-    """What a program prints in the environment with Triton."""
+    """Return the output of a program in the environment with Triton."""
     return subprocess.run(
         [PYTHON, "-c", code, *map(str, words)], check=True, capture_output=True, text=True
     ).stdout

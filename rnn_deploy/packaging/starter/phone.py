@@ -1,4 +1,4 @@
-"""What the starter programs for phones share: one step of one sequence by the signature `step`."""
+"""Shared by the starter programs for phones: one step of one sequence by the signature `step`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

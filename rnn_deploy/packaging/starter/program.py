@@ -1,4 +1,4 @@
-"""What a starter program runs: an entry point of a bundle in one format."""
+"""The entry point of a bundle, in one format, that a starter program runs."""
 
 from dataclasses import dataclass
 from functools import cached_property

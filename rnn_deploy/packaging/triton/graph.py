@@ -15,7 +15,7 @@ ONNX_TYPES = {
     **{1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64"},
     **{9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64"},
 }
-# What the ONNX Runtime in Triton 24.10 loads.
+# The newest versions that the ONNX Runtime in Triton 24.10 loads.
 NEWEST_IR, NEWEST_OPSET = 10, 21
 
 

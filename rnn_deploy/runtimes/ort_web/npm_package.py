@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,7 +20,7 @@ from pathlib import Path
 from rnn_deploy.errors import InputError, RuntimeUnavailableError, one_line
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
-URL = f"https://registry.npmjs.org/{PACKAGE}/-/{PACKAGE}-{VERSION}.tgz"
+PACK = f"npm pack {PACKAGE}@{VERSION}"
 # The `integrity` of the npm registry: base64 of the SHA-512 of the archive.
 INTEGRITY = (
     "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -55,7 +54,7 @@ def ort_web_files(given: str = "") -> OrtWebFiles:
     cached = cached_files()
     if cached is not None:
         return cached
-    files = _checked(_from_archive(_downloaded()), URL)
+    files = _checked(_from_archive(_downloaded()), PACK)
     _keep(files)
     return files
 
@@ -82,7 +81,7 @@ def _from_user(place: Path) -> dict[str, bytes]:
     )
 
 
-def _from_archive(content: bytes, where: str = URL) -> dict[str, bytes]:
+def _from_archive(content: bytes, where: str = PACK) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=BytesIO(content), mode="r:gz") as archive:
@@ -122,7 +121,7 @@ def _altered(files: Mapping[str, bytes]) -> str:
 def _downloaded() -> bytes:
     """Return the archive; RuntimeUnavailableError if it cannot be downloaded or is another."""
     try:
-        content = _by_npm() if shutil.which("npm") else _by_url()
+        content = _by_npm()
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise RuntimeUnavailableError(
             "E-RUNTIME-ORT-WEB",
@@ -139,6 +138,9 @@ def _downloaded() -> bytes:
 
 
 def _by_npm() -> bytes:
+    """Return the archive from the registry that the user's npm is set up for."""
+    if shutil.which("npm") is None:
+        raise ValueError("npm is not installed; it comes with Node.js")
     with tempfile.TemporaryDirectory(prefix="rnn-deploy-npm-") as folder:
         done = subprocess.run(
             ["npm", "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent"],
@@ -149,11 +151,6 @@ def _by_npm() -> bytes:
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             raise ValueError(f"npm pack failed: {lines[-1] if lines else done.returncode}")
         return archives[0].read_bytes()
-
-
-def _by_url() -> bytes:
-    with urllib.request.urlopen(URL, timeout=SECONDS) as answer:
-        return bytes(answer.read())
 
 
 def cache_folder() -> Path:

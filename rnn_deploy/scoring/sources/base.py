@@ -1,4 +1,4 @@
-"""What a source of sequences is: one input file, cut in spans that are read by themselves."""
+"""A source of sequences: one input file, cut in spans that are read one by one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -43,7 +43,7 @@ WITHOUT_MODEL = (
 
 @dataclass(frozen=True)
 class GivenSizes:
-    """What the user gives. inputs: arrays by name, None if not given."""
+    """The user's own cases. inputs: arrays by name, None if there are none."""
 
     shapes: Sequence[Shape] = ()
     inputs: Mapping[str, Array] | None = None

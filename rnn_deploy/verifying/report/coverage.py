@@ -1,11 +1,11 @@
-"""What a verification covered: the sizes that were run, and the runtimes."""
+"""The coverage of a verification: the sizes that were run, and the runtimes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rnn_deploy.verifying.judge.checks import LONG
 
-# What a verification without these checks does not cover.
+# The coverage that is lost without these checks.
 COVERS = {
     "sequence": "whole sequences",
     "states": "states",

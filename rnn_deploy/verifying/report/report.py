@@ -141,7 +141,7 @@ class Report:
 
     @property
     def not_tested(self) -> str:
-        """What the checks that were not chosen would cover, in one line; empty if all were."""
+        """The coverage of the checks that were not chosen, in one line; empty if all were."""
         names = [f"{COVERS[check]} ({check})" for check in self.checks_not_run]
         return f"not tested: {', '.join(names)}" if names else ""
 

@@ -69,17 +69,14 @@ def test_a_download_is_kept_in_the_cache(monkeypatch, npm):
     pin_archive(monkeypatch, content)
     monkeypatch.setattr(npm_package.shutil, "which", lambda name: npm)
     monkeypatch.setattr(npm_package, "_by_npm", lambda: content)
-    monkeypatch.setattr(npm_package, "_by_url", lambda: content)
     first = ort_web_files()
-    for way in ("_by_npm", "_by_url"):
-        monkeypatch.setattr(npm_package, way, lambda: pytest.fail("downloaded again"))
+    monkeypatch.setattr(npm_package, "_by_npm", lambda: pytest.fail("downloaded again"))
     assert ort_web_files() == first == cached_files()
 
 
 def test_an_altered_download_is_refused_and_not_kept(monkeypatch):
     pin_archive(monkeypatch, archive(CONTENT))
-    monkeypatch.setattr(npm_package.shutil, "which", lambda name: None)
-    monkeypatch.setattr(npm_package, "_by_url", lambda: archive({**CONTENT, WASM: b"other"}))
+    monkeypatch.setattr(npm_package, "_by_npm", lambda: archive({**CONTENT, WASM: b"other"}))
     with raises(RuntimeUnavailableError, "E-RUNTIME-ORT-WEB", "SHA-512"):
         ort_web_files()
     assert cached_files() is None
@@ -89,9 +86,15 @@ def test_without_a_network_the_message_says_how_to_get_it(monkeypatch):
     def offline(*_, **__):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(npm_package.shutil, "which", lambda name: None)
-    monkeypatch.setattr(npm_package.urllib.request, "urlopen", offline)
+    monkeypatch.setattr(npm_package.shutil, "which", lambda name: "npm")
+    monkeypatch.setattr(npm_package.subprocess, "run", offline)
     with raises(RuntimeUnavailableError, "E-RUNTIME-ORT-WEB", "no route", "--onnxruntime-web"):
+        ort_web_files()
+
+
+def test_without_npm_the_message_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(npm_package.shutil, "which", lambda name: None)
+    with raises(RuntimeUnavailableError, "E-RUNTIME-ORT-WEB", "Node.js", "--onnxruntime-web"):
         ort_web_files()
 
 
@@ -106,8 +109,7 @@ def test_what_npm_says_is_shown(monkeypatch):
 def test_a_damaged_cache_is_downloaded_again(monkeypatch):
     content = archive(CONTENT)
     pin_archive(monkeypatch, content)
-    monkeypatch.setattr(npm_package.shutil, "which", lambda name: None)
-    monkeypatch.setattr(npm_package, "_by_url", lambda: content)
+    monkeypatch.setattr(npm_package, "_by_npm", lambda: content)
     files = ort_web_files()
     (npm_package.cache_folder() / WASM).write_bytes(b"damaged")
     assert cached_files() is None
