@@ -1,5 +1,6 @@
 """C compilers and emulators that tests use, and why a test is skipped without one."""
 
+import os
 import shutil
 import subprocess
 
@@ -9,8 +10,8 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Wconversion", "-Werror"
 
 
 def needed(*programs):
-    """Skip a test unless these programs are installed."""
-    missing = [program for program in programs if shutil.which(program) is None]
+    """Skip a test unless these programs, or files by absolute path, are installed."""
+    missing = [p for p in programs if not (shutil.which(p) or os.path.exists(p))]
     names = ", ".join(missing)
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {names}; .ci/run installs it")
 
