@@ -1,5 +1,7 @@
 """What reading a graph needs: one call of an operation, the nodes so far, and how to refuse."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,11 +68,19 @@ class OpCall:
 
 @dataclass
 class Graph:
-    """What was read so far. names: those of recurrent calls, used and unused."""
+    """What was read so far.
+
+    names: those of recurrent calls, used and unused. made: the values that each call of a layer
+    returned, by the names of the layers around it and how often it was called there before.
+    stored: masks that are kept for every step, by the mask's id.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     refusals: list[NotWritten] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    made: dict[tuple[tuple[str, ...], int], Sequence[Any]] = field(default_factory=dict)
+    counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    stored: dict[int, Value] = field(default_factory=dict)
 
     def add(self, node: Node) -> tuple[Value, ...]:
         """Add a node and return its outputs."""
@@ -84,6 +94,8 @@ def float_value(given: Any) -> Value:
         raise NotInCError("is applied to a value that is not a tensor of the model")
     if given.dtype != "float32":
         raise NotInCError(f"is applied to {given.dtype} values, expected float32")
+    if given.over is not None:
+        raise NotInCError("is applied to attention scores, whose number of features is open")
     return given
 
 
