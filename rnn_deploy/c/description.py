@@ -28,7 +28,10 @@ def _entry(writer: FunctionWriter) -> dict[str, Any]:
         return found if value.over is None else {**found, "over": layout.steps[value.over]}
 
     outputs = zip(layout.outputs, program.outputs, strict=True)
+    several = writer.by_steps and len(layout.steps) > 1
+    moving = {"moving": layout.steps[writer.plan.loops[0].time]} if several else {}
     return {
+        **moving,
         "inputs": [
             tensor(v.name, n, v) for n, v in zip(layout.inputs, program.inputs, strict=True)
         ],

@@ -6,15 +6,13 @@ Where the model is cut is the split of the export (`keras/splitting.py`), which 
 layers. Here these are values of the program.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from rnn_deploy.c.attention import stored_mask_node
 from rnn_deploy.c.ir import (
     AttentionNode,
     CellNode,
-    DiffersNode,
-    LookupNode,
     Node,
     Program,
     StoredMaskNode,
@@ -79,7 +77,7 @@ class _Memory:
         self._inputs = {value.name: value for value in read.program.inputs}
         nodes = read.program.nodes
         self._stored = {id(node.x): node.y for node in nodes if isinstance(node, StoredMaskNode)}
-        self._masks = dict(_masks_by_layer(nodes))
+        self._masks = read.masks
         self.nodes: tuple[Node, ...] = nodes
 
     def value_of(self, part: MemoryTensor) -> Value:
@@ -96,10 +94,10 @@ class _Memory:
         return value
 
     def _mask_of(self, part: MemoryTensor) -> Value:
-        masks = [self._masks[p.layer] for p in part.places if p.layer in self._masks]
-        if not masks:
+        known = (self._masks.get((place.path, place.count)) for place in part.places)
+        mask = next((mask for mask in known if isinstance(mask, Value)), None)
+        if mask is None:
             raise _refused(f"no layer of the C target has the mask '{part.name}'")
-        mask = masks[0]
         if any(mask is value for value in self._inputs.values()):
             return mask
         if id(mask) not in self._stored:
@@ -107,20 +105,6 @@ class _Memory:
             self.nodes = (*self.nodes, node)
             self._stored[id(mask)] = node.y
         return self._stored[id(mask)]
-
-
-def _masks_by_layer(nodes: Sequence[Node]) -> list[tuple[str, Value]]:
-    """The mask of each layer's output, of layers that show it."""
-    found = []
-    compared = {id(node.x): node.y for node in nodes if isinstance(node, DiffersNode)}
-    for node in nodes:
-        if isinstance(node, CellNode) and node.mask is not None:
-            found.append((node.layer, node.mask))
-        elif isinstance(node, LookupNode) and id(node.x) in compared:
-            found.append((node.layer, compared[id(node.x)]))
-        elif isinstance(node, AttentionNode) and node.query_mask is not None:
-            found.append((node.layer, node.query_mask))
-    return found
 
 
 def _replaced(

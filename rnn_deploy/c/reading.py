@@ -17,9 +17,10 @@ from rnn_deploy.c.ir import Program, Value, used_nodes
 from rnn_deploy.c.layers import LAYERS, UNKNOWN, same_value
 from rnn_deploy.c.operations import OPERATIONS
 from rnn_deploy.c.recurrent import RECURRENT
-from rnn_deploy.c.refusal import Graph, NotInCError, NotWritten, OpCall
+from rnn_deploy.c.refusal import Graph, NotInCError, NotWritten, OpCall, Place
 from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.keras.access import functional_of, layers_in, node_behind, nodes_in_order
+from rnn_deploy.keras.compat import get_keras_mask
 from rnn_deploy.keras.implied_masks import implied_mask
 from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.reading import precision_of
@@ -32,10 +33,11 @@ INPUT_DTYPES = ("float32", "int32", "int64", "bool")
 
 @dataclass(frozen=True)
 class ReadGraph:
-    """A model's program, and the values of each call of a layer (`refusal.Graph.made`)."""
+    """A model's program, and the values and the mask of each call of a layer."""
 
     program: Program
-    made: Mapping[tuple[tuple[str, ...], int], Sequence[Any]]
+    made: Mapping[Place, Sequence[Any]]
+    masks: Mapping[Place, Any]
 
 
 def read_program(model: Any, signature: Signature) -> Program:
@@ -64,7 +66,8 @@ def read_graph(model: Any, signature: Signature) -> ReadGraph:
     _raise(model, refusals)
     wanted = [(name, value) for name, value in outputs if isinstance(value, Value)]
     nodes = used_nodes(tuple(graph.nodes), tuple(value for _, value in wanted))
-    return ReadGraph(Program(model.name, inputs, tuple(wanted), nodes), graph.made)
+    program = Program(model.name, inputs, tuple(wanted), nodes)
+    return ReadGraph(program, graph.made, graph.masks)
 
 
 def _raise(model: Any, refusals: Sequence[NotWritten]) -> None:
@@ -116,6 +119,9 @@ def _walk(model: Any, inputs: Sequence[Any], graph: Graph, path: tuple[str, ...]
     for node in nodes_in_order(functional):
         if not node.is_input and all(id(t) in known for t in node.input_tensors):
             _read_node(node, known, graph, path)
+    graph.masks |= {
+        place: known[id(mask)] for place, mask in graph.symbolic_masks if id(mask) in known
+    }
     return [known[id(tensor)] for tensor in functional.outputs]
 
 
@@ -125,7 +131,11 @@ def _read_node(node: Any, known: dict[int, Any], graph: Graph, path: tuple[str, 
     for each in mask or ():
         if each is not None and id(each) not in known:
             _read_node(node_behind(each), known, graph, path)
-    results = _read(_call_of(node, known, mask), graph, path)
+    place = (*path, str(node.operation.name))
+    results = _read(_call_of(node, known, mask), graph, place)
+    of_output = get_keras_mask(node.outputs[0])
+    if of_output is not None:
+        graph.symbolic_masks.append(((place, graph.counts[place] - 1), of_output))
     known |= {id(t): v for t, v in zip(node.outputs, results, strict=True)}
 
 
@@ -145,9 +155,8 @@ def _call_of(node: Any, known: dict[int, Any], mask: Sequence[Any] | None) -> Op
     return OpCall(node.operation, fill(node.arguments.args), fill(kwargs), shapes)
 
 
-def _read(call: OpCall, graph: Graph, path: tuple[str, ...]) -> Sequence[Any]:
+def _read(call: OpCall, graph: Graph, place: tuple[str, ...]) -> Sequence[Any]:
     """The values of one layer or operation, noted by its place in the model."""
-    place = (*path, call.name)
     count = graph.counts[place]
     graph.counts[place] += 1
     graph.made[place, count] = results = _values(call, graph, place)

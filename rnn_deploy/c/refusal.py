@@ -7,6 +7,9 @@ from typing import Any
 
 from rnn_deploy.c.ir import Node, Value
 
+# A call of a layer: the names from the model to the layer, and how often it was called before.
+Place = tuple[tuple[str, ...], int]
+
 
 @dataclass(frozen=True)
 class NotWritten:
@@ -70,15 +73,17 @@ class OpCall:
 class Graph:
     """What was read so far.
 
-    names: those of recurrent calls, used and unused. made: the values that each call of a layer
-    returned, by the names of the layers around it and how often it was called there before.
-    stored: masks that are kept for every step, by the mask's id.
+    names: those of recurrent calls, used and unused. made, masks: the values that each call of a
+    layer returned, and the mask of the first. symbolic_masks: Keras' tensors of these masks.
+    counts: the calls so far. stored: masks that are kept for every step, by the mask's id.
     """
 
     nodes: list[Node] = field(default_factory=list)
     refusals: list[NotWritten] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    made: dict[tuple[tuple[str, ...], int], Sequence[Any]] = field(default_factory=dict)
+    made: dict[Place, Sequence[Any]] = field(default_factory=dict)
+    masks: dict[Place, Any] = field(default_factory=dict)
+    symbolic_masks: list[tuple[Place, Any]] = field(default_factory=list)
     counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
     stored: dict[int, Value] = field(default_factory=dict)
 
