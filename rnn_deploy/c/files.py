@@ -8,9 +8,9 @@ from rnn_deploy.c.format import FORMAT
 from rnn_deploy.c.halves import Halves, halves_of
 from rnn_deploy.c.ir import Program
 from rnn_deploy.c.reading import ReadGraph, read_graph
+from rnn_deploy.c.refusal import NotInCError
 from rnn_deploy.c.source import SOURCE, WEIGHTS, CModel, c_model
 from rnn_deploy.c.storage import FLOAT32
-from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel
@@ -69,8 +69,8 @@ def _halves(graph: ReadGraph, plan: ExportPlan) -> tuple[Halves | None, tuple[st
         return None, ()
     try:
         return halves_of(graph, plan.halves), ()
-    except UnsupportedModelError as error:
-        return None, (error.message,)
+    except NotInCError as error:
+        return None, (f"no entry points encode and decode in C: {error.reason}",)
 
 
 def _quantisation(program: Program, model: CModel, options: ExportOptions) -> Quantisation:

@@ -20,7 +20,7 @@ from rnn_deploy.c.ir import (
     used_nodes,
 )
 from rnn_deploy.c.reading import ReadGraph, input_value
-from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.c.refusal import NotInCError
 from rnn_deploy.formats.read_model import SplitPlan
 from rnn_deploy.keras.splitting import MemoryTensor
 from rnn_deploy.spec import StateKey
@@ -36,7 +36,7 @@ class Halves:
 
 
 def halves_of(read: ReadGraph, plan: SplitPlan) -> Halves:
-    """Return the programs of encode and decode; UnsupportedModelError if C has no such parts."""
+    """Return the programs of encode and decode; NotInCError if C has no such parts."""
     memory = _Memory(read)
     program, split = read.program, plan.split
     entry = plan.decode.entry
@@ -90,14 +90,16 @@ class _Memory:
         found = self._made.get((place.path, place.count), ())
         value = found[part.output] if part.output < len(found) else None
         if not isinstance(value, Value):
-            raise _refused(f"the memory '{part.name}' is made inside of layer '{place.path[-2]}'")
+            raise NotInCError(
+                f"the memory '{part.name}' is made inside of layer '{place.path[-2]}'"
+            )
         return value
 
     def _mask_of(self, part: MemoryTensor) -> Value:
         known = (self._masks.get((place.path, place.count)) for place in part.places)
         mask = next((mask for mask in known if isinstance(mask, Value)), None)
         if mask is None:
-            raise _refused(f"no layer of the C target has the mask '{part.name}'")
+            raise NotInCError(f"no layer of the C target has the mask '{part.name}'")
         if any(mask is value for value in self._inputs.values()):
             return mask
         if id(mask) not in self._stored:
@@ -128,22 +130,17 @@ def _initial(program: Program, key: StateKey) -> Value:
     for node in program.cells:
         if node.cell.name == layer and node.initial:
             return node.initial[node.cell.roles.index(role)]
-    raise _refused(f"layer '{layer}' starts from no state that the C target knows")
+    raise NotInCError(f"layer '{layer}' starts from no state that the C target knows")
 
 
 def _check(half: Program, name: str) -> None:
-    """Raise UnsupportedModelError if a part reads what neither it nor its caller has."""
+    """Raise NotInCError if a part reads what neither it nor its caller has."""
     known = {id(value) for value in half.inputs}
     for node in half.nodes:
         for value in node.inputs:
             if id(value) not in known:
-                raise _refused(f"layer '{node.layer}' of {name} reads '{value.name}', which is of"
-                               " the other side")  # fmt: skip
+                raise NotInCError(f"layer '{node.layer}' of {name} reads '{value.name}'")
         known |= {id(value) for value in node.outputs}
     for output, value in half.outputs:
         if id(value) not in known:
-            raise _refused(f"'{output}' of {name} is not computed there")
-
-
-def _refused(reason: str) -> UnsupportedModelError:
-    return UnsupportedModelError("E-MODEL-C-HALVES", f"no encode and decode in C: {reason}")
+            raise NotInCError(f"'{output}' of {name} is not computed there")

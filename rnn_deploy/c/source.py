@@ -29,8 +29,10 @@ _GUARD = """\
     || defined(_M_FP_FAST)
 #error "compile this file without -ffast-math: NaN, infinities and the budget depend on it"
 #endif
-/* The activations round by adding a large number, which needs floats without excess precision. */
-#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && !defined(MODEL_USE_LIBM)
+/* The activations round by adding a large number, which needs floats without excess precision.
+   Methods 16 and 32 are about shorter types. */
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 \\
+    && FLT_EVAL_METHOD != 32 && !defined(MODEL_USE_LIBM)
 #define MODEL_USE_LIBM
 #endif
 """

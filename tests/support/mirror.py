@@ -10,11 +10,13 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "a node is right if the compiled C gives the right values",
         (
             *("c/cells", "c/functions", "c/ir", "c/layers", "c/layout", "c/nodes"),
-            *("c/operations", "c/place", "c/recurrent"),
+            *("c/entry", "c/operations", "c/place", "c/recurrent"),
         ),
     ),
     "c/test_reading": ("refusals of a model", ("c/refusal",)),
     "c/test_source": ("some of the files", ("c/header", "c/shared")),
+    "c/test_attention": ("what is read is right if the compiled C is", ("c/attending",)),
+    "packaging/c/test_halves": ("what the manifest says of every function", ("c/description",)),
     "packaging/web/test_packager": (
         "what the page reads of the bundle",
         ("runtimes/ort_web/description",),
