@@ -6,9 +6,9 @@ from rnn_deploy import load, verify
 from rnn_deploy.bundle import open_bundle
 from rnn_deploy.packaging.c.packager import PACKAGER, interface_of
 from rnn_deploy.spec import DECODE, ENCODE
-from tests.packaging.c.test_packager import SANITIZED, built_and_run, written
 from tests.support.c_bundle import c_bundle
 from tests.support.c_compilers import STRICT, needed
+from tests.support.c_package import SANITIZED, built_and_run, written
 from tests.support.translators import TARGETS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*using a softmax over axis")
