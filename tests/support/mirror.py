@@ -252,6 +252,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "c/test_models": "one model of each kind, compiled and run",
     "test_shares": "which tests a run takes",
     "runtimes/ort_web/test_module": "rnn-model.js and rnn-text.js",
+    "packaging/c/test_halves": "the package of an encoder-decoder model",
     "packaging/c/test_targets": "the self-test on emulated processors",
     "packaging/triton/test_server": "the package on a real Triton server",
     "cli/test_main": "what all commands share",
