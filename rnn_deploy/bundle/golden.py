@@ -82,7 +82,7 @@ def write_cases(place: Path, cases: Iterable[GoldenCase], source: str | None = N
 def read_cases(
     place: Path, *, special: bool = False, content: bytes | None = None
 ) -> Iterator[GoldenCase]:
-    """Read golden vectors one case at a time; BundleError if the file is damaged.
+    """Read golden vectors one case at a time; raise BundleError if the file is damaged.
 
     special: include the cases that are for one check only. content: of the file, if it is known.
     """
@@ -93,7 +93,7 @@ def read_cases(
 
 
 def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[GoldenCase]:
-    """Read the golden vectors of a bundle; BundleError if they belong to another model."""
+    """Read the golden vectors of a bundle; raise BundleError if they belong to another model."""
     place, content = bundle.root / bundle.manifest.golden, bundle.read(bundle.manifest.golden)
     made_with, source = _source(place, content), bundle.manifest.source
     if made_with != source.digest:

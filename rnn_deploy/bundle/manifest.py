@@ -162,7 +162,7 @@ class Manifest:
         )
 
     def artifact(self, format: str, entry: str) -> Artifact | None:
-        """The artifact of that format and entry point, if the bundle has one.
+        """Return the artifact of that format and entry point, if the bundle has one.
 
         The first: those that follow are variants, which a plan names by path.
         """
@@ -171,7 +171,7 @@ class Manifest:
 
 
 def json_from_manifest(manifest: Manifest) -> str:
-    """The manifest as JSON text; equal manifests give equal bytes."""
+    """Return the manifest as JSON text; equal manifests give equal bytes."""
     return json.dumps(dataclasses.asdict(manifest), indent=1) + "\n"
 
 

@@ -55,7 +55,7 @@ def write_npz(place: Path | IO[bytes], arrays: Mapping[str, Array]) -> None:
 
 
 def read_npz(source: Path | IO[bytes]) -> dict[str, Array]:
-    """Read all arrays by name; ValueError says what is wrong with the file."""
+    """Read all arrays by name; raise ValueError that says what is wrong with the file."""
     with open_npz(source) as file:
         return {name: file[name] for name in file.files}
 

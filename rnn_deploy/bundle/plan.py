@@ -40,7 +40,7 @@ class TunedPlan:
     rules: tuple[PlanRule, ...]
 
     def rules_of(self, entry: str) -> tuple[PlanRule, ...]:
-        """The rules of an entry point."""
+        """Return the rules of an entry point."""
         return tuple(rule for rule in self.rules if rule.entry == entry)
 
     def misfits(self, machine: str, cores: int, versions: Mapping[str, str | None]) -> list[str]:

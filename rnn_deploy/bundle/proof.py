@@ -46,7 +46,7 @@ class ReferenceDistances:
     growth: float
 
     def widened(self, other: "ReferenceDistances") -> "ReferenceDistances":
-        """The larger distances of two; the growth of the first."""
+        """Return the larger distances of two; the growth of the first."""
         return ReferenceDistances(
             self.layer,
             max(self.tensorflow, other.tensorflow),

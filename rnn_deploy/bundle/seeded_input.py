@@ -37,7 +37,7 @@ class SeededInput:
         refuse_larger(WORKING_BYTES * math.prod(self.shape), "an input that is drawn from a seed")
 
     def values(self) -> Array:
-        """The input itself."""
+        """Return the input itself."""
         bits = _hashed(self.seed, math.prod(self.shape)).reshape(self.shape)
         if self.below is not None:
             return (bits % np.uint64(self.below)).astype(self.dtype)

@@ -145,7 +145,7 @@ def with_bundle(root: str | Path, use: Callable[[Bundle], Result]) -> Result:
 
 
 def open_bundle(root: str | Path) -> Bundle:
-    """Open the bundle in the folder `root`; BundleError if it is missing or damaged."""
+    """Open the bundle in the folder `root`; raise BundleError if it is missing or damaged."""
     root = Path(root)
     place = root / MANIFEST
     for _ in range(MOST_REPLACEMENTS):

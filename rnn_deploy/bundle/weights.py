@@ -73,7 +73,7 @@ def mapped(place: Path) -> Content:
 
 
 def tensors_in(artifact: Artifact, read: Read) -> Iterator[StoredTensor]:
-    """Yield the constants of a model file; ValueError if it cannot be read.
+    """Yield the constants of a model file; raise ValueError if it cannot be read.
 
     Equal names in one file get a number.
     """

@@ -103,7 +103,7 @@ def command(request: ConformanceRequest) -> None:
 
 
 def _judge(found: Found, as_json: bool) -> None:
-    """Show the outcomes; VerificationError if one is not as expected."""
+    """Show the outcomes; raise VerificationError if one is not as expected."""
     if as_json:
         data(json.dumps([{"of": of, **asdict(outcome)} for of, outcome in found], indent=1))
     else:

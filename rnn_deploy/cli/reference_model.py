@@ -119,7 +119,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def open_reference(
     bundle: Bundle, model: Path, seed: int, opening: Opening, step: Callable[[str], None]
 ) -> OpenedReference:
-    """Open the model of a bundle and make new cases; InputError if it is another model."""
+    """Open the model of a bundle and make new cases; raise InputError if it is another model."""
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
     from rnn_deploy.exporting.plan import plan_of, with_chunks

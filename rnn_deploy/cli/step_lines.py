@@ -43,7 +43,7 @@ class StepLines:
     top: int
 
     def feeds(self, number: int, line: bytes) -> dict[str, Array]:
-        """Return the inputs in a line; InputError names its number and what is wrong."""
+        """Return the inputs in a line; raise InputError that names its number and what is wrong."""
         value = numbers_of(_json_in(number, line))
         preprocessing = Preprocessing(self.attached.steps)
         raw = {

@@ -32,7 +32,7 @@ def fitted(entry: EntryPoint, feeds: Mapping[str, Any]) -> dict[str, Fitted]:
 
 
 def one_length(entry: EntryPoint, feeds: Mapping[str, Any]) -> dict[str, Array]:
-    """Return feeds as `fitted` does; InputError for sequences of different lengths."""
+    """Return feeds as `fitted` does; raise InputError for sequences of different lengths."""
     done: dict[str, Array] = {}
     for name, value in fitted(entry, feeds).items():
         if isinstance(value, list):
@@ -46,7 +46,7 @@ def one_length(entry: EntryPoint, feeds: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def cast(value: Array, tensor: TensorSpec) -> Array:
-    """Return `value` in the dtype of `tensor`; InputError if that would lose information."""
+    """Return `value` in the dtype of `tensor`; raise InputError if that would lose information."""
     if value.dtype == tensor.dtype or isinstance(value, np.ma.MaskedArray):
         return value  # the runner refuses masked arrays
     if value.dtype.kind not in "fiub":

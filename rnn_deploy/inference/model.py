@@ -88,7 +88,7 @@ class Model:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy or a pickle keeps how to load the bundle, and loads runners of its own."""
+        """Leave the runners out of a copy or a pickle, which loads its own from the bundle."""
         return self.__dict__ | {"_runners": {}}
 
     def runner(self, entry: str = SEQUENCE) -> Runner:

@@ -36,7 +36,7 @@ class DecoderSpec:
 
     @property
     def one_hot(self) -> bool:
-        """Whether the input takes one-hot vectors and not ids."""
+        """Return whether the input takes one-hot vectors and not ids."""
         return len(self.token.shape) == 3
 
     @property

@@ -56,7 +56,7 @@ class Preprocessing:
         return self.apply(feeds)
 
     def apply(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the feeds that the model takes; InputError for a word that it cannot map."""
+        """Return the feeds that the model takes; raise InputError for a word that it cannot map."""
         done = dict(feeds)
         for name, steps in self._steps.items():
             for step in steps if name in done else ():

@@ -165,7 +165,7 @@ class Stream:
         return feeds if self._prepare is None else self._prepare(feeds)
 
     def _with_state(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the feeds with the states; InputError if the feeds hold a state already."""
+        """Return the feeds with the states; raise InputError if the feeds hold a state already."""
         state = self._state if self._bound is None else self._bound.states
         brought = [name for name in feeds if name in state]
         if brought:

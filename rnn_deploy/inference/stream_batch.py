@@ -205,7 +205,7 @@ class StreamBatch:
         return outputs
 
     def _fed(self, feeds: Mapping[Any, Feeds]) -> list[Key]:
-        """Return the keys in `feeds`, in the order of their rows; InputError for others."""
+        """Return the keys in `feeds`, in the order of their rows; raise InputError for others."""
         keys = list(self._rows)
         if list(feeds) == keys:
             return keys

@@ -160,7 +160,7 @@ def load_checked(
 
 
 def has_step_file(runtime: Runtime, bundle: Bundle, options: RunOptions) -> bool:
-    """Whether a runtime runs single steps of an entry point by a model file of their own."""
+    """Return whether a runtime runs single steps of an entry point by a model file of their own."""
     entry = bundle.manifest.entry(options.entry)
     if not isinstance(runtime, ReportsFiles) or len(entry.time_symbols) != 1:
         return False

@@ -201,7 +201,7 @@ def _changes(name: str, past: Sequence[Array], now: Sequence[Array]) -> Iterator
 
 
 def _fitting(name: str, label: Fitted, found: Sequence[Array]) -> list[Array]:
-    """Return the labels of each sequence; InputError if there are more or fewer."""
+    """Return the labels of each sequence; raise InputError if there are more or fewer."""
     rows = [np.asarray(row) for row in label]
     if len(rows) != len(found):
         raise InputError(

@@ -64,7 +64,7 @@ class PairComparison:
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared, and everything is within its budget."""
+        """Return whether something was compared, and everything is within its budget."""
         return bool(self.comparisons) and all(c.passed for c in self.comparisons)
 
     @property

@@ -71,7 +71,7 @@ class VerificationRequest:
 
 
 def request_for(bundle: Bundle, options: VerificationOptions) -> VerificationRequest:
-    """Return what to verify of a bundle; InputError for an unknown check or tensor."""
+    """Return what to verify of a bundle; raise InputError for an unknown check or tensor."""
     unknown = [name for name in options.checks if name not in CHECKS]
     if unknown:
         raise InputError(

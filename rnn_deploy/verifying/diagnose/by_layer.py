@@ -40,7 +40,7 @@ class LayerComparison:
 
     @property
     def wrong(self) -> bool:
-        """Whether the output was found and differs."""
+        """Return whether the output was found and differs."""
         return self.comparison is not None and not self.comparison.passed
 
 
@@ -149,7 +149,7 @@ def _of_same_shape(values: Iterable[Array], truth: LayerTruth) -> list[Array]:
 
 
 def _is_right(value: Array, truths: Sequence[LayerTruth]) -> bool:
-    """Whether an output of the model equals the output of some layer."""
+    """Return whether an output of the model equals the output of some layer."""
     fitting = (truth for truth in truths if truth.true.shape == value.shape)
     return any(_compare(value, truth, "").passed for truth in fitting)
 

@@ -131,7 +131,7 @@ class _Search:
         return part
 
     def fails(self, part: CasePart) -> bool:
-        """Whether a known value of a part is outside its budget."""
+        """Return whether a known value of a part is outside its budget."""
         return next(iter(self._places(part)), None) is not None
 
     def first(self, part: CasePart) -> FirstDifference | None:

@@ -69,7 +69,7 @@ def suspect_weights(
 
 
 def _is_in_sum(array: str, recurrent: bool, layer: RecurrentLayer) -> bool:
-    """Whether a weight is part of the sum in question; a GRU may have two sums."""
+    """Return whether a weight is part of the sum in question; a GRU may have two sums."""
     return array == "bias" or not layer.reset_after or (array == "recurrent_kernel") == recurrent
 
 

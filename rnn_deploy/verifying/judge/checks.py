@@ -235,7 +235,7 @@ SPECIAL = ("teacher-forced", "masks", "extremes", LONG, RUNNING, SIZES, ENCODE_D
 
 
 def applies(check: str, case: GoldenCase) -> bool:
-    """Whether a check takes a case."""
+    """Return whether a check takes a case."""
     return case.check == check if check in SPECIAL else not case.check
 
 

@@ -85,7 +85,7 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within the budget, or the difference is a known one."""
+        """Return whether the error is within the budget, or the difference is a known one."""
         return self.within or bool(self.known)
 
 

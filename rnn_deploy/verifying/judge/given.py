@@ -55,7 +55,7 @@ class GivenSizes:
 def given_cases(
     bundle: Bundle, sizes: GivenSizes, original: OriginalModel | None
 ) -> list[GoldenCase]:
-    """Return a case for each shape and for the inputs; InputError if the model takes none.
+    """Return a case for each shape and for the inputs; raise InputError if the model takes none.
 
     original: the Keras model, which returns the true values.
     """

@@ -77,7 +77,7 @@ class CaseParts:
 
     @property
     def causal(self) -> bool:
-        """Whether later steps do not change earlier outputs."""
+        """Return whether later steps do not change earlier outputs."""
         return self.entry.chunked.ok
 
     def feeds(self, part: CasePart) -> Values | None:

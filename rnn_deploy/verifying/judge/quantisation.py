@@ -49,7 +49,7 @@ def checks_for(quantisation: Quantisation | None, checks: Sequence[str]) -> tupl
 
 
 def below_floor(cost: QuantisationError) -> bool:
-    """Whether the signal-to-noise ratio of an output or a state is below FLOOR."""
+    """Return whether the signal-to-noise ratio of an output or a state is below FLOOR."""
     return cost.snr_db is not None and cost.snr_db < FLOOR
 
 

@@ -29,7 +29,7 @@ class CheckSubject:
     files_run: FilesRun = field(default_factory=FilesRun)
 
     def takes(self, case: GoldenCase, entry: str) -> bool:
-        """Whether the case can be fed to the entry point `entry` of this runtime."""
+        """Return whether the case can be fed to the entry point `entry` of this runtime."""
         return entry in case.entries and entry in self.runners
 
     @property

@@ -149,7 +149,7 @@ class Budgets:
     spans: Mapping[str, float] = field(default_factory=dict)
 
     def accepts_anything(self, name: str, error: float) -> bool:
-        """Whether a constant would be within an error, in every plain case."""
+        """Return whether a constant would be within an error, in every plain case."""
         return error >= self.spans.get(name, math.inf) / 2
 
     def budget_of(

@@ -52,7 +52,7 @@ def _parts(report: Report) -> Iterator[str]:
 
 
 def _explained(verdicts: FileVerdicts | None, report: Report, blamed: set[str]) -> bool:
-    """Whether every wrong file has changed weights, or reads a file that has."""
+    """Return whether every wrong file has changed weights, or reads a file that has."""
     if verdicts is None or not verdicts.wrong:
         return False
     readers = {user for file in blamed for user in report.shared_weights.get(file, ())}

@@ -49,7 +49,7 @@ class NodeDevice:
 
     @property
     def passed(self) -> bool:
-        """Whether the nodes ran on the requested device."""
+        """Return whether the nodes ran on the requested device."""
         return self.provider == self.requested
 
 
@@ -121,7 +121,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether the bundle is right on every runtime.
+        """Return whether the bundle is right on every runtime.
 
         Every comparison is within its budget, no check ended with an error, the references agree,
         and each tensor was compared at least once with a finite true value and a decisive budget.

@@ -143,7 +143,7 @@ class Results:
 
 
 def read_results(place: Path, bundle: Bundle) -> Results:
-    """Read a results file; InputError if it is damaged, or not of `bundle`."""
+    """Read a results file; raise InputError if it is damaged, or not of `bundle`."""
     with _opened(place) as file:
         index = json.loads(file[INDEX].tobytes())
         if index["schema"] != SCHEMA:
@@ -244,7 +244,7 @@ def _judge(observation: Observation, tolerance: UserTolerance) -> Observation:
 
 @contextmanager
 def _opened(place: Path) -> Iterator[Any]:
-    """Yield the file's arrays by name; InputError if it is missing or damaged."""
+    """Yield the file's arrays by name; raise InputError if it is missing or damaged."""
     try:
         with open_npz(place) as file:
             yield file
