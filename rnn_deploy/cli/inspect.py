@@ -1,5 +1,4 @@
-"""`rnn-deploy inspect`: show the contents of a bundle, or of the bundle that an export would write."""
-
+"""`rnn-deploy inspect`: show the contents of a bundle, or what an export of a model would write."""
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
