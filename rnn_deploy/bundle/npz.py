@@ -1,7 +1,8 @@
 """Read and write .npz files, without pickles, whatever the arrays are called.
 
-`np.savez` cannot store an array called "file" and adds an ending to the path; this writes the same
-format without both. `np.load` allocates what an archive asks for; this checks it first.
+`np.savez` cannot store an array called "file", and it adds an ending to the path; this module
+writes the same format without these limits. `np.load` allocates what an archive asks for; this
+module checks it first.
 """
 
 import lzma

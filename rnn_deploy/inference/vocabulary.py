@@ -15,7 +15,7 @@ SPLITS = ("characters", "words")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens in the order of their ids, and how text is split in tokens."""
+    """The tokens in the order of their ids, and how text is split into tokens."""
 
     tokens: tuple[str, ...]
     split: str = "characters"
@@ -35,7 +35,7 @@ class Vocabulary:
         return ("" if self.split == "characters" else " ").join(tokens)
 
     def special(self, word: str) -> int:
-        """Return the id of a token, or the number itself where no token is so called."""
+        """Return the id of a token, or the number itself if no token has this name."""
         if word not in self._ids and word.isascii() and word.isdigit():
             return int(word)
         return self._id_of(word)
