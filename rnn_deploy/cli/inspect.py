@@ -1,4 +1,5 @@
 """`rnn-deploy inspect`: show the contents of a bundle, or what an export of a model would write."""
+
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath

@@ -32,7 +32,7 @@ Key = Hashable
 
 
 class StreamBatch:
-    """Streams by key (a number, or chosen by the user); one call runs the next chunk of many streams.
+    """Streams by key: a number, or the user's own. One call runs the next chunk of many streams.
 
     runner: a runner of the stream entry point. owner: the model that the states belong to, for
     state files. prepare: converts raw feeds to inputs. Raises InputError if the model cannot run in
