@@ -29,7 +29,7 @@ A recurrence that amplifies rounding can make TensorFlow's own error, and so the
 the values. Then a comparison shows nothing: a budget of more than s / VAGUE is not decisive, and
 the verdict depends on the other comparisons (single steps from the reference's states).
 
-A golden case for a single check has its own inputs, so e and s are taken from that case. For extreme
+A golden case for a single check has its own inputs, so e and s come from that case. For extreme
 inputs, s is at least that of the plain cases: a sigmoid far from zero is exact to some ulp of one,
 not of its value of 1e-21, and some runtimes flush it to zero.
 """
