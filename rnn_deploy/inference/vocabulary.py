@@ -15,7 +15,7 @@ SPLITS = ("characters", "words")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens in the order of their ids, and how text is split in tokens."""
+    """The tokens in the order of their ids, and how text is split into tokens."""
 
     tokens: tuple[str, ...]
     split: str = "characters"
@@ -25,7 +25,7 @@ class Vocabulary:
         return {token: index for index, token in enumerate(self.tokens)}
 
     def ids_of(self, text: str) -> list[int]:
-        """Return the ids of a text; InputError for a token that is not in the vocabulary."""
+        """Return the ids of a text; raise InputError for a token that is not in the vocabulary."""
         tokens = list(text) if self.split == "characters" else text.split()
         return [self._id_of(token) for token in tokens]
 
@@ -35,7 +35,7 @@ class Vocabulary:
         return ("" if self.split == "characters" else " ").join(tokens)
 
     def special(self, word: str) -> int:
-        """Return the id of a token, or the number itself where no token is so called."""
+        """Return the id of a token, or the number itself if no token has this name."""
         if word not in self._ids and word.isascii() and word.isdigit():
             return int(word)
         return self._id_of(word)

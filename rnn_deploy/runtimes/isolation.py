@@ -73,7 +73,7 @@ class IsolatedRunner:
             self._loaded_in = self._worker.starts
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return every output and final state by name; RuntimeAbortedError after a crash."""
+        """Return every output and final state by name; raise RuntimeAbortedError after a crash."""
         aborted, self.aborted = self.aborted, None
         if aborted is not None:  # reported once, even if the next process loads it
             raise aborted
