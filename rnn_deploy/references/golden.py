@@ -187,7 +187,7 @@ def _feeds(
 def _draw_masked(
     tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Return drawn values; in a wide or long batch every row is masked at some steps, not at all."""
+    """Return drawn values; in a wide or long batch every row has masked and unmasked steps."""
     if max(sizes.values(), default=0) < WIDE:
         return draw(tensors, sizes, rng)
     return ragged(tensors, unmasked(tensors, sizes, rng))
