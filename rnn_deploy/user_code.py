@@ -27,7 +27,7 @@ def builder_in(file: str) -> Callable[[], Any]:
 
 
 def built_by(builder: Callable[[], Any], name: str) -> Any:
-    """Call a function of the user's that builds a model; InputError if it raises."""
+    """Call a function of the user's that builds a model; raise InputError if it raises."""
     try:
         return builder()
     except (Exception, SystemExit) as error:

@@ -39,7 +39,7 @@ class Use:
 
 @cache
 def blocks() -> tuple[Block, ...]:
-    """All blocks in the order in which they can be compiled."""
+    """Return all blocks in the order in which they can be compiled."""
     found: list[Block] = []
     for name in FILES:
         text = files("rnn_deploy.c").joinpath("snippets", name).read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def blocks() -> tuple[Block, ...]:
 
 
 def source_of(uses: Iterable[Use]) -> str:
-    """The C text of the blocks in use and of all that they need."""
+    """Return the C text of the blocks in use and of all that they need."""
     used = set(uses)
     waiting = list(used)
     while waiting:

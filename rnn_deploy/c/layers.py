@@ -28,17 +28,17 @@ UNKNOWN = "?"  # the time of what was refused
 
 
 def same_value(call: OpCall, size: int, time: str | None) -> Value:
-    """A new float32 value named after the call's layer."""
+    """Return a new float32 value named after the call's layer."""
     return Value(call.name, size, time)
 
 
 def array(weight: Any) -> Float:
-    """A weight as float32."""
+    """Return a weight as float32."""
     return np.asarray(weight, np.float32)
 
 
 def function_name(function: Any) -> str:
-    """The name of an activation; NotInCError for one that is not Keras' own."""
+    """Return the name of an activation; raise NotInCError for one that is not Keras' own."""
     if function in (keras.activations.softmax, keras.ops.softmax):
         return SOFTMAX
     name = activation_name(function)
@@ -73,7 +73,7 @@ def _embedding(call: OpCall, graph: Graph) -> Sequence[Any]:
 
 
 def activated(call: OpCall, graph: Graph, name: str, slope: Float | None = None) -> Sequence[Any]:
-    """One activation, element by element, or a softmax over the features."""
+    """Return one activation, element by element, or a softmax over the features."""
     x = call.x
     output = same_value(call, x.size, x.time)
     return graph.add(
@@ -213,7 +213,7 @@ def concatenated(call: OpCall, graph: Graph, values: Sequence[Any], axis: Any) -
 def either(
     call: OpCall, graph: Graph, masks: Sequence[Any], *, both: bool = False
 ) -> Sequence[Any]:
-    """One mask of several: any of them says that a step counts, or (both) all of them do.
+    """Return one mask of several: any of them says that a step counts, or (both) all of them do.
 
     True and False are masks that are the same at every step.
     """
@@ -243,7 +243,7 @@ def _masking(call: OpCall, graph: Graph) -> Sequence[Any]:
 
 
 def _nothing(call: OpCall, graph: Graph) -> Sequence[Any]:
-    """A layer that does nothing at inference."""
+    """Return a layer that does nothing at inference."""
     return (call.args[0],)
 
 

@@ -97,7 +97,7 @@ class Names:
         self.changed: dict[str, str] = {}
 
     def of(self, key: object, name: str, *, report: bool = False) -> str:
-        """The identifier of `key`, made from `name` the first time."""
+        """Return the identifier of `key`, made from `name` the first time."""
         if key not in self._known:
             self._known[key] = self._new(name)
             if report and self._known[key] != name:

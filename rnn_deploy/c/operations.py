@@ -22,7 +22,7 @@ from rnn_deploy.numerics.cells import ACTIVATIONS
 
 
 def _not_equal(call: OpCall, graph: Graph) -> Sequence[Any]:
-    """Whether a step differs from a value: where Masking's and Embedding's masks begin."""
+    """Return whether a step differs from a value: where Masking's and Embedding's masks begin."""
     x, value = call.args[:2]
     if not isinstance(x, Value) or x.dtype == "bool" or not isinstance(value, int | float):
         raise NotInCError("compares something other than a sequence with a number")

@@ -44,12 +44,12 @@ class WeightTable:
     _by_content: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
 
     def add(self, name: str, value: Float) -> str:
-        """The identifier of an array of float32."""
+        """Return the identifier of an array of float32."""
         value = np.ascontiguousarray(value, np.float32)
         return self._add(name, value, value.nbytes)
 
     def matrix(self, name: str, value: Float) -> Matrix:
-        """A matrix for `model_product`: one row for each input."""
+        """Return a matrix for `model_product`: one row for each input."""
         kept = stored(name, value, self.storage)
         scale = "" if kept.factor is None else f"{kept.factor.hex()}f"
         if kept.scales is not None:
@@ -72,11 +72,11 @@ class WeightTable:
         return sum(value.nbytes for value in self.arrays.values())
 
     def declarations(self) -> str:
-        """The arrays as other files see them."""
+        """Return the arrays as other files see them."""
         return "".join(f"extern {_head(name, value)};\n" for name, value in self.arrays.items())
 
     def definitions(self) -> str:
-        """The arrays with their values, exact: floats in C's hexadecimal form."""
+        """Return the arrays with their values, exact: floats in C's hexadecimal form."""
         return "\n".join(
             f"{_head(name, value)} = {{\n{_rows(value)}}};\n" for name, value in self.arrays.items()
         )
@@ -95,7 +95,7 @@ def _rows(value: Numbers) -> str:
 
 
 def _word(number: float) -> str:
-    """A float32 as a C constant, without the zeros that Python writes at the end."""
+    """Return a float32 as a C constant, without the zeros that Python writes at the end."""
     mantissa, _, exponent = number.hex().partition("p")
     head, _, digits = mantissa.partition(".")
     digits = digits.rstrip("0")

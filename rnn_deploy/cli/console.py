@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH_WITHOUT_TERMINAL = 120
-LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
+LINE_SECONDS = 10.0  # the least time between two progress lines, if there is no terminal
 OK, FAILED, HERE = "ok", "FAILED", "here"
 _STYLES = {OK: "green", HERE: "green", FAILED: "bold red"}
-# How TensorFlow and LiteRT start the log lines that native code writes at every log level.
+# Log lines that TensorFlow and LiteRT write from native code at every log level start like this.
 _NATIVE_LOG_LINE = re.compile(
     rb"[IWE]\d{4} \d\d:|[IWE]0000 |WARNING: All log messages before"
     rb"|To enable the following instructions|INFO: |WARNING:tensorflow:|WARNING:absl:"
@@ -32,7 +32,7 @@ _NATIVE_LOG_LINE = re.compile(
 
 
 def say(message: str) -> None:
-    """Write a message on standard error; a reader that has gone changes nothing else."""
+    """Write a message to standard error; ignore a closed pipe."""
     try:
         click.echo(message, err=True)
     except BrokenPipeError:
@@ -40,13 +40,13 @@ def say(message: str) -> None:
 
 
 def data(text: str) -> None:
-    """Write data on standard output; InputError if it is closed."""
+    """Write data to standard output; raise InputError if it is closed."""
     refuse_closed_output()
     click.echo(text)
 
 
 def refuse_closed_output() -> None:
-    """Raise InputError if nothing can be written on standard output."""
+    """Raise InputError if standard output is closed."""
     if sys.stdout is None:
         raise InputError(
             "E-OPTION-NO-OUTPUT",
@@ -65,13 +65,13 @@ def open_standard_descriptors() -> None:
 
 
 def discard_output(stream: TextIO) -> None:
-    """Discard what is written to a stream whose reader has gone, and what is flushed at exit."""
+    """Discard everything that is still written to a stream whose pipe is closed."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def escape_unprintable() -> None:
-    """Write characters that standard output's encoding lacks as escapes."""
+    """Make standard output escape the characters that its encoding lacks."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -80,8 +80,8 @@ def escape_unprintable() -> None:
 def without_native_log_lines() -> Iterator[None]:
     """While open, drop the log lines that native libraries write to standard error.
 
-    They write to descriptor 2 directly, so a pipe takes its place and a thread passes on all other
-    lines. Python's own sys.stderr goes around the pipe, so that a terminal stays a terminal.
+    They write to descriptor 2 directly. So a pipe replaces it, and a thread passes on all other
+    lines. Python's own sys.stderr bypasses the pipe, so that it stays a terminal.
     """
     if sys.stderr is None:  # the caller closed it
         yield
@@ -110,7 +110,7 @@ def _pass_on(read: int, out: int) -> None:
     with os.fdopen(read, "rb", buffering=0) as pipe:
         for line in pipe:
             if not _NATIVE_LOG_LINE.match(line):
-                with suppress(BrokenPipeError):  # otherwise the writer would wait for ever
+                with suppress(BrokenPipeError):  # keep reading, or the writer blocks for ever
                     os.write(out, line)
 
 
@@ -118,7 +118,8 @@ def _pass_on(read: int, out: int) -> None:
 def progress(*, lines: bool = False) -> Iterator[Callable[[str], None]]:
     """Yield a function that shows the current step on a terminal.
 
-    lines: elsewhere write the step as a line, at most one every LINE_SECONDS, with the time so far.
+    lines: without a terminal, write the steps as lines with the elapsed time, at most one every
+    LINE_SECONDS.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         yield _progress_lines() if lines else lambda step: None

@@ -89,7 +89,7 @@ class GenerateRequest:
 )  # fmt: skip
 @click.option(
     "--strategy", type=click.Choice(STRATEGIES), default=STRATEGIES[0], show_default=True,
-    help="Take the likeliest token, draw one, or search with several sequences.",
+    help="greedy: take the likeliest token. sample: draw one. beam: search with several sequences.",
 )  # fmt: skip
 @click.option(
     "--beams", type=int, metavar="N", help=f"`beam`: keep N sequences.  [default: {BEAMS}]"

@@ -53,7 +53,7 @@ class CaseOutcome:
 
     @property
     def as_expected(self) -> bool:
-        """Whether it works, or is a known gap."""
+        """Return whether it works, or is a known gap."""
         return bool(self.fault) == bool(self.gap)
 
     @property

@@ -152,7 +152,7 @@ def _staged(stage: Description, x: Any, name: str) -> Any:
 
 
 def _back(sequences: Sequence[Any], count: int) -> Any:
-    """The sequence `count` before the newest, or the first one."""
+    """Return the sequence `count` before the newest, or the first one."""
     return sequences[max(len(sequences) - 1 - count, 0)]
 
 

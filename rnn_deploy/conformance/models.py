@@ -109,7 +109,7 @@ def sharing_steps(kind: str) -> Build:
 
 
 def looking_back() -> Any:
-    """A convolution that reaches 20 steps back, further than any short case shows."""
+    """Return a convolution that reaches 20 steps back, further than any short case shows."""
     x = inputs = keras.Input((None, 3), name="x")
     x = keras.layers.Conv1D(3, 2, dilation_rate=20, padding="causal")(x)
     return keras.Model(inputs, layer("rnn", 4, "GRU", return_sequences=True)(x), name="back")
@@ -128,7 +128,7 @@ def sequential() -> Any:
 
 
 def recurrent_steps(kind: str) -> Build:
-    """A recurrent layer within each step of another."""
+    """Return a recurrent layer within each step of another."""
 
     def build() -> Any:
         x = inputs = keras.Input((None, 4, 3), name="x")
@@ -157,7 +157,7 @@ def dictionaries() -> Any:
 
 
 def through_file(suffix: str) -> Build:
-    """A model that was saved and loaded again."""
+    """Return a model that was saved and loaded again."""
 
     def build() -> Any:
         with tempfile.TemporaryDirectory() as folder:
@@ -180,7 +180,7 @@ def stateful(kind: str) -> Build:
 
 
 def in_policy(policy: str) -> Build:
-    """A model whose layers compute in another precision."""
+    """Return a model whose layers compute in another precision."""
 
     def build() -> Any:
         x = inputs = keras.Input((None, 3), name="x")
@@ -193,7 +193,7 @@ def in_policy(policy: str) -> Build:
 
 
 def headed(activation: str) -> Build:
-    """A Dense layer with an activation after a recurrent one."""
+    """Return a Dense layer with an activation after a recurrent one."""
 
     def build() -> Any:
         inputs = keras.Input((None, 3), name="x")
@@ -230,7 +230,7 @@ def scores() -> Any:
 
 
 def chosen() -> Any:
-    """The likeliest class of each step, and the two likeliest of the last."""
+    """Return the likeliest class of each step, and the two likeliest of the last."""
     inputs = keras.Input((None, 3), name="x")
     y = keras.layers.Dense(5)(layer("rnn", 4, "GRU", return_sequences=True)(inputs))
     values, places = keras.ops.top_k(y[:, -1], 2)
@@ -239,7 +239,7 @@ def chosen() -> Any:
 
 
 def shifted_tokens() -> Any:
-    """A decoder fed its target but for the last id, beside an encoder of its own length."""
+    """Return a decoder fed its target but for the last id, beside an encoder of its own length."""
     source = keras.Input((None,), dtype="int32", name="source")
     target = keras.Input((None,), dtype="int32", name="target")
     weight = keras.Input((None, 1), name="weight")  # as long as the target
@@ -251,7 +251,7 @@ def shifted_tokens() -> Any:
 
 
 def partly_used() -> Any:
-    """A nested model of which one layer's output is left aside."""
+    """Return a nested model of which one layer's output is left aside."""
     inner_in = keras.Input((None, 3))
     both = [layer("aside", 4, "LSTM")(inner_in), layer("rnn", 4, return_sequences=True)(inner_in)]
     x = keras.Input((None, 3), name="x")

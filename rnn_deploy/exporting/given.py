@@ -21,7 +21,7 @@ _SPLIT = (None, "whitespace", "character")
 def given_attachments(
     labels: Any = None, features: Any = None, vocabulary: Any = None, scaler: Any = None
 ) -> Attachments:
-    """Return the user's data; InputError for other forms than docs/guides/inputs.md has."""
+    """Return the user's data; raise InputError for other forms than docs/guides/inputs.md has."""
     steps: dict[str, list[Mapping[str, Any]]] = {}
     if vocabulary is not None:
         steps[ANY] = [vocabulary_step(vocabulary)]

@@ -10,7 +10,7 @@ from rnn_deploy.spec import Dim, EntryPoint, TensorSpec
 
 
 def symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
-    """A symbol for each input whose number of steps is fixed, to open it in the stream.
+    """Return a symbol for each input whose number of steps is fixed, to open it in the stream.
 
     Equal lengths are taken for one length. Beside an input of open length a fixed one is no
     sequence to be cut, but a context that stays as it is.
@@ -25,7 +25,7 @@ def symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
 def opened_outputs(
     sequence: EntryPoint, trace: Trace, symbols: Mapping[str, str]
 ) -> tuple[TensorSpec, ...]:
-    """The outputs once time is open: what was as long as an input follows it."""
+    """Return the outputs once time is open: what was as long as an input follows it."""
     outputs = sequence.outputs
     following: dict[Dim, set[str]] = {}
     for tensor in sequence.inputs:

@@ -45,7 +45,7 @@ Probed = tuple[TracedEntry, tuple[Folded, ...]]
 
 
 def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
-    """Read and trace a Keras model; UnsupportedModelError lists every refusal."""
+    """Read and trace a Keras model; raise UnsupportedModelError that lists every refusal."""
     refuse(model, refusals_of(model))
     _refuse_large(model)
     if options.state == "keep" and not any(map(holds_state, layers_in(model))):
@@ -109,7 +109,7 @@ def _refuse_open(sequence: EntryPoint, options: ExportOptions) -> None:
 
 
 def _fixed(model: Any, own: TracedEntry, time: int) -> TracedEntry:
-    """The sequence entry point with its open lengths fixed."""
+    """Return the sequence entry point with its open lengths fixed."""
     signature = own.trace.signature
     if not any(map(has_open_length, signature.inputs)):
         fixed = [tensor.shape[1] for tensor in signature.inputs if has_fixed_time(tensor)]
@@ -128,7 +128,7 @@ def _traced_anew(model: Any, signature: Signature) -> Probed:
 
 
 def _entry_of(model: Any, trace: Trace) -> Probed:
-    """The sequence entry point of a trace."""
+    """Return the sequence entry point of a trace."""
     outputs, folded = output_specs(model, trace)
     entry = EntryPoint(SEQUENCE, trace.signature.inputs, outputs)
     return TracedEntry(within_steps(trace, folded), entry), folded
@@ -256,7 +256,7 @@ def _note_of_stateful(layer: Any) -> str:
 
 
 def with_chunks(plan: ExportPlan, chunked: Support) -> ExportPlan:
-    """The plan, its stream entry point saying whether chunks give what the whole gives.
+    """Return the plan, its stream entry point saying whether chunks give what the whole gives.
 
     If they do not, the layers that are known to look along time are named, and a note warns: fed
     in chunks by another program, the model file gives other results without an error.
@@ -274,7 +274,7 @@ def with_chunks(plan: ExportPlan, chunked: Support) -> ExportPlan:
 
 
 def with_rows(plan: ExportPlan, rows_of: Callable[[EntryPoint], Support]) -> ExportPlan:
-    """The plan, each entry point saying whether its rows stand alone."""
+    """Return the plan, each entry point saying whether its rows stand alone."""
 
     def known(traced: TracedEntry) -> TracedEntry:
         return replace(traced, entry=replace(traced.entry, rows=rows_of(traced.entry)))

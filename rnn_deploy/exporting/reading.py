@@ -135,7 +135,7 @@ class ModelReader:
         return plan, reference_cases(references, plan, options, calibration), references
 
     def _references_of(self, plan: ExportPlan, options: ExportOptions) -> References:
-        """The references of the widest entry point, traced once for it."""
+        """Return the references of the widest entry point, traced once for it."""
         key = ((plan.stream or plan.sequence).entry, options.state, options.dropout)
         if key not in self._references:
             references = references_of(self.model, plan)

@@ -56,7 +56,7 @@ class SavedModelReference:
 def entry_of(
     opened: OpenedSavedModel, reference: SavedModelReference, samples: Mapping[str, Array] | None
 ) -> EntryPoint:
-    """The sequence entry point, dimensions of outputs named by running two sizes."""
+    """Return the sequence entry point, dimensions of outputs named by running two sizes."""
     inputs = _inputs(opened, tied=False)
     if not _takes_lengths(reference, inputs, samples):
         inputs = _inputs(opened, tied=True)
@@ -70,7 +70,7 @@ def entry_of(
 
 
 def _inputs(opened: OpenedSavedModel, *, tied: bool) -> tuple[TensorSpec, ...]:
-    """The inputs, each with a length of its own, or all of one where they are tied."""
+    """Return the inputs, each with a length of its own, or all of one where they are tied."""
     _, by_name = opened.function.structured_input_signature
     ranges = id_ranges(opened.function)
     shapes = {name: spec.shape.as_list() for name, spec in sorted(by_name.items())}
@@ -91,7 +91,7 @@ def _takes_lengths(
     inputs: Sequence[TensorSpec],
     samples: Mapping[str, Array] | None,
 ) -> bool:
-    """Whether the function runs where each open length has a size of its own."""
+    """Return whether the function runs where each open length has a size of its own."""
     feeds = _drawn(inputs, 0) if samples is None else dict(samples)
     timed = [t.name for t in inputs if len(t.shape) > 1 and isinstance(t.shape[1], str)]
     if samples is not None and len({feeds[name].shape[1] for name in timed if name in feeds}) == 1:

@@ -50,7 +50,7 @@ class LoweringRequest:
         return cls(lowering, by_layer, **more)
 
     def of(self, layer: Recurrence) -> str:
-        """The lowering requested for a layer."""
+        """Return the lowering requested for a layer."""
         return self.by_layer.get(layer.name, self.lowering)
 
     def check_layers(self, layers: Sequence[Recurrence]) -> None:

@@ -91,7 +91,7 @@ class ExportOptions:
 
     @property
     def quantised(self) -> bool:
-        """Whether weights are to be quantised."""
+        """Return whether weights are to be quantised."""
         return self.quantize != NO_QUANTISATION
 
     @property

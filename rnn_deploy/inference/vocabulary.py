@@ -15,7 +15,7 @@ SPLITS = ("characters", "words")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens in the order of their ids, and how text is split in tokens."""
+    """The tokens in the order of their ids, and how text is split into tokens."""
 
     tokens: tuple[str, ...]
     split: str = "characters"
@@ -25,7 +25,7 @@ class Vocabulary:
         return {token: index for index, token in enumerate(self.tokens)}
 
     def ids_of(self, text: str) -> list[int]:
-        """Return the ids of a text; InputError for a token that is not in the vocabulary."""
+        """Return the ids of a text; raise InputError for a token that is not in the vocabulary."""
         tokens = list(text) if self.split == "characters" else text.split()
         return [self.id_of(token) for token in tokens]
 

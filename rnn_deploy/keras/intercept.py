@@ -91,7 +91,7 @@ BothHandler = Callable[[BidirectionalCall], tuple[list[Any], list[Any]]]
 
 
 def holds_state(layer: Any) -> bool:
-    """Whether a recurrent layer is stateful and has run, so that it holds a state."""
+    """Return whether a recurrent layer is stateful and has run, so that it holds a state."""
     states = keras.tree.flatten(getattr(layer, "states", None))
     return bool(getattr(layer, "stateful", False)) and all(state is not None for state in states)
 

@@ -46,7 +46,7 @@ class ModelFile:
 
     @property
     def is_of_keras_2(self) -> bool:
-        """Whether a Keras before 3 wrote it."""
+        """Return whether a Keras before 3 wrote it."""
         return self.version is not None and self.version.partition(".")[0] in ("", "0", "1", "2")
 
     @property
@@ -61,7 +61,7 @@ class ModelFile:
 
 
 def model_file(place: Path) -> ModelFile:
-    """Return what is at `place`; InputError if it is no model."""
+    """Return what is at `place`; raise InputError if it is no model."""
     if place.is_dir():
         return _folder(place)
     if place.name.endswith(".index") or ".data-0" in place.name:

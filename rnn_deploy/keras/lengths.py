@@ -15,7 +15,7 @@ Groups = Sequence[tuple[str, ...]]
 
 
 def with_tied_lengths(model: Any, signature: Signature) -> Signature:
-    """The signature, inputs that must be equally long having one symbol for it."""
+    """Return the signature, inputs that must be equally long having one symbol for it."""
     names = [tensor.name for tensor in signature.inputs if has_open_length(tensor)]
     if len(names) < 2 or takes_lengths(model, signature):
         return signature
@@ -29,7 +29,7 @@ def with_tied_lengths(model: Any, signature: Signature) -> Signature:
 
 
 def has_open_length(tensor: TensorSpec) -> bool:
-    """Whether the number of steps of an input is open."""
+    """Return whether the number of steps of an input is open."""
     return len(tensor.shape) > 1 and isinstance(tensor.shape[1], str)
 
 
@@ -53,7 +53,7 @@ def _without(name: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _groupings(names: Sequence[str]) -> list[list[tuple[str, ...]]]:
-    """Every way to part `names` into groups of two and more, most groups first."""
+    """Return every way to part `names` into groups of two and more, most groups first."""
     return sorted(_parted(names), key=len, reverse=True)
 
 

@@ -121,7 +121,7 @@ def _open_file(
 def _of_layers(
     file: ModelFile, weights: str | Path | None, custom: Sequence[str | Path], *, trust_source: bool
 ) -> tuple[Any, tuple[str, ...]]:
-    """The model of a JSON file with the layers, and the weights beside it."""
+    """Return the model of a JSON file with the layers, and the weights beside it."""
     if weights is None:
         raise InputError(
             "E-SOURCE-LAYERS-ONLY",
@@ -146,7 +146,7 @@ def _with_weights_of(
     weights: str | Path | None,
     custom: Sequence[str | Path],
 ) -> OpenedModel:
-    """The model that a function of the user's builds, with the weights of a file."""
+    """Return the model that a function of the user's builds, with the weights of a file."""
     if weights is not None or custom:
         raise InputError(
             "E-OPTION-CONFLICT",
@@ -186,7 +186,7 @@ def _with_weights_of(
 
 
 def _built_as(version: str | None, name: str) -> tuple[Any, tuple[str, ...]]:
-    """The model that FILE.py:FUNCTION builds with the Keras of a version, and notes."""
+    """Return the model that FILE.py:FUNCTION builds with the Keras of a version, and notes."""
     with building_as(version) as notes:
         return built_by(builder_in(name), name), notes
 

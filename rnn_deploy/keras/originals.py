@@ -9,7 +9,7 @@ from rnn_deploy.keras.tensorflow import keras
 
 
 def runs_its_own_loop(layer: Any) -> bool:
-    """Whether a recurrent layer of the user's own replaces Keras' loop by something else."""
+    """Return whether a recurrent layer of the user's own replaces Keras' loop by something else."""
     return not is_keras2(layer) and type(layer).inner_loop not in _LOOPS
 
 

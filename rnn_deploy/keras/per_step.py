@@ -21,7 +21,7 @@ _WITHIN: ContextVar[bool] = ContextVar("within a TimeDistributed", default=False
 
 
 def within_step() -> bool:
-    """Whether a TimeDistributed is being called, so that the batch holds its steps."""
+    """Return whether a TimeDistributed is being called, so that the batch holds its steps."""
     return _WITHIN.get()
 
 

@@ -180,7 +180,7 @@ def _softplus(features: Any, name: str | None = None) -> Any:
 
 
 def _digitize(x: Any, bins: Any) -> Any:
-    """The bin of each value, as TensorFlow's Bucketize has it: NaN is in the last."""
+    """Return the bin of each value, as TensorFlow's Bucketize has it: NaN is in the last."""
     x = keras.ops.convert_to_tensor(x)
     x = x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
     boundaries = tf.cast(tf.constant([float(edge) for edge in bins], tf.float32), x.dtype)

@@ -86,7 +86,7 @@ class _Decorated(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _model() -> Any:
-    """A model of inputs (2, 3, 4) with every kind of recurrent layer."""
+    """Return a model of inputs (2, 3, 4) with every kind of recurrent layer."""
     layers, f32 = keras.layers, {"dtype": "float32"}
     zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros", "seed": 0, **f32}
     x = keras.Input(batch_shape=(2, 3, 4), name="x", **f32)

@@ -125,7 +125,7 @@ def frozen(
 
 
 def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
-    """The tf.TensorSpec of a TensorSpec, symbols left open."""
+    """Return the tf.TensorSpec of a TensorSpec, symbols left open."""
     shape = [dim if isinstance(dim, int) else None for dim in tensor.shape]
     return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
 

@@ -128,7 +128,7 @@ class LayerRun:
 
 
 def again(seen: LayerRun) -> tuple[Float, tuple[Float, ...]]:
-    """The same call by the recurrences of this module: output and states after."""
+    """Return the same call by the recurrences of this module: output and states after."""
     x, mask, rest = seen.x.astype(np.float64), seen.mask, list(seen.before)
     after: list[Float] = []
     for layer in seen.layers:
@@ -145,10 +145,10 @@ def again(seen: LayerRun) -> tuple[Float, tuple[Float, ...]]:
 def one_step(
     layer: RecurrentLayer, x: Float, states: tuple[Float, ...], *, nudges: tuple[Float, Float]
 ) -> tuple[Float, ...]:
-    """One step: x (batch, width), states (batch, units) each. Returns the states after.
+    """Compute one step: x (batch, width), states (batch, units) each. Return the states after it.
 
-    nudges: (batch, gates * units) each, added to what the input and the recurrent state
-    contribute to the gates; what a rounding error there would do.
+    nudges: (batch, gates * units) each, added to the contributions of the input and of the
+    recurrent state to the gates. A rounding error there has the same effect.
     """
     weights = _Weights(layer)
     weights.b = [bias + nudge for bias, nudge in zip(weights.b, nudges, strict=True)]

@@ -38,7 +38,7 @@ class LinearStep:
     reset: tuple[Float, Float] | None = None
 
     def forward(self, changes: Float) -> Float:
-        """The Jacobian times changes (batch, roles * units) of the states before."""
+        """Return the Jacobian times changes (batch, roles * units) of the states before."""
         parts, R = np.split(changes, len(self.slopes), axis=-1), self.kernels
         sums = [parts[0] @ kernel for kernel in R]
         if self.reset is not None:
@@ -54,7 +54,7 @@ class LinearStep:
         )
 
     def backward(self, weights: Float) -> Float:
-        """The transposed Jacobian times weights (roles * units,) of the states after."""
+        """Return the transposed Jacobian times weights (roles * units,) of the states after."""
         parts, R = np.split(weights, len(self.slopes)), self.kernels
         sums = np.einsum("rgu,ru->gu", self.recurrent, np.stack(parts))
         before = np.einsum("rqu,ru->qu", self.direct, np.stack(parts))
@@ -85,7 +85,7 @@ class Linearised:
         self.kernels = list(map(np.ascontiguousarray, np.split(self.recurrent, gates, axis=1)))
 
     def step(self, x: Float, state: Float) -> LinearStep:
-        """The step from `state` (roles * units,) on an input x (width,), linearised."""
+        """Return the step from `state` (roles * units,) on an input x (width,), linearised."""
         states = tuple(np.split(state, len(self.layer.roles)))
         into = x @ self.kernel + self.bias[0]
         back = states[0] @ self.recurrent + self.bias[1]
@@ -142,6 +142,6 @@ _CELLS = {"simple_rnn": _simple_rnn, "gru": _gru, "lstm": _lstm}
 
 
 def _value(name: str, a: Float) -> tuple[Float, Float]:
-    """An activation's value and its slope, by central differences."""
+    """Return an activation's value and its slope, by central differences."""
     f = ACTIVATIONS[name]
     return f(a), (f(a + _NUDGE) - f(a - _NUDGE)) / (2 * _NUDGE)

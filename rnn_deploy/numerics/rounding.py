@@ -67,7 +67,7 @@ def running_bound(
     mask: Mask | None = None,
     input_error: float | Float = 0.0,
 ) -> RunningBound:
-    """The bound of one sequence x (time, width) from its states, each (units,).
+    """Return the bound of one sequence x (time, width) from its states, each (units,).
 
     mask: (time,), steps that count. input_error: how far each element of x may be off, besides
     its own rounding: one number, or (time, width).
@@ -174,7 +174,7 @@ class _StepErrors:
         self._gamma = count * UNIT_ROUNDOFF / (1 - count * UNIT_ROUNDOFF)
 
     def of(self, step: LinearStep, x: Float, state: Float, input_error: Float) -> Float:
-        """The bound for a step from `state` on x (width,)."""
+        """Return the bound for a step from `state` on x (width,)."""
         h = np.abs(state[: self._units])
         into = self._gamma * (np.abs(x) @ self._kernel + self._bias[0])
         into = (into + input_error @ self._kernel).reshape(-1, self._units)

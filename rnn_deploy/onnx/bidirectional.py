@@ -70,7 +70,7 @@ def lower(
 def merge(
     ops: NodeWriter, mode: str | None, forward: ir.Value, backward: ir.Value
 ) -> tuple[ir.Value, ...]:
-    """The two outputs as Keras' merge_mode has them."""
+    """Return the two outputs as Keras' merge_mode has them."""
     if mode is None:
         return forward, backward
     if mode == "concat":
@@ -117,7 +117,7 @@ def _given(states: Sequence[States | None]) -> list[States]:
 
 
 def _both(ops: NodeWriter, halves: States, axis0: ir.Value) -> ir.Value:
-    """The halves' states (batch, units) as one (2, batch, units)."""
+    """Return the halves' states (batch, units) as one (2, batch, units)."""
     return ops("Concat", *(ops("Unsqueeze", half, axis0) for half in halves), axis=0)
 
 

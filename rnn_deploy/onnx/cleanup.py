@@ -134,13 +134,13 @@ def _turns(node: ir.Node, perm: list[int]) -> bool:
 
 
 def _perm(node: ir.Node) -> list[int] | None:
-    """The order of the axes; None if the attribute is absent, which reverses all axes."""
+    """Return the order of the axes; None if the attribute is absent, which reverses all axes."""
     found = node.attributes.get("perm")
     return None if found is None else list(found.as_ints())
 
 
 def _read_alone(node: ir.Node) -> ir.Node | None:
-    """Where a node's first input comes from, if nothing else reads that."""
+    """Return where a node's first input comes from, if nothing else reads that."""
     value = node.inputs[0]
     if value is None or len(value.uses()) > 1 or value.is_graph_output():
         return None
@@ -168,7 +168,7 @@ def _names_within(graph: ir.Graph) -> Iterator[str]:
 
 
 def _short(name: str, layers: Collection[str]) -> str:
-    """A name from its layer on; TensorFlow numbers a scope that is entered again."""
+    """Return a name from its layer on; TensorFlow numbers a scope that is entered again."""
     parts = name.split("/")
     for index, part in enumerate(parts[:-1]):
         for layer in (part, re.sub(r"_\d+$", "", part)):

@@ -63,7 +63,7 @@ def gain(layer: Recurrence, one: str, other: str, expected: Sequence[Shape]) -> 
 
 
 def microseconds(layer: RecurrentLayer, lowering: str, shape: Shape) -> float | None:
-    """The cost of one call; None for a form that was not measured."""
+    """Return the cost of one call; None for a form that was not measured."""
     simple = layer.cell == "simple_rnn"
     activation = "relu" if simple and layer.activation in PLAIN else "tanh"
     coefficients = COSTS.get((layer.cell, activation, layer.masked, lowering))

@@ -95,7 +95,7 @@ def _looked_up(
     mask: ir.Value,
     places: _CountedSteps,
 ) -> ir.Value:
-    """Every step's output from those of the steps that count, both (batch, time, units)."""
+    """Return every step's output from those of the steps that count, both (batch, time, units)."""
     none, one = _int(ops, "none", 0), _int(ops, "one", 1)
     place = ops("Max", ops("Sub", places.processed, one), none)
     found = ops("GatherND", outputs, _index(ops, place), batch_dims=1)

@@ -27,7 +27,7 @@ OPERATORS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
 
 def support(layer: Recurrence) -> Support:
-    """Whether the operator can express the layer."""
+    """Return whether the operator can express the layer."""
     if not isinstance(layer, RecurrentLayer):
         return Support(False, f"no operator is {layer.cell}")
     if layer.dtype != np.float32:
@@ -94,7 +94,7 @@ def _activations(layer: RecurrentLayer) -> list[str]:
 
 
 def attributes(layer: RecurrentLayer, direction: str, times: int = 1) -> dict[str, object]:
-    """The operator's attributes; `times`: once for each direction."""
+    """Return the operator's attributes; `times`: once for each direction."""
     activations = [AS_ATTRIBUTE[name] for name in _activations(layer)] * times
     attributes: dict[str, object] = {
         "hidden_size": layer.units,

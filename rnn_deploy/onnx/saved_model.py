@@ -19,7 +19,7 @@ from rnn_deploy.spec import EntryPoint
 
 
 def convert(opened: OpenedSavedModel, entry: EntryPoint, label: ModelMetadata) -> ir.Model:
-    """The serving function as ONNX, as tf2onnx writes it."""
+    """Return the serving function as ONNX, as tf2onnx writes it."""
     graph = convert_variables_to_constants(opened.function, lower_control_flow=False)
     signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))
     ordered = _InOrder(graph, opened, entry)

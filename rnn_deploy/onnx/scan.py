@@ -24,7 +24,7 @@ from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
 
 def support(layer: Recurrence) -> Support:
-    """Whether a Scan can express the layer."""
+    """Return whether a Scan can express the layer."""
     nodes = support_nodes(layer)
     if not nodes.ok:
         return nodes
@@ -68,14 +68,14 @@ def lower(
 
 
 def _by_step(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
-    """The inputs' part of every step, time first; the narrower side is transposed."""
+    """Return the inputs' part of every step, time first; the narrower side is transposed."""
     if isinstance(layer, RecurrentLayer) and (layer.width,) < projected_shape(layer):
         return project(ops, layer, time_first(ops, x, (layer.width,)))
     return time_first(ops, project(ops, layer, x), projected_shape(layer))
 
 
 def time_first(ops: NodeWriter, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
-    """The first two axes of x (batch, time, *shape) changed about, or back."""
+    """Return the first two axes of x (batch, time, *shape) changed about, or back."""
     return ops("Transpose", x, perm=[1, 0, *range(2, 2 + len(shape))])
 
 
@@ -109,7 +109,7 @@ def _body(layer: Recurrence, step: StepWriter) -> ir.Graph:
 
 
 def _apart(ops: NodeWriter, values: Sequence[ir.Value]) -> list[ir.Value]:
-    """The values as outputs of a body, each a node's own.
+    """Return the values as outputs of a body, each a node's own.
 
     ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs. A copy costs
     a third of a small step, so there is one only where there must be.

@@ -41,7 +41,7 @@ class StepWriter(Protocol):
 
 
 def support_nodes(layer: Recurrence) -> Support:
-    """Whether a step of the layer can be written as nodes."""
+    """Return whether a step of the layer can be written as nodes."""
     if isinstance(layer, TracedLayer):
         return Support(True, f"the traced step of {layer.cell}")
     assert isinstance(layer, RecurrentLayer)
@@ -52,7 +52,7 @@ def support_nodes(layer: Recurrence) -> Support:
 
 
 def project(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
-    """The inputs' part of every step, x W + b: (a, b, width) to (a, b, gates * units).
+    """Return the inputs' part of every step, x W + b: (a, b, width) to (a, b, gates * units).
 
     Of a step known only whole it is x itself.
     """
@@ -65,7 +65,7 @@ def project(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
 
 
 def project_rows(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
-    """The same of one step: (rows, width) to (rows, gates * units)."""
+    """Return the same of one step: (rows, width) to (rows, gates * units)."""
     if not isinstance(layer, RecurrentLayer):
         return x
     kernel, _, bias = _arranged(layer)
@@ -74,7 +74,7 @@ def project_rows(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
 
 
 def projected_shape(layer: Recurrence) -> tuple[int, ...]:
-    """The shape of one step of `project`, without its batch."""
+    """Return the shape of one step of `project`, without its batch."""
     if isinstance(layer, TracedLayer):
         return layer.width
     assert isinstance(layer, RecurrentLayer)
@@ -89,12 +89,12 @@ def zeros(ops: NodeWriter, layer: Recurrence, x: ir.Value, shape: tuple[int, ...
 
 
 def zero_states(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> States:
-    """The initial states where none are given."""
+    """Return the initial states where none are given."""
     return tuple(zeros(ops, layer, x, shape) for shape in layer.state_shapes)
 
 
 def step_of(ops: NodeWriter, layer: Recurrence) -> StepWriter:
-    """The step of a layer; its weights are written once, by `ops`."""
+    """Return the step of a layer; its weights are written once, by `ops`."""
     if isinstance(layer, TracedLayer):
         return ConvertedStep(ops, layer)
     assert isinstance(layer, RecurrentLayer)
@@ -153,7 +153,7 @@ class CellStep:
         return StepResult(after[0], after)
 
     def from_zero(self, ops: NodeWriter, x: ir.Value) -> StepResult:
-        """The same without the products of states that are zero."""
+        """Return the same without the products of states that are zero."""
         cells: dict[str, Callable[..., States]] = {
             "simple_rnn": self._simple_rnn_from_zero,
             "gru": self._gru_from_zero,
@@ -238,7 +238,7 @@ def advance(
     mask: ir.Value | None,
     held: ir.Value | None,
 ) -> StepResult:
-    """A step that a mask (batch, 1) may hold back: the output, and the next states.
+    """Return a step that a mask (batch, 1) may hold back: the output, and the next states.
 
     held: the output before, where the layer carries it.
     """
@@ -257,7 +257,7 @@ def advance(
 
 
 def _by_rank(ops: NodeWriter, mask: ir.Value) -> Callable[[tuple[int, ...]], ir.Value]:
-    """The mask (batch, 1) with as many axes as values (batch, *shape)."""
+    """Return the mask (batch, 1) with as many axes as values (batch, *shape)."""
 
     def shaped(shape: tuple[int, ...]) -> ir.Value:
         if len(shape) == 1:
@@ -274,7 +274,7 @@ def _split(ops: NodeWriter, x: ir.Value, *sizes: int) -> Sequence[ir.Value]:
 
 
 def _converted(layer: TracedLayer) -> tuple[ir.Model, list[str]]:
-    """The traced step as ONNX, and its inputs; the entry points of a trace share it."""
+    """Return the traced step as ONNX, and its inputs; the entry points of a trace share it."""
     if layer.step not in _CONVERTED:
         frozen = convert_variables_to_constants(layer.step)
         inputs = [tensor.name for tensor in frozen.inputs]

@@ -27,7 +27,7 @@ OF_STEP = 1_000_000
 
 
 def convert(graph: Any, first: int = 1) -> ir.Model:
-    """A frozen ConcreteFunction as ONNX, markers in it; inputs that nothing reads are gone.
+    """Return a frozen ConcreteFunction as ONNX, markers in it; inputs that nothing reads are gone.
 
     first: where the numbers in made-up names begin, so that the same graph gets the same names.
     """

@@ -64,7 +64,7 @@ def lower(
 
 
 def _columns(ops: NodeWriter, layer: Recurrence, x: ir.Value, axis1: ir.Value) -> list[ir.Value]:
-    """The inputs' part of each step."""
+    """Return the inputs' part of each step."""
     if layer.steps == 1:
         return [project_rows(ops, layer, ops("Squeeze", x, axis1))]
     projected = project(ops, layer, x)

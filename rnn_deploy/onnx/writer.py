@@ -29,7 +29,7 @@ KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 def convert(trace: Trace) -> ir.Model:
-    """The traced graph as ONNX, markers still in it."""
+    """Return the traced graph as ONNX, markers still in it."""
     graph = trace.graph
     model = onnx_graph.convert(graph)
     order_inputs(model, [tensor.name for tensor in graph.inputs])

@@ -275,7 +275,7 @@ def random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:
 
 
 def sizes_of(entry: EntryPoint, batch: int, time: int) -> dict[str, int]:
-    """A size for each symbol of an entry point."""
+    """Return a size for each symbol of an entry point."""
     symbols = {dim for tensor in entry.all_inputs for dim in tensor.shape if isinstance(dim, str)}
     times = {symbol: time + i for i, symbol in enumerate(entry.time_symbols)}
     return {symbol: times.get(symbol, batch if symbol == "batch" else 3) for symbol in symbols}

@@ -28,7 +28,7 @@ class LayerOutputs:
         self._function = reference.traced(self._call)
 
     def run(self, feeds: Mapping[str, Array]) -> list[tuple[str, Array]]:
-        """Each layer's name and its output, in the order of the calls."""
+        """Return each layer's name and its output, in the order of the calls."""
         values = self._reference.results(self._function, feeds)
         return [(name, value.numpy()) for name, value in zip(self._names, values, strict=True)]
 

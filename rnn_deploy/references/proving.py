@@ -120,7 +120,7 @@ def _running(
 
 
 def _steps(runs: Reference, stream: EntryPoint, feeds: dict[str, Array]) -> dict[str, Array]:
-    """Every state after every step."""
+    """Return every state after every step."""
     carried = {s.tensor.name: feeds[s.tensor.name] for s in stream.states if s.tensor.name in feeds}
     seen: dict[str, list[Array]] = {state.next_name: [] for state in stream.states}
     for piece in chunks.cut(stream, feeds, [1] * chunks.length_of(stream, feeds)):

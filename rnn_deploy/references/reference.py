@@ -114,7 +114,7 @@ class Reference:
         """Release nothing: the model belongs to its owner."""
 
     def traced(self, call: Callable[..., Any]) -> Any:
-        """A function of the entry point's inputs and states, traced."""
+        """Return a function of the entry point's inputs and states, traced."""
         function = tf.function(call, autograph=False, input_signature=self._specs())
         return function.get_concrete_function()
 
@@ -216,7 +216,7 @@ def tensorflow_refused(error: Exception) -> InputError:
 def states_of(
     layers: Sequence[Recurrence], batch: int | str, taken: Iterable[str]
 ) -> tuple[StateSpec, ...]:
-    """The states of the stream entry point: every layer whose initial state is free.
+    """Return the states of the stream entry point: every layer whose initial state is free.
 
     taken: the names of the model's own inputs and outputs, which keep theirs.
     """
@@ -251,7 +251,7 @@ def _continued(call: LayerCall, output: Any, states: list[Any]) -> Any:
 
 
 def _over(mask: Any, values: Any) -> Any:
-    """A mask of the first axes of `values`, with axes of one for the others."""
+    """Return a mask of the first axes of `values`, with axes of one for the others."""
     for _ in range(values.shape.rank - mask.shape.rank):
         mask = mask[..., None]
     return mask

@@ -39,7 +39,7 @@ def rows_match(run: Run, entry: EntryPoint, cases: Sequence[GoldenCase]) -> Supp
 def why_coupled(
     run: Run, feeds: Mapping[str, Array], whole: Mapping[str, Array], near: float = SAME
 ) -> str | None:
-    """Why the first rows alone are not what their batch gives; None where they are."""
+    """Return why the first rows alone are not what their batch gives; None where they are."""
     batch = batch_of(feeds)
     others = [
         name for name, value in (*feeds.items(), *whole.items()) if value.shape[:1] != (batch,)

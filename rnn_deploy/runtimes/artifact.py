@@ -46,7 +46,7 @@ class ArtifactRunner:
 
 
 def open_artifact(place: Path) -> Runner:
-    """Load a model file by its ending; InputError if it is not a model file."""
+    """Load a model file by its ending; raise InputError if it is not a model file."""
     loader = LOADERS.get(place.suffix.lower())
     if loader is None:
         raise InputError(

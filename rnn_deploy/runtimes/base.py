@@ -110,7 +110,7 @@ class ReportsFiles(Protocol):
 
 
 def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:
-    """Return the artifact to load; InputError if the bundle has none of that format."""
+    """Return the artifact to load; raise InputError if the bundle has none of that format."""
     found = bundle.manifest.artifact(format, options.entry)
     if options.artifact is not None:
         variants = (a for a in bundle.manifest.artifacts if a.path == options.artifact)

@@ -59,7 +59,7 @@ class CLibrary:
         self.work_floats.restype = ctypes.c_size_t
 
     def steps_of(self, shapes: Sequence[tuple[int, ...]]) -> list[int]:
-        """The lengths that the library wants, from the shapes of the inputs in order."""
+        """Return the lengths that the library wants, from the shapes of the inputs in order."""
         found: dict[int, int] = {}
         for index, shape in enumerate(shapes):
             time = self.time_of(index)
@@ -216,7 +216,7 @@ class CRuntime:
         return artifact_for(bundle, self.format, options).path
 
     def load(self, bundle: Bundle, options: RunOptions) -> CRunner:
-        """Compile an entry point and load it; RuntimeUnavailableError if that fails."""
+        """Compile an entry point and load it; raise RuntimeUnavailableError if that fails."""
         refuse_if_unavailable(self)
         refuse_provider_options(self.name, options)
         refuse_session_settings(self.name, options)

@@ -29,7 +29,7 @@ CHILDREN = {
 
 
 def external_files(content: bytes) -> list[str]:
-    """Return the paths that the tensors of an ONNX file name; ValueError if it is damaged."""
+    """Return the paths that the tensors of an ONNX file name; raise ValueError if it is damaged."""
     if LOCATION not in content:
         return []
     return list(dict.fromkeys(_locations(memoryview(content), "model", 0)))

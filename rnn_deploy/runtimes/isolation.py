@@ -72,7 +72,7 @@ class IsolatedRunner:
             self._loaded_in = self._worker.starts
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return every output and final state by name; RuntimeAbortedError after a crash."""
+        """Return every output and final state by name; raise RuntimeAbortedError after a crash."""
         self.load()
         return self._worker.ask("run", self._key, dict(feeds))
 

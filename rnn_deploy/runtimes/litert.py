@@ -123,7 +123,7 @@ class LiteRtRuntime:
         return one_step(bundle.manifest.entry(STREAM))
 
     def load(self, bundle: Bundle, options: RunOptions) -> LiteRtRunner:
-        """Load an entry point; RuntimeUnavailableError if LiteRT does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if LiteRT does not take it."""
         refuse_if_unavailable(self)
         refuse_provider_options(self.name, options)
         refuse_session_settings(self.name, options)

@@ -125,7 +125,7 @@ class OrtRuntime:
         )
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
-        """Load an entry point; RuntimeUnavailableError if the provider does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if the provider does not take it."""
         if SPLIT not in options.session:
             return self._runner(bundle, options)
         rest = tuple(setting for setting in options.session if setting != SPLIT)
@@ -214,7 +214,7 @@ class OrtRuntime:
 
 
 def _set(ort: ModuleType, settings: Any, setting: str, value: str) -> None:
-    """Apply one of SETTINGS; BundleError for any other."""
+    """Apply one of SETTINGS; raise BundleError for any other."""
     if value not in SETTINGS.get(setting, ()):
         raise BundleError("E-BUNDLE-PLAN", f"unknown setting {setting}={value}; {TUNE_AGAIN}")
     if setting == "spinning":

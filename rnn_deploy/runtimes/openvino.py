@@ -98,7 +98,7 @@ class OpenVinoRuntime:
         return f"openvino is not installed; {pip_line('openvino')}"
 
     def load(self, bundle: Bundle, options: RunOptions) -> OpenVinoRunner:
-        """Load an entry point; RuntimeUnavailableError if OpenVINO does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if OpenVINO does not take it."""
         return OpenVinoRunner(bundle.manifest.entry(options.entry), self._compiled(bundle, options))
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:

@@ -48,7 +48,7 @@ class NodePlacement:
 
     @property
     def is_shape_arithmetic(self) -> bool:
-        """Whether it computes nothing but shapes, so that it may run on the CPU anywhere."""
+        """Return whether it computes nothing but shapes, so that it may run on the CPU anywhere."""
         if self.op_type in READS_SHAPE:
             return True
         return self.op_type in COMPUTES_SHAPES and all(

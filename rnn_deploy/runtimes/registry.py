@@ -35,7 +35,7 @@ class SkippedRuntime:
 
 
 def runtime_named(name: str) -> Runtime:
-    """Return the runtime called `name`; InputError if there is none."""
+    """Return the runtime called `name`; raise InputError if there is none."""
     if name == BY_PLAN.name:
         return BY_PLAN
     if name not in RUNTIMES:
@@ -72,7 +72,7 @@ def possible_runtimes(bundle: Bundle) -> tuple[str, ...]:
 
 
 def default_runtime(bundle: Bundle) -> Runtime:
-    """Return the first runtime that can run `bundle`; RuntimeUnavailableError if none can."""
+    """Return the first runtime that can run `bundle`; raise RuntimeUnavailableError if none can."""
     usable, skipped = runtimes_for(bundle)
     if usable:
         return usable[0]

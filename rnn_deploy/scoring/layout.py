@@ -60,7 +60,7 @@ class TableLayout:
 
     @property
     def is_long(self) -> bool:
-        """Whether each row of the table is one step."""
+        """Return whether each row of the table is one step."""
         return bool(self.features)
 
     @property

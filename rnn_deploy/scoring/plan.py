@@ -28,7 +28,7 @@ class Plan:
 def plan_of(
     places: list[Path], inputs: Inputs, output: Path, target: int, show: Callable[[str], None]
 ) -> Plan:
-    """Return the plan for input files and folders; InputError for files that do not fit."""
+    """Return the plan for input files and folders; raise InputError for files that do not fit."""
     files = input_files(places)
     sources: list[Source] = []
     scans: list[Scan] = []

@@ -50,7 +50,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the record of a run; InputError if the folder has none, or it is damaged."""
+        """Read the record of a run; raise InputError if the folder has none, or it is damaged."""
         place = folder / NAME
         try:
             facts = json.loads(place.read_text(encoding="utf-8"))

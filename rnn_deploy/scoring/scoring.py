@@ -59,7 +59,7 @@ class ScoreResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every shard has a part."""
+        """Return whether every shard has a part."""
         return not self.failed_shards
 
     @property
@@ -72,7 +72,7 @@ class ScoreResult:
 
     @property
     def ok(self) -> bool:
-        """Whether every sequence was scored."""
+        """Return whether every sequence was scored."""
         return self.complete and not self.failed
 
 
@@ -204,7 +204,7 @@ def _ended(
 
 
 def job_of(bundle: Bundle, options: ScoreOptions, key: str) -> ScoreJob:
-    """Return the job for a bundle; InputError if states or options do not fit it."""
+    """Return the job for a bundle; raise InputError if states or options do not fit it."""
     runtime: Runtime
     if options.runtime is None:
         runtime = default_runtime(bundle)

@@ -81,7 +81,7 @@ def score_shard(job: ScoreJob, shard: Shard) -> Outcome:
 
 
 def score_table(job: ScoreJob, table: Any) -> Any:
-    """Return the scored sequences of an Arrow table; InputError if it does not fit."""
+    """Return the scored sequences of an Arrow table; raise InputError if it does not fit."""
     loaded = _loaded_job(job)
     layout = layout_of(table.schema, loaded.inputs, "the table")
     if layout.is_long:

@@ -96,7 +96,7 @@ class PreviousStates:
 
 
 def previous_run(folder: Path, weights: str, key: str) -> RunRecord:
-    """Return the record of the previous run; InputError if its states do not belong here."""
+    """Return the record of the previous run; raise InputError if its states do not belong here."""
     record = RunRecord.read(folder)
     if not record.states:
         raise InputError(

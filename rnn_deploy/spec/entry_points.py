@@ -42,7 +42,7 @@ class TensorSpec:
     padding: float | None = None
 
     def admits(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array of `shape` has this rank and these fixed dimensions."""
+        """Return whether an array of `shape` has this rank and these fixed dimensions."""
         return len(shape) == len(self.shape) and all(
             isinstance(dim, str) or dim == size for dim, size in zip(self.shape, shape, strict=True)
         )
@@ -130,7 +130,7 @@ class EntryPoint:
 
 
 def one_step(stream: EntryPoint) -> EntryPoint:
-    """The entry point `step`: the stream with the one symbol of its time fixed at 1."""
+    """Return the entry point `step`: the stream with the one symbol of its time fixed at 1."""
     (time,) = stream.time_symbols
 
     def fixed(tensor: TensorSpec) -> TensorSpec:

@@ -63,12 +63,12 @@ class Recurrence:
 
     @property
     def output_is_state(self) -> bool:
-        """Whether a step's output is its first state."""
+        """Return whether a step's output is its first state."""
         raise NotImplementedError
 
     @property
     def carries_output(self) -> bool:
-        """Whether the output must be carried beside the states, since it may differ from h.
+        """Return whether the output must be carried beside the states, since it may differ from h.
 
         At a masked step the output before it is repeated, which is h; except that it is zero
         where the layer says so, and, after an initial state that the model gives, until the first
@@ -79,7 +79,7 @@ class Recurrence:
 
     @property
     def free(self) -> bool:
-        """Whether a stream gives the initial state."""
+        """Return whether a stream gives the initial state."""
         return not self.initial_state and not self.within_step
 
 
@@ -166,12 +166,12 @@ def roles_of(count: int) -> tuple[Role, ...]:
 
 
 def layers_of(called: Called) -> Stack:
-    """The layers of a call, in the order of their states."""
+    """Return the layers of a call, in the order of their states."""
     return (
         (*called.forward, *called.backward) if isinstance(called, BidirectionalLayers) else called
     )
 
 
 def state_keys(stack: Stack) -> list[StateKey]:
-    """The states of a stack, in the order Keras keeps them."""
+    """Return the states of a stack, in the order Keras keeps them."""
     return [(layer.name, role) for layer in stack for role in layer.roles]

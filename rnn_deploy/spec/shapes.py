@@ -19,7 +19,7 @@ class Shape:
 
 
 def shape_from(text: str, option: str = "--shape") -> Shape:
-    """Return the shape that "BATCHxTIME" names; InputError for anything else."""
+    """Return the shape that "BATCHxTIME" names; raise InputError for anything else."""
     batch, _, time = text.partition("x")
     if not (text.isascii() and batch.isdigit() and time.isdigit() and int(batch) and int(time)):
         raise InputError(

@@ -18,7 +18,7 @@ OPERATORS = {"simple_rnn": "UNIDIRECTIONAL_SEQUENCE_RNN", "lstm": "UNIDIRECTIONA
 
 
 def support(layer: Recurrence) -> Support:
-    """Whether the operators express the layer: no GRU, no masks, few activations."""
+    """Return whether the operators express the layer: no GRU, no masks, few activations."""
     if not isinstance(layer, RecurrentLayer) or layer.cell not in OPERATORS:
         return Support(
             False, f"TFLite has an operator for SimpleRNN and LSTM only, not {layer.cell}"

@@ -34,7 +34,7 @@ FEW = 8
 
 
 def support(layer: Recurrence) -> Support:
-    """Every layer can be such a loop."""
+    """Return that this lowering supports the layer: every layer can be such a loop."""
     length = "batch and time open" if layer.steps is None else f"{layer.steps} steps"
     k = chunk_of(layer)
     turn = f"{k} step{'s' if k > 1 else ''} to a turn of a WHILE"
@@ -55,7 +55,7 @@ def lower(
 
 
 def chunk_of(layer: Recurrence) -> int:
-    """How many steps a turn takes; of a length that is known, so that few are left over."""
+    """Return how many steps a turn takes; of a length that is known, so that few are left over."""
     return steps_to_a_turn(layer, CHUNKS, UNKNOWN, lambda steps, k: steps % k)
 
 
@@ -97,7 +97,7 @@ class _InplaceLoop:
     length: Any
 
     def over(self, part: _InplaceSteps, begin: _InplaceOutputs) -> _InplaceOutputs:
-        """The place after the part's steps."""
+        """Return the place after the part's steps."""
         k, layer = part.k, self.walk.layer
         # Rows that are written fit into the outputs, also of fewer steps than a turn takes.
         cut = k > 1 and not isinstance(self.length, int)
@@ -151,7 +151,7 @@ def _parts(layer: Recurrence, x: Any, length: Any) -> Iterator[_InplaceSteps]:
 
 
 def _room(layer: Recurrence, x: Any, length: Any, parts: Sequence[_InplaceSteps]) -> Any | None:
-    """Where the outputs go."""
+    """Return where the outputs go."""
     if not layer.return_sequences:
         return None
     if parts[-1].within:
@@ -165,7 +165,7 @@ def _split(layer: Recurrence, flat: Sequence[Any]) -> _InplaceOutputs:
 
 
 def _is_narrow(layer: Recurrence) -> bool:
-    """Whether the inputs' weights are small beside the recurrent ones."""
+    """Return whether the inputs' weights are small beside the recurrent ones."""
     return (
         isinstance(layer, RecurrentLayer)
         and 2 * layer.kernel.nbytes <= layer.recurrent_kernel.nbytes

@@ -35,7 +35,7 @@ TURN = 40_000
 
 
 def support(layer: Recurrence) -> Support:
-    """Every layer can be a loop."""
+    """Return that this lowering supports the layer: every layer can be a loop."""
     length = "batch and time open" if layer.steps is None else f"{layer.steps} steps"
     return Support(True, f"{length}, {chunk_of(layer)} steps to a turn of a WHILE")
 
@@ -89,7 +89,7 @@ class _BlockOutputs:
     carried: States
 
     def after(self, start: Any, outputs: Any | None, carried: States) -> "_BlockOutputs":
-        """The place when the outputs from step `start` on are there, too."""
+        """Return the place when the outputs from step `start` on are there, too."""
         if self.buffer is None or outputs is None:
             return _BlockOutputs(None, carried)
         if self.buffer.shape[1] == outputs.shape[1] is not None:
@@ -116,7 +116,7 @@ class _BlockLoop:
         ]
 
     def over(self, rows: StepInputs, count: Any, place: _BlockOutputs) -> _BlockOutputs:
-        """The place after the first `count` of the rows."""
+        """Return the place after the first `count` of the rows."""
 
         def chunk(start: Any, place: _BlockOutputs) -> _BlockOutputs:
             before = [
@@ -150,7 +150,7 @@ class _BlockLoop:
 
     @property
     def _told_by_outputs(self) -> bool:
-        """Whether the first state is every step's output."""
+        """Return whether the first state is every step's output."""
         layer = self.walk.layer
         return layer.return_sequences and layer.output_is_state and not layer.carries_output
 
@@ -184,12 +184,12 @@ def _repeated(
 
 
 def _open(*sizes: Any) -> bool:
-    """Whether one of the sizes is known at run time only."""
+    """Return whether one of the sizes is known at run time only."""
     return not all(isinstance(size, int) for size in sizes)
 
 
 def _within(start: Any, size: Any) -> tuple[Any, Any]:
-    """Where a block begins, and its steps: what is before step 0 is left out."""
+    """Return where a block begins, and its steps: what is before step 0 is left out."""
     return tf.maximum(start, 0), tf.minimum(size, start + size)
 
 
@@ -202,7 +202,7 @@ def zero_of(x: Any) -> Any:
 
 
 def _taken(layer: Recurrence, rows: StepInputs, steps: Any, length: Any) -> StepInputs:
-    """The rows of these steps; past the end, the last one again and again."""
+    """Return the rows of these steps; past the end, the last one again and again."""
     steps = tf.minimum(steps, length - 1)
     return _gathered(rows, length - 1 - steps if layer.go_backwards else steps)
 

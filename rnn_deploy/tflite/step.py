@@ -51,11 +51,11 @@ class StepWalk:
         return [*(states or zeros[: len(self.layer.roles)]), *zeros[len(self.layer.roles) :]]
 
     def finals(self, carried: States) -> States:
-        """The states in what is carried."""
+        """Return the states in what is carried."""
         return carried[: len(self.layer.roles)]
 
     def last(self, carried: States) -> Any:
-        """The last step's output."""
+        """Return the last step's output."""
         return carried[-1] if self._keeps_output else carried[0]
 
     def over(self, rows: StepInputs, count: int, carried: States) -> tuple[list[Any], list[States]]:
@@ -88,7 +88,7 @@ class StepWalk:
 
 
 def project(layer: Recurrence, x: Any) -> Any:
-    """One product for the inputs of all steps; x itself for a traced cell."""
+    """Return one product for the inputs of all steps; x itself for a traced cell."""
     if not isinstance(layer, RecurrentLayer):
         return x
     product = tf.matmul(x, tf.constant(layer.kernel))
@@ -103,7 +103,7 @@ def _unstacked(rows: Any, count: int) -> list[Any]:
 
 
 def stacked(outputs: list[Any]) -> Any:
-    """Each (batch, ...) as (batch, count, ...)."""
+    """Return each (batch, ...) as (batch, count, ...)."""
     if len(outputs) > 1:
         return tf.stack(outputs, axis=1)
     return tf.reshape(outputs[0], [-1, 1, *outputs[0].shape[1:]])
@@ -201,7 +201,7 @@ def steps_to_a_turn(
     unknown: int,
     lost: Callable[[int, int], int],
 ) -> int:
-    """How many steps of a layer a turn of a loop takes.
+    """Return how many steps of a layer a turn of a loop takes.
 
     fitting: so many up to so many bytes of recurrent weights, the most steps first; unknown: the
     bytes of a cell that is known by its step alone. Of a length that is known, so many that the

@@ -14,7 +14,7 @@ MOST_STEPS = 256  # beyond, conversion takes minutes
 
 
 def support(layer: Recurrence) -> Support:
-    """The number of steps must be known."""
+    """Return whether this lowering supports the layer: its number of steps must be fixed."""
     if layer.steps is None:
         return Support(False, "its number of steps is open; add --time N")
     if layer.steps > MOST_STEPS:

@@ -63,7 +63,7 @@ def parts_of(
 
 
 def convert(model: Any, parts: Sequence[TfliteEntry]) -> bytes:
-    """One TFLite file with a signature for each part, sharing their weights."""
+    """Return one TFLite file with a signature for each part, sharing their weights."""
     if precision_of(model) == "float64":
         raise UnsupportedModelError(
             "E-MODEL-FLOAT64",
@@ -149,7 +149,7 @@ def _lowered_by(
 
 
 def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> bytes:
-    """A frozen graph as TFLite, by the converter that TFLiteConverter calls in the end.
+    """Return a frozen graph as TFLite, by the converter that TFLiteConverter calls in the end.
 
     (It would freeze the graph once more, and read and write the file for metadata we drop.)
     """

@@ -104,7 +104,7 @@ def with_input_shape(model: Config, shapes: Mapping[str, list[tuple[int, ...]]])
 def _input_shape(
     layers: list[Config], shapes: Mapping[str, list[tuple[int, ...]]]
 ) -> list[int | None] | None:
-    """The input shape that follows from the first weights, None if none does."""
+    """Return the input shape that follows from the first weights, None if none does."""
     first = next((layer for layer in layers if layer["class_name"] not in _SAME_SHAPE), None)
     if first is None:
         return None
@@ -128,7 +128,7 @@ def _input_shape(
 
 
 def _shape_of_one(kind: str, kernel: tuple[int, ...]) -> list[int | None] | None:
-    """The shape of what a layer takes, by its first weight."""
+    """Return the shape of what a layer takes, by its first weight."""
     if kind in ("Dense", "BatchNormalization"):
         return [None, kernel[0]]
     if kind in ("Conv1D", "SeparableConv1D"):

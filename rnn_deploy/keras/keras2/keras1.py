@@ -112,7 +112,7 @@ def _merge(options: Config) -> Config:
 
 
 def _options(kind: str, options: Config) -> Config:
-    """The arguments of one layer under their new names."""
+    """Return the arguments of one layer under their new names."""
     kept = options.items()
     if kind == "Embedding":
         own = ("input_dim", "input_length")

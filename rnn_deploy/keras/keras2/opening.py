@@ -121,7 +121,7 @@ def _revived_in(model: Any) -> str | None:
 def _built(
     file: ModelFile, model: Any, shapes: Mapping[str, Any], known: Known, *, trust_source: bool
 ) -> tuple[Any, Notes]:
-    """The model of a configuration, with the weights that Keras draws."""
+    """Return the model of a configuration, with the weights that Keras draws."""
     notes = _check(model, file, known, trust_source=trust_source)
     model = configuration.corrected(model, "2" if file.version is None else file.version)
     shaped = configuration.with_input_shape(model, shapes)

@@ -101,7 +101,7 @@ def building_as(version: str | None) -> Iterator[tuple[str, ...]]:
 
 
 def _release(version: str) -> tuple[int, int]:
-    """The first two numbers of a version; (1, 0) for the oldest files, which state none."""
+    """Return the first two numbers of a version; (1, 0) for the oldest files, which state none."""
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
     return (numbers[0], numbers[1]) if len(numbers) == 2 else ((numbers or [1])[0], 0)
 

@@ -23,7 +23,7 @@ CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "Conv3DTranspos
 
 
 def load_weights(model: Any, file: ModelFile) -> None:
-    """Load the weights of a file into a tf_keras model; InputError if they do not fit."""
+    """Load the weights of a file into a tf_keras model; raise InputError if they do not fit."""
     with loading_weights(file), ExitStack() as stack:
         if file.kind == CHECKPOINT:
             _restore(model, file.place)
@@ -127,7 +127,7 @@ def _flip_kernels(model: Any) -> None:
 
 
 def _attribute(group: Any, name: str) -> list[str]:
-    """An attribute that is a list of names; a long one is cut into several."""
+    """Return an attribute that is a list of names; a long one is cut into several."""
     if name in group.attrs:
         return [text(value) for value in group.attrs[name]]
     found, number = [], 0

@@ -51,11 +51,11 @@ class CInterface:
         )
 
     def run(self, inputs: list[str], steps: list[str], outputs: list[str], work: str) -> str:
-        """A call of model_run."""
+        """Return a call of model_run."""
         given = ["&state", *inputs, *(["NULL"] if self.mask else []), *steps, *outputs]
         return f"model_run({', '.join([*given, *([work] if self.work else [])])})"
 
     def one_step(self, inputs: list[str], outputs: list[str]) -> str:
-        """A call of model_step."""
+        """Return a call of model_step."""
         given = ["&state", *inputs, *(["NULL"] if self.mask else []), *outputs]
         return f"model_step({', '.join(given)})"

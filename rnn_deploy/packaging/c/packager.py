@@ -50,7 +50,7 @@ def interface_of(bundle: Bundle) -> CInterface:
 
 
 def _with_budgets(header: str, entry: EntryPoint, budgets: Budgets, cases: list[Any]) -> str:
-    """The header with the largest error that is allowed of each output and state."""
+    """Return the header with the largest error that is allowed of each output and state."""
     largest = {
         tensor.name: max((budgets.budget_of(case, tensor.name).atol for case in cases), default=0.0)
         for tensor in entry.all_outputs
@@ -64,7 +64,7 @@ def _with_budgets(header: str, entry: EntryPoint, budgets: Budgets, cases: list[
 
 
 def _renamed(text: str, prefix: str) -> str:
-    """Names and file names that begin with `model` begin with `prefix`."""
+    """Return names and file names that begin with `model` begin with `prefix`."""
     text = re.sub(r"\bMODEL(?=_)", prefix.upper(), text)
     return re.sub(r"\bmodel(?=_|\.[ch]\b)", prefix, text)
 

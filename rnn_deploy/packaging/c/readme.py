@@ -4,7 +4,7 @@ from rnn_deploy.packaging.c.interface import CInterface
 
 
 def readme(model: str, interface: CInterface) -> str:
-    """The file's text."""
+    """Return the file's text."""
     inputs = [t.identifier for t in interface.inputs]
     outputs = [t.identifier for t in interface.outputs]
     if interface.step:

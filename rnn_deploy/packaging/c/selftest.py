@@ -32,7 +32,7 @@ class SelfTestCase:
 def selftest(
     interface: CInterface, entry: EntryPoint, cases: Sequence[GoldenCase], budgets: Budgets
 ) -> str:
-    """The file's text."""
+    """Return the file's text."""
     chosen = list(_chosen(entry, cases, budgets))
     parts = [_one_case(index, case, interface, entry) for index, case in enumerate(chosen)]
     calls = "".join(f"    failed += case_{index}();\n" for index in range(len(parts)))
@@ -60,7 +60,7 @@ def _chosen(
 
 
 def _one_case(index: int, case: SelfTestCase, interface: CInterface, entry: EntryPoint) -> str:
-    """The arrays of a case, and the function that runs it."""
+    """Return the arrays of a case, and the function that runs it."""
     steps = _steps(case, interface)
     arrays = [
         _array(f"case_{index}_in_{i}", case.feeds[t.name], t.type)
@@ -131,7 +131,7 @@ def _compared(
 
 
 def _steps(case: SelfTestCase, interface: CInterface) -> dict[str, int]:
-    """The length of each kind of sequence in a case."""
+    """Return the length of each kind of sequence in a case."""
     return {t.steps: len(case.feeds[t.name]) for t in interface.inputs if t.steps is not None}
 
 

@@ -45,7 +45,7 @@ class StarterProgram:
         return identifiers((tensor.name for tensor in tensors), self.reserved)
 
     def is_timed(self, tensor: TensorSpec) -> bool:
-        """Whether axis 1 of a tensor is the steps."""
+        """Return whether axis 1 of a tensor is the steps."""
         return len(tensor.shape) > 1 and self.time is not None and tensor.shape[1] == self.time
 
     def model_files(self) -> dict[str, bytes]:

@@ -55,7 +55,7 @@ class ModelConfig:
 
     @property
     def carries_state(self) -> bool:
-        """Whether Triton, not the backend's own code, carries the states."""
+        """Return whether Triton, not the backend's own code, carries the states."""
         return bool(self.states) and self.backend == ONNX_RUNTIME
 
 

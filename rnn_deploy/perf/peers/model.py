@@ -46,7 +46,7 @@ class PeerModel:
 
 
 def model_of(bundle: Bundle, place: Path, opening: Opening = Opening()) -> PeerModel:  # noqa: B008
-    """Open the model of a bundle; InputError if it is another model, or lacks the states."""
+    """Open the model of a bundle; raise InputError if it is another model, or lacks the states."""
     opened, _ = without_preprocessing(open_model(place, **vars(opening)))
     if not isinstance(opened, OpenedModel):
         raise UnsupportedModelError(

@@ -162,7 +162,7 @@ def started(folder: Path) -> "subprocess.Popen[str]":
 
 
 def ask(process: "subprocess.Popen[str]", message: Mapping[str, Any]) -> dict[str, Any]:
-    """Send one line and return the answer; RuntimeAbortedError if the process has ended."""
+    """Send one line and return the answer; raise RuntimeAbortedError if the process has ended."""
     try:
         assert process.stdin is not None
         process.stdin.write(json.dumps(message) + "\n")

@@ -39,7 +39,7 @@ class StoredArray:
     member: str | None = None
 
     def rows(self, start: int, stop: int) -> Array:
-        """Read some rows; ValueError if the file is too short."""
+        """Read some rows; raise ValueError if the file is too short."""
         row = int(np.prod(self.shape[1:])) * self.dtype.itemsize
         if self.member is None:
             with self.place.open("rb") as file:

@@ -22,7 +22,7 @@ HIDDEN = (".", "_")  # files that Spark, pyarrow and others leave out, too
 
 
 def open_source(place: Path, inputs: Inputs) -> Source:
-    """Open an input file; InputError if it does not fit the model."""
+    """Open an input file; raise InputError if it does not fit the model."""
     ending = place.suffix.lower()
     if ending not in SOURCES:
         raise InputError(

@@ -45,7 +45,7 @@ def write_in_place(model: Any) -> None:
 
 
 def written_apart(content: bytes) -> bytes:
-    """The plain form of such a file; of any other, the file itself."""
+    """Return the plain form of such a file; of any other, the file itself."""
     model = unpacked(content)
     twice = [
         (loop, place)

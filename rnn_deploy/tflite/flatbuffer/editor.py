@@ -23,19 +23,19 @@ class SubgraphEditor:
     graph: Any
 
     def custom(self, operator: Any) -> str:
-        """The name of an operator that is no builtin, else nothing."""
+        """Return the name of an operator that is no builtin, else nothing."""
         code = self.model.operatorCodes[operator.opcodeIndex].customCode
         return code.decode() if code else ""
 
     def constant(self, value: Array) -> int:
-        """A tensor with a value, of one of the types below."""
+        """Return a tensor with a value, of one of the types below."""
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         return self.tensor(list(value.shape), len(self.model.buffers) - 1, value.dtype.name)
 
     def tensor(self, shape: list[int], buffer: int = 0, dtype: str = "float32") -> int:
-        """A tensor; -1 in its shape is open."""
+        """Return a tensor; -1 in its shape is open."""
         tensor = schema.TensorT()
         tensor.name, tensor.type, tensor.buffer = b"", _TYPES[dtype], buffer
         self.graph.tensors.append(tensor)
@@ -58,7 +58,7 @@ class SubgraphEditor:
         options: Any,
         version: int = 1,
     ) -> Any:
-        """A builtin operator with its options."""
+        """Return a builtin operator with its options."""
         operator = schema.OperatorT()
         operator.opcodeIndex = self.code(code, version)
         operator.inputs, operator.outputs = (np.array(i, np.int32) for i in (inputs, outputs))
@@ -66,7 +66,7 @@ class SubgraphEditor:
         return operator
 
     def code(self, code: int, version: int = 1) -> int:
-        """The place of an operator's code, added to the model."""
+        """Return the place of an operator's code, added to the model."""
         entry = schema.OperatorCodeT()
         entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
         entry.version = version

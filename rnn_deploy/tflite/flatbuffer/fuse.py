@@ -88,7 +88,7 @@ def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
 
 
 def _copy(editor: SubgraphEditor, source: int, to: int) -> Any:
-    """The tensor `to`, which an operator may write over, begins as `source`."""
+    """Return an operator that copies tensor `source` to `to`, which other operators may change."""
     editor.graph.tensors[to].isVariable = True
     once = editor.constant(np.ones(2, np.int32))
     kind = schema.BuiltinOptions.TileOptions

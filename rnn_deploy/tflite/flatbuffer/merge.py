@@ -116,7 +116,7 @@ def share_buffers(model: Any) -> None:
 
 
 def _shortened(name: bytes | None) -> bytes:
-    """The first of the operations a tensor was made from; the converter lists them all."""
+    """Return the first of the operations a tensor was made from; the converter lists them all."""
     return (name or b"").partition(b";")[0]
 
 

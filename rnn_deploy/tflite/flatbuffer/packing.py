@@ -16,7 +16,7 @@ BUFFER_ALIGNMENT = 16
 
 
 def packed(model: Any) -> bytes:
-    """The file of an object form."""
+    """Return the file of an object form."""
     builder = _Builder(1 << 16)
     builder.Finish(_sharing(model).Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
@@ -48,7 +48,7 @@ class _UniqueTable:
 
 
 def _sharing(model: Any) -> Any:
-    """The model with its tensors and its operators' options to be packed once."""
+    """Return the model with its tensors and its operators' options to be packed once."""
     shared = _SharedTables()
     sharing = copy.copy(model)
     sharing.subgraphs = [copy.copy(graph) for graph in model.subgraphs]
@@ -61,7 +61,7 @@ def _sharing(model: Any) -> Any:
 
 
 def _said(value: Any) -> Any:
-    """All that a table says, to be compared."""
+    """Return all that a table says, to be compared."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tobytes()
     if isinstance(value, list):

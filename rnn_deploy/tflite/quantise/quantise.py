@@ -103,7 +103,7 @@ def _notes(model: Any, mode: str) -> tuple[str, ...]:
 
 
 def _prepared(content: bytes) -> bytes:
-    """Every tensor with a name and a buffer of its own.
+    """Return every tensor with a name and a buffer of its own.
 
     The quantiser tells tensors by name; and one bias for two signatures would be quantised twice,
     with two scales, in one place.
@@ -172,7 +172,7 @@ def _restore(after: Any, before: Any) -> None:
 
 
 def _float32_of(model: Any, graph: Any, tensor: int) -> int:
-    """The tensor itself where it stayed float32, else the one it is turned back into."""
+    """Return the tensor itself where it stayed float32, else the one it is turned back into."""
     if graph.tensors[tensor].type == FLOAT32:
         return tensor
     return next(

@@ -52,19 +52,19 @@ def recurrent_weights(model: Any, kernels: Sequence[Array]) -> tuple[Place, ...]
 
 
 def kept_as(model: Any, place: Place) -> str:
-    """The type a weight is stored in: FLOAT32, FLOAT16, INT8."""
+    """Return the type a weight is stored in: FLOAT32, FLOAT16, INT8."""
     graph, tensor = place
     return _TYPES[model.subgraphs[graph].tensors[tensor].type]
 
 
 def content_of(model: Any, tensor: Any) -> bytes:
-    """A constant's bytes; empty for what is computed."""
+    """Return a constant's bytes; empty for what is computed."""
     data = model.buffers[tensor.buffer].data
     return b"" if data is None else bytes(data)
 
 
 def operator_names(model: Any, graph: Any) -> list[str]:
-    """The builtin operators of a graph by name, in order."""
+    """Return the builtin operators of a graph by name, in order."""
     return [_name(model, operator) for operator in graph.operators]
 
 
@@ -101,7 +101,7 @@ def _operands(model: Any, graph: Any, places: dict[str, tuple[int, ...]]) -> Ite
 
 
 def _bodies(model: Any) -> set[int]:
-    """The subgraphs that are bodies of the innermost loops, where the steps are.
+    """Return the subgraphs that are bodies of the innermost loops, where the steps are.
 
     In the bodies around them are the products of inputs.
     """

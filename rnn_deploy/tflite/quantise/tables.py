@@ -63,7 +63,7 @@ def _make_small(editor: SubgraphEditor, table: Any, dtype: str) -> None:
 
 
 def _looked_up(editor: SubgraphEditor, gather: Any, dtype: str) -> list[Any]:
-    """The lookup of rows of few bits, and the operator that turns them back."""
+    """Return the lookup of rows of few bits, and the operator that turns them back."""
     tensors, output = editor.graph.tensors, int(gather.outputs[0])
     shape = tensors[output].shapeSignature
     shape = tensors[output].shape if shape is None else shape

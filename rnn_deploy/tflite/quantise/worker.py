@@ -72,7 +72,7 @@ def _static(content: bytes, feeds: Feeds) -> Any:
 
 
 def _ranges(content: bytes, feeds: Feeds) -> dict[str, Any]:
-    """The least and greatest value of every tensor that the feeds reach, by name."""
+    """Return the least and greatest value of every tensor that the feeds reach, by name."""
     work = calibrator.Calibrator(
         content,
         num_threads=1,
