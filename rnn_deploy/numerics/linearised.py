@@ -1,13 +1,13 @@
-"""One step of a recurrent layer, linearised: what a small change of its states or sums does.
+"""One step of a recurrent layer, linearised: the effect of small changes of its states or sums.
 
 With a_g the sum that goes into gate g and s_r the state of role r after the step,
 
     ds_r = sum over g of slopes[r, g] * da_g  +  sum over q of direct[r, q] * ds_q(before)
 
-all of it unit by unit, and da_g = (dh before) R_g on the recurrent side, so the Jacobian is known
-by a few vectors and R itself: it is applied without being written out. A GRU with reset_after
-scales what the candidate takes from the recurrent product by its reset gate (`recurrent`); one
-without multiplies h by it before the product (`reset`), which is a second product within the step.
+All of it is unit by unit, and da_g = (dh before) R_g on the recurrent side. So a few vectors and R
+determine the Jacobian, and it is applied without being written out. A GRU with reset_after scales
+the candidate's part of the recurrent product by its reset gate (`recurrent`). One without
+multiplies h by it before the product (`reset`), which is a second product within the step.
 
 Letters as in `cells`.
 """
@@ -24,10 +24,12 @@ _NUDGE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class LinearStep:
-    """slopes, recurrent: (roles, gates, units), by the sums of the input and of the recurrence;
-    direct: (roles, roles, units), by the states before; reset: the reset gate, and what a change
-    of its sum makes of h, (units,) each, of a GRU that resets before the product. after: the
-    states, (roles * units,). kernels: the recurrent weights of each gate, (units, units).
+    """The linearised step.
+
+    slopes, recurrent: (roles, gates, units), for the sums of the input and of the recurrence.
+    direct: (roles, roles, units), for the states before. reset: (units,) each, for a GRU that
+    resets before the product: the reset gate, and the change of h with its sum. after: the states,
+    (roles * units,). kernels: the recurrent weights of each gate, (units, units).
     """
 
     kernels: list[Float]
@@ -68,7 +70,7 @@ class LinearStep:
 
 
 class Linearised:
-    """A layer, made ready to be linearised at many steps.
+    """A layer, prepared for linearisation at many steps.
 
     kernel, recurrent, bias: its weights in float64, the bias (2, gates * units) of both sums.
     """

@@ -1,4 +1,4 @@
-"""What goes into a recurrent layer of the original model, and what comes out of it.
+"""The values that enter and leave a recurrent layer of the original model.
 
 a Call while it is traced  --seen_of-->  tensors  --layer_run-->  LayerRun, in NumPy
 """

@@ -1,4 +1,4 @@
-"""The files that an ONNX file reads: its tensors with external data, found without onnx.
+"""Find the files that an ONNX file reads (tensors with external data), without onnx.
 
 Every field that cannot lead to a tensor is skipped. Field numbers are those of onnx.proto3.
 """
@@ -39,7 +39,7 @@ def external_contents(bundle: Bundle, path: str, content: bytes) -> dict[str, by
     """Return the files that an ONNX file of a bundle reads, by their name in it.
 
     path: of the ONNX file in the bundle. Raises BundleError for files outside of its folder, for
-    files that the manifest does not list, and for those that are not as recorded.
+    files that the manifest does not list, and for files that differ from their record.
     """
     folder = PurePosixPath(path).parent
     found = {}

@@ -1,4 +1,4 @@
-"""A bundle as the JavaScript module reads it: one entry point, its file, how inputs are made."""
+"""A bundle as the JavaScript module reads it: one entry point, its file, its preprocessing."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -10,7 +10,7 @@ from rnn_deploy.spec import EntryPoint, TensorSpec
 
 MODEL, WEIGHTS = "model.onnx", "model.onnx.data"
 STEM = MODEL.removesuffix(".onnx")
-# Types of tensors that onnxruntime-web takes and that JavaScript has arrays for.
+# Types of tensors that onnxruntime-web accepts and for which JavaScript has arrays.
 DTYPES = (
     *("float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"),
     *("uint64", "bool"),
@@ -69,7 +69,7 @@ def why_no_stream(entry: EntryPoint) -> str:
 
 
 def unsupported_dtypes(entry: EntryPoint) -> list[TensorSpec]:
-    """Return the tensors that JavaScript has no arrays for."""
+    """Return the tensors for which JavaScript has no arrays."""
     return [t for t in (*entry.all_inputs, *entry.all_outputs) if t.dtype not in DTYPES]
 
 

@@ -1,7 +1,7 @@
 """ONNX Runtime in WebAssembly under Node.js (`ort-web`), by the module of the web package.
 
-What a page computes can so be verified without a browser. Each runner has a Node process of its
-own, which gets a line of JSON for each call.
+With it, `verify` checks the computation of a page without a browser. Each runner has its own Node
+process, which receives a line of JSON for each call.
 """
 
 import base64
@@ -111,7 +111,7 @@ class OrtWebRuntime:
         return artifact_for(bundle, self.format, options).path
 
     def load(self, bundle: Bundle, options: RunOptions) -> NodeRunner:
-        """Load an entry point; RuntimeUnavailableError if onnxruntime-web does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if onnxruntime-web refuses it."""
         refuse_if_unavailable(self)
         refuse_provider_options(self.name, options)
         refuse_session_settings(self.name, options)
@@ -152,7 +152,7 @@ def _write_model(bundle: Bundle, entry: EntryPoint, artifact: Artifact, folder: 
 
 
 def started(folder: Path) -> "subprocess.Popen[str]":
-    """Start Node with the model in a folder; its first answer says whether it is loaded."""
+    """Start Node with the model in a folder; its first answer reports whether loading succeeded."""
     with as_file(files("rnn_deploy.runtimes.ort_web").joinpath("js")) as modules:
         return subprocess.Popen(
             [NODE, str(modules / "node-server.mjs"), str(modules), str(cache_folder()), folder],
@@ -191,7 +191,7 @@ def end(process: "subprocess.Popen[str]") -> None:
             try:
                 pipe.close()
             except BrokenPipeError:
-                continue  # what it had not read is lost, as intended
+                continue  # input that it had not read is lost, as intended
 
 
 def _aborted() -> RuntimeAbortedError:
