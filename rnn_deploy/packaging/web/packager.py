@@ -29,7 +29,7 @@ PAGE = (
     *("index.html", "page.css", "page.js", "verify.js", "plots.js", "controls.js", "results.js"),
     "LICENSE-onnxruntime-web.txt",
 )
-ENGINE = "ort-cpu"  # onnxruntime-web runs the same operators as this runtime
+ENGINE = "ort-cpu"  # onnxruntime-web has the same operators as this runtime
 
 
 def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
