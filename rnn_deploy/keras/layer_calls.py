@@ -1,7 +1,7 @@
-"""Watch the calls of all layers while a model is called, and change what goes in and out.
+"""Watch the calls of all layers while a model is called, and change their inputs and results.
 
-A call is known by its place: the names of the layers around it, its layer's name, and how often
-this layer was called there before. Every trace of a model makes the same calls in the same order.
+A call is identified by its place: the names of the layers around it, its layer's name, and the
+number of earlier calls there. Every trace of a model makes the same calls in the same order.
 """
 
 from collections import Counter
@@ -18,14 +18,14 @@ from rnn_deploy.keras.tensorflow import keras
 
 @dataclass(frozen=True)
 class CallPlace:
-    """Which call of a layer it is. path: the names from the model to the layer."""
+    """The place of one call of a layer. path: the names from the model to the layer."""
 
     path: tuple[str, ...]
     count: int
 
     @property
     def layer(self) -> str:
-        """The layer's name."""
+        """Return the layer's name."""
         return self.path[-1]
 
 
@@ -33,13 +33,13 @@ class CallWatcher:
     """Sees every call of a layer. A subclass changes initial states or results."""
 
     def before(self, place: CallPlace, layer: Any) -> None:
-        """See a call that begins."""
+        """Handle the start of a call."""
 
     def starting(self, place: CallPlace, initial_state: Any) -> Any:
-        """Return the initial state that a recurrent layer starts from.
+        """Return the initial state from which a recurrent layer starts.
 
-        The layer was called with the one given: whether it is called with one decides how Keras
-        passes masks on.
+        `initial_state` is the state with which it was called. Whether there is one decides how
+        Keras passes masks on.
         """
         return initial_state
 
@@ -111,10 +111,10 @@ class _Calls:
 
 
 def mask_of(tensor: Any) -> Any | None:
-    """Return the mask that Keras keeps with a tensor, None if there is none."""
+    """Return the mask that Keras stores with a tensor, None if there is none."""
     return compat.get_keras_mask(tensor)
 
 
 def set_mask(tensor: Any, mask: Any) -> None:
-    """Let Keras take `mask` as the mask of a tensor."""
+    """Set the mask that Keras stores with a tensor."""
     compat.set_keras_mask(tensor, mask)

@@ -10,7 +10,7 @@ from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.judge.tolerance import Budgets
 
-MOST_NUMBERS = 65_536  # of one case: a page should open quickly
+MOST_NUMBERS = 65_536  # numbers of one case, so that a page opens quickly
 MOST_IN_ALL = 262_144
 
 
@@ -19,7 +19,7 @@ def golden_json(
 ) -> dict[str, Any]:
     """Return the golden vectors of a check as plain JSON values.
 
-    A case runs step by step, too, if its chunks give what the whole gives.
+    A case also runs step by step if its chunks compute the same as the whole.
     """
     return {"cases": [_case(entry, case, budgets) for case in chosen(entry, cases, check)]}
 

@@ -40,7 +40,7 @@ PAGE = (
     *("generate.js", "attention.js"),
     "LICENSE-onnxruntime-web.txt",
 )
-ENGINE = "ort-cpu"  # onnxruntime-web runs the same operators as this runtime
+ENGINE = "ort-cpu"  # onnxruntime-web has the same operators as this runtime
 
 
 def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
