@@ -1,4 +1,4 @@
-"""Configurations of models as Keras 1 wrote them, in the words of Keras 2.
+"""Convert configurations of models that Keras 1 wrote to Keras 2.
 
 Only JSON, as in `configuration`. Source: keras.legacy.interfaces of Keras 2.0, which accepted the
 arguments of Keras 1, and the layers of Keras 1.2.

@@ -1,4 +1,4 @@
-"""README.md of a C package: what the files are and how other build systems take them."""
+"""README.md of a C package: the files, and how to use them in other build systems."""
 
 from rnn_deploy.packaging.c.interface import CInterface
 

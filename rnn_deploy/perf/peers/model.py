@@ -1,4 +1,4 @@
-"""The Keras model a bundle was made from, from which each peer starts."""
+"""The Keras model from which a bundle was made; every peer starts from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ def model_of(bundle: Bundle, place: Path, opening: Opening = Opening()) -> PeerM
              if len(theirs.shape) > 1 and isinstance(theirs.shape[1], str)]  # fmt: skip
     time = next((dim for dim in fixed if isinstance(dim, int)), None)
     model = PeerModel(opened.model, inputs, time)
-    model.function().get_concrete_function()  # some peers want a model that has been called
+    model.function().get_concrete_function()  # some peers need a model that has been called
     return model
 
 
