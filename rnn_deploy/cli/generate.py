@@ -16,7 +16,13 @@ from rnn_deploy.inference.generation import BEAMS, MAX_STEPS, STRATEGIES
 from rnn_deploy.inference.model import Model, load
 from rnn_deploy.inference.strategies import Generated
 from rnn_deploy.inference.tables import TableRules
-from rnn_deploy.inference.vocabulary import SPLITS, Vocabulary, read_vocabulary, source_values
+from rnn_deploy.inference.vocabulary import (
+    SPLITS,
+    Vocabulary,
+    read_vocabulary,
+    source_values,
+    token_id,
+)
 from rnn_deploy.spec import ENCODE, STREAM, EntryPoint
 
 
@@ -75,8 +81,8 @@ class GenerateRequest:
     "--split", type=click.Choice(SPLITS), default=SPLITS[0], show_default=True,
     help="How text is split in tokens.",
 )  # fmt: skip
-@click.option("--start", metavar="TOKEN", help="The token that the decoder begins with, or its id.")
-@click.option("--end", metavar="TOKEN", help="The token that ends a sequence, or its id.")
+@click.option("--start", metavar="TOKEN", help="The token that the decoder begins with, or id=N.")
+@click.option("--end", metavar="TOKEN", help="The token that ends a sequence, or id=N.")
 @click.option(
     "--max-steps", type=int, default=MAX_STEPS, show_default=True, metavar="N",
     help="Generate at most N tokens.",
@@ -183,16 +189,7 @@ def _ids(text: str) -> list[int]:
 
 
 def _token(word: str | None, vocabulary: Vocabulary | None, option: str) -> int | None:
-    if word is None:
-        return None
-    if vocabulary is not None:
-        return vocabulary.special(word)
-    if not (word.isascii() and word.isdigit()):
-        raise InputError(
-            "E-GENERATE-UNKNOWN-TOKEN",
-            f"{option} {word}: expected the id of a token; for text add --vocabulary FILE",
-        )
-    return int(word)
+    return None if word is None else token_id(word, vocabulary, option)
 
 
 def _text(ids: Sequence[int], vocabulary: Vocabulary | None) -> str:

@@ -21,7 +21,6 @@ from rnn_deploy.exporting.open_time import has_fixed_time
 from rnn_deploy.formats.read_model import ExportPlan, SplitPlan, TracedEntry
 from rnn_deploy.keras.halves import Decoder, Encoder, Half, WholeModel
 from rnn_deploy.keras.intercept import unused
-from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.probing import output_specs
 from rnn_deploy.keras.signature import TIME, Signature, taking_any_length
@@ -41,7 +40,7 @@ SHAPES = ((1, 3), (3, 5), (2, 8))  # batch, steps of the source
 def split_plan(model: Any, sequence: TracedEntry) -> tuple[SplitPlan | None, tuple[str, ...]]:
     """Return the entry points of a split model, or notes with the reason why there are none."""
     layers = [x for x in sequence.trace.layers if x.initial_state and not x.within_step]
-    if not layers or is_keras2(model):
+    if not layers:
         return None, ()
     signature = sequence.trace.signature
     split = find_split(model, signature)

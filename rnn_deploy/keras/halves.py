@@ -139,9 +139,12 @@ class _Replaced(CallWatcher):
 def _zeros(tensor: TensorSpec, like: Any) -> Any:
     """Return zeros with an input's shape, its open lengths open, and as many rows as `like`."""
     rows = tf.shape(like)[0]
-    one = tf.minimum(rows, 1)  # a length that no TensorFlow pass can fold to a constant
+    open_sizes = [rows, tf.minimum(rows, 1)]
     sizes = [
-        dim if isinstance(dim, int) else rows if axis == 0 else one
+        dim if isinstance(dim, int) else open_sizes[min(axis, 1)]
         for axis, dim in enumerate(tensor.shape)
     ]
-    return tf.zeros(tf.stack(sizes), tensor.dtype)
+    zeros = tf.zeros(tf.stack(sizes), tensor.dtype)
+    # TensorFlow must not know the open lengths: masks of the memory have other ones.
+    shape = [dim if isinstance(dim, int) else None for dim in tensor.shape]
+    return tf.raw_ops.PlaceholderWithDefault(input=zeros, shape=shape)

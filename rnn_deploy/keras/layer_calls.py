@@ -6,11 +6,13 @@ number of earlier calls there. Every trace of a model makes the same calls in th
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.keras import compat
+from rnn_deploy.keras.keras2.intercept import watched_calls
+from rnn_deploy.keras.keras2.package import loaded
 from rnn_deploy.keras.tensorflow import keras
 
 
@@ -48,24 +50,9 @@ class CallWatcher:
 
 @contextmanager
 def watching_calls(watcher: CallWatcher) -> Iterator[None]:
-    """While open, `watcher` sees every call of a layer of Keras 3."""
-    original, start = keras.layers.Layer.__call__, keras.layers.RNN.call
-    path: list[str] = []
-    places: list[CallPlace] = []
-    counts: Counter[tuple[str, ...]] = Counter()
-
-    def call(self: Any, *args: Any, **options: Any) -> Any:
-        path.append(self.name)
-        names = tuple(path)
-        places.append(CallPlace(names, counts[names]))
-        counts[names] += 1
-        try:
-            place = places[-1]
-            watcher.before(place, self)
-            return watcher.after(place, self, original(self, *args, **options))
-        finally:
-            path.pop()
-            places.pop()
+    """While open, `watcher` sees every call of a layer, of Keras 3 and of Keras 2."""
+    calls = _Calls(watcher)
+    start = keras.layers.RNN.call
 
     def recurrent(
         self: Any,
@@ -74,15 +61,53 @@ def watching_calls(watcher: CallWatcher) -> Iterator[None]:
         mask: Any = None,
         training: bool = False,
     ) -> Any:
-        if initial_state is not None:
-            initial_state = watcher.starting(places[-1], initial_state)
-        return start(self, sequences, initial_state, mask, training)
+        return start(self, sequences, calls.starting(initial_state), mask, training)
 
-    with (
-        compat.replaced(keras.layers.Layer, "__call__", call),
-        compat.replaced(keras.layers.RNN, "call", recurrent),
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(compat.replaced(keras.layers.RNN, "call", recurrent))
+        for kind in _layer_classes():
+            stack.enter_context(compat.replaced(kind, "__call__", calls.through(kind.__call__)))
+        stack.enter_context(watched_calls(calls.starting))
         yield
+
+
+def _layer_classes() -> list[Any]:
+    keras2 = loaded()
+    return [keras.layers.Layer, *([] if keras2 is None else [keras2.layers.Layer])]
+
+
+class _Calls:
+    """The calls of layers that are open, the outermost first, and how often each was made."""
+
+    def __init__(self, watcher: CallWatcher) -> None:
+        self._watcher = watcher
+        self._path: list[str] = []
+        self._places: list[CallPlace] = []
+        self._counts: Counter[tuple[str, ...]] = Counter()
+
+    def through(self, original: Any) -> Any:
+        """Return `Layer.__call__` with the watcher around it."""
+
+        def call(layer: Any, *args: Any, **options: Any) -> Any:
+            self._path.append(layer.name)
+            names = tuple(self._path)
+            place = CallPlace(names, self._counts[names])
+            self._places.append(place)
+            self._counts[names] += 1
+            try:
+                self._watcher.before(place, layer)
+                return self._watcher.after(place, layer, original(layer, *args, **options))
+            finally:
+                self._path.pop()
+                self._places.pop()
+
+        return call
+
+    def starting(self, initial_state: Any) -> Any:
+        """Return the initial state of the recurrent call that is open; None for zeros."""
+        if initial_state is None:
+            return None
+        return self._watcher.starting(self._places[-1], initial_state)
 
 
 def mask_of(tensor: Any) -> Any | None:

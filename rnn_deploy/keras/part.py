@@ -1,7 +1,8 @@
 """A part of a model that is traced in place of the model; it has the same layers."""
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from rnn_deploy.keras import access
 
@@ -15,6 +16,12 @@ class ModelPart:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.name: str = model.name
+
+    def of(self, model: Any) -> Self:
+        """Return the same part of another model, which has the same layers."""
+        part = copy.copy(self)
+        part.model = model
+        return part
 
     def call_flat(self, tensors: Sequence[Any]) -> list[Any]:
         """Call the part for inference on its inputs in order; return its outputs in order."""

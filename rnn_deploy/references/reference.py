@@ -15,6 +15,7 @@ from rnn_deploy.keras import access
 from rnn_deploy.keras.intercept import LayerCall, intercepting, unused
 from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.keras2.precision import in_precision
+from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.pooling import flat_pooling
 from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.reading import keys_of, read, read_known
@@ -55,7 +56,7 @@ class Reference:
     ) -> None:
         self.entry = entry
         self.dtype = dtype
-        self.model = in_precision(model, dtype) if is_keras2(model) else model
+        self.model = _computing_in(model, dtype)
         self._layers: list[tuple[RecurrentLayer, ...]] = []  # of the calls that are seen
         self._function = tf.function(self._seen, autograph=False, input_signature=self._specs())
 
@@ -165,6 +166,15 @@ class Reference:
             *(tensorflow_spec(tensor) for tensor in self.entry.inputs),
             *(tf.TensorSpec(s.shape, FLOAT_OF[self.dtype], name=s.name) for s in states),
         ]
+
+
+def _computing_in(model: Any, dtype: str) -> Any:
+    """Return a model or a part of one; of Keras 2, built anew in this precision."""
+    whole = model.model if isinstance(model, ModelPart) else model
+    if not is_keras2(whole):
+        return model
+    built = in_precision(whole, dtype)
+    return model.of(built) if isinstance(model, ModelPart) else built
 
 
 def _mixes_precisions(error: Exception, where: str) -> bool:

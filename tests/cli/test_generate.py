@@ -8,7 +8,7 @@ import pytest
 import rnn_deploy
 from rnn_deploy.cli import main
 from rnn_deploy.errors import InputError
-from rnn_deploy.inference.vocabulary import Vocabulary, read_vocabulary, source_values
+from rnn_deploy.inference.vocabulary import Vocabulary, read_vocabulary, source_values, token_id
 from rnn_deploy.spec import TensorSpec
 from tests.support.errors import raises
 
@@ -90,13 +90,41 @@ def test_a_vocabulary_splits_and_joins(tmp_path):
     words = Vocabulary(("<pad>", "a", "b c"), "words")
     assert words.ids_of("a  a") == [1, 1]
     assert words.text_of([1, 2, 7]) == "a b c <7>"
-    assert words.special("2") == 2
     (tmp_path / "v.txt").write_text("a\nb\na\n")
     with raises(InputError, "E-GENERATE-VOCABULARY"):
         read_vocabulary(tmp_path / "v.txt", "words")
     (tmp_path / "v.txt").write_bytes(b"\xff\xfe")
     with raises(InputError, "E-DATA-DAMAGED"):
         read_vocabulary(tmp_path / "v.txt", "words")
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens", "found"),
+    [
+        ("2", ("<pad>", "a", "b"), 2),
+        ("a", ("<pad>", "a", "b"), 1),
+        ("1", ("0", "1"), 1),  # the id of the token that is so called
+        ("id=1", ("<pad>", "a", "b", "1"), 1),
+        ("id=7", None, 7),
+        ("7", None, 7),
+    ],
+)
+def test_an_option_names_a_token_or_an_id(word, tokens, found):
+    assert token_id(word, tokens and Vocabulary(tokens), "--start") == found
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens", "code"),
+    [
+        ("1", ("<pad>", "a", "b", "1"), "E-GENERATE-AMBIGUOUS"),
+        ("c", ("<pad>", "a"), "E-GENERATE-UNKNOWN-TOKEN"),
+        ("id=a", ("<pad>", "a"), "E-GENERATE-UNKNOWN-TOKEN"),
+        ("a", None, "E-GENERATE-UNKNOWN-TOKEN"),
+    ],
+)
+def test_a_word_that_is_a_token_and_an_id_or_neither_is_refused(word, tokens, code):
+    with raises(InputError, code, word):
+        token_id(word, tokens and Vocabulary(tokens), "--start")
 
 
 def test_sources_become_one_hot_vectors_where_the_model_takes_them():

@@ -91,6 +91,38 @@ def intercepting_keras2(interception: AnswersCalls) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def watched_calls(starting: Call) -> Iterator[None]:
+    """While open, a recurrent layer of tf_keras starts from `starting(initial_state)`."""
+    if loaded() is None:
+        yield
+        return
+    layers = package().layers
+
+    def through(original: Call) -> Call:
+        @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+        def call(
+            self: Any,
+            inputs: Any,
+            mask: Any = None,
+            training: Any = None,
+            initial_state: Any = None,
+            **constants: Any,
+        ) -> Any:
+            inputs, initial_state, mask = _apart(inputs, initial_state, mask)
+            state = starting(initial_state)
+            return original(
+                self, inputs, mask=mask, training=training, initial_state=state, **constants
+            )
+
+        return call
+
+    with ExitStack() as stack:
+        for kind in (layers.RNN, conv_rnn(), layers.GRU, layers.LSTM):
+            stack.enter_context(compat.replaced(kind, "call", through(kind.call)))
+        yield
+
+
 def starts_elsewhere(layer: Any) -> bool:
     """Return whether a tf_keras layer or its cell creates an initial state that is not zero."""
     layers, conv = package().layers, conv_rnn()

@@ -13,10 +13,13 @@ from rnn_deploy.packaging.writing import MARK
 
 # In the order of their imports.
 SCRIPTS = (
-    *("rnn-text.js", "rnn-model.js", "verify.js", "plots.js", "results.js", "controls.js"),
-    "page.js",
+    *("rnn-text.js", "rnn-model.js", "rnn-generate.js", "verify.js", "plots.js", "results.js"),
+    *("attention.js", "controls.js", "generate.js", "page.js"),
 )
-EMBEDDED = ("model.json", "golden.json", "model.onnx", "model.onnx.data", "ort/ort.mjs")
+EMBEDDED = (
+    *("model.json", "golden.json", "model.onnx", "model.onnx.data", "ort/ort.mjs"),
+    *("encode.json", "golden-encode.json", "encode.onnx", "encode.onnx.data"),
+)
 WASM = "ort/ort-wasm.wasm"
 _IMPORT = re.compile(r'^import [^;]*? from "\./[\w.-]+";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:class|const|function))", re.MULTILINE)
