@@ -7,18 +7,16 @@ import io
 import os
 import re
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import Literal, TextIO
 
 import click
 
 from rnn_deploy.errors import InputError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 WIDTH_WITHOUT_TERMINAL = 120
 LINE_SECONDS = 10.0  # the least time between two progress lines, if there is no terminal
@@ -145,26 +143,70 @@ def _progress_lines() -> Callable[[str], None]:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table on standard output; columns whose name starts with ">" are right-aligned."""
+    """Write a table on standard output; columns whose name starts with ">" are right-aligned.
+
+    On a terminal that is too narrow for its words, each row is a paragraph instead.
+    """
     refuse_closed_output()
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    here = sys.stdout.isatty()
+    most = Console().width if here else WIDTH_WITHOUT_TERMINAL
+    names = [column.lstrip(">") for column in columns]
+    widths = _widths([names, *rows], most)
+    if here and _total(widths) > most:
+        for line in _paragraphs(title, names, rows, most):
+            click.echo(line)
+        return
     drawn = Table(title=Text(title), title_justify="left", title_style="bold")
-    for column in columns:
-        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
-        drawn.add_column(column.lstrip(">"), justify=justify, overflow="fold")
+    for column, name, width in zip(columns, names, widths, strict=True):
+        justify: Literal["left", "right"] = "left" if column == name else "right"
+        drawn.add_column(name, justify=justify, width=width)
     for row in rows:
         drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    _stdout().print(drawn)
+    Console(width=max(most, _total(widths))).print(drawn)
+
+
+def _widths(cells: Sequence[Sequence[str]], most: int) -> list[int]:
+    """Return the widths of a table's columns, `most` in all if their words can stay whole.
+
+    cells: the row of names, then the other rows.
+    """
+    from rich.cells import cell_len
+
+    columns = list(zip(*cells, strict=True))
+    words = [[word for cell in column for word in cell.split()] for column in columns]
+    least = [
+        max(map(cell_len, (column[0], *of_column)))
+        for column, of_column in zip(columns, words, strict=True)
+    ]
+    widths = [max(map(cell_len, column)) for column in columns]
+    while _total(widths) > most and widths != least:
+        spare = [width - low for width, low in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _total(widths: Sequence[int]) -> int:
+    """Return the width of a table, with the lines and spaces between its columns."""
+    return sum(widths) + 3 * len(widths) + 1
+
+
+def _paragraphs(
+    title: str, names: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> Iterator[str]:
+    """Yield the lines of a table without columns: "name value; name value" for each row."""
+    yield from textwrap.wrap(title, width)
+    for row in rows:
+        cells = zip(names, row, strict=True)
+        text = "; ".join(f"{name} {cell}".strip() for name, cell in cells if cell)
+        yield from textwrap.wrap(
+            text, width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False
+        )
 
 
 def verdict(passed: bool) -> str:
     """Return a verdict as a table's cell."""
     return OK if passed else FAILED
-
-
-def _stdout() -> "Console":
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)

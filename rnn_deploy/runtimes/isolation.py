@@ -64,6 +64,7 @@ class IsolatedRunner:
         self._to_load = (bundle, options)
         self._key = worker.new_key()
         self._loaded_in = 0  # the number of the worker's process that has loaded this
+        self.aborted: RuntimeAbortedError | None = None  # while it was loaded first
 
     def load(self) -> None:
         """Load in the worker, unless its current process has done so."""
@@ -73,6 +74,9 @@ class IsolatedRunner:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return every output and final state by name; raise RuntimeAbortedError after a crash."""
+        aborted, self.aborted = self.aborted, None
+        if aborted is not None:  # reported once, even if the next process loads it
+            raise aborted
         self.load()
         return self._worker.ask("run", self._key, dict(feeds))
 
@@ -113,14 +117,14 @@ class IsolatedRuntime:
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
         """Return a runner in the worker.
 
-        A runner that crashes while loading is returned too. It raises the error in every call, so
-        that each check that needs it fails.
+        A runner that crashes while loading is returned too. Its first call raises the error, and
+        the next ones load it again, so that at least one check fails.
         """
         runner = IsolatedRunner(self._worker, bundle, options)
         try:
             runner.load()
-        except RuntimeAbortedError:
-            return runner
+        except RuntimeAbortedError as error:
+            runner.aborted = error
         except BaseException:
             runner.close()
             raise

@@ -68,7 +68,12 @@ class NodeRunner:
             "states": {n: _packed(v) for n, v in named.items() if n in self._states},
         }
         with self._lock:
-            answer = ask(self._process, message)
+            try:
+                answer = ask(self._process, message)
+            except RuntimeAbortedError:
+                if self._check is closed:  # another thread has closed it since the check
+                    closed(None)
+                raise
         if "error" in answer:
             raise refused_by(PACKAGE, RuntimeError(answer["error"]))
         found = {t.name: _unpacked(answer["outputs"][t.name], t.dtype) for t in self.entry.outputs}
@@ -80,7 +85,9 @@ class NodeRunner:
     def close(self) -> None:
         """End the process."""
         self._check = closed
-        end(self._process)
+        self._process.kill()  # ends a call of another thread, which has the lock
+        with self._lock:
+            end(self._process)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -175,8 +182,11 @@ def ask(process: "subprocess.Popen[str]", message: Mapping[str, Any]) -> dict[st
 def answer_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
     """Return the next answer of the process."""
     assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
+    try:
+        line = process.stdout.readline()
+    except ValueError as error:  # the pipe is closed
+        raise _aborted() from error
+    if not line.endswith("\n"):  # it ended while it wrote, or before
         raise _aborted()
     answer: dict[str, Any] = json.loads(line)
     return answer
