@@ -7,7 +7,7 @@ from rnn_deploy.c.place import Lines, Place, number
 
 
 def attention_statements(node: AttentionNode, place: Place) -> Lines:
-    """Scores, their masks, a softmax over them, and the mean of the values by these weights."""
+    """Return statements for the scores, a softmax over them, and the weighted mean of values."""
     _, value, _ = node.inputs[:3]
     y, scores = place.ref(node.y), place.ref(node.outputs[1])
     steps = place.steps(value)

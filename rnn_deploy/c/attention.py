@@ -52,7 +52,7 @@ def _sequences(call: OpCall) -> tuple[Value, Value, Value]:
 
 
 def _masks(call: OpCall, graph: Graph) -> tuple[Value | None, Value | None]:
-    """The masks of query and value; the second is kept for every step."""
+    """Return the masks of query and value; the second is kept for every step."""
     given = call.given(1, "mask") or (None, None)
     query, value = (None if mask is True else mask for mask in given[:2])
     if any(not _is_mask(mask) for mask in (query, value)):
@@ -65,7 +65,7 @@ def _is_mask(mask: Any) -> bool:
 
 
 def stored_mask(mask: Value, graph: Graph) -> Value:
-    """A mask kept for every step: an input is already."""
+    """Return a mask kept for every step: an input is already."""
     if id(mask) not in graph.stored:
         node = stored_mask_node(mask, mask.name)
         graph.stored[id(mask)] = graph.add(node)[0]
@@ -73,7 +73,7 @@ def stored_mask(mask: Value, graph: Graph) -> Value:
 
 
 def stored_mask_node(mask: Value, layer: str) -> StoredMaskNode:
-    """The node that keeps a mask for every step."""
+    """Return the node that keeps a mask for every step."""
     output = Value(f"{mask.name}_steps", 1, mask.time, "bool")
     return StoredMaskNode(layer=layer, inputs=(mask,), outputs=(output,))
 

@@ -16,7 +16,7 @@ def interface_of(writers: Sequence[FunctionWriter]) -> dict[str, Any]:
 
 
 def _entry(writer: FunctionWriter) -> dict[str, Any]:
-    """The arguments of the functions in order, and the fields of the state."""
+    """Return the arguments of the functions in order, and the fields of the state."""
     layout, program = writer.layout, writer.program
 
     def tensor(name: str, identifier: str, value: Value) -> dict[str, Any]:

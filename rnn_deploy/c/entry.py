@@ -9,22 +9,22 @@ from rnn_deploy.c.place import Lines
 
 
 def run_head(writer: FunctionWriter) -> str:
-    """The declaration of the function for whole sequences."""
+    """Return the declaration of the function for whole sequences."""
     return f"int {writer.prefix}_run({', '.join(writer.arguments(whole=True))})"
 
 
 def step_head(writer: FunctionWriter) -> str:
-    """The declaration of the function for one step."""
+    """Return the declaration of the function for one step."""
     return f"int {writer.prefix}_step({', '.join(writer.arguments(whole=False))})"
 
 
 def reset_head(writer: FunctionWriter) -> str:
-    """The declaration of the function that begins a sequence."""
+    """Return the declaration of the function that begins a sequence."""
     return f"void {writer.prefix}_reset({writer.prefix}_state *state)"
 
 
 def functions_of(writer: FunctionWriter) -> list[str]:
-    """The text of every function."""
+    """Return the text of every function."""
     if not writer.keeps_state:
         return _from_zero(writer)
     checked = ["assert(state->digest == MODEL_DIGEST_WORD);"]
@@ -36,7 +36,7 @@ def functions_of(writer: FunctionWriter) -> list[str]:
 
 
 def _from_zero(writer: FunctionWriter) -> list[str]:
-    """A function that always begins with states of zero, which the caller does not see."""
+    """Return a function that always begins with states of zero, which the caller does not see."""
     body = _run_loops(writer)
     if not writer.layout.fields:
         return [_function(run_head(writer), body)]
@@ -65,7 +65,7 @@ def _no_steps(writer: FunctionWriter, *, whole: bool = True) -> Lines:
 
 
 def _by_steps(writer: FunctionWriter, checked: Lines) -> list[str]:
-    """A step that both functions take, and what follows the last one."""
+    """Return a step that both functions take, and what follows the last one."""
     layout, program = writer.layout, writer.program
     (loop,) = writer.plan.loops
     step, step_args = writer.body(loop.nodes, 0), writer.arguments(whole=False)
@@ -101,7 +101,7 @@ def _by_steps(writer: FunctionWriter, checked: Lines) -> list[str]:
 
 
 def _unused(names: Sequence[str], used: set[str], checks: Lines) -> Lines:
-    """Statements for arguments that nothing reads, which compilers would warn of."""
+    """Return statements for arguments that nothing reads, which compilers would warn of."""
     rest = [name for name in names if name not in used and name != "state"]
     return [f"(void){n};" for n in rest if not any(_mentions(line, n) for line in checks)]
 
@@ -122,7 +122,7 @@ def _mentions(line: str, name: str) -> bool:
 
 
 def _pointers(writer: FunctionWriter) -> Lines:
-    """Where in work memory each value lies that is kept there."""
+    """Return declarations of pointers to the values in work memory."""
     lines, before = [], ["work"]
     for value in writer.layout.in_work:
         kind = C_TYPES[value.dtype]

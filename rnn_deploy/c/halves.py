@@ -112,7 +112,7 @@ class _Memory:
 def _replaced(
     node: Node, cut: Mapping[int, Value], initial: Collection[tuple[StateKey, ...]]
 ) -> Node:
-    """A node that reads the memory, and that starts from the caller's states."""
+    """Return a node that reads the memory, and that starts from the caller's states."""
     inputs = tuple(cut.get(id(value), value) for value in node.inputs)
     if isinstance(node, AttentionNode) and node.value_mask is not None:
         mask = cut.get(id(node.value_mask), node.value_mask)

@@ -28,7 +28,7 @@ def multiplications(program: Program) -> int:
 
 
 def header_text(writers: Sequence[FunctionWriter], digest: str) -> str:
-    """The file's text."""
+    """Return the file's text."""
     whole, *halves = writers
     names = Names()  # of macros
     return _HEADER.format(
@@ -82,7 +82,7 @@ def _prototypes(writer: FunctionWriter) -> list[str]:
 
 
 def _halves(writers: Sequence[FunctionWriter]) -> str:
-    """The types and functions of encode and decode."""
+    """Return the types and functions of encode and decode."""
     if not writers:
         return ""
     encode, decode = writers

@@ -72,7 +72,7 @@ class Layout:
 
     @property
     def floats(self) -> int:
-        """How many floats the state has."""
+        """Return how many floats the state has."""
         return sum(field.size for field in self.fields)
 
     @property
@@ -83,14 +83,17 @@ class Layout:
 
     @property
     def in_work(self) -> list[Value]:
-        """What lies in work memory: values kept, and the scores of one step of attention."""
+        """Return what lies in work memory: values kept, and the scores of one step of attention."""
         outputs = {id(value) for _, value in self.plan.program.outputs}
         looks = [n for n in self.plan.program.nodes if isinstance(n, AttentionNode)]
         scores = [node.outputs[1] for node in looks if id(node.outputs[1]) not in outputs]
         return [*self.kept, *scores]
 
     def floats_of(self, value: Value, macro: Mapping[str, str]) -> str:
-        """How many floats a value takes in work memory, in C. macro: other names of numbers."""
+        """Return the number of floats of a value in work memory, in C.
+
+        macro: other names for numbers of steps.
+        """
         time = value.over or value.time
         assert time is not None
         steps = macro.get(self.steps[time], self.steps[time])
@@ -101,11 +104,11 @@ class Layout:
         return f"{steps} * {value.size}"
 
     def size_of(self, value: Value) -> str:
-        """How many elements a value has, of one step if it has time, in C."""
+        """Return how many elements a value has, of one step if it has time, in C."""
         return f"{value.size}" if value.over is None else self.steps[value.over]
 
     def declarations(self) -> str:
-        """The fields of the state as C declares them."""
+        """Return the fields of the state as C declares them."""
         return "".join(
             f"    float {f.name}[{f.size}]; /* '{comment_text(f.key[0])}', {f.key[1]} */\n"
             for f in self.fields
@@ -116,7 +119,7 @@ class Layout:
         return [node for node in self.plan.program.nodes if isinstance(node, LookupNode)]
 
     def _mask_root(self) -> tuple[int, float] | None:
-        """The input, by id, and the value of the one comparison that all masks come from."""
+        """Return the input, by id, and the value of the one comparison that all masks come from."""
         nodes = (n for n in self.plan.program.nodes if isinstance(n, DiffersNode | KeepNode))
         roots = {(id(node.x), node.value) for node in nodes}
         own = {id(value) for value in self.plan.program.inputs}

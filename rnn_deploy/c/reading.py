@@ -41,7 +41,7 @@ class ReadGraph:
 
 
 def read_program(model: Any, signature: Signature) -> Program:
-    """The program of a Keras model; UnsupportedModelError lists every layer that is refused.
+    """Return the program of a Keras model; UnsupportedModelError lists every layer that is refused.
 
     signature: the names and shapes of its inputs, the names of its outputs.
     """
@@ -49,7 +49,7 @@ def read_program(model: Any, signature: Signature) -> Program:
 
 
 def read_graph(model: Any, signature: Signature) -> ReadGraph:
-    """The program of a Keras model and what its layers return; raises as `read_program` does.
+    """Return the program of a Keras model and what its layers return; raises as `read_program`.
 
     signature: the names and shapes of its inputs, the names of its outputs.
     """
@@ -104,7 +104,7 @@ def _refused_inputs(signature: Signature) -> Iterator[NotWritten]:
 
 
 def input_value(tensor: TensorSpec) -> Value:
-    """An input: of rank 3, or token ids or a mask (batch, time), or (batch, features)."""
+    """Return an input: of rank 3, or token ids or a mask (batch, time), or (batch, features)."""
     dims = tensor.shape[1:]
     has_time = len(dims) > 1 or (dims and (isinstance(dims[0], str) or tensor.dtype != "float32"))
     size = dims[-1] if len(dims) > 1 or (dims and not has_time) else 1
@@ -113,7 +113,7 @@ def input_value(tensor: TensorSpec) -> Value:
 
 
 def _walk(model: Any, inputs: Sequence[Any], graph: Graph, path: tuple[str, ...]) -> list[Any]:
-    """The values of a model's outputs, its nodes added to `graph`. path: names down to it."""
+    """Return the values of a model's outputs, its nodes added to `graph`. path: its names."""
     functional = functional_of(model) or model
     known: dict[int, Any] = {id(t): v for t, v in zip(functional.inputs, inputs, strict=True)}
     for node in nodes_in_order(functional):
@@ -156,7 +156,7 @@ def _call_of(node: Any, known: dict[int, Any], mask: Sequence[Any] | None) -> Op
 
 
 def _read(call: OpCall, graph: Graph, place: tuple[str, ...]) -> Sequence[Any]:
-    """The values of one layer or operation, noted by its place in the model."""
+    """Return the values of one layer or operation, noted by its place in the model."""
     count = graph.counts[place]
     graph.counts[place] += 1
     graph.made[place, count] = results = _values(call, graph, place)
@@ -164,8 +164,10 @@ def _read(call: OpCall, graph: Graph, place: tuple[str, ...]) -> Sequence[Any]:
 
 
 def _values(call: OpCall, graph: Graph, place: tuple[str, ...]) -> Sequence[Any]:
-    """The values of one layer or operation. A refused one gives values of the same shape, so that
-    what comes after it is read too."""
+    """Return the values of one layer or operation.
+
+    A refused one returns values of the same shape, so that what comes after it is read too.
+    """
     if call.kwargs.get("training") and _normalises(call.op):
         reason = "normalises by the batch at hand (training=True)"
         graph.refusals.append(NotWritten(call.op.name, reason))

@@ -14,13 +14,13 @@ SHARED = "model_shared.c"
 
 
 def shared_source(writers: Sequence[FunctionWriter]) -> str:
-    """The file's text."""
+    """Return the file's text."""
     whole, *halves = map(_entry, writers)
     return _SHARED.replace("@ENTRIES@", "\n".join([whole, *halves]))
 
 
 def _entry(writer: FunctionWriter) -> str:
-    """The functions of one entry point."""
+    """Return the functions of one entry point."""
     layout, program = writer.layout, writer.program
     times = list(layout.steps)
     free = layout.fields[: layout.free] if writer.keeps_state else []

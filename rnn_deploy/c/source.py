@@ -94,7 +94,7 @@ def c_model(
 def _writers(
     program: Program, states: Sequence[StateKey], weights: WeightTable, halves: Halves | None
 ) -> Iterator[FunctionWriter]:
-    """A writer for each entry point, the whole model first; they share weights and functions."""
+    """Yield a writer for each entry point, the whole model first; they share the weights."""
     parts = [("", program, states)]
     if halves is not None:
         parts += [(ENCODE, halves.encode, ()), (DECODE, halves.decode, halves.states)]

@@ -1,4 +1,4 @@
-"""Write what surrounds the model files: golden vectors, proof, and the manifest last."""
+"""Write the files beside the model files: golden vectors, proof, and last the manifest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ TOOLS = ("rnn-deploy", "tensorflow", "keras")
 
 @dataclass(frozen=True)
 class BundleContent:
-    """What a bundle holds besides the files of its formats."""
+    """The content of a bundle besides the files of its formats."""
 
     source: ModelSource
     entries: tuple[EntryPoint, ...]
@@ -37,7 +37,7 @@ class BundleContent:
 def write(
     content: BundleContent, written: Sequence[tuple[Format, FormatFiles]], root: Path
 ) -> Manifest:
-    """Write the rest of a bundle whose formats are written; return its manifest."""
+    """Write the rest of a bundle after its formats; return its manifest."""
     artifacts = tuple(artifact for _, files in written for artifact in files.artifacts)
     entries = _written_entries(content, artifacts)
     names = {entry.name for entry in entries}

@@ -1,4 +1,4 @@
-"""How the functions of a bundle's C files are called, as the manifest describes it."""
+"""The calls of the functions in a bundle's C files, from the manifest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,14 +73,14 @@ class CInterface:
         return self.prefix != f"model_{ENCODE}"
 
     def run(self, inputs: list[str], steps: list[str], outputs: list[str], work: str) -> str:
-        """A call of model_run."""
+        """Return a call of model_run."""
         given = [*self._first(inputs), *steps, *outputs, *([work] if self.work else [])]
         return f"{self.prefix}_run({', '.join(given)})"
 
     def one_step(
         self, inputs: list[str], outputs: list[str], steps: Mapping[str, str], work: str
     ) -> str:
-        """A call of model_step. steps: the lengths, of which it takes those it reads whole."""
+        """Return a call of model_step. steps: the lengths; it takes those of whole sequences."""
         whole = [steps[name] for name in self.steps if name != self.moving]
         given = [*self._first(inputs), *whole, *outputs, *([work] if self.work else [])]
         return f"{self.prefix}_step({', '.join(given)})"

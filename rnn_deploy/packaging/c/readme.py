@@ -1,11 +1,11 @@
-"""README.md of a C package: what the files are and how other build systems take them."""
+"""README.md of a C package: the files, and how to use them in other build systems."""
 
 from rnn_deploy.packaging.c.interface import CInterface
 from rnn_deploy.spec import DECODE, ENCODE
 
 
 def readme(model: str, interface: CInterface) -> str:
-    """The file's text."""
+    """Return the file's text."""
     inputs = [t.identifier for t in interface.inputs]
     outputs = [t.identifier for t in interface.outputs]
     same = {name: name for name in interface.steps}
@@ -19,7 +19,7 @@ def readme(model: str, interface: CInterface) -> str:
 
 
 def _halves(interface: CInterface) -> str:
-    """How encoder and decoder are called by themselves; empty for other models."""
+    """Return how encoder and decoder are called by themselves; empty for other models."""
     if not interface.halves:
         return ""
     encode, decode = (interface.halves[name] for name in (ENCODE, DECODE))

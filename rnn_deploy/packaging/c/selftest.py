@@ -1,7 +1,7 @@
-"""model_selftest.c: golden vectors with their budgets, so that the user's own compiler is proven.
+"""model_selftest.c: golden vectors with budgets, so that the user's own compiler is checked.
 
-Each case is a sequence of the bundle's golden vectors. It is run whole and, where the model takes
-single steps, step by step; outputs and final states must be within the budgets that `verify` uses.
+Each case is a sequence of the bundle's golden vectors. It runs whole and, if the model accepts
+single steps, step by step; outputs and final states must be within the budgets of `verify`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from rnn_deploy.packaging.c.interface import CInterface, CTensor
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.judge.tolerance import Budgets
 
-MOST_ROWS = 2  # of each golden vector
-MOST_FLOATS = 4096  # of one row, inputs and outputs together
+MOST_ROWS = 2  # rows of each golden vector
+MOST_FLOATS = 4096  # numbers of one row, inputs and outputs together
 PER_LINE = 6
 
 
@@ -42,7 +42,7 @@ class SelfTested:
 
 
 def selftest(parts: Sequence[SelfTested], cases: Sequence[GoldenCase], budgets: Budgets) -> str:
-    """The file's text."""
+    """Return the file's text."""
     functions: list[str] = []
     for part in parts:
         for case in _chosen(part, cases, budgets):
@@ -77,7 +77,7 @@ def _chosen(
 
 
 def _one_case(index: int, case: SelfTestCase, interface: CInterface, entry: EntryPoint) -> str:
-    """The arrays of a case, and the function that runs it."""
+    """Return the arrays of a case, and the function that runs it."""
     steps = _steps(case, interface)
     arrays = [
         _array(f"case_{index}_in_{i}", case.feeds[t.name], t.type)
@@ -113,7 +113,7 @@ def _one_case(index: int, case: SelfTestCase, interface: CInterface, entry: Entr
 
 
 def _declared(interface: CInterface, steps: dict[str, int]) -> Iterator[str]:
-    """The variables of a case's function."""
+    """Return the variables of a case's function."""
     if interface.keeps_state:
         yield f"    {interface.prefix}_state state;\n"
     for i, tensor in enumerate(interface.outputs):
@@ -160,7 +160,7 @@ def _compared(
 
 
 def _steps(case: SelfTestCase, interface: CInterface) -> dict[str, int]:
-    """The length of each kind of sequence in a case."""
+    """Return the length of each kind of sequence in a case."""
     return {t.steps: len(case.feeds[t.name]) for t in interface.inputs if t.steps is not None}
 
 
@@ -189,7 +189,7 @@ def _word(number: float | int | bool, suffix: str) -> str:
 
 
 def safe_text(name: str) -> str:
-    """Text that is safe in a string constant of C."""
+    """Escape text for a string constant of C."""
     return "".join(c if c.isalnum() or c in " _.,:/-" else "_" for c in name if c.isascii())
 
 
