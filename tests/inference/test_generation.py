@@ -59,12 +59,12 @@ def test_greedy_tokens_scores_and_attention_are_those_of_the_whole_model(model, 
 def test_results_are_the_same_on_every_runtime_and_alone(model, translator_bundle, strategy):
     options = {"start": START, "end": END, "max_steps": 8, **strategy}
     together = model.generate(SOURCES, **options)
-    with rnn_deploy.load(translator_bundle, runtime="litert") as other:
-        elsewhere = other.generate(SOURCES, **options)
-    assert [each.ids for each in together] == [each.ids for each in elsewhere]
-    np.testing.assert_allclose(
-        [each.score for each in together], [each.score for each in elsewhere], atol=1e-4
-    )
+    for runtime in ("litert", "openvino-cpu"):
+        with rnn_deploy.load(translator_bundle, runtime=runtime) as other:
+            elsewhere = other.generate(SOURCES, **options)
+        assert [each.ids for each in together] == [each.ids for each in elsewhere], runtime
+        scores = [each.score for each in elsewhere]
+        np.testing.assert_allclose([each.score for each in together], scores, atol=1e-4)
     if "seed" not in strategy:
         alone = [model.generate([source], **options)[0] for source in SOURCES]
         assert [each.ids for each in together] == [each.ids for each in alone]
