@@ -10,6 +10,7 @@ build/demo/NAME.report.json, and the attention of the date translator to
 build/demo/dates-attention.html. What is there and not older than its source is reused.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,6 +79,8 @@ SAMPLES = (
 
 def main() -> int:
     """Demonstrate every sample; 0 if everything agrees."""
+    # Keras' predict says that it traces a model anew for each shape, which is wanted here.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     start = time.perf_counter()
     checks: list[tuple[str, ...]] = []
     reports: dict[str, Report] = {}
