@@ -15,10 +15,7 @@ from rnn_deploy.verifying import verify
 from tests.support.models import randomised
 from tests.support.translators import translator, vectors
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*using a softmax over axis"),
-    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 CHECK = "encode-decode"
 
 

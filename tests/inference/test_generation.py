@@ -38,7 +38,6 @@ def whole(keras_model, source, target):
     return np.asarray(outputs["y"])[0, -1].astype(np.float64), np.asarray(outputs["scores"])[0]
 
 
-@pytest.mark.filterwarnings("ignore:.*using a softmax over axis")
 def test_greedy_tokens_scores_and_attention_are_those_of_the_whole_model(model, translator_model):
     generated = model.generate(SOURCES, start=START, end=END, max_steps=6)
     assert len({len(each.ids) for each in generated}) == len(SOURCES)
@@ -63,7 +62,6 @@ def test_greedy_tokens_scores_and_attention_are_those_of_the_whole_model(model, 
     "strategy",
     [{}, {"strategy": "beam", "beams": 3}, {"strategy": "sample", "seed": 5, "temperature": 0.8}],
 )
-@pytest.mark.filterwarnings("ignore:.*using a softmax over axis")
 def test_results_are_the_same_on_every_runtime_and_alone(
     model, translator_bundle, openvino_bundle, strategy
 ):
