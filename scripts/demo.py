@@ -10,6 +10,7 @@ build/demo/NAME.report.json, and the attention of the date translator to
 build/demo/dates-attention.html. Files that are not older than their source are reused.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,6 +79,8 @@ SAMPLES = (
 
 def main() -> int:
     """Demonstrate every sample; return 0 if everything agrees."""
+    # Keras' predict logs that it traces a model again for each shape, which is wanted here.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     start = time.perf_counter()
     checks: list[tuple[str, ...]] = []
     reports: dict[str, Report] = {}
