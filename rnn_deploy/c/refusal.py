@@ -51,7 +51,7 @@ class OpCall:
 
     @property
     def values(self) -> list[Any]:
-        """The values among the arguments, in order."""
+        """Return the values among the arguments, in order."""
         return [value for value in _flat([self.args, self.kwargs]) if isinstance(value, Value)]
 
     @property
