@@ -1,4 +1,4 @@
-"""Where everything lies: the state's fields, the arguments of the functions, the work memory."""
+"""The memory layout: the state's fields, the arguments of the functions, the work memory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What reading a graph needs: one call of an operation, the nodes so far, and how to refuse."""
+"""For reading a graph: one call of an operation, the nodes so far, and refusals."""
 
 from collections import Counter
 from collections.abc import Sequence
