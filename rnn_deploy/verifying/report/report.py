@@ -30,7 +30,10 @@ class FailedCheck:
     files: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"check failed: {self.runtime}, {self.check}, case {self.case}: {self.message}"
+        place = f"{self.runtime}, {self.check}, case {self.case}"
+        if self.runtime == self.check:  # a check of a file, which no runtime ran
+            place = f"{self.check} of {self.case}"
+        return f"check failed: {place}: {self.message}"
 
 
 @dataclass(frozen=True)
