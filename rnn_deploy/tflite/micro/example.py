@@ -22,7 +22,7 @@ def example_of(files: Sequence[MicroFile], model: str, version: str) -> str:
     call = "one step" if file.entry == STREAM else "one whole sequence"
     return "\n".join([
         f"// Runs model '{model}' in TFLite-Micro, {call} per call; made by rnn-deploy {version}.",
-        "// On a computer it reads numbers from standard input and prints the outputs of each call.",
+        "// On a computer it reads numbers from standard input and prints each call's outputs.",
         "// On a device, replace ReadInputs and WriteOutputs.",
         "#include <cstdint>",
         "#include <cstdio>",

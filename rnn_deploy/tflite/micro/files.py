@@ -8,13 +8,11 @@ TFLite-Micro runs the first subgraph of a file and knows no signatures, so each 
 own file. What its interpreter lacks is refused with the operator and the layer.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from rnn_deploy.bundle import Artifact, LoweringChoice
-from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel
@@ -22,11 +20,11 @@ from rnn_deploy.spec import SEQUENCE, STEP, STREAM
 from rnn_deploy.tflite.files import quantisation_of, quantised_for
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.format import LOOP, request_from
-from rnn_deploy.tflite.micro.budget import OPTION, MemoryBudget, budget_of
+from rnn_deploy.tflite.micro.budget import OPTION, budget_of
 from rnn_deploy.tflite.micro.example import EXAMPLE, example_of
 from rnn_deploy.tflite.micro.failures import explained
 from rnn_deploy.tflite.micro.format import NAME
-from rnn_deploy.tflite.micro.forms import chosen, forms_of
+from rnn_deploy.tflite.micro.forms import chosen, forms_of, over_budget
 from rnn_deploy.tflite.micro.operators import for_micro
 from rnn_deploy.tflite.micro.signature import tensors_of
 from rnn_deploy.tflite.micro.source import HEADER, SOURCE, MicroFile, header_of, source_of
@@ -80,46 +78,10 @@ def _files(read: ReadModel, options: ExportOptions) -> tuple[list[MicroFile], li
     def written(part: TfliteEntry) -> MicroFile:
         return _file(read, options, part)
 
-    sequence, sequence_fits = chosen(forms_of(read.plan, options), written, options)
+    sequence, _ = chosen(forms_of(read.plan, options), written, options)
     budget = budget_of(options[OPTION.name])
-    if stream is None:
-        if not sequence_fits:
-            raise _exceeded(read.plan, budget, [sequence])
-        return [sequence], []
-    stream_fits = budget.fits(stream.arena, len(stream.content))
-    if not (sequence_fits or stream_fits):
-        raise _exceeded(read.plan, budget, [sequence, stream])
-    notes = []
-    for file, fits, other in ((sequence, sequence_fits, stream), (stream, stream_fits, sequence)):
-        if not fits:
-            notes.append(
-                f"{_size(file)}: more than the budget ({budget}); on the device use {other.path},"
-                " which fits"
-            )
-    return [sequence, stream], notes
-
-
-def _exceeded(
-    plan: ExportPlan, budget: MemoryBudget, files: Sequence[MicroFile]
-) -> UnsupportedModelError:
-    rows = "; ".join(
-        [_size(file) for file in files]
-        + [
-            f"{file.entry} as {row['lowering']}: arena {row['arena']:,} B, flash {row['flash']:,} B"
-            for file in files
-            for row in file.alternatives
-            if "arena" in row
-        ]
-    )
-    return UnsupportedModelError(
-        "E-MODEL-BUDGET",
-        f"model '{plan.model.name}' does not fit the budget ({budget}): {rows}; use a smaller"
-        " model, fewer steps (--time N), or --quantize int8, which makes weights smaller",
-    )
-
-
-def _size(file: MicroFile) -> str:
-    return f"{file.path} needs an arena of {file.arena:,} B and {len(file.content):,} B of flash"
+    notes = over_budget(read.plan.model.name, budget, sequence, stream)
+    return [file for file in (sequence, stream) if file is not None], notes
 
 
 def _step_of(plan: ExportPlan, options: ExportOptions) -> TfliteEntry | None:

@@ -80,6 +80,39 @@ def chosen(
     return replace(file, alternatives=tuple(rows)), fits
 
 
+def over_budget(
+    model: str, budget: MemoryBudget, sequence: MicroFile, stream: MicroFile | None
+) -> list[str]:
+    """Return a note on each file that does not fit the budget, beside another that does.
+
+    Raise UnsupportedModelError if no file fits.
+    """
+    files = [file for file in (sequence, stream) if file is not None]
+    fitting = [file for file in files if budget.fits(file.arena, len(file.content))]
+    if not fitting:
+        rows = [_size(file) for file in files]
+        rows += [
+            f"as {row['lowering']} an arena of {row['arena']:,} B and {row['flash']:,} B of flash"
+            for row in sequence.alternatives
+            if "arena" in row
+        ]
+        raise UnsupportedModelError(
+            "E-MODEL-BUDGET",
+            f"model '{model}' does not fit the budget ({budget}): {'; '.join(rows)}; use a smaller"
+            " model, fewer steps (--time N), or --quantize int8, which makes weights smaller",
+        )
+    return [
+        f"{_size(file)}, more than the budget ({budget}); on the device use {fitting[0].path},"
+        " which fits"
+        for file in files
+        if file not in fitting
+    ]
+
+
+def _size(file: MicroFile) -> str:
+    return f"{file.path} needs an arena of {file.arena:,} B and {len(file.content):,} B of flash"
+
+
 def _best(files: dict[str, MicroFile], budget: MemoryBudget) -> tuple[str, bool]:
     allowed = {REQUESTED: files[REQUESTED]} if REQUESTED in files else files
     fitting = {n: f for n, f in allowed.items() if budget.fits(f.arena, len(f.content))}
