@@ -55,7 +55,9 @@ def chosen(
 
     Raise UnsupportedModelError if the requested form, or each form, cannot be written.
     """
-    budget, files, failures = budget_of(options[OPTION.name]), {}, {}
+    budget = budget_of(options[OPTION.name])
+    files: dict[str, MicroFile] = {}
+    failures: dict[str, UnsupportedModelError] = {}
     for name, form in forms.items():
         try:
             files[name] = write(form)

@@ -103,7 +103,8 @@ def _not(editor: SubgraphEditor, x: int, result: int) -> Any:
 
 def _moved_as_float(editor: SubgraphEditor, operator: Any) -> Sequence[Any]:
     """Return the operator on FLOAT32 if it moves BOOL, with what converts there and back."""
-    before, after = [], []
+    before: list[Any] = []
+    after: list[Any] = []
     floats: dict[int, int] = {}
     for index in map(int, (*operator.inputs, *operator.outputs)):
         if editor.graph.tensors[index].type == _BOOL and index not in floats:
