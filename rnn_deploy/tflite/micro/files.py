@@ -72,13 +72,13 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
 
 def _files(read: ReadModel, options: ExportOptions) -> tuple[list[MicroFile], list[str]]:
     """Return the file of each entry point, and what does not fit the budget of memory."""
-    step = _step_of(read.plan, options)
-    stream = None if step is None else _file(read, options, step)
 
     def written(part: TfliteEntry) -> MicroFile:
         return _file(read, options, part)
 
     sequence, _ = chosen(forms_of(read.plan, options), written, options)
+    step = _step_of(read.plan, options)
+    stream = None if step is None else written(step)
     budget = budget_of(options[OPTION.name])
     notes = over_budget(read.plan.model.name, budget, sequence, stream)
     return [file for file in (sequence, stream) if file is not None], notes
