@@ -1,14 +1,16 @@
-"""The main job on real input, for a person to watch: build, export, run, verify.
+"""The main job on real input: build, export, run and verify the sample models.
 
     models/*.py --build--> build/demo/NAME.keras --export--> build/demo/NAME
-                --evaluate on TensorFlow and every runtime--> what a person would check
+                --evaluate on TensorFlow and every runtime--> accuracy or text
                 --score--> a table of scans in Parquet, on a pool of processes
                 --verify--> every output and state beside its budget
 
 It ends with a line for each model. The rows behind it go to build/demo/details.txt, the reports to
-build/demo/NAME.report.json. What is there and not older than its source is reused.
+build/demo/NAME.report.json, and the attention of the date translator to
+build/demo/dates-attention.html. Files that are not older than their source are reused.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.bundle.store import MANIFEST, writing_file
 from rnn_deploy.cli.console import OK, data, say, table, verdict, without_native_log_lines
 from rnn_deploy.errors import BundleError
+from rnn_deploy.inference.generated_page import ShownSequence, html_from_generated
 from rnn_deploy.inference.model import Model
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, Array
@@ -37,9 +40,11 @@ from rnn_deploy.verifying.report.text import number
 FOLDER = Path("build/demo")
 DETAILS = FOLDER / "details.txt"
 EXPERIMENTS = ("cell_one_step", "layer_one_step", "unfolded", "batched")
-FOUND = 30  # letters of what was found, in the summary
-SCORED = "digits"  # the model that scores a table, too
-PRINTED = 1e-6  # how far from the notebook's printed numbers an experiment may be
+FOUND = 30  # the most letters of a result in the summary
+ATTENTION = FOLDER / "dates-attention.html"
+TRANSLATED = "dates"  # the model whose attention is written
+SCORED = "digits"  # the model that also scores a table
+PRINTED = 1e-6  # the largest distance of an experiment from the numbers in the notebook
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,9 @@ SAMPLES = (
 
 
 def main() -> int:
-    """Demonstrate every sample; 0 if everything agrees."""
+    """Demonstrate every sample; return 0 if everything agrees."""
+    # Keras' predict logs that it traces a model again for each shape, which is wanted here.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     start = time.perf_counter()
     checks: list[tuple[str, ...]] = []
     reports: dict[str, Report] = {}
@@ -85,6 +92,8 @@ def main() -> int:
         if sample.name == SCORED:
             with _step(f"{sample.name}: scoring a Parquet table on a pool of processes"):
                 checks.append(_table_scored(module, bundle))
+        if sample.name == TRANSLATED:
+            _write_attention(module, bundle)
         with _step(f"{sample.name}: verifying outputs and states"):
             reports[sample.name] = rnn_deploy.verify(bundle)
         with writing_file(FOLDER / f"{sample.name}.report.json", force=True) as draft:
@@ -92,11 +101,12 @@ def main() -> int:
     _write_details(checks, reports)
     table(
         "Each model on TensorFlow and on every runtime",
-        ("model", "found", "runtimes", ">worst error / budget", "verdict"),
+        ("model", "result", "runtimes", ">worst error / budget", "verdict"),
         [_summary(name, checks, report) for name, report in reports.items()],
     )
     passed = all(r.passed for r in reports.values()) and all(row[-1] == OK for row in checks)
     data(f"all rows: {DETAILS}; bundles and reports: {FOLDER}/")
+    data(f"attention of six generated dates: {ATTENTION}")
     data(f"took {time.perf_counter() - start:.0f} s")
     data("everything agrees with TensorFlow" if passed else f"FAILED: see {DETAILS}")
     return 0 if passed else 1
@@ -117,7 +127,7 @@ def _exported(sample: Sample, module: ModuleType) -> Bundle:
 
 
 def _readable(bundle: Path) -> bool:
-    """Whether this version of rnn-deploy reads the bundle; one of another version is made anew."""
+    """Return whether this version of rnn-deploy reads the bundle; if not, it is exported again."""
     try:
         open_bundle(bundle)
     except BundleError:
@@ -137,7 +147,7 @@ def _real(sample: Sample, module: ModuleType) -> Mapping[str, Array]:
 
 
 def _facts(sample: Sample, module: ModuleType, bundle: Bundle) -> Iterator[tuple[str, ...]]:
-    """What a person would check, a row for TensorFlow and each runtime."""
+    """Yield the accuracy or text of a sample, a row for TensorFlow and each runtime."""
     models = {"tensorflow": _original(sample, bundle)}
     models |= {r.name: rnn_deploy.load(bundle, r.name) for r in runtimes_for(bundle)[0]}
     expected: Mapping[str, object] | None = None
@@ -147,7 +157,7 @@ def _facts(sample: Sample, module: ModuleType, bundle: Bundle) -> Iterator[tuple
             continue
         found = module.evaluate(model)
         expected = expected or found
-        yield sample.name, name, _said(found), verdict(_agree(found, expected))
+        yield sample.name, name, _text_of(found), verdict(_agree(found, expected))
 
 
 def _printed_numbers(
@@ -190,8 +200,26 @@ def _table_scored(module: ModuleType, bundle: Bundle) -> tuple[str, ...]:
     return SCORED, "score", found, verdict(bool(agrees))
 
 
+def _write_attention(module: ModuleType, bundle: Bundle) -> None:
+    """Write a page with generated dates and the characters that each digit was read from."""
+    texts = [text for text, _ in module.pairs()[1][:6]]
+    with rnn_deploy.load(bundle, "ort-cpu") as model:
+        found = model.generate(
+            [module.source([text])[0] for text in texts],
+            start=module.START, end=module.END, max_steps=module.STEPS,
+        )  # fmt: skip
+    shown = [
+        ShownSequence(
+            text, module.iso(each.ids), list(text), [module.ISO[i] for i in each.ids], each
+        )
+        for text, each in zip(texts, found, strict=True)
+    ]
+    with writing_file(ATTENTION, force=True) as draft:
+        draft.write_text(html_from_generated("Dates to ISO 8601", shown), encoding="utf-8")
+
+
 def _original(sample: Sample, bundle: Bundle) -> Model:
-    """The original Keras model under TensorFlow, behind the same interface."""
+    """Return the original Keras model under TensorFlow, with the same interface."""
     from rnn_deploy.exporting.halves import parts_of
     from rnn_deploy.keras.opening import OpenedModel, open_model
     from rnn_deploy.references.reference import Reference
@@ -207,7 +235,7 @@ def _original(sample: Sample, bundle: Bundle) -> Model:
 
 
 def _agree(found: Mapping[str, object], expected: Mapping[str, object]) -> bool:
-    """Equal, real numbers up to a hundred thousandth."""
+    """Return whether results are equal; floats may differ by 1e-5."""
     return found.keys() == expected.keys() and all(
         abs(value - other) <= 1e-5
         if isinstance(value, float) and isinstance(other, float)
@@ -216,19 +244,19 @@ def _agree(found: Mapping[str, object], expected: Mapping[str, object]) -> bool:
     )
 
 
-def _said(found: Mapping[str, object]) -> str:
+def _text_of(found: Mapping[str, object]) -> str:
     def short(value: object) -> str:
         if isinstance(value, float):
             return f"{value:.4f}"
         if isinstance(value, list):
-            return f"{len(value)} of them"
+            return f"{len(value)} items"
         return repr(value)
 
     return ", ".join(f"{name}: {short(value)}" for name, value in found.items())
 
 
 def _summary(name: str, checks: list[tuple[str, ...]], report: Report) -> tuple[str, ...]:
-    """Return a line: what was found, the runtimes, the worst error as a part of its budget."""
+    """Return a line: the result, the runtimes, the worst error as a share of its budget."""
     rows = [row for row in checks if row[0] == name]
     found = rows[0][2]  # of TensorFlow, which the runtimes must equal
     # An error that is a known difference, such as a NaN that a runtime drops, is infinite.
@@ -249,7 +277,7 @@ def _write_details(checks: list[tuple[str, ...]], reports: Mapping[str, Report])
     ]  # fmt: skip
     columns = ("model", "runtime", "tensor", "kind", "error", "TensorFlow's own", "budget",
                "verdict")  # fmt: skip
-    text = _columns(("model", "runtime", "found", "verdict"), checks)
+    text = _columns(("model", "runtime", "result", "verdict"), checks)
     text += "\n" + _columns(columns, rows)
     for name, report in reports.items():
         if not report.passed:

@@ -10,20 +10,27 @@ from rnn_deploy.c.nodes import statements
 from rnn_deploy.c.place import Lines, number
 from rnn_deploy.c.schedule import Loop
 from rnn_deploy.c.weights import WeightTable
+from rnn_deploy.spec import ENCODE
 
 
 @dataclass
 class FunctionWriter:
-    """Writes the functions of one model; the nodes' statements ask it where things lie."""
+    """Writes the functions of one entry point; the nodes' statements ask it where things lie.
+
+    entry: encode or decode; empty for the whole model. weights, uses: shared by the entry points.
+    """
 
     layout: Layout
+    entry: str = ""
     weights: WeightTable = field(default_factory=WeightTable)  # says how matrices are stored
     uses: set[Use] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.plan = self.layout.plan
         self.program = self.plan.program
-        self.by_steps = self.plan.by_steps
+        self.by_steps = self.plan.by_steps and self.entry != ENCODE
+        self.keeps_state = self.entry != ENCODE
+        self.prefix = f"model_{self.entry}" if self.entry else "model"
         self._loop: int | None = None  # the loop that is being written; None outside of all
         self._locals: dict[str, int] = {}
         self._scratch = 0
@@ -34,22 +41,22 @@ class FunctionWriter:
     # The methods of place.Place, which the nodes call.
 
     def use(self, block: str, act: str = "", gate: str = "") -> str:
-        """The name of a function, which is then written."""
+        """Return the name of a function, which is then written."""
         self.uses.add(Use(block, act, gate))
         return "_".join(["model", block, *(part for part in (act, gate) if part)])
 
     def scratch(self, floats: int) -> str:
-        """The scratch array, made at least so large."""
+        """Return the scratch array, made at least so large."""
         self._scratch = max(self._scratch, floats)
         return "a"
 
     def state(self, node: Node, role: str) -> str:
-        """A field of the state."""
+        """Return a field of the state."""
         layer = node.cell.name if isinstance(node, CellNode) else node.layer
         return f"state->{self.layout.field_of((layer, role)).name}"
 
     def ref(self, value: Value) -> str:
-        """Where a value lies, as an expression of a pointer."""
+        """Return where a value lies, as an expression of a pointer."""
         if any(value is given for given in self.program.inputs):
             return self._at_step(self.layout.names.of(id(value), value.name), value)
         node = self._cells.get(id(value))
@@ -58,12 +65,31 @@ class FunctionWriter:
         whole = self._whole(value)
         if whole is not None:
             return self._at_step(whole, value)
+        if value.over is not None:
+            return self.name_in_work(value)
         name = self.layout.names.of(id(value), value.name)
         self._locals[name] = value.size
         return name
 
+    def whole(self, value: Value) -> str:
+        """Return the array with all steps of a value."""
+        if any(value is given for given in self.program.inputs):
+            return self.layout.names.of(id(value), value.name)
+        found = self._whole(value)
+        assert found is not None, value.name
+        return found
+
+    def steps(self, value: Value) -> str:
+        """Return the argument with a value's number of steps."""
+        assert value.time is not None
+        return self.layout.steps[value.time]
+
+    def name_in_work(self, value: Value) -> str:
+        """Return the pointer to a value in work memory."""
+        return self.layout.names.of(("kept", id(value)), f"all_{value.name}")
+
     def mask(self, value: Value) -> str:
-        """The name of a mask's variable, computed first where it is not known yet."""
+        """Return the name of a mask's variable, computed first where it is not known yet."""
         if id(value) in self._masks:
             return self._masks[id(value)]
         node = self.plan.masks.get(id(value))
@@ -102,17 +128,18 @@ class FunctionWriter:
         return self.state(node, "output" if node.cell.carries_output else "h")
 
     def _whole(self, value: Value) -> str | None:
-        """The array of a value for every step: an output's, or one in work memory."""
+        """Return the array of a value for every step: an output's, or one in work memory."""
         output = next((n for n, v in self.program.outputs if v is value), None)
         if output is not None:
             return self.layout.names.of(("out", output), output)
         kept = any(value is other for other in self.layout.kept)
-        return self.layout.names.of(("kept", id(value)), f"all_{value.name}") if kept else None
+        return self.name_in_work(value) if kept else None
 
     def _at_step(self, name: str, value: Value, index: str = "t") -> str:
         if value.time is None or self.by_steps:
             return name
-        return f"({name} + {index} * {value.size})" if value.size > 1 else f"({name} + {index})"
+        size = self.layout.size_of(value)
+        return f"({name} + {index} * {size})" if size != "1" else f"({name} + {index})"
 
     # The bodies.
 
@@ -173,15 +200,26 @@ class FunctionWriter:
         return id(value) in made or id(value) in self._cells or self.plan.made_in[id(value)] < 0
 
     def arguments(self, *, whole: bool) -> list[str]:
-        """The parameters of model_run (whole) or model_step."""
-        given = ["model_state *state"]
+        """Return the parameters of model_run (whole) or model_step."""
+        given = [f"{self.prefix}_state *state"] if self.keeps_state else []
         for name, value in zip(self.layout.inputs, self.program.inputs, strict=True):
             given.append(f"const {C_TYPES[value.dtype]} *{name}")
         if self.layout.mask_root is not None:
             given.append("const unsigned char *mask")
-        given += [f"size_t {name}" for name in self.layout.steps.values()] if whole else []
-        given += [f"float *{name}" for name in self.layout.outputs]
-        return [*given, "float *work"] if whole and not self.by_steps else given
+        steps = self.layout.steps.items()
+        given += [f"size_t {name}" for time, name in steps if whole or not self._own(time)]
+        pairs = zip(self.layout.outputs, self.program.outputs, strict=True)
+        given += [f"{C_TYPES[value.dtype]} *{name}" for name, (_, value) in pairs]
+        return [*given, "float *work"] if self.takes_work else given
+
+    def _own(self, time: str) -> bool:
+        """Whether a number of steps is that of the loop, which a single step needs not."""
+        return any(loop.time == time for loop in self.plan.loops)
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether the functions take work memory."""
+        return (self.keeps_state and not self.by_steps) or bool(self.layout.in_work)
 
     def checks_of_ids(self, *, whole: bool) -> Lines:
         """Token ids are checked before anything is written."""
@@ -216,6 +254,6 @@ class FunctionWriter:
         return lines
 
     def loops(self) -> list[tuple[Loop, Lines]]:
-        """Each loop and its body."""
+        """Return each loop and its body."""
         pairs = enumerate(self.plan.loops)
         return [(loop, self.body(loop.nodes, index)) for index, loop in pairs]

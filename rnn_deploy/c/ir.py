@@ -20,13 +20,15 @@ class Value:
     """One tensor of a sequence.
 
     size: elements, of one step if it has time. time: the symbol of its number of steps, None
-    without time. dtype: NumPy's name; "bool" for masks.
+    without time. dtype: NumPy's name; "bool" for masks. over: of attention scores, which have one
+    element for each step of this other time.
     """
 
     name: str
     size: int
     time: str | None
     dtype: str = "float32"
+    over: str | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -162,6 +164,34 @@ class KeepNode(Node):
     value: float
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoredMaskNode(Node):
+    """A mask kept for every step, for a layer that reads all of its steps at once."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AttentionNode(Node):
+    """Attention of one step, the query, over all steps of another sequence.
+
+    inputs: query, value and key, then the masks that are there. outputs: the mean of the values by
+    weight, and the weights. kind: "dot", "concat" or "additive". scale: one number, or of additive
+    attention one for each feature. weight: of the scores of "concat". value_mask: kept for all
+    steps.
+    """
+
+    kind: str
+    scale: Float | None = None
+    weight: float = 1.0
+    query_mask: Value | None = None
+    value_mask: Value | None = None
+
+    @property
+    def whole(self) -> tuple[Value, ...]:
+        """The inputs of which it reads every step."""
+        masks = () if self.value_mask is None else (self.value_mask,)
+        return (*self.inputs[1:3], *masks)
+
+
 MASK_NODES = (DiffersNode, AllMasksNode)
 
 
@@ -189,7 +219,7 @@ class Program:
 
 
 def used_nodes(nodes: tuple[Node, ...], outputs: tuple[Value, ...]) -> tuple[Node, ...]:
-    """The nodes that an output depends on."""
+    """Return the nodes that an output depends on."""
     return tuple(reversed(list(_behind(nodes, {id(value) for value in outputs}))))
 
 

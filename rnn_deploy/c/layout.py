@@ -1,10 +1,19 @@
 """Where everything lies: the state's fields, the arguments of the functions, the work memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rnn_deploy.c.ir import CellNode, ConvNode, DiffersNode, KeepNode, LookupNode, Node, Value
-from rnn_deploy.c.names import Names
+from rnn_deploy.c.ir import (
+    AttentionNode,
+    CellNode,
+    ConvNode,
+    DiffersNode,
+    KeepNode,
+    LookupNode,
+    Node,
+    Value,
+)
+from rnn_deploy.c.names import Names, comment_text
 from rnn_deploy.c.schedule import Schedule
 from rnn_deploy.spec import StateKey
 
@@ -63,7 +72,7 @@ class Layout:
 
     @property
     def floats(self) -> int:
-        """How many floats the state has."""
+        """Return how many floats the state has."""
         return sum(field.size for field in self.fields)
 
     @property
@@ -73,11 +82,44 @@ class Layout:
         return [value for key, value in self.plan.kept.items() if key not in outputs]
 
     @property
+    def in_work(self) -> list[Value]:
+        """Return what lies in work memory: values kept, and the scores of one step of attention."""
+        outputs = {id(value) for _, value in self.plan.program.outputs}
+        looks = [n for n in self.plan.program.nodes if isinstance(n, AttentionNode)]
+        scores = [node.outputs[1] for node in looks if id(node.outputs[1]) not in outputs]
+        return [*self.kept, *scores]
+
+    def floats_of(self, value: Value, macro: Mapping[str, str]) -> str:
+        """Return the number of floats of a value in work memory, in C.
+
+        macro: other names for numbers of steps.
+        """
+        time = value.over or value.time
+        assert time is not None
+        steps = macro.get(self.steps[time], self.steps[time])
+        if value.over is not None:
+            return steps
+        if value.dtype == "bool":
+            return f"({steps} + 3) / 4"
+        return f"{steps} * {value.size}"
+
+    def size_of(self, value: Value) -> str:
+        """Return how many elements a value has, of one step if it has time, in C."""
+        return f"{value.size}" if value.over is None else self.steps[value.over]
+
+    def declarations(self) -> str:
+        """Return the fields of the state as C declares them."""
+        return "".join(
+            f"    float {f.name}[{f.size}]; /* '{comment_text(f.key[0])}', {f.key[1]} */\n"
+            for f in self.fields
+        )
+
+    @property
     def lookups(self) -> list[LookupNode]:
         return [node for node in self.plan.program.nodes if isinstance(node, LookupNode)]
 
     def _mask_root(self) -> tuple[int, float] | None:
-        """The input, by id, and the value of the one comparison that all masks come from."""
+        """Return the input, by id, and the value of the one comparison that all masks come from."""
         nodes = (n for n in self.plan.program.nodes if isinstance(n, DiffersNode | KeepNode))
         roots = {(id(node.x), node.value) for node in nodes}
         own = {id(value) for value in self.plan.program.inputs}

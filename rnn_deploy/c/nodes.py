@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from rnn_deploy.c.attending import attention_statements
 from rnn_deploy.c.cells import cell_statements
 from rnn_deploy.c.ir import (
     ActivationNode,
+    AttentionNode,
     CellNode,
     ConvNode,
     DenseNode,
@@ -22,13 +24,13 @@ from rnn_deploy.c.ir import (
     NormaliseNode,
     ScaleNode,
     SliceNode,
-    Value,
+    StoredMaskNode,
 )
 from rnn_deploy.c.place import Lines, Place, activated, filled, number, product
 
 
 def statements(node: Node, place: Place) -> Lines:
-    """The statements that compute a node's outputs."""
+    """Return the statements that compute a node's outputs."""
     return _WRITERS[type(node)](node, place)
 
 
@@ -81,7 +83,7 @@ def _scale(node: ScaleNode, place: Place) -> Lines:
 
 
 def _conv(node: ConvNode, place: Place) -> Lines:
-    """The window in the state holds the steps before, the oldest first."""
+    """Write a convolution. Its state, the window, holds the previous steps, the oldest first."""
     x, y, size, width = place.ref(node.x), place.ref(node.y), node.y.size, node.x.size
     lines = filled(node.bias, f"{node.layer}_bias", y, size, place)
     window = place.state(node, "window") if node.past else ""
@@ -160,11 +162,8 @@ def _keep(node: KeepNode, place: Place) -> Lines:
     ]
 
 
-def differs(x: Value, value: float, place: Place) -> str:
-    """The condition under which a step counts, as Masking and Embedding have it."""
-    if x.dtype != "float32":
-        return f"{place.ref(x)}[0] != {int(value)}"
-    return f"{place.use('differs')}({place.ref(x)}, {x.size}, {number(value)})"
+def _stored_mask(node: StoredMaskNode, place: Place) -> Lines:
+    return [f"{place.ref(node.y)}[0] = (unsigned char){place.mask(node.x)};"]
 
 
 _WRITERS: dict[type[Node], Callable[[Any, Place], Lines]] = {
@@ -178,4 +177,6 @@ _WRITERS: dict[type[Node], Callable[[Any, Place], Lines]] = {
     MergeNode: _merge,
     SliceNode: _slice,
     KeepNode: _keep,
+    StoredMaskNode: _stored_mask,
+    AttentionNode: attention_statements,
 }

@@ -18,6 +18,10 @@ class Place(Protocol):
 
     def ref(self, value: Value) -> str: ...
 
+    def whole(self, value: Value) -> str: ...
+
+    def steps(self, value: Value) -> str: ...
+
     def mask(self, value: Value) -> str: ...
 
     def counts(self, x: Value, value: float) -> str: ...
@@ -52,5 +56,5 @@ def activated(name: str, x: str, y: str, size: int, place: Place) -> Lines:
 
 
 def number(value: float) -> str:
-    """A float32 constant, exact."""
+    """Return a float32 constant, exact."""
     return f"{float(np.float32(value)).hex()}f"

@@ -1,9 +1,14 @@
 """What reading a graph needs: one call of an operation, the nodes so far, and how to refuse."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rnn_deploy.c.ir import Node, Value
+
+# A call of a layer: the names from the model to the layer, and how often it was called before.
+Place = tuple[tuple[str, ...], int]
 
 
 @dataclass(frozen=True)
@@ -56,21 +61,31 @@ class OpCall:
 
     @property
     def x(self) -> Value:
-        """The first argument, if it is a float32 value; NotInCError otherwise."""
+        """The first argument, if it is a float32 value; raise NotInCError otherwise."""
         return float_value(self.args[0] if self.args else None)
 
     def given(self, index: int, name: str) -> Any:
-        """An argument by its place or its name, None if it is not given."""
+        """Return an argument by its place or its name, None if it is not given."""
         return self.args[index] if index < len(self.args) else self.kwargs.get(name)
 
 
 @dataclass
 class Graph:
-    """What was read so far. names: those of recurrent calls, used and unused."""
+    """What was read so far.
+
+    names: those of recurrent calls, used and unused. made, masks: the values that each call of a
+    layer returned, and the mask of the first. symbolic_masks: Keras' tensors of these masks.
+    counts: the calls so far. stored: masks that are kept for every step, by the mask's id.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     refusals: list[NotWritten] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    made: dict[Place, Sequence[Any]] = field(default_factory=dict)
+    masks: dict[Place, Any] = field(default_factory=dict)
+    symbolic_masks: list[tuple[Place, Any]] = field(default_factory=list)
+    counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    stored: dict[int, Value] = field(default_factory=dict)
 
     def add(self, node: Node) -> tuple[Value, ...]:
         """Add a node and return its outputs."""
@@ -79,11 +94,13 @@ class Graph:
 
 
 def float_value(given: Any) -> Value:
-    """A float32 value; NotInCError for anything else."""
+    """Return a float32 value; raise NotInCError for anything else."""
     if not isinstance(given, Value):
         raise NotInCError("is applied to a value that is not a tensor of the model")
     if given.dtype != "float32":
         raise NotInCError(f"is applied to {given.dtype} values, expected float32")
+    if given.over is not None:
+        raise NotInCError("is applied to attention scores, whose number of features is open")
     return given
 
 

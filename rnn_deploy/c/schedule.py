@@ -7,7 +7,7 @@ recomputed where they are needed.
 
 from dataclasses import dataclass, field
 
-from rnn_deploy.c.ir import MASK_NODES, CellNode, ConvNode, Node, Program, Value
+from rnn_deploy.c.ir import MASK_NODES, AttentionNode, CellNode, ConvNode, Node, Program, Value
 
 
 @dataclass
@@ -36,12 +36,15 @@ class Schedule:
 
     @property
     def by_steps(self) -> bool:
-        """Whether one step can be computed after the other, as it comes."""
+        """Return whether one step can be computed after the other, as it comes."""
         starts = any(node.initial for node in self.program.cells)
-        return len(self.loops) == 1 and not self.loops[0].reverse and not starts
+        if len(self.loops) != 1 or self.loops[0].reverse or starts:
+            return False
+        looks = [n for n in self.program.nodes if isinstance(n, AttentionNode)]
+        return all(value.time != self.loops[0].time for node in looks for value in node.whole)
 
     def parts_of_mask(self, mask: Value) -> list[Node]:
-        """The nodes that compute a mask, in order; none for one that is an input."""
+        """Return the nodes that compute a mask, in order; none for one that is an input."""
         node = self.masks.get(id(mask))
         if node is None:
             return []
@@ -62,9 +65,10 @@ def schedule(program: Program) -> Schedule:
             _place_without_time(plan, node, inputs)
             continue
         least = 0
+        whole = {id(value) for value in node.whole} if isinstance(node, AttentionNode) else set()
         for value in inputs:
             made = plan.made_in[id(value)]
-            next_one = value.time is None or id(value) in flipped
+            next_one = value.time is None or id(value) in flipped or id(value) in whole
             least = max(least, made + 1 if next_one and made >= 0 else made)
         index = _loop_for(plan, node, max(least, 0))
         plan.loops[index].nodes.append(node)
@@ -80,7 +84,7 @@ def schedule(program: Program) -> Schedule:
 
 
 def _inputs_of(plan: Schedule, node: Node) -> list[Value]:
-    """The values a node reads; in place of masks, what they are computed from."""
+    """Return the values a node reads; in place of masks, what they are computed from."""
     found = []
     for value in node.inputs:
         parts = plan.parts_of_mask(value)
@@ -97,7 +101,7 @@ def _place_without_time(plan: Schedule, node: Node, inputs: list[Value]) -> None
 
 
 def _loop_for(plan: Schedule, node: Node, least: int) -> int:
-    """The first loop from `least` on that a node can run in, or a new one."""
+    """Return the first loop from `least` on that a node can run in, or a new one."""
     assert node.x.time is not None
     directed = isinstance(node, CellNode | ConvNode)
     reverse = isinstance(node, CellNode) and node.reverse

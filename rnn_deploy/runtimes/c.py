@@ -25,9 +25,10 @@ from rnn_deploy.runtimes.base import (
 )
 from rnn_deploy.runtimes.compiler import built_library, compiler, why_no_compiler
 from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed
-from rnn_deploy.spec import Array, EntryPoint, TensorSpec
+from rnn_deploy.spec import DECODE, ENCODE, Array, EntryPoint, TensorSpec
 
 ABI = 1
+PREFIXES = {ENCODE: "model_encode", DECODE: "model_decode"}  # of functions, by entry point
 FILES = ("model.h", "model.c", "model_weights.c", "model_shared.c")
 
 
@@ -46,20 +47,23 @@ class _Call(ctypes.Structure):
 
 
 class CLibrary:
-    """A loaded library. call: takes the address of a `_Call`, returns an error or 0."""
+    """An entry point in a loaded library.
 
-    def __init__(self, path: str) -> None:
+    prefix: of its functions. call: takes the address of a `_Call`, returns an error or 0.
+    """
+
+    def __init__(self, path: str, prefix: str = "model") -> None:
         library = ctypes.CDLL(path)
         found = library.model_abi()
         if found != ABI:
             raise OSError(f"it has the interface {found}, this rnn-deploy calls {ABI}")
-        self.call: Callable[[Any], int] = library.model_call_rows
-        self.time_of: Callable[[int], int] = library.model_time_of
-        self.work_floats: Any = library.model_work_floats
+        self.call: Callable[[Any], int] = library[f"{prefix}_call_rows"]
+        self.time_of: Callable[[int], int] = library[f"{prefix}_time_of"]
+        self.work_floats: Any = library[f"{prefix}_work_floats"]
         self.work_floats.restype = ctypes.c_size_t
 
     def steps_of(self, shapes: Sequence[tuple[int, ...]]) -> list[int]:
-        """The lengths that the library wants, from the shapes of the inputs in order."""
+        """Return the lengths that the library wants, from the shapes of the inputs in order."""
         found: dict[int, int] = {}
         for index, shape in enumerate(shapes):
             time = self.time_of(index)
@@ -69,7 +73,7 @@ class CLibrary:
 
 
 class CCall:
-    """One call on arrays that stay where they are: inputs, states, outputs, next states."""
+    """One call on arrays that stay at their addresses: inputs, states, outputs, next states."""
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ def _pointers(arrays: Sequence[Array]) -> Any:
 
 
 class CRunner:
-    """An entry point in a compiled library; each row of a batch is run by itself."""
+    """An entry point in a compiled library; it runs each row of a batch alone."""
 
     def __init__(self, entry: EntryPoint, library: CLibrary) -> None:
         self.entry = entry
@@ -121,7 +125,7 @@ class CRunner:
         return dict(zip(names, results, strict=True))
 
     def bound(self, shapes: Shapes) -> "CBound":
-        """Return steps on memory of their own, for one set of shapes."""
+        """Return steps with their own memory, for one set of shapes."""
         return CBound(self.entry, self._library, shapes)
 
     def close(self) -> None:
@@ -149,7 +153,7 @@ class CBound:
 
     @property
     def states(self) -> dict[str, Array]:
-        """A copy of the states by input name."""
+        """Return a copy of the states by input name."""
         held = self._states[self._now]
         return {s.tensor.name: v.copy() for s, v in zip(self._entry.states, held, strict=True)}
 
@@ -159,7 +163,7 @@ class CBound:
             place[...] = states[state.tensor.name]
 
     def takes(self, arrays: Sequence[object]) -> bool:
-        """Whether plain arrays, in the order of the inputs, have the shapes and dtypes bound."""
+        """Return whether plain arrays, in the order of the inputs, have the bound types."""
         for array, (shape, dtype) in zip(arrays, self._fits, strict=True):
             if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
                 return False
@@ -189,7 +193,7 @@ def _empty(tensor: TensorSpec, sizes: Mapping[str, int]) -> Array:
 
 
 def _refused(entry: EntryPoint, arrays: Sequence[Array], error: int) -> InputError:
-    """Return the error for a call that the library refused, or raise it: a wrong token id."""
+    """Return the error for a call that the library refused; raise it for a wrong token id."""
     names = [tensor.name for tensor in entry.inputs]
     check_vocabulary(entry, dict(zip(names, arrays, strict=False)))
     return InputError("E-INPUT-REFUSED", f"the compiled model refused the inputs: error {error}")
@@ -216,7 +220,7 @@ class CRuntime:
         return artifact_for(bundle, self.format, options).path
 
     def load(self, bundle: Bundle, options: RunOptions) -> CRunner:
-        """Compile an entry point and load it; RuntimeUnavailableError if that fails."""
+        """Compile an entry point and load it; raise RuntimeUnavailableError if that fails."""
         refuse_if_unavailable(self)
         refuse_provider_options(self.name, options)
         refuse_session_settings(self.name, options)
@@ -230,6 +234,6 @@ class CRuntime:
         sources = {name: bundle.read(str(folder / name)) for name in FILES}
         path = built_library(sources)
         try:
-            return CRunner(entry, CLibrary(str(path)))
+            return CRunner(entry, CLibrary(str(path), PREFIXES.get(entry.name, "model")))
         except (OSError, AttributeError) as error:
             raise not_loaded(self, path, error) from error
