@@ -103,7 +103,7 @@ class FunctionWriter:
         return self._condition(id(value), condition)
 
     def counts(self, x: Value, value: float) -> str:
-        """The variable that says whether a step differs from a value, or the caller's mask."""
+        """Return the variable that is true if a step differs from a value, or the caller's mask."""
         key = ("counts", id(x), value)
         if key in self._masks:
             return self._masks[key]
@@ -160,7 +160,7 @@ class FunctionWriter:
         return [*declared, *lines]
 
     def _stores(self, node: Node) -> Iterator[str]:
-        """Copies of a cell's results to where another loop, or the caller, reads them."""
+        """Yield copies of a cell's results for another loop or the caller."""
         if not isinstance(node, CellNode) or node.y.time is None:
             return
         whole = self._whole(node.y)
@@ -173,7 +173,7 @@ class FunctionWriter:
         yield f"memcpy({target}, {self._of_cell(node, node.y)}, {size} * sizeof(float));"
 
     def _copies(self, loop: int | None) -> Iterator[str]:
-        """Outputs that are inputs, or that are values which another output has already."""
+        """Yield copies for outputs that are inputs, or values of another output."""
         written: set[int] = set()
         for name, value in self.program.outputs:
             is_input = any(value is given for given in self.program.inputs)
@@ -184,7 +184,7 @@ class FunctionWriter:
             written.add(id(value))
 
     def rest(self, nodes: Sequence[Node]) -> Lines:
-        """Nodes outside of loops, and the outputs that have no time."""
+        """Return the statements outside of loops, and those of outputs without time."""
         lines = self.body(nodes, None)
         made = {id(value) for node in nodes for value in node.outputs}
         written: set[int] = set()
@@ -222,7 +222,7 @@ class FunctionWriter:
         return (self.keeps_state and not self.by_steps) or bool(self.layout.in_work)
 
     def checks_of_ids(self, *, whole: bool) -> Lines:
-        """Token ids are checked before anything is written."""
+        """Return the checks of token ids, which come before all writes."""
         lines: Lines = []
         for node in self.layout.lookups:
             count, ids = len(node.table), self.layout.names.of(id(node.x), node.x.name)
@@ -240,7 +240,7 @@ class FunctionWriter:
         return lines
 
     def starts(self, loop: Loop) -> Lines:
-        """Before a loop: states that the model itself gives, and the outputs beside them."""
+        """Return the statements before a loop: initial states from the model, and their outputs."""
         lines: Lines = []
         for node in loop.nodes:
             if not isinstance(node, CellNode) or not node.initial:

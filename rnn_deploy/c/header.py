@@ -11,7 +11,7 @@ ABI = 1
 
 
 def multiplications(program: Program) -> int:
-    """Multiplications with weights in one step."""
+    """Return the number of multiplications with weights in one step."""
     cells = sum(node.cell.kernel.size + node.cell.recurrent_kernel.size for node in program.cells)
     others = (n.kernel.size for n in program.nodes if isinstance(n, DenseNode | ConvNode))
     return cells + sum(others)

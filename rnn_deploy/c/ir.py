@@ -1,4 +1,4 @@
-"""A model as typed nodes: what one step computes, in the order in which it is computed.
+"""A model as typed nodes: the computation of one step, in order.
 
 A value is a tensor of one sequence. It has a size for each step, or it has no time: then it comes
 from an input without time, or from the last step of a recurrent layer.
@@ -33,7 +33,7 @@ class Value:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Node:
-    """What one layer or operation computes. layer: the name that errors and comments use."""
+    """The computation of one layer or operation. layer: its name in errors and comments."""
 
     layer: str
     inputs: tuple[Value, ...]
@@ -119,13 +119,13 @@ class ConvNode(Node):
 
     @property
     def past(self) -> int:
-        """How many steps before the present one it reads."""
+        """Return how many steps before the current one it reads."""
         return (len(self.kernel) - 1) * self.dilation
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MergeNode(Node):
-    """Values put together: concat, add, multiply, average, subtract, maximum or minimum.
+    """Merged values: concat, add, multiply, average, subtract, maximum or minimum.
 
     With `constant` there is one input, and the constant is the other: (constant first) or last.
     """
@@ -214,7 +214,7 @@ class Program:
 
     @property
     def free_cells(self) -> tuple[CellNode, ...]:
-        """The cells whose initial state is the caller's."""
+        """Return the cells whose initial state the caller sets."""
         return tuple(node for node in self.cells if not node.initial)
 
 

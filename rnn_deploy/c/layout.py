@@ -1,4 +1,4 @@
-"""Where everything lies: the state's fields, the arguments of the functions, the work memory."""
+"""The memory layout: the state's fields, the arguments of the functions, the work memory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ class Layout:
 
     @property
     def kept(self) -> list[Value]:
-        """Values that are kept for every step in work memory: those that no output holds."""
+        """Return the values that work memory keeps for every step: those that are in no output."""
         outputs = {id(value) for _, value in self.plan.program.outputs}
         return [value for key, value in self.plan.kept.items() if key not in outputs]
 
@@ -127,7 +127,7 @@ class Layout:
 
 
 def _extra(node: Node) -> list[tuple[str, int]]:
-    """What a node keeps in the state besides a cell's states."""
+    """Return the arrays that a node keeps in the state besides a cell's states."""
     if isinstance(node, CellNode) and node.cell.carries_output:
         return [("output", node.cell.units)]
     if isinstance(node, ConvNode) and node.past:

@@ -1,4 +1,4 @@
-"""What reading a graph needs: one call of an operation, the nodes so far, and how to refuse."""
+"""For reading a graph: one call of an operation, the nodes so far, and refusals."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class OpCall:
 
     @property
     def values(self) -> list[Any]:
-        """The values among the arguments, in order."""
+        """Return the values among the arguments, in order."""
         return [value for value in _flat([self.args, self.kwargs]) if isinstance(value, Value)]
 
     @property

@@ -1,4 +1,4 @@
-"""In which loop over time each node runs, and which values are kept for all of its steps.
+"""Choose the loop over time in which each node runs, and the values kept for all steps.
 
 A model whose layers all run forward is one loop, whose body is one step. A layer that runs backward
 needs a loop of its own; what passes from one loop to another is kept for every step. Masks are

@@ -71,7 +71,7 @@ def _entry(writer: FunctionWriter) -> str:
 
 
 def _if(given: str, lines: list[str]) -> str:
-    """Statements for an entry point that has states."""
+    """Return statements for an entry point that has states."""
     if not lines:
         return ""
     inner = "".join(f"            {line}\n" for line in lines)

@@ -40,7 +40,7 @@ _GUARD = """\
 
 @dataclass(frozen=True)
 class CModel:
-    """The files by name, and what is worth telling about them.
+    """The files by name, and facts about them.
 
     interface: how the functions are called, for who writes a program around them. float_bytes: what
     the weights would take in float32.
