@@ -1,4 +1,4 @@
-"""How the functions of a model are called, as the manifest describes it for packagers."""
+"""Describe the functions of a model for packagers; the manifest stores the description."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -213,12 +213,12 @@ class FunctionWriter:
         return [*given, "float *work"] if self.takes_work else given
 
     def _own(self, time: str) -> bool:
-        """Whether a number of steps is that of the loop, which a single step needs not."""
+        """Return whether a number of steps is that of the loop; a single step does not need it."""
         return any(loop.time == time for loop in self.plan.loops)
 
     @property
     def takes_work(self) -> bool:
-        """Whether the functions take work memory."""
+        """Return whether the functions take work memory."""
         return (self.keeps_state and not self.by_steps) or bool(self.layout.in_work)
 
     def checks_of_ids(self, *, whole: bool) -> Lines:

@@ -2,8 +2,8 @@
 
     whole program --cut at the memory and at the initial states--> encode, decode
 
-Where the model is cut is the split of the export (`keras/splitting.py`), which names calls of
-layers. Here these are values of the program.
+The cut is that of the export (`keras/splitting.py`), which names calls of layers. This module finds
+the values of the program for these calls.
 """
 
 from collections.abc import Collection, Mapping
@@ -36,7 +36,7 @@ class Halves:
 
 
 def halves_of(read: ReadGraph, plan: SplitPlan) -> Halves:
-    """Return the programs of encode and decode; NotInCError if C has no such parts."""
+    """Return the programs of encode and decode; raise NotInCError if C has no such parts."""
     memory = _Memory(read)
     program, split = read.program, plan.split
     entry = plan.decode.entry
@@ -81,7 +81,7 @@ class _Memory:
         self.nodes: tuple[Node, ...] = nodes
 
     def value_of(self, part: MemoryTensor) -> Value:
-        """Return what the program computes for a tensor of the memory."""
+        """Return the value of the program for a tensor of the memory."""
         if not part.places:
             return self._inputs[part.name]
         if part.output is None:
@@ -112,7 +112,7 @@ class _Memory:
 def _replaced(
     node: Node, cut: Mapping[int, Value], initial: Collection[tuple[StateKey, ...]]
 ) -> Node:
-    """Return a node that reads the memory, and that starts from the caller's states."""
+    """Return a node that reads the memory and starts from the caller's states."""
     inputs = tuple(cut.get(id(value), value) for value in node.inputs)
     if isinstance(node, AttentionNode) and node.value_mask is not None:
         mask = cut.get(id(node.value_mask), node.value_mask)
@@ -134,7 +134,7 @@ def _initial(program: Program, key: StateKey) -> Value:
 
 
 def _check(half: Program, name: str) -> None:
-    """Raise NotInCError if a part reads what neither it nor its caller has."""
+    """Raise NotInCError if a part reads a value that neither it nor its caller has."""
     known = {id(value) for value in half.inputs}
     for node in half.nodes:
         for value in node.inputs:

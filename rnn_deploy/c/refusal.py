@@ -7,13 +7,13 @@ from typing import Any
 
 from rnn_deploy.c.ir import Node, Value
 
-# A call of a layer: the names from the model to the layer, and how often it was called before.
+# A call of a layer: the names from the model to the layer, and the number of earlier calls.
 Place = tuple[tuple[str, ...], int]
 
 
 @dataclass(frozen=True)
 class NotWritten:
-    """Why one layer, input or output cannot be written in C, and what to do about it."""
+    """The reason why one layer, input or output cannot be written in C, and advice."""
 
     name: str
     reason: str
@@ -61,7 +61,7 @@ class OpCall:
 
     @property
     def x(self) -> Value:
-        """The first argument, if it is a float32 value; raise NotInCError otherwise."""
+        """Return the first argument if it is a float32 value; raise NotInCError otherwise."""
         return float_value(self.args[0] if self.args else None)
 
     def given(self, index: int, name: str) -> Any:
@@ -71,7 +71,7 @@ class OpCall:
 
 @dataclass
 class Graph:
-    """What was read so far.
+    """The nodes that were read so far, and facts about them.
 
     names: those of recurrent calls, used and unused. made, masks: the values that each call of a
     layer returned, and the mask of the first. symbolic_masks: Keras' tensors of these masks.

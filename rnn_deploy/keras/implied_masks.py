@@ -1,8 +1,8 @@
 """Masks that Keras passes to a layer at run time and does not write into the graph.
 
-Keras 3 gives a layer the masks of its inputs. For a layer of one input it notes the mask in the
-graph, as an argument of the call. For a layer of a list of inputs it does not: there the masks are
-known to the symbolic tensors alone.
+Keras 3 passes the masks of its inputs to a layer. For a layer with one input, the mask is an
+argument of the call in the graph. For a layer with a list of inputs it is not: only the symbolic
+tensors have these masks.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,6 @@ def implied_mask(node: Any) -> Sequence[Any] | None:
     if not isinstance(first, list | tuple) or arguments.kwargs.get("mask") is not None:
         return None
     if any(isinstance(t, keras.KerasTensor) for t in keras.tree.flatten(arguments.kwargs)):
-        return None  # of a call with several tensor arguments Keras passes no mask on
+        return None  # Keras passes no mask to a call with several tensor arguments
     masks = [get_keras_mask(tensor) for tensor in first]
     return None if all(mask is None for mask in masks) else masks

@@ -11,7 +11,7 @@ from rnn_deploy.spec import ENCODE
 class CTensor:
     """An argument. steps: the argument with its number of steps, None for one without time.
 
-    over: of attention scores, the argument with the number of steps that they are over.
+    over: for attention scores, the argument with the number of steps that they are over.
     """
 
     name: str
@@ -36,8 +36,8 @@ class CState:
 class CInterface:
     """The arguments in order: state, inputs, mask, steps, outputs, work.
 
-    moving: the number of steps that a model_step is one of, None without such a function. prefix:
-    of the functions. halves: how encode and decode are called.
+    moving: the argument whose steps model_step computes one by one, None without that function.
+    prefix: of the functions. halves: the interfaces of encode and decode.
     """
 
     inputs: tuple[CTensor, ...]
@@ -69,7 +69,7 @@ class CInterface:
 
     @property
     def keeps_state(self) -> bool:
-        """Whether the functions take a state; the encoder always begins at zero."""
+        """Return whether the functions take a state; the encoder always starts from zero."""
         return self.prefix != f"model_{ENCODE}"
 
     def run(self, inputs: list[str], steps: list[str], outputs: list[str], work: str) -> str:
@@ -80,7 +80,7 @@ class CInterface:
     def one_step(
         self, inputs: list[str], outputs: list[str], steps: Mapping[str, str], work: str
     ) -> str:
-        """Return a call of model_step. steps: the lengths; it takes those of whole sequences."""
+        """Return a call of model_step. steps: the lengths of whole sequences that it takes."""
         whole = [steps[name] for name in self.steps if name != self.moving]
         given = [*self._first(inputs), *whole, *outputs, *([work] if self.work else [])]
         return f"{self.prefix}_step({', '.join(given)})"

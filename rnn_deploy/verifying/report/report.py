@@ -174,7 +174,7 @@ class Report:
 
     @property
     def never_finite(self) -> tuple[str, ...]:
-        """The names of tensors whose true value never held a finite number."""
+        """Return the names of tensors without any finite true value."""
         numbers = {c.name for c in self.comparisons if c.finite}
         return tuple(dict.fromkeys(c.name for c in self.comparisons if c.name not in numbers))
 
