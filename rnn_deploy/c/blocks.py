@@ -1,9 +1,9 @@
-"""The functions in snippets/*.c, each a block with a name: those that a model needs, in order.
+"""The functions in snippets/*.c, each a named block: select those that a model needs, in order.
 
     /* @block NAME[: what it does] [needs NAME ...] [unless|if MACRO] */
 
-A block is there once or, where a macro chooses between two forms, twice. `@ACT@` and `@GATE@` in a
-block stand for activations; such a block is written once for each pair that the model has.
+A block exists once, or twice if a macro chooses between two forms. `@ACT@` and `@GATE@` in a block
+are placeholders of activations; such a block is written once for each pair in the model.
 """
 
 import re
@@ -30,7 +30,7 @@ class Block:
 
 @dataclass(frozen=True, order=True)
 class Use:
-    """A block and the activations put into it."""
+    """A block and its activations."""
 
     block: str
     act: str = ""

@@ -86,7 +86,7 @@ def _gru(node: CellNode, place: Place) -> Lines:
 
 
 def _gru_bias(bias: Float | None, units: int, reset_after: bool) -> Float | None:
-    """Return the biases in the order of the sums; those of z and r are added up, rounded once."""
+    """Return the biases in the order of the sums; those of z and r are added and rounded once."""
     if bias is None:
         return None
     both = np.atleast_2d(bias).astype(np.float64)

@@ -245,14 +245,14 @@ def _notes(model: Any, state: str) -> tuple[str, ...]:
 
 
 def _note_of_stateful(layer: Any) -> str:
-    said = (
+    note = (
         f"layer '{layer.name}' is stateful: the sequence entry point starts from zero each time,"
         " and the stream entry point takes and returns the state"
     )
     held = keras.tree.flatten(layer.states) if holds_state(layer) else []
     if any(np.any(np.asarray(state)) for state in held):
-        said += "; the state it holds now is left out (--state keep writes it into the file)"
-    return said
+        note += "; the state it holds now is left out (--state keep writes it into the file)"
+    return note
 
 
 def with_chunks(plan: ExportPlan, chunked: Support) -> ExportPlan:

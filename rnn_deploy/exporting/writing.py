@@ -47,7 +47,8 @@ def write(
     models = (path for a in artifacts for path in (a.path, a.weights) if path is not None)
     extra = (path for _, files in written for path in files.extra)
     packages = (name.replace("_", "-") for format, _ in written for name in format.packages)
-    notes = (note for _, files in written for note in files.notes)
+    notes = [note for _, files in written for note in files.notes]
+    notes += _without_halves(content, written)
     manifest = Manifest(
         source=content.source,
         entries=entries,
@@ -73,6 +74,20 @@ def write(
     manifest = write_attachments(content.attachments, manifest, root)
     write_manifest(manifest, root)
     return manifest
+
+
+def _without_halves(
+    content: BundleContent, written: Sequence[tuple[Format, FormatFiles]]
+) -> list[str]:
+    """Return a note for each format without encode and decode, if the model has them."""
+    if ENCODE not in {entry.name for entry in content.entries}:
+        return []
+    return [
+        f"the {format.name} files lack the entry points encode and decode; to generate sequences,"
+        " use the files of another format, or export without --quantize"
+        for format, files in written
+        if ENCODE not in {artifact.entry for artifact in files.artifacts}
+    ]
 
 
 def _written_entries(

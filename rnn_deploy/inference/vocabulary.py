@@ -26,8 +26,11 @@ class Vocabulary:
 
     def ids_of(self, text: str) -> list[int]:
         """Return the ids of a text; raise InputError for a token that is not in the vocabulary."""
-        tokens = list(text) if self.split == "characters" else text.split()
-        return [self.id_of(token) for token in tokens]
+        return [self.id_of(token) for token in self.tokens_of(text)]
+
+    def tokens_of(self, text: str) -> list[str]:
+        """Return the tokens of a text."""
+        return list(text) if self.split == "characters" else text.split()
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text of ids."""

@@ -73,7 +73,10 @@ class TracedCalls:
                 continue
             if not sequence:
                 inputs = " and ".join(f"'{each}'" for each in sorted(computed))
-                why = f"layer '{name}' reads no other input than its initial state, {inputs}"
+                why = (
+                    f"layer '{name}' and its initial state both depend on {inputs} alone, so there"
+                    " is no target to feed step by step; one call of the model returns every step"
+                )
                 continue
             if all(t.op.name in self.inputs for t in states):
                 continue  # the model already is a decoder

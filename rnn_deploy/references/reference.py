@@ -179,18 +179,18 @@ def _computing_in(model: Any, dtype: str) -> Any:
 
 def _mixes_precisions(error: Exception, where: str) -> bool:
     """Return whether a layer, or an operation in it, got both float32 and float64."""
-    said = str(error)
-    in_layer = bool(where) and "float32" in said and "float64" in said
+    message = str(error)
+    in_layer = bool(where) and "float32" in message and "float64" in message
     either = "elements double but list elements float", "that does not match type float"
-    return in_layer or any(words in said for words in either)
+    return in_layer or any(words in message for words in either)
 
 
 def _lacks_float64(error: Exception) -> bool:
     """Return whether TensorFlow has no float64 kernel for an operation."""
-    said = str(error)
-    if "No OpKernel was registered" in said:
-        return "T=DT_DOUBLE" in said
-    return "has DataType float64 not in list of allowed values" in said
+    message = str(error)
+    if "No OpKernel was registered" in message:
+        return "T=DT_DOUBLE" in message
+    return "has DataType float64 not in list of allowed values" in message
 
 
 def _layer_of_node(error: Exception, model: Any) -> str:

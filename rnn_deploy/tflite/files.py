@@ -67,6 +67,6 @@ def quantisation_of(format: str, files: Sequence[QuantisedFile]) -> Quantisation
 
 
 def _parts(plan: ExportPlan, options: ExportOptions) -> tuple[TfliteEntry, ...]:
-    # In place, products and outputs share a buffer, and so the one scale that int8 gives it.
+    # In place, products and outputs share a buffer, and so would share one int8 scale.
     loop = LOOP if options.quantize == INT8 else INPLACE
     return parts_of(plan, request_from(options), plain=options.quantised, loop=loop)

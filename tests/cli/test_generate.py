@@ -1,5 +1,6 @@
 """`rnn-deploy generate`: text in, text out."""
 
+import html
 import json
 
 import numpy as np
@@ -58,6 +59,21 @@ def test_ids_and_json_with_all_beams_and_attention(capsys, translator_bundle, tm
     assert [each["ids"] for each in facts] == [list(each.ids) for each in found]
     assert [each["score"] for each in facts] == pytest.approx([each.score for each in found])
     assert [len(each["others"]) for each in facts] == [1, 1]
+
+
+def test_a_page_shows_sources_and_attention(capsys, translator_bundle, vocabularies, tmp_path):
+    source, target = vocabularies
+    options = ("--vocabulary", target, "--source-vocabulary", source, "--start", "<start>")
+    page = tmp_path / "page.html"
+    args = (translator_bundle.root, "abc", *options, "--max-steps", 3, "--html", page)
+    code, out, err = run(capsys, *args)
+    assert (code, f"wrote {page}" in err) == (0, True)
+    text = page.read_text(encoding="utf-8")
+    assert f"abc → {html.escape(out.strip())}" in text
+    assert text.count('<th scope="row">') == 3
+    assert text.count('<th scope="col">') == 3
+    assert run(capsys, *args)[0] == 2  # it exists
+    assert run(capsys, *args, "--force")[0] == 0
 
 
 def test_sources_come_from_an_array_file(capsys, translator_bundle, tmp_path):
