@@ -1,13 +1,13 @@
-"""The main job on real input, for a person to watch: build, export, run, verify.
+"""The main job on real input: build, export, run and verify the sample models.
 
     models/*.py --build--> build/demo/NAME.keras --export--> build/demo/NAME
-                --evaluate on TensorFlow and every runtime--> what a person would check
+                --evaluate on TensorFlow and every runtime--> accuracy or text
                 --score--> a table of scans in Parquet, on a pool of processes
                 --verify--> every output and state beside its budget
 
 It ends with a line for each model. The rows behind it go to build/demo/details.txt, the reports to
 build/demo/NAME.report.json, and the attention of the date translator to
-build/demo/dates-attention.html. What is there and not older than its source is reused.
+build/demo/dates-attention.html. Files that are not older than their source are reused.
 """
 
 import logging
@@ -40,11 +40,11 @@ from rnn_deploy.verifying.report.text import number
 FOLDER = Path("build/demo")
 DETAILS = FOLDER / "details.txt"
 EXPERIMENTS = ("cell_one_step", "layer_one_step", "unfolded", "batched")
-FOUND = 30  # letters of what was found, in the summary
+FOUND = 30  # the most letters of a result in the summary
 ATTENTION = FOLDER / "dates-attention.html"
 TRANSLATED = "dates"  # the model whose attention is written
-SCORED = "digits"  # the model that scores a table, too
-PRINTED = 1e-6  # how far from the notebook's printed numbers an experiment may be
+SCORED = "digits"  # the model that also scores a table
+PRINTED = 1e-6  # the largest distance of an experiment from the numbers in the notebook
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ SAMPLES = (
 
 
 def main() -> int:
-    """Demonstrate every sample; 0 if everything agrees."""
-    # Keras' predict says that it traces a model anew for each shape, which is wanted here.
+    """Demonstrate every sample; return 0 if everything agrees."""
+    # Keras' predict logs that it traces a model again for each shape, which is wanted here.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     start = time.perf_counter()
     checks: list[tuple[str, ...]] = []
@@ -101,7 +101,7 @@ def main() -> int:
     _write_details(checks, reports)
     table(
         "Each model on TensorFlow and on every runtime",
-        ("model", "found", "runtimes", ">worst error / budget", "verdict"),
+        ("model", "result", "runtimes", ">worst error / budget", "verdict"),
         [_summary(name, checks, report) for name, report in reports.items()],
     )
     passed = all(r.passed for r in reports.values()) and all(row[-1] == OK for row in checks)
@@ -127,7 +127,7 @@ def _exported(sample: Sample, module: ModuleType) -> Bundle:
 
 
 def _readable(bundle: Path) -> bool:
-    """Whether this version of rnn-deploy reads the bundle; one of another version is made anew."""
+    """Return whether this version of rnn-deploy reads the bundle; if not, it is exported again."""
     try:
         open_bundle(bundle)
     except BundleError:
@@ -147,7 +147,7 @@ def _real(sample: Sample, module: ModuleType) -> Mapping[str, Array]:
 
 
 def _facts(sample: Sample, module: ModuleType, bundle: Bundle) -> Iterator[tuple[str, ...]]:
-    """What a person would check, a row for TensorFlow and each runtime."""
+    """Yield the accuracy or text of a sample, a row for TensorFlow and each runtime."""
     models = {"tensorflow": _original(sample, bundle)}
     models |= {r.name: rnn_deploy.load(bundle, r.name) for r in runtimes_for(bundle)[0]}
     expected: Mapping[str, object] | None = None
@@ -157,7 +157,7 @@ def _facts(sample: Sample, module: ModuleType, bundle: Bundle) -> Iterator[tuple
             continue
         found = module.evaluate(model)
         expected = expected or found
-        yield sample.name, name, _said(found), verdict(_agree(found, expected))
+        yield sample.name, name, _text_of(found), verdict(_agree(found, expected))
 
 
 def _printed_numbers(
@@ -219,7 +219,7 @@ def _write_attention(module: ModuleType, bundle: Bundle) -> None:
 
 
 def _original(sample: Sample, bundle: Bundle) -> Model:
-    """The original Keras model under TensorFlow, behind the same interface."""
+    """Return the original Keras model under TensorFlow, with the same interface."""
     from rnn_deploy.exporting.halves import parts_of
     from rnn_deploy.keras.opening import OpenedModel, open_model
     from rnn_deploy.references.reference import Reference
@@ -235,7 +235,7 @@ def _original(sample: Sample, bundle: Bundle) -> Model:
 
 
 def _agree(found: Mapping[str, object], expected: Mapping[str, object]) -> bool:
-    """Equal, real numbers up to a hundred thousandth."""
+    """Return whether results are equal; floats may differ by 1e-5."""
     return found.keys() == expected.keys() and all(
         abs(value - other) <= 1e-5
         if isinstance(value, float) and isinstance(other, float)
@@ -244,19 +244,19 @@ def _agree(found: Mapping[str, object], expected: Mapping[str, object]) -> bool:
     )
 
 
-def _said(found: Mapping[str, object]) -> str:
+def _text_of(found: Mapping[str, object]) -> str:
     def short(value: object) -> str:
         if isinstance(value, float):
             return f"{value:.4f}"
         if isinstance(value, list):
-            return f"{len(value)} of them"
+            return f"{len(value)} items"
         return repr(value)
 
     return ", ".join(f"{name}: {short(value)}" for name, value in found.items())
 
 
 def _summary(name: str, checks: list[tuple[str, ...]], report: Report) -> tuple[str, ...]:
-    """Return a line: what was found, the runtimes, the worst error as a part of its budget."""
+    """Return a line: the result, the runtimes, the worst error as a share of its budget."""
     rows = [row for row in checks if row[0] == name]
     found = rows[0][2]  # of TensorFlow, which the runtimes must equal
     # An error that is a known difference, such as a NaN that a runtime drops, is infinite.
@@ -277,7 +277,7 @@ def _write_details(checks: list[tuple[str, ...]], reports: Mapping[str, Report])
     ]  # fmt: skip
     columns = ("model", "runtime", "tensor", "kind", "error", "TensorFlow's own", "budget",
                "verdict")  # fmt: skip
-    text = _columns(("model", "runtime", "found", "verdict"), checks)
+    text = _columns(("model", "runtime", "result", "verdict"), checks)
     text += "\n" + _columns(columns, rows)
     for name, report in reports.items():
         if not report.passed:

@@ -51,6 +51,7 @@ def _command(parent: click.Context, name: str) -> Iterator[str]:
     rows = [
         f"| <code>{_plain(option)}</code> | {_plain(text)} |"
         for option, text in filter(None, records)
+        if text  # an argument has none; the usage names it
     ]
     yield "\n".join(("| option | meaning |", "|---|---|", *rows))
 

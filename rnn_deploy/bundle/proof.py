@@ -32,7 +32,7 @@ NEAR = 2.0**-10
 
 @dataclass(frozen=True)
 class ReferenceDistances:
-    """How far three computations of one recurrent layer are from each other.
+    """The distances of three computations of one recurrent layer from each other.
 
     tensorflow: from TensorFlow in float32 to the oracle. cells: from the recurrences in NumPy to
     the oracle. between: from TensorFlow to NumPy. growth: of an error, per step.

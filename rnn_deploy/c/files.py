@@ -5,8 +5,10 @@ from pathlib import Path
 from rnn_deploy.bundle import Artifact
 from rnn_deploy.bundle.manifest import Extension, LoweringChoice, Quantisation
 from rnn_deploy.c.format import FORMAT
+from rnn_deploy.c.halves import Halves, halves_of
 from rnn_deploy.c.ir import Program
-from rnn_deploy.c.reading import read_program
+from rnn_deploy.c.reading import ReadGraph, read_graph
+from rnn_deploy.c.refusal import NotInCError
 from rnn_deploy.c.source import SOURCE, WEIGHTS, CModel, c_model
 from rnn_deploy.c.storage import FLOAT32
 from rnn_deploy.formats.base import FormatFiles
@@ -30,9 +32,12 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
     """Write the sources; both entry points are in the same files."""
     plan = read.plan
     widest = plan.stream or plan.sequence
-    program = read_program(plan.model, widest.trace.signature)
+    graph = read_graph(plan.model, widest.trace.signature)
+    program = graph.program
     states = [state.key for state in widest.entry.states]
-    model = c_model(program, states, options.quantize if options.quantised else FLOAT32)
+    halves, why = _halves(graph, plan)
+    storage = options.quantize if options.quantised else FLOAT32
+    model = c_model(program, states, storage, halves)
     place = folder / FOLDER
     place.mkdir()
     for name, text in model.files.items():
@@ -46,16 +51,26 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
             f"{FOLDER}/{WEIGHTS}",
             model.details,
         )
-        for traced in plan.traced
+        for traced in (plan.traced if halves is None else plan.all_traced)
     )
     others = (name for name in model.files if name not in (SOURCE, WEIGHTS))
     return FormatFiles(
         tuple(artifacts),
         extra=tuple(f"{FOLDER}/{name}" for name in others),
-        notes=model.notes,
+        notes=(*model.notes, *why),
         quantisation=_quantisation(program, model, options) if options.quantised else None,
         extension=Extension(model.interface),
     )
+
+
+def _halves(graph: ReadGraph, plan: ExportPlan) -> tuple[Halves | None, tuple[str, ...]]:
+    """Return the programs of encode and decode, or a note that says why there are none."""
+    if plan.halves is None:
+        return None, ()
+    try:
+        return halves_of(graph, plan.halves), ()
+    except NotInCError as error:
+        return None, (f"no entry points encode and decode in C: {error.reason}",)
 
 
 def _quantisation(program: Program, model: CModel, options: ExportOptions) -> Quantisation:

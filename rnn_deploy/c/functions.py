@@ -10,20 +10,27 @@ from rnn_deploy.c.nodes import statements
 from rnn_deploy.c.place import Lines, number
 from rnn_deploy.c.schedule import Loop
 from rnn_deploy.c.weights import WeightTable
+from rnn_deploy.spec import ENCODE
 
 
 @dataclass
 class FunctionWriter:
-    """Writes the functions of one model; the nodes' statements ask it where things lie."""
+    """Writes the functions of one entry point; the nodes' statements ask it where things lie.
+
+    entry: encode or decode; empty for the whole model. weights, uses: shared by the entry points.
+    """
 
     layout: Layout
+    entry: str = ""
     weights: WeightTable = field(default_factory=WeightTable)  # says how matrices are stored
     uses: set[Use] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.plan = self.layout.plan
         self.program = self.plan.program
-        self.by_steps = self.plan.by_steps
+        self.by_steps = self.plan.by_steps and self.entry != ENCODE
+        self.keeps_state = self.entry != ENCODE
+        self.prefix = f"model_{self.entry}" if self.entry else "model"
         self._loop: int | None = None  # the loop that is being written; None outside of all
         self._locals: dict[str, int] = {}
         self._scratch = 0
@@ -58,9 +65,28 @@ class FunctionWriter:
         whole = self._whole(value)
         if whole is not None:
             return self._at_step(whole, value)
+        if value.over is not None:
+            return self.name_in_work(value)
         name = self.layout.names.of(id(value), value.name)
         self._locals[name] = value.size
         return name
+
+    def whole(self, value: Value) -> str:
+        """Return the array with all steps of a value."""
+        if any(value is given for given in self.program.inputs):
+            return self.layout.names.of(id(value), value.name)
+        found = self._whole(value)
+        assert found is not None, value.name
+        return found
+
+    def steps(self, value: Value) -> str:
+        """Return the argument with a value's number of steps."""
+        assert value.time is not None
+        return self.layout.steps[value.time]
+
+    def name_in_work(self, value: Value) -> str:
+        """Return the pointer to a value in work memory."""
+        return self.layout.names.of(("kept", id(value)), f"all_{value.name}")
 
     def mask(self, value: Value) -> str:
         """Return the name of a mask's variable, computed first where it is not known yet."""
@@ -77,7 +103,7 @@ class FunctionWriter:
         return self._condition(id(value), condition)
 
     def counts(self, x: Value, value: float) -> str:
-        """The variable that says whether a step differs from a value, or the caller's mask."""
+        """Return the variable that is true if a step differs from a value, or the caller's mask."""
         key = ("counts", id(x), value)
         if key in self._masks:
             return self._masks[key]
@@ -107,12 +133,13 @@ class FunctionWriter:
         if output is not None:
             return self.layout.names.of(("out", output), output)
         kept = any(value is other for other in self.layout.kept)
-        return self.layout.names.of(("kept", id(value)), f"all_{value.name}") if kept else None
+        return self.name_in_work(value) if kept else None
 
     def _at_step(self, name: str, value: Value, index: str = "t") -> str:
         if value.time is None or self.by_steps:
             return name
-        return f"({name} + {index} * {value.size})" if value.size > 1 else f"({name} + {index})"
+        size = self.layout.size_of(value)
+        return f"({name} + {index} * {size})" if size != "1" else f"({name} + {index})"
 
     # The bodies.
 
@@ -133,7 +160,7 @@ class FunctionWriter:
         return [*declared, *lines]
 
     def _stores(self, node: Node) -> Iterator[str]:
-        """Copies of a cell's results to where another loop, or the caller, reads them."""
+        """Yield copies of a cell's results for another loop or the caller."""
         if not isinstance(node, CellNode) or node.y.time is None:
             return
         whole = self._whole(node.y)
@@ -146,7 +173,7 @@ class FunctionWriter:
         yield f"memcpy({target}, {self._of_cell(node, node.y)}, {size} * sizeof(float));"
 
     def _copies(self, loop: int | None) -> Iterator[str]:
-        """Outputs that are inputs, or that are values which another output has already."""
+        """Yield copies for outputs that are inputs, or values of another output."""
         written: set[int] = set()
         for name, value in self.program.outputs:
             is_input = any(value is given for given in self.program.inputs)
@@ -157,7 +184,7 @@ class FunctionWriter:
             written.add(id(value))
 
     def rest(self, nodes: Sequence[Node]) -> Lines:
-        """Nodes outside of loops, and the outputs that have no time."""
+        """Return the statements outside of loops, and those of outputs without time."""
         lines = self.body(nodes, None)
         made = {id(value) for node in nodes for value in node.outputs}
         written: set[int] = set()
@@ -174,17 +201,28 @@ class FunctionWriter:
 
     def arguments(self, *, whole: bool) -> list[str]:
         """Return the parameters of model_run (whole) or model_step."""
-        given = ["model_state *state"]
+        given = [f"{self.prefix}_state *state"] if self.keeps_state else []
         for name, value in zip(self.layout.inputs, self.program.inputs, strict=True):
             given.append(f"const {C_TYPES[value.dtype]} *{name}")
         if self.layout.mask_root is not None:
             given.append("const unsigned char *mask")
-        given += [f"size_t {name}" for name in self.layout.steps.values()] if whole else []
-        given += [f"float *{name}" for name in self.layout.outputs]
-        return [*given, "float *work"] if whole and not self.by_steps else given
+        steps = self.layout.steps.items()
+        given += [f"size_t {name}" for time, name in steps if whole or not self._own(time)]
+        pairs = zip(self.layout.outputs, self.program.outputs, strict=True)
+        given += [f"{C_TYPES[value.dtype]} *{name}" for name, (_, value) in pairs]
+        return [*given, "float *work"] if self.takes_work else given
+
+    def _own(self, time: str) -> bool:
+        """Return whether a number of steps is that of the loop; a single step does not need it."""
+        return any(loop.time == time for loop in self.plan.loops)
+
+    @property
+    def takes_work(self) -> bool:
+        """Return whether the functions take work memory."""
+        return (self.keeps_state and not self.by_steps) or bool(self.layout.in_work)
 
     def checks_of_ids(self, *, whole: bool) -> Lines:
-        """Token ids are checked before anything is written."""
+        """Return the checks of token ids, which come before all writes."""
         lines: Lines = []
         for node in self.layout.lookups:
             count, ids = len(node.table), self.layout.names.of(id(node.x), node.x.name)
@@ -202,7 +240,7 @@ class FunctionWriter:
         return lines
 
     def starts(self, loop: Loop) -> Lines:
-        """Before a loop: states that the model itself gives, and the outputs beside them."""
+        """Return the statements before a loop: initial states from the model, and their outputs."""
         lines: Lines = []
         for node in loop.nodes:
             if not isinstance(node, CellNode) or not node.initial:

@@ -1,75 +1,85 @@
 """Write model.h: sizes, the state, the functions, and how they are used."""
 
+from collections.abc import Sequence
+
+from rnn_deploy.c.entry import reset_head, run_head, step_head
 from rnn_deploy.c.functions import FunctionWriter
 from rnn_deploy.c.ir import ConvNode, DenseNode, Program
-from rnn_deploy.c.layout import Layout
+from rnn_deploy.c.names import Names, comment_text
 
 ABI = 1
 
 
-def run_head(writer: FunctionWriter) -> str:
-    return f"int model_run({', '.join(writer.arguments(whole=True))})"
-
-
-def comment_text(text: str) -> str:
-    """Text that is safe inside a C comment."""
-    plain = "".join(c if c.isprintable() else "?" for c in text)
-    return plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")
-
-
 def multiplications(program: Program) -> int:
-    """Multiplications with weights in one step."""
+    """Return the number of multiplications with weights in one step."""
     cells = sum(node.cell.kernel.size + node.cell.recurrent_kernel.size for node in program.cells)
     others = (n.kernel.size for n in program.nodes if isinstance(n, DenseNode | ConvNode))
     return cells + sum(others)
 
 
-def header_text(writer: FunctionWriter, digest: str) -> str:
-    layout, program = writer.layout, writer.program
-    fields = "".join(
-        f"    float {field.name}[{field.size}];"
-        f" /* '{comment_text(field.key[0])}', {field.key[1]} */\n"
-        for field in layout.fields
-    )
-    pairs = [(n, v, "input") for n, v in zip(layout.inputs, program.inputs, strict=True)]
-    outputs = zip(layout.outputs, program.outputs, strict=True)
-    pairs += [(name, value, "output") for name, (_, value) in outputs]
-    sizes = "".join(
-        f"#define MODEL_{name.upper()}_SIZE {v.size} /* {kind}, {'each step' if v.time else 'once'}"
-        " */\n"
-        for name, v, kind in pairs
-    )
-    prototypes = f"{run_head(writer)};\n"
-    if writer.by_steps:
-        prototypes = f"int model_step({', '.join(writer.arguments(whole=False))});\n" + prototypes
+def header_text(writers: Sequence[FunctionWriter], digest: str) -> str:
+    """Return the file's text."""
+    whole, *halves = writers
+    names = Names()  # of macros
     return _HEADER.format(
-        name=comment_text(program.name),
-        weights=f"{writer.weights.bytes:,}",
-        state=f"{4 * layout.floats + 4:,}",
-        multiplications=f"{multiplications(program):,}",
+        name=comment_text(whole.program.name),
+        weights=f"{whole.weights.bytes:,}",
+        state=f"{4 * whole.layout.floats + 4:,}",
+        multiplications=f"{multiplications(whole.program):,}",
         abi=ABI,
         digest=digest,
         word=digest[:8],
-        has_step=int(writer.by_steps),
-        has_mask=int(layout.mask_root is not None),
-        sizes=sizes,
-        fields=fields,
-        prototypes=prototypes,
-        usage=_usage(writer),
-        work="" if writer.by_steps else _work(layout),
+        macros="".join(_macros(writer, names) for writer in writers),
+        fields=whole.layout.declarations(),
+        prototypes="".join(_prototypes(whole)),
+        usage=_usage(whole),
+        halves=_halves(halves),
     )
 
 
-def _work(layout: Layout) -> str:
-    terms = [
-        f"(size_t)({layout.steps[value.time]}) * {value.size}"
-        for value in layout.kept
-        if value.time is not None
+def _macros(writer: FunctionWriter, names: Names) -> str:
+    layout, program, prefix = writer.layout, writer.program, writer.prefix.upper()
+    pairs = [(n, v, "input") for n, v in zip(layout.inputs, program.inputs, strict=True)]
+    outputs = zip(layout.outputs, program.outputs, strict=True)
+    pairs += [(name, value, "output") for name, (_, value) in outputs]
+    lines = [
+        f"#define {prefix}_HAS_STEP {int(writer.by_steps)}\n" if writer.keeps_state else "",
+        f"#define {prefix}_HAS_MASK {int(layout.mask_root is not None)}\n",
     ]
-    arguments = ", ".join(layout.steps.values())
+    for name, value, kind in pairs:
+        macro = names.of((prefix, name), f"{prefix[6:]}_{name.upper()}_SIZE".lstrip("_"))
+        when = "each step" if value.time else "once"
+        if value.over is None:
+            lines.append(f"#define MODEL_{macro} {value.size} /* {kind}, {when} */\n")
+    return "".join([*lines, _work(writer) if writer.takes_work else ""])
+
+
+def _work(writer: FunctionWriter) -> str:
+    layout = writer.layout
+    macro = {name: f"(size_t)({name})" for name in layout.steps.values()}
+    terms = [layout.floats_of(value, macro) for value in layout.in_work]
     used = " + ".join(terms) or "1"
+    arguments = ", ".join(layout.steps.values())
     comment = "/* How many floats `work` must have. */"
-    return f"{comment}\n#define MODEL_WORK_FLOATS({arguments}) ({used})\n"
+    return f"{comment}\n#define {writer.prefix.upper()}_WORK_FLOATS({arguments}) ({used})\n"
+
+
+def _prototypes(writer: FunctionWriter) -> list[str]:
+    lines = [f"{reset_head(writer)};\n"] if writer.keeps_state else []
+    if writer.by_steps:
+        lines.append(f"{step_head(writer)};\n")
+    return [*lines, f"{run_head(writer)};\n"]
+
+
+def _halves(writers: Sequence[FunctionWriter]) -> str:
+    """Return the types and functions of encode and decode."""
+    if not writers:
+        return ""
+    encode, decode = writers
+    state = f"typedef struct {{\n{decode.layout.declarations()}{_DIGEST}}} model_decode_state;\n"
+    return _HALVES.format(
+        encode="".join(_prototypes(encode)), decode="".join(_prototypes(decode)), state=state
+    )
 
 
 def _usage(writer: FunctionWriter) -> str:
@@ -89,12 +99,21 @@ def _usage(writer: FunctionWriter) -> str:
         ]
     if not writer.by_steps:
         lines += [
-            "This model needs whole sequences: a layer runs backward, or starts from a state that",
-            "the model itself computes.",
+            "This model needs whole sequences: a layer runs backward, starts from a state that the",
+            "model itself computes, or looks at all steps of a sequence.",
         ]
     return "".join(f"   {line}\n" for line in lines)
 
 
+_DIGEST = "    uint32_t digest; /* checked where NDEBUG is not defined */\n"
+_HALVES = """
+/* Encoder and decoder by themselves. model_encode_run begins at zero and writes the memory and the
+   decoder's initial states. Call model_decode_reset, copy the initial states into the fields of
+   model_decode_state that they are named after (or let model_encode_run write them there), and
+   decode step by step. The memory stays as it is. */
+{encode}
+{state}
+{decode}"""
 _HEADER = """\
 /* '{name}'. One model_state for each sequence: a plain struct, to be copied at will.
 
@@ -115,17 +134,14 @@ extern "C" {{
 #define MODEL_ABI {abi}
 #define MODEL_DIGEST "{digest}"
 #define MODEL_DIGEST_WORD 0x{word}u
-#define MODEL_HAS_STEP {has_step}
-#define MODEL_HAS_MASK {has_mask}
-{sizes}{work}
+{macros}
 enum {{ MODEL_OK = 0, MODEL_NO_STEPS = 1, MODEL_BAD_ID = 2 }};
 
 typedef struct {{
 {fields}    uint32_t digest; /* checked where NDEBUG is not defined */
 }} model_state;
 
-void model_reset(model_state *state);
-{prototypes}
+{prototypes}{halves}
 #ifdef __cplusplus
 }}
 #endif

@@ -1,4 +1,4 @@
-"""A model as typed nodes: what one step computes, in the order in which it is computed.
+"""A model as typed nodes: the computation of one step, in order.
 
 A value is a tensor of one sequence. It has a size for each step, or it has no time: then it comes
 from an input without time, or from the last step of a recurrent layer.
@@ -20,18 +20,20 @@ class Value:
     """One tensor of a sequence.
 
     size: elements, of one step if it has time. time: the symbol of its number of steps, None
-    without time. dtype: NumPy's name; "bool" for masks.
+    without time. dtype: NumPy's name; "bool" for masks. over: of attention scores, which have one
+    element for each step of this other time.
     """
 
     name: str
     size: int
     time: str | None
     dtype: str = "float32"
+    over: str | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Node:
-    """What one layer or operation computes. layer: the name that errors and comments use."""
+    """The computation of one layer or operation. layer: its name in errors and comments."""
 
     layer: str
     inputs: tuple[Value, ...]
@@ -117,13 +119,13 @@ class ConvNode(Node):
 
     @property
     def past(self) -> int:
-        """How many steps before the present one it reads."""
+        """Return how many steps before the current one it reads."""
         return (len(self.kernel) - 1) * self.dilation
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MergeNode(Node):
-    """Values put together: concat, add, multiply, average, subtract, maximum or minimum.
+    """Merged values: concat, add, multiply, average, subtract, maximum or minimum.
 
     With `constant` there is one input, and the constant is the other: (constant first) or last.
     """
@@ -162,6 +164,34 @@ class KeepNode(Node):
     value: float
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoredMaskNode(Node):
+    """A mask kept for every step, for a layer that reads all of its steps at once."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AttentionNode(Node):
+    """Attention of one step, the query, over all steps of another sequence.
+
+    inputs: query, value and key, then the masks that are there. outputs: the mean of the values by
+    weight, and the weights. kind: "dot", "concat" or "additive". scale: one number, or of additive
+    attention one for each feature. weight: of the scores of "concat". value_mask: kept for all
+    steps.
+    """
+
+    kind: str
+    scale: Float | None = None
+    weight: float = 1.0
+    query_mask: Value | None = None
+    value_mask: Value | None = None
+
+    @property
+    def whole(self) -> tuple[Value, ...]:
+        """The inputs of which it reads every step."""
+        masks = () if self.value_mask is None else (self.value_mask,)
+        return (*self.inputs[1:3], *masks)
+
+
 MASK_NODES = (DiffersNode, AllMasksNode)
 
 
@@ -184,7 +214,7 @@ class Program:
 
     @property
     def free_cells(self) -> tuple[CellNode, ...]:
-        """The cells whose initial state is the caller's."""
+        """Return the cells whose initial state the caller sets."""
         return tuple(node for node in self.cells if not node.initial)
 
 

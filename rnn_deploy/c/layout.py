@@ -1,10 +1,19 @@
-"""Where everything lies: the state's fields, the arguments of the functions, the work memory."""
+"""The memory layout: the state's fields, the arguments of the functions, the work memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rnn_deploy.c.ir import CellNode, ConvNode, DiffersNode, KeepNode, LookupNode, Node, Value
-from rnn_deploy.c.names import Names
+from rnn_deploy.c.ir import (
+    AttentionNode,
+    CellNode,
+    ConvNode,
+    DiffersNode,
+    KeepNode,
+    LookupNode,
+    Node,
+    Value,
+)
+from rnn_deploy.c.names import Names, comment_text
 from rnn_deploy.c.schedule import Schedule
 from rnn_deploy.spec import StateKey
 
@@ -63,14 +72,47 @@ class Layout:
 
     @property
     def floats(self) -> int:
-        """How many floats the state has."""
+        """Return how many floats the state has."""
         return sum(field.size for field in self.fields)
 
     @property
     def kept(self) -> list[Value]:
-        """Values that are kept for every step in work memory: those that no output holds."""
+        """Return the values that work memory keeps for every step: those that are in no output."""
         outputs = {id(value) for _, value in self.plan.program.outputs}
         return [value for key, value in self.plan.kept.items() if key not in outputs]
+
+    @property
+    def in_work(self) -> list[Value]:
+        """Return what lies in work memory: values kept, and the scores of one step of attention."""
+        outputs = {id(value) for _, value in self.plan.program.outputs}
+        looks = [n for n in self.plan.program.nodes if isinstance(n, AttentionNode)]
+        scores = [node.outputs[1] for node in looks if id(node.outputs[1]) not in outputs]
+        return [*self.kept, *scores]
+
+    def floats_of(self, value: Value, macro: Mapping[str, str]) -> str:
+        """Return the number of floats of a value in work memory, in C.
+
+        macro: other names for numbers of steps.
+        """
+        time = value.over or value.time
+        assert time is not None
+        steps = macro.get(self.steps[time], self.steps[time])
+        if value.over is not None:
+            return steps
+        if value.dtype == "bool":
+            return f"({steps} + 3) / 4"
+        return f"{steps} * {value.size}"
+
+    def size_of(self, value: Value) -> str:
+        """Return how many elements a value has, of one step if it has time, in C."""
+        return f"{value.size}" if value.over is None else self.steps[value.over]
+
+    def declarations(self) -> str:
+        """Return the fields of the state as C declares them."""
+        return "".join(
+            f"    float {f.name}[{f.size}]; /* '{comment_text(f.key[0])}', {f.key[1]} */\n"
+            for f in self.fields
+        )
 
     @property
     def lookups(self) -> list[LookupNode]:
@@ -85,7 +127,7 @@ class Layout:
 
 
 def _extra(node: Node) -> list[tuple[str, int]]:
-    """What a node keeps in the state besides a cell's states."""
+    """Return the arrays that a node keeps in the state besides a cell's states."""
     if isinstance(node, CellNode) and node.cell.carries_output:
         return [("output", node.cell.units)]
     if isinstance(node, ConvNode) and node.past:

@@ -75,6 +75,7 @@ _TAKEN = frozenset(
         "xor",
         "asm",
         "state",
+        "own",
         "steps",
         "work",
         "a",
@@ -115,3 +116,9 @@ class Names:
             found = f"{base}_{count}"
         self._used.add(found)
         return found
+
+
+def comment_text(text: str) -> str:
+    """Escape text for a comment of C."""
+    plain = "".join(c if c.isprintable() else "?" for c in text)
+    return plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")

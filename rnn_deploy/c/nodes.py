@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from rnn_deploy.c.attending import attention_statements
 from rnn_deploy.c.cells import cell_statements
 from rnn_deploy.c.ir import (
     ActivationNode,
+    AttentionNode,
     CellNode,
     ConvNode,
     DenseNode,
@@ -22,7 +24,7 @@ from rnn_deploy.c.ir import (
     NormaliseNode,
     ScaleNode,
     SliceNode,
-    Value,
+    StoredMaskNode,
 )
 from rnn_deploy.c.place import Lines, Place, activated, filled, number, product
 
@@ -160,11 +162,8 @@ def _keep(node: KeepNode, place: Place) -> Lines:
     ]
 
 
-def differs(x: Value, value: float, place: Place) -> str:
-    """Return the condition under which a step counts, as Masking and Embedding have it."""
-    if x.dtype != "float32":
-        return f"{place.ref(x)}[0] != {int(value)}"
-    return f"{place.use('differs')}({place.ref(x)}, {x.size}, {number(value)})"
+def _stored_mask(node: StoredMaskNode, place: Place) -> Lines:
+    return [f"{place.ref(node.y)}[0] = (unsigned char){place.mask(node.x)};"]
 
 
 _WRITERS: dict[type[Node], Callable[[Any, Place], Lines]] = {
@@ -178,4 +177,6 @@ _WRITERS: dict[type[Node], Callable[[Any, Place], Lines]] = {
     MergeNode: _merge,
     SliceNode: _slice,
     KeepNode: _keep,
+    StoredMaskNode: _stored_mask,
+    AttentionNode: attention_statements,
 }

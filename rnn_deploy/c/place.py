@@ -1,4 +1,4 @@
-"""Where C statements are written, and the statements that most nodes share."""
+"""The interface for writing C statements, and the statements that most nodes share."""
 
 from typing import Protocol
 
@@ -12,11 +12,15 @@ Lines = list[str]
 
 
 class Place(Protocol):
-    """Where statements are written: what they may refer to."""
+    """The names to which statements may refer."""
 
     weights: WeightTable
 
     def ref(self, value: Value) -> str: ...
+
+    def whole(self, value: Value) -> str: ...
+
+    def steps(self, value: Value) -> str: ...
 
     def mask(self, value: Value) -> str: ...
 

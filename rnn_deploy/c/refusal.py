@@ -1,14 +1,19 @@
-"""What reading a graph needs: one call of an operation, the nodes so far, and how to refuse."""
+"""For reading a graph: one call of an operation, the nodes so far, and refusals."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rnn_deploy.c.ir import Node, Value
 
+# A call of a layer: the names from the model to the layer, and the number of earlier calls.
+Place = tuple[tuple[str, ...], int]
+
 
 @dataclass(frozen=True)
 class NotWritten:
-    """Why one layer, input or output cannot be written in C, and what to do about it."""
+    """The reason why one layer, input or output cannot be written in C, and advice."""
 
     name: str
     reason: str
@@ -51,12 +56,12 @@ class OpCall:
 
     @property
     def values(self) -> list[Any]:
-        """The values among the arguments, in order."""
+        """Return the values among the arguments, in order."""
         return [value for value in _flat([self.args, self.kwargs]) if isinstance(value, Value)]
 
     @property
     def x(self) -> Value:
-        """The first argument, if it is a float32 value; raise NotInCError otherwise."""
+        """Return the first argument if it is a float32 value; raise NotInCError otherwise."""
         return float_value(self.args[0] if self.args else None)
 
     def given(self, index: int, name: str) -> Any:
@@ -66,11 +71,21 @@ class OpCall:
 
 @dataclass
 class Graph:
-    """What was read so far. names: those of recurrent calls, used and unused."""
+    """The nodes that were read so far, and facts about them.
+
+    names: those of recurrent calls, used and unused. made, masks: the values that each call of a
+    layer returned, and the mask of the first. symbolic_masks: Keras' tensors of these masks.
+    counts: the calls so far. stored: masks that are kept for every step, by the mask's id.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     refusals: list[NotWritten] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    made: dict[Place, Sequence[Any]] = field(default_factory=dict)
+    masks: dict[Place, Any] = field(default_factory=dict)
+    symbolic_masks: list[tuple[Place, Any]] = field(default_factory=list)
+    counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    stored: dict[int, Value] = field(default_factory=dict)
 
     def add(self, node: Node) -> tuple[Value, ...]:
         """Add a node and return its outputs."""
@@ -84,6 +99,8 @@ def float_value(given: Any) -> Value:
         raise NotInCError("is applied to a value that is not a tensor of the model")
     if given.dtype != "float32":
         raise NotInCError(f"is applied to {given.dtype} values, expected float32")
+    if given.over is not None:
+        raise NotInCError("is applied to attention scores, whose number of features is open")
     return given
 
 

@@ -1,4 +1,4 @@
-"""In which loop over time each node runs, and which values are kept for all of its steps.
+"""Choose the loop over time in which each node runs, and the values kept for all steps.
 
 A model whose layers all run forward is one loop, whose body is one step. A layer that runs backward
 needs a loop of its own; what passes from one loop to another is kept for every step. Masks are
@@ -7,7 +7,7 @@ recomputed where they are needed.
 
 from dataclasses import dataclass, field
 
-from rnn_deploy.c.ir import MASK_NODES, CellNode, ConvNode, Node, Program, Value
+from rnn_deploy.c.ir import MASK_NODES, AttentionNode, CellNode, ConvNode, Node, Program, Value
 
 
 @dataclass
@@ -38,7 +38,10 @@ class Schedule:
     def by_steps(self) -> bool:
         """Return whether one step can be computed after the other, as it comes."""
         starts = any(node.initial for node in self.program.cells)
-        return len(self.loops) == 1 and not self.loops[0].reverse and not starts
+        if len(self.loops) != 1 or self.loops[0].reverse or starts:
+            return False
+        looks = [n for n in self.program.nodes if isinstance(n, AttentionNode)]
+        return all(value.time != self.loops[0].time for node in looks for value in node.whole)
 
     def parts_of_mask(self, mask: Value) -> list[Node]:
         """Return the nodes that compute a mask, in order; none for one that is an input."""
@@ -62,9 +65,10 @@ def schedule(program: Program) -> Schedule:
             _place_without_time(plan, node, inputs)
             continue
         least = 0
+        whole = {id(value) for value in node.whole} if isinstance(node, AttentionNode) else set()
         for value in inputs:
             made = plan.made_in[id(value)]
-            next_one = value.time is None or id(value) in flipped
+            next_one = value.time is None or id(value) in flipped or id(value) in whole
             least = max(least, made + 1 if next_one and made >= 0 else made)
         index = _loop_for(plan, node, max(least, 0))
         plan.loops[index].nodes.append(node)

@@ -4,36 +4,46 @@ A language that loads the library needs no knowledge of the model's own argument
 passed in arrays of pointers, in the order of the entry point's inputs, states and outputs.
 """
 
+from collections.abc import Sequence
+
 from rnn_deploy.c.functions import FunctionWriter
+from rnn_deploy.c.ir import Value
 from rnn_deploy.c.layout import C_TYPES
 
 SHARED = "model_shared.c"
 
 
-def shared_source(writer: FunctionWriter) -> str:
+def shared_source(writers: Sequence[FunctionWriter]) -> str:
     """Return the file's text."""
+    whole, *halves = map(_entry, writers)
+    return _SHARED.replace("@ENTRIES@", "\n".join([whole, *halves]))
+
+
+def _entry(writer: FunctionWriter) -> str:
+    """Return the functions of one entry point."""
     layout, program = writer.layout, writer.program
     times = list(layout.steps)
-    free = layout.fields[: layout.free]
+    free = layout.fields[: layout.free] if writer.keeps_state else []
 
-    def whole(value: object, size: int, time: str | None) -> str:
-        return f"{size} * call->steps[{times.index(time)}]" if time is not None else f"{size}"
+    def whole(value: Value) -> str:
+        sizes = [f"call->steps[{times.index(t)}]" for t in (value.time, value.over) if t]
+        return " * ".join([*sizes, *([f"{value.size}"] if value.over is None else [])])
 
     inputs = [
-        f"(const {C_TYPES[v.dtype]} *)call->inputs[{i}] + row * ({whole(v, v.size, v.time)})"
+        f"(const {C_TYPES[v.dtype]} *)call->inputs[{i}] + row * ({whole(v)})"
         for i, v in enumerate(program.inputs)
     ]
     outputs = [
-        f"call->outputs[{i}] + row * ({whole(v, v.size, v.time)})"
+        f"({C_TYPES[v.dtype]} *)call->outputs[{i}] + row * ({whole(v)})"
         for i, (_, v) in enumerate(program.outputs)
     ]
     arguments = [
-        "&state",
+        *(["&state"] if writer.keeps_state else []),
         *inputs,
         *(["NULL"] if layout.mask_root is not None else []),
         *(f"call->steps[{i}]" for i in range(len(times))),
         *outputs,
-        *([] if writer.by_steps else ["call->work"]),
+        *(["call->work"] if writer.takes_work else []),
     ]
     taken = [
         f"memcpy(state.{f.name}, call->states[{i}] + row * {f.size}, sizeof state.{f.name});"
@@ -44,21 +54,24 @@ def shared_source(writer: FunctionWriter) -> str:
         for i, f in enumerate(free)
     ]
     steps = ", ".join(f"steps[{i}]" for i in range(len(times)))
-    work = "0" if writer.by_steps else f"MODEL_WORK_FLOATS({steps})"
+    work = f"{writer.prefix.upper()}_WORK_FLOATS({steps})" if writer.takes_work else "0"
     time_of = ", ".join(str(times.index(v.time) if v.time else -1) for v in program.inputs)
-    return _SHARED.format(
+    return _ENTRY.format(
+        name=writer.prefix,
+        declared=f"    {writer.prefix}_state state;\n" if writer.keeps_state else "",
+        reset=f"        {writer.prefix}_reset(&state);\n" if writer.keeps_state else "",
         arguments=",\n            ".join(arguments),
         taken=_if("states", taken),
         handed=_if("next_states", handed),
         work=work,
-        unused="    (void)steps;\n" if work == "0" else "",
+        unused="" if "steps" in work else "    (void)steps;\n",
         time_of=time_of,
         count=len(program.inputs),
     )
 
 
 def _if(given: str, lines: list[str]) -> str:
-    """Statements for an entry point that has states."""
+    """Return statements for an entry point that has states."""
     if not lines:
         return ""
     inner = "".join(f"            {line}\n" for line in lines)
@@ -79,48 +92,49 @@ _SHARED = """\
 #define MODEL_EXPORT
 #endif
 
-typedef struct {{
+typedef struct {
     size_t rows;
     const size_t *steps;
     const void *const *inputs;
     const float *const *states;
-    float *const *outputs;
+    void *const *outputs;
     float *const *next_states;
     float *work;
-}} model_call;
+} model_call;
 
 MODEL_EXPORT int model_abi(void);
-MODEL_EXPORT int model_time_of(int input);
-MODEL_EXPORT size_t model_work_floats(const size_t *steps);
-MODEL_EXPORT int model_call_rows(const model_call *call);
 
 MODEL_EXPORT int model_abi(void)
-{{
+{
     return MODEL_ABI;
-}}
+}
+
+@ENTRIES@"""
+_ENTRY = """\
+MODEL_EXPORT int {name}_time_of(int input);
+MODEL_EXPORT size_t {name}_work_floats(const size_t *steps);
+MODEL_EXPORT int {name}_call_rows(const model_call *call);
 
 /* Which element of `steps` is the length of an input; -1 for one without time. */
-MODEL_EXPORT int model_time_of(int input)
+MODEL_EXPORT int {name}_time_of(int input)
 {{
     static const int times[{count}] = {{{time_of}}};
     return times[input];
 }}
 
 /* How many floats `work` must have. */
-MODEL_EXPORT size_t model_work_floats(const size_t *steps)
+MODEL_EXPORT size_t {name}_work_floats(const size_t *steps)
 {{
 {unused}    return {work};
 }}
 
 /* Whole sequences from the states given; the error of the first row that has one. */
-MODEL_EXPORT int model_call_rows(const model_call *call)
+MODEL_EXPORT int {name}_call_rows(const model_call *call)
 {{
-    model_state state;
-    size_t row;
+{declared}    size_t row;
     int error;
     for (row = 0; row < call->rows; row++) {{
-        model_reset(&state);
-{taken}        error = model_run(
+{reset}{taken}        error = {name}_run(
             {arguments});
         if (error != MODEL_OK) {{
             return error;

@@ -1,4 +1,4 @@
-"""How the commands write: data on standard output, messages and progress on standard error.
+"""Output of the commands: data on standard output, messages and progress on standard error.
 
 rich is imported only where something is drawn, since it costs more than running a small model.
 """

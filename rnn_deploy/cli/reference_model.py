@@ -73,7 +73,7 @@ class ModelOption:
 
     @property
     def opening(self) -> Opening:
-        """How to open the model."""
+        """Return the options for opening the model."""
         return Opening(self.trust_source, self.weights, self.model_from, self.custom)
 
     def open(

@@ -96,7 +96,7 @@ class ScoreRequest:
     type=click.Choice(list(ENGINES)),
     default=LOCAL,
     show_default=True,
-    help="What runs the shards.",
+    help="The engine that runs the shards.",
 )
 @click.option(
     "--address",

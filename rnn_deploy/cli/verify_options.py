@@ -24,7 +24,7 @@ _NOT_QUICK = ", ".join(COVERS[check] for check in CHECKS if check not in QUICK)
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """What to run, and how.
+    """The runtimes, checks and inputs of a verification.
 
     shape: shapes as text, "64x8" for 64 sequences of 8 steps. inputs: a file of inputs. require:
     names of runtimes, separated by commas. stored: the results to judge again, in which case

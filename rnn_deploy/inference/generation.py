@@ -29,7 +29,7 @@ Prepare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How sequences are generated.
+    """The settings for generating sequences.
 
     start: the token that a decoder begins with. end: the token that ends a sequence. beams: the
     number of sequences that a beam search keeps. temperature, top_k, seed: of the strategy

@@ -177,6 +177,12 @@ def layer_that_made(tensor: Any) -> Any:
     return history.operation if isinstance(tensor, keras.KerasTensor) else history.layer
 
 
+def node_behind(tensor: Any) -> Any:
+    """Return the call in a graph of Keras 3 that returned a symbolic tensor."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
+
+
 def dtypes_of_first_call(model: Any) -> list[str]:
     """Return the dtypes of the symbolic tensors of a model's first call; empty after arrays."""
     nodes = getattr(model, "_inbound_nodes", None) or []

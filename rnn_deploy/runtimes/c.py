@@ -25,9 +25,10 @@ from rnn_deploy.runtimes.base import (
 )
 from rnn_deploy.runtimes.compiler import built_library, compiler, why_no_compiler
 from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed
-from rnn_deploy.spec import Array, EntryPoint, TensorSpec
+from rnn_deploy.spec import DECODE, ENCODE, Array, EntryPoint, TensorSpec
 
 ABI = 1
+PREFIXES = {ENCODE: "model_encode", DECODE: "model_decode"}  # of functions, by entry point
 FILES = ("model.h", "model.c", "model_weights.c", "model_shared.c")
 
 
@@ -46,16 +47,19 @@ class _Call(ctypes.Structure):
 
 
 class CLibrary:
-    """A loaded library. call: takes the address of a `_Call`, returns an error or 0."""
+    """An entry point in a loaded library.
 
-    def __init__(self, path: str) -> None:
+    prefix: of its functions. call: takes the address of a `_Call`, returns an error or 0.
+    """
+
+    def __init__(self, path: str, prefix: str = "model") -> None:
         library = ctypes.CDLL(path)
         found = library.model_abi()
         if found != ABI:
             raise OSError(f"it has the interface {found}, this rnn-deploy calls {ABI}")
-        self.call: Callable[[Any], int] = library.model_call_rows
-        self.time_of: Callable[[int], int] = library.model_time_of
-        self.work_floats: Any = library.model_work_floats
+        self.call: Callable[[Any], int] = library[f"{prefix}_call_rows"]
+        self.time_of: Callable[[int], int] = library[f"{prefix}_time_of"]
+        self.work_floats: Any = library[f"{prefix}_work_floats"]
         self.work_floats.restype = ctypes.c_size_t
 
     def steps_of(self, shapes: Sequence[tuple[int, ...]]) -> list[int]:
@@ -230,6 +234,6 @@ class CRuntime:
         sources = {name: bundle.read(str(folder / name)) for name in FILES}
         path = built_library(sources)
         try:
-            return CRunner(entry, CLibrary(str(path)))
+            return CRunner(entry, CLibrary(str(path), PREFIXES.get(entry.name, "model")))
         except (OSError, AttributeError) as error:
             raise not_loaded(self, path, error) from error

@@ -33,8 +33,8 @@ from rnn_deploy.tflite.format import FUSED, INPLACE, LOOP, TfliteLoweringRequest
 class TfliteEntry:
     """One entry point to convert, and the lowerings of its layers.
 
-    undeclared: it has a number of steps that the model does not say it takes. part: what is
-    traced in place of the model; None for the model itself.
+    undeclared: it has a number of steps that the model does not declare. part: the part of the
+    model that is traced; None for the whole model.
     """
 
     entry: EntryPoint

@@ -74,6 +74,16 @@ def test_fast_math_is_refused(models, tmp_path, flag):
     assert "-ffast-math" in call("gcc", flag, "-c", "model.c", place=tmp_path, code=1)
 
 
+@needed("gcc", "nm")
+@pytest.mark.parametrize(("method", "taken"), [("0", False), ("16", False), ("2", True)])
+def test_libm_is_taken_only_with_excess_precision(models, tmp_path, method, taken):
+    """With -std=gnu17 -march=native gcc names method 16 where it has AVX512-FP16."""
+    written(models[0].files, tmp_path)
+    name = "__FLT_EVAL_METHOD__"
+    call("gcc", "-w", "-O2", f"-U{name}", f"-D{name}={method}", "-c", "model.c", place=tmp_path)
+    assert ("tanhf" in call("nm", "-u", "model.o", place=tmp_path)) == taken
+
+
 @needed("gcc", "size")
 def test_there_are_no_variables_outside_of_functions(models, tmp_path):
     for model in models:

@@ -124,7 +124,9 @@ def test_agreement_counts_places_with_the_same_largest_value():
     assert _statistics("h", [pair], predicts=False).agreement is None
 
 
-def test_other_names_are_paired_by_order_and_it_is_said(small_bundle, inputs, tmp_path, command):
+def test_other_names_are_paired_by_order_and_it_is_reported(
+    small_bundle, inputs, tmp_path, command
+):
     names = {"x": "input_1", "y": "output_1"}
     other = renamed(small_bundle / "sequence.onnx", tmp_path / "other.onnx", names)
     ended = command("compare", small_bundle / "sequence.onnx", other, "--inputs", inputs)
@@ -133,7 +135,7 @@ def test_other_names_are_paired_by_order_and_it_is_said(small_bundle, inputs, tm
     assert "paired by order: y with output_1" in ended.err
 
 
-def test_nan_in_one_of_them_is_apart_and_in_both_is_said(small_bundle, tmp_path, x, command):
+def test_nan_in_one_of_them_is_apart_and_in_both_is_reported(small_bundle, tmp_path, x, command):
     x[0, 0, 0] = np.nan
     np.savez(tmp_path / "nan.npz", x=x)
     words = [small_bundle / "sequence.onnx", small_bundle / "model.tflite"]

@@ -37,7 +37,7 @@ def saved(tmp_path):
     return save
 
 
-def test_a_bundle_is_written_and_what_was_done_is_said(command, small_keras, tmp_path):
+def test_a_bundle_is_written_and_what_was_done_is_reported(command, small_keras, tmp_path):
     ended = command("export", small_keras, "-o", tmp_path / "a place" / "b", "--to", "onnx")
     assert (ended.code, ended.out) == (0, "")
     bundle = open_bundle(tmp_path / "a place" / "b")

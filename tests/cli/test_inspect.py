@@ -43,17 +43,17 @@ def test_json_of_a_bundle_is_its_manifest(command, small_bundle):
 def test_what_a_model_would_become_is_what_it_becomes(command, small_keras, small_bundle):
     ended = command("inspect", small_keras, "--json")
     assert ended.code == 0
-    told, data = json.loads(ended.out), json.loads((small_bundle / MANIFEST).read_text())
-    assert told["kind"] == ".keras"
-    assert told["written_by"] == f"Keras {keras.__version__}"
+    printed, data = json.loads(ended.out), json.loads((small_bundle / MANIFEST).read_text())
+    assert printed["kind"] == ".keras"
+    assert printed["written_by"] == f"Keras {keras.__version__}"
     made = [
         {"format": artifact["format"], "entry": artifact["entry"], **choice}
         for artifact in data["artifacts"]
         if artifact["entry"] != "step"  # whether there is one is measured on export
         for choice in artifact["choices"]
     ]
-    assert told["layers"] == made
-    for planned, exported in zip(told["entries"], data["entries"], strict=True):
+    assert printed["layers"] == made
+    for planned, exported in zip(printed["entries"], data["entries"], strict=True):
         measured = {"chunked": None, "rows": None}
         assert {**planned, **measured} == {**exported, **measured}
 

@@ -45,7 +45,7 @@ def table(tmp_path):
 COLUMNS = ("--id", "machine", "--time", "t", "--features", "temp,hum,load")
 
 
-def test_a_long_table_is_run_by_key_and_what_was_read_is_said(
+def test_a_long_table_is_run_by_key_and_what_was_read_is_reported(
     command, small_bundle, tmp_path, table
 ):
     place, rows = table

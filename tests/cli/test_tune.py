@@ -136,7 +136,7 @@ def test_a_batch_that_cannot_be_cut_is_never_split(small_bundle, monkeypatch):
         assert settings == {"spinning": "off", "arena": "off", "optimisation": "basic"}
 
 
-def test_a_plan_that_was_made_elsewhere_is_said(command, small_bundle, tmp_path, x):
+def test_a_plan_that_was_made_elsewhere_is_reported(command, small_bundle, tmp_path, x):
     from rnn_deploy.bundle.plan import PlanRule, TunedPlan
 
     bundle = open_bundle(small_bundle)

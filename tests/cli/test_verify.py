@@ -144,7 +144,7 @@ def test_a_mistake_is_one_clear_line(words, expected, small_bundle, rnn_deploy_v
     assert all(word in err for word in expected)
 
 
-def test_a_bundle_that_is_not_there_or_none_is_said(tmp_path, rnn_deploy_verify):
+def test_a_bundle_that_is_not_there_or_none_is_reported(tmp_path, rnn_deploy_verify):
     code, out, err = rnn_deploy_verify(tmp_path / "nothing")
     assert (code, out) == (2, "")
     assert "rnn-deploy export" in err

@@ -243,12 +243,12 @@ def test_a_layer_nothing_depends_on_is_left_out_and_said(tmp_path):
     assert verify(bundle).passed
 
 
-@pytest.mark.parametrize(("asked", "steps"), [(None, 1000), (40, 40)])
-def test_a_large_model_gets_a_shorter_long_sequence(asked, steps, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("requested", "steps"), [(None, 1000), (40, 40)])
+def test_a_large_model_gets_a_shorter_long_sequence(requested, steps, tmp_path, monkeypatch):
     model = small_model()
     monkeypatch.setattr(cases, "READ", 5 * model.count_params())
-    bundle = export(model, tmp_path / "b", ExportOptions(("onnx",), long=asked))
+    bundle = export(model, tmp_path / "b", ExportOptions(("onnx",), long=requested))
     found = read_cases(bundle.checked(bundle.manifest.golden), special=True)
     assert [case.name for case in found if case.check == "long"] == [f"n1t{steps}"]
     said = [note for note in bundle.manifest.notes if "--long 10000 makes it longer" in note]
-    assert len(said) == (asked is None)
+    assert len(said) == (requested is None)

@@ -70,7 +70,7 @@ def test_without_keep_a_sequence_starts_from_zero(tmp_path, state):
     assert rnn_deploy.verify(bundle).passed
 
 
-def test_a_state_that_is_left_out_is_said(tmp_path):
+def test_a_state_that_is_left_out_is_reported(tmp_path):
     notes = rnn_deploy.export(stateful_model(), tmp_path / "b", to=("onnx",), long=0).manifest.notes
     assert [note.split("'")[1] for note in notes] == ["first", "second"]
     assert all("the state it holds now is left out (--state keep" in note for note in notes)

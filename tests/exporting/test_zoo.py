@@ -1,7 +1,7 @@
 """Every kind of model through the whole export: artifacts, states, golden vectors.
 
 Each model of the zoo is exported once, to ONNX and TFLite, and every output and every state on
-every runtime is held against TensorFlow's float64 within 2e-6.
+every runtime is compared with TensorFlow's float64 within 2e-6.
 """
 
 import keras

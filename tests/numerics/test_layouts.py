@@ -1,4 +1,4 @@
-"""Keras' weights in ONNX's layout, held against the operators' own definitions."""
+"""Keras' weights in ONNX's layout, compared with the operators' definitions."""
 
 import numpy as np
 import pytest

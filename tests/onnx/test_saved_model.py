@@ -32,7 +32,7 @@ def bundle(saved, tmp_path_factory):
     return export(saved, tmp_path_factory.mktemp("bundles") / "saved")
 
 
-def test_what_is_missing_is_said(bundle):
+def test_what_is_missing_is_reported(bundle):
     manifest = bundle.manifest
     assert manifest.source.kind == "SavedModel"
     assert [entry.name for entry in manifest.entries] == ["sequence"]

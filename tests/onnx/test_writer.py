@@ -322,7 +322,7 @@ class Conditional(layers.Layer):
 def test_a_recurrent_layer_in_a_condition_is_refused():
     model = model_of(Conditional())
     with raises(UnsupportedModelError, "E-MODEL-INNER-LAYER", "'rnn'"):
-        plan_of(model, ExportOptions())  # before TensorFlow is asked for states it cannot reach
+        plan_of(model, ExportOptions())  # before TensorFlow looks for states that it cannot reach
 
 
 def test_an_unknown_lowering_is_a_mistake_of_the_user():

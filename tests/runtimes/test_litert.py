@@ -98,7 +98,7 @@ def test_one_sequence_of_another_rank_is_refused_though_the_interpreter_might_ta
 
 def test_a_single_step_of_a_stream_is_asked_of_its_own_signature(small_bundle, x):
     runner = _load(small_bundle, "stream")
-    asked = []
+    requested = []
     make = runner._interpreter
 
     class Noting:
@@ -106,13 +106,13 @@ def test_a_single_step_of_a_stream_is_asked_of_its_own_signature(small_bundle, x
             self.real = make()
 
         def get_signature_runner(self, name):
-            asked.append(name)
+            requested.append(name)
             return self.real.get_signature_runner(name)
 
     runner._interpreter, runner._next = Noting, None
     for steps in (6, 1, 1, 2):
         runner.run({"x": x[:, :steps]})
-    assert asked == ["stream", "step", "stream"]
+    assert requested == ["stream", "step", "stream"]
     assert "step" not in {entry.name for entry in open_bundle(small_bundle).manifest.entries}
     _load(small_bundle).run({"x": x[:, :1]})
 

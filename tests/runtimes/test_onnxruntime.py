@@ -161,10 +161,10 @@ def _pretend_cuda(monkeypatch, started, nodes):
         {"name": f"{name}_kernel_time", "args": {"op_name": op, "provider": provider}}
         for name, op, provider in nodes
     ]
-    asked = []
+    requested = []
 
     def session(path, settings, providers):
-        asked.append(providers)
+        requested.append(providers)
         return _PretendedSession(started, events, settings)
 
     pretend = SimpleNamespace(
@@ -173,7 +173,7 @@ def _pretend_cuda(monkeypatch, started, nodes):
         InferenceSession=session,
     )
     monkeypatch.setattr(module, "require", lambda name: pretend)
-    return asked
+    return requested
 
 
 ALL_ON_CUDA = [("first", "RNN", CUDA), ("second", "RNN", CUDA), ("shape", "Shape", CPU)]
@@ -184,9 +184,9 @@ def _load_on_cuda(root, **options):
 
 
 def test_a_graph_on_cuda_loads_with_the_options_given(small_bundle, monkeypatch):
-    asked = _pretend_cuda(monkeypatch, [CUDA, CPU], ALL_ON_CUDA)
+    requested = _pretend_cuda(monkeypatch, [CUDA, CPU], ALL_ON_CUDA)
     _load_on_cuda(small_bundle, provider=(("device_id", "1"),))
-    assert asked == [[(CUDA, {"device_id": "1"})]] * 2
+    assert requested == [[(CUDA, {"device_id": "1"})]] * 2
 
 
 def test_a_provider_that_silently_fell_back_is_refused(small_bundle, monkeypatch):

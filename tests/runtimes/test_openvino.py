@@ -152,7 +152,7 @@ def test_attention_is_right_after_a_call_of_one_step(tmp_path):
 
 
 def test_what_is_turned_around_keeps_its_length(tmp_path):
-    """A mask of its length is asked for where it is joined with what has none."""
+    """Concatenate makes a mask of the sequence's length for its input without a mask."""
     x = keras.Input((None, 3), name="x")
     steps = keras.layers.Masking()(x)
     back = keras.layers.GRU(4, return_sequences=True, go_backwards=True)(steps)

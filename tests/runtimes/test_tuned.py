@@ -38,11 +38,11 @@ def planned(small_bundle):
 
 
 def test_each_shape_runs_by_its_rule():
-    asked = []
+    requested = []
 
     class Noting(FakeRuntime):
         def load(self, bundle, options):
-            asked.append((self.name, options))
+            requested.append((self.name, options))
             return super().load(bundle, options)
 
     here = {name: Noting(lambda e, f, n=name: {"by": n}, name) for name in ("a", "b")}
@@ -54,7 +54,7 @@ def test_each_shape_runs_by_its_rule():
     for batch, name in ((1, "a"), (64, "b"), (2, "a"), (64, "b")):
         x = np.zeros((batch, 10, 3), np.float32)
         assert runner.run({"x": x})["by"] == name
-    assert [(name, o.artifact, o.threads, o.session) for name, o in asked] == [
+    assert [(name, o.artifact, o.threads, o.session) for name, o in requested] == [
         ("a", "one.onnx", 1, ()),
         ("b", "two.onnx", None, (("arena", "off"),)),
     ]

@@ -1,4 +1,4 @@
-"""Shapes that are asked for, beside what an entry point fixes."""
+"""Requested shapes, and those that an entry point fixes."""
 
 import pytest
 

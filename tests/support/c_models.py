@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from rnn_deploy.c.reading import read_program
+from rnn_deploy.c.halves import halves_of
+from rnn_deploy.c.reading import read_graph
 from rnn_deploy.c.source import c_model
 from rnn_deploy.c.storage import FLOAT32
 from rnn_deploy.exporting.plan import plan_of
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.references.reference import Reference
-from rnn_deploy.runtimes.c import CLibrary, CRunner
+from rnn_deploy.runtimes.c import PREFIXES, CLibrary, CRunner
 from rnn_deploy.runtimes.compiler import built_library
 
 
@@ -20,15 +21,18 @@ def planned(model):
 def sources_of(plan, storage=FLOAT32):
     """The C files of a planned model, matrices stored so."""
     widest = plan.stream or plan.sequence
-    program = read_program(plan.model, widest.trace.signature)
-    return c_model(program, [state.key for state in widest.entry.states], storage)
+    graph = read_graph(plan.model, widest.trace.signature)
+    states = [state.key for state in widest.entry.states]
+    halves = None if plan.halves is None else halves_of(graph, plan.halves)
+    return c_model(graph.program, states, storage, halves)
 
 
 def runner_of(plan, entry, change=lambda name, text: text, storage=FLOAT32):
     """A runner of an entry point; change: spoils a file, given its name and text."""
     texts = sources_of(plan, storage).files
     files = {name: change(name, text).encode() for name, text in texts.items()}
-    return CRunner(entry, CLibrary(str(built_library(files))))
+    prefix = PREFIXES.get(entry.name, "model")
+    return CRunner(entry, CLibrary(str(built_library(files)), prefix))
 
 
 def feeds_of(entry, batch=3, steps=7, seed=0, states=True):

@@ -10,11 +10,13 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
         "a node is right if the compiled C gives the right values",
         (
             *("c/cells", "c/functions", "c/ir", "c/layers", "c/layout", "c/nodes"),
-            *("c/operations", "c/place", "c/recurrent"),
+            *("c/entry", "c/operations", "c/place", "c/recurrent"),
         ),
     ),
     "c/test_reading": ("refusals of a model", ("c/refusal",)),
     "c/test_source": ("some of the files", ("c/header", "c/shared")),
+    "c/test_attention": ("what is read is right if the compiled C is", ("c/attending",)),
+    "packaging/c/test_halves": ("what the manifest says of every function", ("c/description",)),
     "packaging/web/test_packager": (
         "what the page reads of the bundle",
         ("runtimes/ort_web/description",),
@@ -250,6 +252,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "c/test_models": "one model of each kind, compiled and run",
     "test_shares": "which tests a run takes",
     "runtimes/ort_web/test_module": "rnn-model.js and rnn-text.js",
+    "packaging/c/test_halves": "the package of an encoder-decoder model",
     "packaging/c/test_targets": "the self-test on emulated processors",
     "packaging/triton/test_server": "the package on a real Triton server",
     "cli/test_main": "what all commands share",

@@ -149,7 +149,7 @@ def slope(model):
 
 
 def clipped_inside(model):
-    """What goes into the GRU's activations is cut at 5."""
+    """Clip the inputs of the GRU's activations at 5."""
     found = [node for node in nodes(model) if node.op_type == "GRU"]
     for node in found:
         node.attribute.append(helper.make_attribute("clip", 5.0))

@@ -70,7 +70,7 @@ class Mutant:
         return next((t.tensorIndex for t in self.signature.inputs if t.name == name.encode()), None)
 
     def output(self, name):
-        """What the signature says of an output, None if there is none."""
+        """Return an output of the signature, None if there is none."""
         return next((t for t in self.signature.outputs if t.name == name.encode()), None)
 
     def mask(self):

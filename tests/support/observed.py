@@ -28,7 +28,7 @@ def observation(runtime, check, name, value, truth, axis, steps, case="n2t6"):
 
 
 def observations():
-    """Of two runtimes and two tensors; `litert` errs by 1e-3 at one step in one unit."""
+    """Observations of two runtimes and two tensors; `litert` is wrong by 1e-3 in one element."""
     y, h = RNG.standard_normal((2, 6, 3)), RNG.standard_normal((2, 5))
     for runtime in ("ort-cpu", "litert"):
         value = (y + 1e-7).astype(np.float32)

@@ -17,7 +17,7 @@ OPTIONS = {"return_sequences": True, "return_state": True}
 
 
 def parts_for(model, lowering="auto", time=None):
-    """What is converted of a model that can be run in chunks."""
+    """Return the parts to convert of a model that can run in chunks."""
     options = ExportOptions(tflite_lowering=lowering, time=time)
     plan = with_chunks(plan_of(model, options), Support(True))
     return tflite.parts_of(plan, request_from(options))

@@ -39,13 +39,13 @@ def stale(content):
     """The signature hands out the GRU's state as it came in."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     for signature in model.signatureDefs:
-        entering = {told.name: told.tensorIndex for told in signature.inputs}
+        entering = {mapping.name: mapping.tensorIndex for mapping in signature.inputs}
         graph = model.subgraphs[signature.subgraphIndex]
-        for told in signature.outputs:
-            if told.name == b"gru_h_out":
+        for mapping in signature.outputs:
+            if mapping.name == b"gru_h_out":
                 outputs = list(graph.outputs)
-                outputs[outputs.index(told.tensorIndex)] = entering[b"gru_h_in"]
-                graph.outputs, told.tensorIndex = outputs, entering[b"gru_h_in"]
+                outputs[outputs.index(mapping.tensorIndex)] = entering[b"gru_h_in"]
+                graph.outputs, mapping.tensorIndex = outputs, entering[b"gru_h_in"]
     return packed(model)
 
 

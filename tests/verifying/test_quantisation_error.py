@@ -160,7 +160,7 @@ def test_the_ratio_is_ten_log_of_signal_over_noise(bundle):
     assert exact == ()
 
 
-def test_what_is_destroyed_is_said(bundle, monkeypatch):
+def test_what_is_destroyed_is_reported(bundle, monkeypatch):
     place = bundle.checked(bundle.manifest.golden)
     cases = [c for c in read_cases(place) if len(c.chunks) < 2 and "sequence" in c.entries]
     monkeypatch.setattr(quantisation_error, "RUNTIMES", {"fake": _with_noise(cases, 9.0)})

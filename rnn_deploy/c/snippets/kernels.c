@@ -221,3 +221,68 @@ static int model_differs(const float *x, size_t count, float value)
     }
     return found;
 }
+
+/* @block sum: in eight parts, which a compiler may add at once */
+static float model_sum(const float *x, size_t count)
+{
+    float part[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, rest = 0.0f;
+    size_t i, j;
+    for (j = 0; j + 8 <= count; j += 8) {
+        for (i = 0; i < 8; i++) {
+            part[i] += x[j + i];
+        }
+    }
+    for (; j < count; j++) {
+        rest += x[j];
+    }
+    return ((part[0] + part[1]) + (part[2] + part[3]))
+           + ((part[4] + part[5]) + (part[6] + part[7])) + rest;
+}
+
+/* @block scores_dot: of a query with the key of each step, times a factor */
+static void model_scores_dot(const float *restrict query, const float *restrict key, size_t steps,
+                             size_t width, float factor, float *restrict scores)
+{
+    size_t i, j, s;
+    for (s = 0; s < steps; s++, key += width) {
+        float part[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, rest = 0.0f;
+        for (j = 0; j + 8 <= width; j += 8) {
+            for (i = 0; i < 8; i++) {
+                part[i] += query[j + i] * key[j + i];
+            }
+        }
+        for (; j < width; j++) {
+            rest += query[j] * key[j];
+        }
+        scores[s] = factor * (((part[0] + part[1]) + (part[2] + part[3]))
+                              + ((part[4] + part[5]) + (part[6] + part[7])) + rest);
+    }
+}
+
+/* @block scores_tanh: weight times the sum over j of each[j] tanh(inner (query[j] + key[j])); a is
+   scratch memory needs tanh sum */
+static void model_scores_tanh(const float *restrict query, const float *restrict key, size_t steps,
+                              size_t width, const float *each, float inner, float weight,
+                              float *restrict a, float *restrict scores)
+{
+    size_t j, s;
+    for (s = 0; s < steps; s++, key += width) {
+        for (j = 0; j < width; j++) {
+            a[j] = model_tanh(inner * (query[j] + key[j]));
+        }
+        for (j = 0; each != NULL && j < width; j++) {
+            a[j] *= each[j];
+        }
+        scores[s] = weight * model_sum(a, width);
+    }
+}
+
+/* @block mask_scores: as Keras does, so that masks of no step at all give the same too */
+static void model_mask_scores(float *restrict scores, const unsigned char *restrict mask,
+                              size_t steps)
+{
+    size_t s;
+    for (s = 0; s < steps; s++) {
+        scores[s] = mask[s] ? scores[s] : scores[s] - 1.0e9f;
+    }
+}

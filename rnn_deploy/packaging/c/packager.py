@@ -9,9 +9,10 @@ from rnn_deploy.errors import BundleError, InputError
 from rnn_deploy.packaging.base import PackageFiles, Packager, PackagerOption
 from rnn_deploy.packaging.c.interface import CInterface
 from rnn_deploy.packaging.c.readme import readme
-from rnn_deploy.packaging.c.selftest import selftest
+from rnn_deploy.packaging.c.selftest import SelfTested, selftest
 from rnn_deploy.packaging.proof import budgets_of, widest_entry
 from rnn_deploy.spec import EntryPoint
+from rnn_deploy.verifying.judge.encode_decode import CHECK
 from rnn_deploy.verifying.judge.tolerance import Budgets
 
 FOLDER, SOURCES = "c", ("model.h", "model.c", "model_weights.c")
@@ -28,10 +29,15 @@ def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
         )
     interface, entry = interface_of(bundle), widest_entry(bundle)
     budgets = budgets_of(bundle, FOLDER)
-    cases = [case for case in cases_of(bundle) if entry.name in case.entries]
+    halves = [
+        SelfTested(half, bundle.manifest.entry(name), CHECK)
+        for name, half in interface.halves.items()
+    ]
+    cases = list(cases_of(bundle, special=bool(halves)))
     texts = {name: bundle.read(f"{FOLDER}/{name}").decode() for name in SOURCES}
     texts["model.h"] = _with_budgets(texts["model.h"], entry, budgets, cases)
-    texts["model_selftest.c"] = selftest(interface, entry, cases, budgets)
+    parts = [SelfTested(interface, entry), *halves]
+    texts["model_selftest.c"] = selftest(parts, cases, budgets)
     texts["README.md"] = readme(bundle.manifest.source.name, interface)
     files = {_renamed(n, prefix): _renamed(t, prefix).encode() for n, t in texts.items()}
     return PackageFiles(files)
@@ -51,6 +57,7 @@ def interface_of(bundle: Bundle) -> CInterface:
 
 def _with_budgets(header: str, entry: EntryPoint, budgets: Budgets, cases: list[Any]) -> str:
     """Return the header with the largest allowed error of each output and state."""
+    cases = [case for case in cases if entry.name in case.entries and not case.check]
     largest = {
         tensor.name: max((budgets.budget_of(case, tensor.name).atol for case in cases), default=0.0)
         for tensor in entry.all_outputs

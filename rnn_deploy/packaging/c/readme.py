@@ -1,20 +1,55 @@
 """README.md of a C package: the files, and how to use them in other build systems."""
 
 from rnn_deploy.packaging.c.interface import CInterface
+from rnn_deploy.spec import DECODE, ENCODE
 
 
 def readme(model: str, interface: CInterface) -> str:
     """Return the file's text."""
     inputs = [t.identifier for t in interface.inputs]
     outputs = [t.identifier for t in interface.outputs]
+    same = {name: name for name in interface.steps}
     if interface.step:
-        call = f"{interface.one_step(inputs, outputs)}; /* for each step */"
+        call = f"{interface.one_step(inputs, outputs, same, 'work')}; /* for each step */"
     else:
         call = f"{interface.run(inputs, list(interface.steps), outputs, 'work')};"
     shown = model.replace("`", "'").replace("\n", " ")
-    return _README.replace("@MODEL@", shown).replace("@CALL@", call)
+    text = _README.replace("@MODEL@", shown).replace("@CALL@", call)
+    return text.replace("@HALVES@", _halves(interface))
 
 
+def _halves(interface: CInterface) -> str:
+    """Return how encoder and decoder are called by themselves; empty for other models."""
+    if not interface.halves:
+        return ""
+    encode, decode = (interface.halves[name] for name in (ENCODE, DECODE))
+    fields = {f"{state.layer}_{state.role}_in": state.field for state in decode.states}
+    places = [
+        f"state.{fields[t.name]}" if t.name in fields else t.identifier for t in encode.outputs
+    ]
+    first = encode.run([t.identifier for t in encode.inputs], list(encode.steps), places, "work")
+    same = {name: name for name in decode.steps}
+    step = decode.one_step(
+        [t.identifier for t in decode.inputs], [t.identifier for t in decode.outputs], same, "work"
+    )
+    return _HALVES.replace("@ENCODE@", first).replace("@DECODE@", step)
+
+
+_HALVES = """
+This model has an encoder and a decoder, which are called by themselves to generate a sequence: the
+decoder's token is that which the caller chose from the output before.
+
+```c
+model_decode_state state;
+model_decode_reset(&state);
+@ENCODE@;
+for (;;) {
+    @DECODE@;
+}
+```
+
+What is of no use to your program is removed by `-ffunction-sections -Wl,--gc-sections`.
+"""
 _README = """\
 # `@MODEL@` in C
 
@@ -32,7 +67,7 @@ model_state state;
 model_reset(&state);
 @CALL@
 ```
-
+@HALVES@
 Prove your compiler and flags first: `cc model.c model_weights.c model_selftest.c -lm && ./a.out`.
 Compile with `-O3` (or `-O2`), and for the processor that it runs on (`-march=native`, `-mcpu=...`):
 that is several times faster with 32 units and more. `-ffast-math` is refused, since NaN, infinities

@@ -29,30 +29,47 @@ class SelfTestCase:
     budgets: dict[str, float]
 
 
-def selftest(
-    interface: CInterface, entry: EntryPoint, cases: Sequence[GoldenCase], budgets: Budgets
-) -> str:
+@dataclass(frozen=True)
+class SelfTested:
+    """An entry point: how its functions are called, and which golden vectors are its own.
+
+    check: the check of these golden vectors, empty for the usual ones.
+    """
+
+    interface: CInterface
+    entry: EntryPoint
+    check: str = ""
+
+
+def selftest(parts: Sequence[SelfTested], cases: Sequence[GoldenCase], budgets: Budgets) -> str:
     """Return the file's text."""
-    chosen = list(_chosen(entry, cases, budgets))
-    parts = [_one_case(index, case, interface, entry) for index, case in enumerate(chosen)]
-    calls = "".join(f"    failed += case_{index}();\n" for index in range(len(parts)))
-    return _FILE.format(cases="\n".join(parts), calls=calls, count=len(parts))
+    functions: list[str] = []
+    for part in parts:
+        for case in _chosen(part, cases, budgets):
+            functions.append(_one_case(len(functions), case, part.interface, part.entry))
+    calls = "".join(f"    failed += case_{index}();\n" for index in range(len(functions)))
+    text = "\n".join(functions)
+    differs = f"{_DIFFERS_BYTES}\n" if "differs_bytes(" in text else ""
+    return _FILE.format(cases=differs + text, calls=calls, count=len(functions))
 
 
 def _chosen(
-    entry: EntryPoint, cases: Sequence[GoldenCase], budgets: Budgets
+    part: SelfTested, cases: Sequence[GoldenCase], budgets: Budgets
 ) -> Iterator[SelfTestCase]:
+    entry = part.entry
     names = [tensor.name for tensor in entry.all_outputs]
     for case in cases:
+        if entry.name not in case.entries or case.check != part.check or case.probes:
+            continue
         batch = len(next(iter(case.feeds.values())))
         size = sum(v.size for v in (*case.feeds.values(), *case.truth.values())) // batch
-        if size > MOST_FLOATS or case.check or case.probes:
+        if size > MOST_FLOATS:
             continue
         allowed = {name: budgets.budget_of(case, name).atol for name in names}
         alone = case.rows_alone or entry.rows.ok or batch == 1
         for row in list(dict.fromkeys((0, batch - 1)))[:MOST_ROWS] if alone else ():
             yield SelfTestCase(
-                f"{case.name}, sequence {row}",
+                f"{case.name}, {entry.name}, sequence {row}",
                 {name: value[row] for name, value in case.feeds.items()},
                 {name: case.truth[name][row] for name in names},
                 allowed,
@@ -78,56 +95,68 @@ def _one_case(index: int, case: SelfTestCase, interface: CInterface, entry: Entr
         _array(f"case_{index}_out_{i}", case.truth[t.name], "double")
         for i, t in enumerate(entry.all_outputs)
     ]
-    outputs = [f"    float out_{i}[{_size(t, steps)}];\n" for i, t in enumerate(interface.outputs)]
-    begin = "    model_reset(&state);\n" + "".join(initial)
+    begin = f"    {interface.prefix}_reset(&state);\n" if interface.keeps_state else ""
+    begin += "".join(initial)
     inputs = [f"case_{index}_in_{i}" for i in range(len(interface.inputs))]
     results = [f"out_{i}" for i in range(len(interface.outputs))]
     compared = "".join(_compared(index, case, interface, entry))
-    call = interface.run(inputs, [str(steps[name]) for name in interface.steps], results, "work")
-    lines = [f"static int case_{index}(void)\n{{\n", "    model_state state;\n", *outputs]
-    if interface.work:
-        lengths = ", ".join(str(steps[name]) for name in interface.steps)
-        lines.append(f"    float work[MODEL_WORK_FLOATS({lengths})];\n")
-    if interface.step:
-        lines.append("    size_t t;\n")
+    lengths = [str(steps[name]) for name in interface.steps]
+    call = interface.run(inputs, lengths, results, "work")
+    lines = [f"static int case_{index}(void)\n{{\n", *_declared(interface, steps)]
     title = f'"{case.name}, whole"'
     lines += [f"    int failed = 0;\n{begin}", f"    failed += {call} != MODEL_OK;\n"]
     lines.append(compared.replace("TITLE", title))
     if interface.step:
-        lines += _by_steps(index, case, interface, steps, begin)
+        lines += _by_steps(index, interface, steps, begin)
         lines.append(compared.replace("TITLE", f'"{case.name}, step by step"'))
     return "\n".join(arrays) + "\n" + "".join(lines) + "    return failed;\n}\n"
 
 
-def _by_steps(
-    index: int, case: SelfTestCase, interface: CInterface, steps: dict[str, int], begin: str
-) -> list[str]:
+def _declared(interface: CInterface, steps: dict[str, int]) -> Iterator[str]:
+    """Return the variables of a case's function."""
+    if interface.keeps_state:
+        yield f"    {interface.prefix}_state state;\n"
+    for i, tensor in enumerate(interface.outputs):
+        yield f"    {tensor.type} out_{i}[{_size(tensor, steps)}];\n"
+    if interface.work:
+        lengths = ", ".join(str(steps[name]) for name in interface.steps)
+        yield f"    float work[{interface.prefix.upper()}_WORK_FLOATS({lengths})];\n"
+    if interface.step:
+        yield "    size_t t;\n"
+
+
+def _by_steps(index: int, interface: CInterface, steps: dict[str, int], begin: str) -> list[str]:
+    assert interface.moving is not None
+
     def at(name: str, tensor: CTensor) -> str:
-        return name if tensor.steps is None else f"{name} + t * {tensor.size}"
+        size = tensor.size if tensor.over is None else steps[tensor.over]
+        return name if tensor.steps != interface.moving else f"{name} + t * {size}"
 
     inputs = [at(f"case_{index}_in_{i}", t) for i, t in enumerate(interface.inputs)]
     outputs = [at(f"out_{i}", t) for i, t in enumerate(interface.outputs)]
-    (length,) = steps.values()
     cleared = "".join(
         f"    memset(out_{i}, 0, sizeof out_{i});\n" for i in range(len(interface.outputs))
     )
-    call = interface.one_step(inputs, outputs)
-    loop = f"    for (t = 0; t < {length}; t++) {{\n        failed += {call} != MODEL_OK;\n    }}\n"
-    return [begin, cleared, loop]
+    lengths = {name: str(length) for name, length in steps.items()}
+    call = interface.one_step(inputs, outputs, lengths, "work")
+    loop = f"    for (t = 0; t < {steps[interface.moving]}; t++) {{\n"
+    return [begin, cleared, f"{loop}        failed += {call} != MODEL_OK;\n    }}\n"]
 
 
 def _compared(
     index: int, case: SelfTestCase, interface: CInterface, entry: EntryPoint
 ) -> Iterator[str]:
     fields = {(s.layer, s.role): s.field for s in interface.states}
-    places = [f"out_{i}" for i in range(len(interface.outputs))]
-    places += [f"state.{fields[state.key]}" for state in entry.states]
-    for i, (tensor, place) in enumerate(zip(entry.all_outputs, places, strict=True)):
-        budget, size = case.budgets[tensor.name], case.truth[tensor.name].size
-        yield (
-            f'    failed += differs(TITLE, "{_text(tensor.name)}", {place}, case_{index}_out_{i},'
-            f" {size}, {budget!r});\n"
-        )
+    places = [(f"out_{i}", t.type) for i, t in enumerate(interface.outputs)]
+    places += [(f"state.{fields[state.key]}", "float") for state in entry.states]
+    for i, (tensor, (place, kind)) in enumerate(zip(entry.all_outputs, places, strict=True)):
+        size, name = case.truth[tensor.name].size, safe_text(tensor.name)
+        expected = f"case_{index}_out_{i}, {size}"
+        if kind == "float":
+            budget = f"{case.budgets[tensor.name]!r}"
+            yield f'    failed += differs(TITLE, "{name}", {place}, {expected}, {budget});\n'
+        else:
+            yield f'    failed += differs_bytes(TITLE, "{name}", {place}, {expected});\n'
 
 
 def _steps(case: SelfTestCase, interface: CInterface) -> dict[str, int]:
@@ -136,7 +165,8 @@ def _steps(case: SelfTestCase, interface: CInterface) -> dict[str, int]:
 
 
 def _size(tensor: CTensor, steps: dict[str, int]) -> int:
-    return tensor.size * (1 if tensor.steps is None else steps[tensor.steps])
+    size = tensor.size if tensor.over is None else steps[tensor.over]
+    return size * (1 if tensor.steps is None else steps[tensor.steps])
 
 
 def _array(name: str, value: Array, kind: str) -> str:
@@ -158,11 +188,28 @@ def _word(number: float | int | bool, suffix: str) -> str:
     return f"{number!r}{suffix}"
 
 
-def _text(name: str) -> str:
+def safe_text(name: str) -> str:
     """Escape text for a string constant of C."""
     return "".join(c if c.isalnum() or c in " _.,:/-" else "_" for c in name if c.isascii())
 
 
+_DIFFERS_BYTES = """\
+/* 1 if a byte of a mask differs. */
+static int differs_bytes(const char *title, const char *name, const unsigned char *got,
+                         const double *wanted, size_t count)
+{
+    size_t i;
+    (void)title;
+    (void)name;
+    for (i = 0; i < count; i++) {
+        if ((got[i] != 0) != (wanted[i] > 0.5)) {
+            MODEL_SELFTEST_SAY("%s: %s[%lu] is %d\\n", title, name, (unsigned long)i, got[i]);
+            return 1;
+        }
+    }
+    return 0;
+}
+"""
 _FILE = """\
 /* Golden vectors of the original model with their budgets: compile this file with the others, with
    the compiler and the flags that you use for your program, and run it:

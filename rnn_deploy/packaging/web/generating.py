@@ -1,4 +1,4 @@
-"""What a page needs to generate: the entry points encode and decode, tokens, and vocabularies."""
+"""The data with which a page generates: entry points encode and decode, tokens, vocabularies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Generation:
-    """How the page generates.
+    """The settings with which the page generates.
 
     encode, decode: the entry points. spec: how the decoder takes tokens. start, end: ids; no end
     means that every sequence has the largest length. output, source: vocabularies, None for ids.
@@ -41,7 +41,7 @@ class Generation:
     source: Vocabulary | None
 
     def facts(self) -> dict[str, Any]:
-        """Return what the page reads, as plain JSON values."""
+        """Return the data for the page, as plain JSON values."""
         made = {tensor.name for tensor in (*self.encode.outputs, *self.encode.inputs)}
         return {
             "token": self.spec.token.name,
@@ -65,7 +65,7 @@ def generates(bundle: Bundle, format: str) -> bool:
 
 
 def generation_of(bundle: Bundle, options: Mapping[str, str]) -> Generation:
-    """Return how the page generates. Raise InputError if the model or the options do not fit."""
+    """Return the settings of the page. Raise InputError if the model or the options do not fit."""
     encode, decode = (bundle.manifest.entry(name) for name in (ENCODE, DECODE))
     spec = decoder_spec(decode, [t.name for t in (*encode.outputs, *encode.inputs)])
     output = source = None

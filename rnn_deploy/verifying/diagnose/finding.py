@@ -72,7 +72,7 @@ class Finding:
 
     @property
     def _values(self) -> str:
-        pairs = (f"{e.found:.7g} for {e.expected:.7g}" for e in self.elements)
+        pairs = (f"{e.found:.7g} instead of {e.expected:.7g}" for e in self.elements)
         return f"found {'; '.join(pairs)}" if self.elements else ""
 
     @property

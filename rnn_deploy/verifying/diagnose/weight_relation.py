@@ -33,7 +33,8 @@ def relation(tensor: str, values: Array, weights: Weights) -> str:
             right = _extra(true, found)
             pairs = zip(wrong, right, strict=True)
             text = ", ".join(f"{a:.7g} instead of {b:.7g}" for a, b in pairs)
-            best = len(wrong), f"{name} with {len(wrong)} other values: {text}"
+            count = f"{len(wrong)} changed value{'s' if len(wrong) > 1 else ''}"
+            best = len(wrong), f"{name} with {count}: {text}"
     return "" if best is None else best[1]
 
 

@@ -106,7 +106,7 @@ def _unlike_the_model(
 def _words(tensor: StoredTensor, explain: Explain) -> str:
     values = tensor.values
     words = "" if values is None else explain(tensor.name, values)
-    return f"is not what the export wrote: {words}" if words else "is not what the export wrote"
+    return f"was changed after the export: {words}" if words else "was changed after the export"
 
 
 def _digests(known: object) -> dict[str, str]:

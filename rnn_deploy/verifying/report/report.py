@@ -30,7 +30,10 @@ class FailedCheck:
     files: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"check failed: {self.runtime}, {self.check}, case {self.case}: {self.message}"
+        place = f"{self.runtime}, {self.check}, case {self.case}"
+        if self.runtime == self.check:  # a check of a file, which no runtime ran
+            place = f"{self.check} of {self.case}"
+        return f"check failed: {place}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class Report:
 
     @property
     def never_finite(self) -> tuple[str, ...]:
-        """The names of tensors whose true value never held a finite number."""
+        """Return the names of tensors without any finite true value."""
         numbers = {c.name for c in self.comparisons if c.finite}
         return tuple(dict.fromkeys(c.name for c in self.comparisons if c.name not in numbers))
 

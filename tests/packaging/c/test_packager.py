@@ -4,10 +4,10 @@ import pytest
 
 from rnn_deploy.errors import BundleError, InputError
 from rnn_deploy.packaging.c.packager import PACKAGER, interface_of
-from tests.support.c_compilers import STRICT, call, needed
+from tests.support.c_compilers import STRICT, needed
+from tests.support.c_package import SANITIZED, built_and_run, written
 from tests.support.errors import raises
 
-SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 # A wrong weight, a wrong gate, a mask that is not heeded, a state that is not kept.
 FAULTS = {
     "weight": ("model_weights.c", lambda text: first_number(text, "model_lstm_recurrent")),
@@ -20,19 +20,6 @@ FAULTS = {
 def first_number(text, array):
     at = text.index("0x", text.index(f"const float {array}[", text.index("= {")))
     return text[:at] + "1.5f + " + text[at:]
-
-
-def written(packager, bundle, place, **options):
-    for path, content in packager.package(bundle, options).files.items():
-        (place / path).write_bytes(content)
-    return place
-
-
-def built_and_run(place, *flags, compiler="gcc", code=0):
-    call(
-        compiler, *flags, *sorted(p.name for p in place.glob("*.c")), "-lm", "-o", "t", place=place
-    )
-    return call("./t", place=place, code=code)
 
 
 @pytest.mark.parametrize("level", ["-Os", "-O2", "-O3"])

@@ -11,7 +11,7 @@ LINUX = {
     "aarch64": ("aarch64-linux-gnu-gcc", "qemu-aarch64"),
     "riscv64": ("riscv64-linux-gnu-gcc", "qemu-riscv64"),
 }
-# A board of qemu for each processor, and what the compiler is told.
+# A board of qemu for each processor, and the arguments of the compiler.
 BOARDS = {
     "cortex-m3": ("mps2-an385", ("-mcpu=cortex-m3",)),
     "cortex-m4": ("mps2-an386", ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")),

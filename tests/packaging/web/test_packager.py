@@ -46,10 +46,10 @@ def test_the_self_check_passes_and_nothing_leaves_the_origin(small_page, browser
         assert browser.open(address) == "passed", browser.text("body")
         assert own(browser.requests, address)
         assert any(url.endswith("ort/ort-wasm.wasm") for url in browser.requests)
-    told = browser.evaluate("document.getElementById('comparisons').textContent")
+    text = browser.evaluate("document.getElementById('comparisons').textContent")
     for part in ("whole", "step by step", "output y", "state "):
-        assert part in told
-    assert "outside" not in told
+        assert part in text
+    assert "outside" not in text
     assert not own(["https://example.org/a", *browser.requests], address)  # the check can fail
 
 

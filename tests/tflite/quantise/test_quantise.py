@@ -138,7 +138,9 @@ def tokens():
 
 
 @pytest.mark.parametrize(("mode", "kept", "saved"), [("float16", 66, 2), ("dynamic-int8", 34, 3)])
-def test_the_table_of_an_embedding_is_quantised_and_what_is_not_is_said(tokens, mode, kept, saved):
+def test_the_table_of_an_embedding_is_quantised_and_what_is_not_is_reported(
+    tokens, mode, kept, saved
+):
     model, content, feeds, kernels = tokens
     found = quantised(content, mode, feeds, kernels=kernels, model="tokens")
     assert found.float_bytes - found.weight_bytes >= saved * (50 * 8 + 9 * 9)

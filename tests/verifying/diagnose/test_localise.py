@@ -161,7 +161,7 @@ def test_a_finding_says_everything_in_lines():
     assert found.lines == (
         "ort-cpu, states, case n2t16: the first difference is in state h of layer 'rnn' at step 3,"
         " row 1, unit 2",
-        "found 0.5 for 0.25; 1 for 1",
+        "found 0.5 instead of 0.25; 1 instead of 1",
         "smallest input that still fails: 1 row of 1 step, from the reference's state before step"
         " 3",
         "as if: x",

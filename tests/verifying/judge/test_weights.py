@@ -38,7 +38,7 @@ def test_a_single_wrong_value_is_named():
     stored = W.copy()
     stored[2, 3] += 1e-4
     words = relation("rnn/R", stored.ravel(), RECURRENT)
-    assert words.startswith("recurrent_kernel with 1 other values: ")
+    assert words.startswith("recurrent_kernel with 1 changed value: ")
     assert f"{stored[2, 3]:.7g} instead of {W[2, 3]:.7g}" in words
 
 
@@ -51,7 +51,7 @@ def test_a_single_wrong_value_is_named():
         ("recurrent_kernel + 0.5", True),
         ("the values of recurrent_kernel in another order", False),
         ("zeros instead of bias", False),  # may be an initial state
-        ("bias with 1 other values: 1 instead of 2", False),
+        ("bias with 1 changed value: 1 instead of 2", False),
         ("", False),
     ],
 )
