@@ -1,10 +1,12 @@
 """One step at batch 1: the C target beside ONNX Runtime, all taking turns in one process.
 
-    scripts/bench c [UNITS ...]
+    scripts/bench c [sequences | UNITS ...]
 
 For each cell with 16 inputs: how many times as fast as ONNX Runtime's C API a `model_step` is, by
 how it was compiled; the slowest build against the native one; and the time of `Stream.step` on `c`
-as a part of that of `InferenceSession.run`. Needs gcc; builds of clang are measured where it is.
+as a part of that of `InferenceSession.run`. Then whole sequences at batch 1: how many times as fast
+`model_run` is as ONNX Runtime with each form of the layer. Needs gcc; builds of clang are measured
+where it is. `scripts/bench c sequences` measures the sequences alone.
 """
 
 import shutil
@@ -20,8 +22,10 @@ import onnxruntime
 import rnn_deploy
 from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.cli.console import progress, table, without_native_log_lines
-from rnn_deploy.perf.bench.measure import measure
+from rnn_deploy.perf.bench.measure import measure, ratio
+from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.runtimes.compiler import FLAGS
+from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.spec import STEP, STREAM
 
 CELLS, UNITS, WIDTH = ("SimpleRNN", "GRU", "LSTM"), (16, 32, 64, 128, 256), 16
@@ -33,12 +37,20 @@ BUILDS = {
     "clang native": ("clang", *FLAGS),
     "clang -O2": ("clang", "-std=c99", "-O2"),
 }
+FORMS = ("native", "scan")
+SEQUENCES = ((100, 64, 256), (1000, 16, 64))  # steps, inputs, units
 HERE = Path(__file__).parent
 
 
 def main() -> int:
     """Measure and print."""
-    units = tuple(map(int, sys.argv[1:])) or UNITS
+    if sys.argv[1:] != ["sequences"]:
+        _steps(tuple(map(int, sys.argv[1:])) or UNITS)
+    _sequences()
+    return 0
+
+
+def _steps(units: tuple[int, ...]) -> None:
     builds = {name: words for name, words in BUILDS.items() if shutil.which(words[0])}
     rows = []
     with tempfile.TemporaryDirectory() as folder, progress() as step:
@@ -51,7 +63,33 @@ def main() -> int:
                 rows.append(_row(cell, size, Path(folder), driver, builds))
     columns = ("layer", ">C API, ns", *(f">{name}" for name in builds), ">slowest", ">Stream.step")
     table("times as fast as ONNX Runtime's C API", columns, rows)
-    return 0
+
+
+def _sequences() -> None:
+    """Measure whole sequences at batch 1, both runtimes through Python and in one thread."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, progress() as step:
+        for cell in CELLS:
+            for shape in SEQUENCES:
+                step(f"{cell} {shape}")
+                rows.append(_sequence(cell, shape, Path(folder)))
+    columns = ("layer", "steps, inputs, units", *(f">{form}" for form in FORMS), ">the faster")
+    table("model_run: times as fast as ONNX Runtime", columns, rows)
+
+
+def _sequence(cell: str, shape: tuple[int, int, int], folder: Path) -> tuple[str, ...]:
+    steps, width, units = shape
+    x = np.random.default_rng(0).standard_normal((1, steps, width)).astype(np.float32)
+    calls = {}
+    for form in FORMS:
+        bundle = _exported(cell, units, folder / f"{form}{cell}{units}", width, form)
+        options = RunOptions(threads=1)
+        session = runtime_named("ort-cpu").load(bundle, options)
+        calls[form] = partial(session.run, {"x": x})
+        calls["c"] = partial(runtime_named("c").load(bundle, options).run, {"x": x})
+    timings = measure(calls, seconds=2.0)
+    ratios = [ratio(timings[form], timings["c"]) for form in FORMS]
+    return (cell, str(shape), *(f"{value:.2f}" for value in (*ratios, min(ratios))))
 
 
 def _row(
@@ -75,12 +113,12 @@ def _row(
     )  # fmt: skip
 
 
-def _exported(cell: str, units: int, place: Path) -> Bundle:
+def _exported(cell: str, units: int, place: Path, width: int = WIDTH, form: str = "auto") -> Bundle:
     from rnn_deploy.keras.tensorflow import keras
 
-    x = keras.Input((None, WIDTH), name="x")
+    x = keras.Input((None, width), name="x")
     layer = getattr(keras.layers, cell)(units, return_sequences=True, name="rnn")
-    rnn_deploy.export(keras.Model(x, layer(x)), place, to=("onnx", "c"), long=0)
+    rnn_deploy.export(keras.Model(x, layer(x)), place, to=("onnx", "c"), long=0, lowering=form)
     return open_bundle(place)
 
 

@@ -154,7 +154,7 @@ class FunctionWriter:
         lines += self._copies(loop)
         declared = [f"float {name}[{size}];" for name, size in self._locals.items()]
         if self._scratch:
-            declared.append(f"float a[{self._scratch}];")
+            declared.append(f"MODEL_ALIGNED float a[{self._scratch}];")
         if any("(j = 0;" in line for line in lines):
             declared.append("size_t j;")
         return [*declared, *lines]

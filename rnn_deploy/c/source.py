@@ -13,7 +13,7 @@ from rnn_deploy.c.description import interface_of
 from rnn_deploy.c.entry import functions_of
 from rnn_deploy.c.functions import FunctionWriter
 from rnn_deploy.c.halves import Halves
-from rnn_deploy.c.header import header_text, multiplications
+from rnn_deploy.c.header import ALIGNED, header_text, multiplications
 from rnn_deploy.c.ir import Program
 from rnn_deploy.c.layout import Layout
 from rnn_deploy.c.names import comment_text
@@ -70,7 +70,7 @@ def c_model(
     blocks = source_of(whole.uses)
     weights = (
         f"/* The weights of '{comment_text(program.name)}': {whole.weights.bytes:,} bytes. */\n"
-        f'#include "{HEADER}"\n\n'
+        f'#include "{HEADER}"\n\n{ALIGNED}\n'
         f"{whole.weights.declarations()}\n{whole.weights.definitions()}"
     )
     body = f"{whole.weights.declarations()}\n{blocks}\n{functions}"
@@ -78,7 +78,7 @@ def c_model(
     source = (
         f"/* '{comment_text(program.name)}' as C99; {HEADER} says how it is used. */\n"
         f'#include "{HEADER}"\n\n#include <assert.h>\n#include <float.h>\n#include <math.h>\n'
-        f"#include <string.h>\n\n{_GUARD}\n{body}"
+        f"#include <string.h>\n\n{_GUARD}{ALIGNED}\n{body}"
     )
     files = {HEADER: header_text(writers, digest), SOURCE: source, WEIGHTS: weights}
     files[SHARED] = shared_source(writers)

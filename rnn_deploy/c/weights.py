@@ -78,7 +78,8 @@ class WeightTable:
     def definitions(self) -> str:
         """Return the definitions of the arrays, exact: floats in C's hexadecimal form."""
         return "\n".join(
-            f"{_head(name, value)} = {{\n{_rows(value)}}};\n" for name, value in self.arrays.items()
+            f"MODEL_ALIGNED\n{_head(name, value)} = {{\n{_rows(value)}}};\n"
+            for name, value in self.arrays.items()
         )
 
 

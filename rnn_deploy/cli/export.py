@@ -1,6 +1,6 @@
 """`rnn-deploy export`: a Keras model to a bundle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -225,15 +225,27 @@ def file_lines(manifest: Manifest) -> list[str]:
 
 
 def detail_lines(artifacts: Sequence[Artifact]) -> list[str]:
-    """Return the details of model files, a line for each file that has any."""
-    return [
-        f"  {a.path}: " + ", ".join(f"{name} {_shown(v)}" for name, v in a.details.items())
-        for a in artifacts
-        if a.details
-    ]
+    """Return the details of model files: a line for each file that has any, and for each row."""
+    lines = []
+    for artifact in (a for a in artifacts if a.details):
+        rows = {k: v for k, v in artifact.details.items() if _is_table(v)}
+        facts = {k: v for k, v in artifact.details.items() if k not in rows}
+        lines.append(f"  {artifact.path}: {_listed(facts)}")
+        lines += [f"    {name}: {_listed(row)}" for name, table in rows.items() for row in table]
+    return lines
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, list) and any(isinstance(row, Mapping) for row in value)
+
+
+def _listed(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_shown(value)}" for name, value in facts.items())
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -71,7 +71,7 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
     stream, why = _stream(model, own, folded) if options.state == "input" else (None, ())
     opened = stream is not None and stream.trace is not own.trace
     unused = tuple(f"layer '{name}' is left out: no output depends on it" for name in trace.unused)
-    fixed = _notes_on_fixed_time(sequence.entry) if options.time is None else ()
+    fixed = _notes_on_fixed_time(sequence.entry, options) if options.time is None else ()
     notes = (*notes, *opened_notes, *why, *unused, *fixed, *_notes(model, options.state))
     halves, split_notes = split_plan(model, sequence) if options.state == "input" else (None, ())
     return ExportPlan(model, sequence, stream, (*notes, *split_notes), opened, halves)
@@ -222,11 +222,15 @@ def _why_no_stream(trace: Trace, folded: Sequence[Folded]) -> str | None:
     return None
 
 
-def _notes_on_fixed_time(sequence: EntryPoint) -> tuple[str, ...]:
+def _notes_on_fixed_time(sequence: EntryPoint, options: ExportOptions) -> tuple[str, ...]:
+    advice = "export with --time open to take any number, or run with --pad or --window"
+    if options.constraints.fixed_shapes:
+        titles = " and ".join(format.title for format in options.formats)
+        advice = f"{titles} needs a fixed number; run with --pad or --window for others"
     fixed = [t for t in sequence.inputs if has_fixed_time(t)]
     return tuple(
         f"input '{tensor.name}' takes sequences of exactly {tensor.shape[1]} steps, as the model"
-        " was built; export with --time open to take any number, or run with --pad or --window"
+        f" was built; {advice}"
         for tensor in fixed
     )
 

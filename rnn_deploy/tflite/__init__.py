@@ -8,6 +8,7 @@ writer      trace with our loops, convert, restore the names of the signature
 choice      choose the lowering of each layer
 inplace     a WHILE of a few steps per iteration that writes its outputs in place
 loop        WHILEs over blocks: one input product per block, then a few steps per iteration
+single      a WHILE of one step per iteration, which needs the least memory
 unrolled    every step written out, for a fixed length
 fused       the operators UNIDIRECTIONAL_SEQUENCE_RNN and _LSTM
 step        one step of each cell, used by the loops and by unrolled

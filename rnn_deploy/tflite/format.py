@@ -8,7 +8,8 @@ from rnn_deploy.formats.base import Format
 from rnn_deploy.formats.lowerings import LoweringRequest, lowering_option
 from rnn_deploy.formats.options import ExportOptions
 
-INPLACE, LOOP, UNROLLED, FUSED = LOWERINGS = ("inplace", "loop", "unrolled", "fused")
+LOWERINGS = ("inplace", "loop", "single", "unrolled", "fused")
+INPLACE, LOOP, SINGLE, UNROLLED, FUSED = LOWERINGS
 FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
 LOWERING_OPTION = lowering_option("tflite_lowering", "TFLite", LOWERINGS)
 WHY_NO_SAVED_MODEL = "a SavedModel's loops need more than TFLite's builtin operators"

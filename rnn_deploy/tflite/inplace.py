@@ -54,6 +54,20 @@ def lower(
     return output, loop.walk.finals(place.carried)
 
 
+def lower_singly(
+    layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
+) -> tuple[Any, States]:
+    """As `lower`, with one step per iteration, which also multiplies its own input."""
+    length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+    loop, part = _InplaceLoop(StepWalk(layer), mask, length), _InplaceSteps(0, length, 1, x, False)
+    begin = _InplaceOutputs(
+        _room(layer, x, length, [part]), loop.walk.start(tf.shape(x)[0], states)
+    )
+    end = loop.over(part, begin)
+    output = loop.walk.last(end.carried) if end.outputs is None else end.outputs
+    return output, loop.walk.finals(end.carried)
+
+
 def chunk_of(layer: Recurrence) -> int:
     """Return the steps of a turn; for a fixed length, so that few steps are left over."""
     return steps_to_a_turn(layer, CHUNKS, UNKNOWN, lambda steps, k: steps % k)

@@ -26,7 +26,7 @@ from rnn_deploy.tflite.choice import TFLITE_LOWERINGS, choices_of
 from rnn_deploy.tflite.flatbuffer.alias import write_in_place
 from rnn_deploy.tflite.flatbuffer.fuse import fuse
 from rnn_deploy.tflite.flatbuffer.merge import merged_models, unpacked
-from rnn_deploy.tflite.format import FUSED, INPLACE, LOOP, TfliteLoweringRequest
+from rnn_deploy.tflite.format import FUSED, INPLACE, LOOP, SINGLE, TfliteLoweringRequest
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _convert_part(model: Any, part: TfliteEntry) -> Any:
     file = unpacked(content)
     if fused:
         fuse(file, fused)
-    if INPLACE in lowerings.values():
+    if {INPLACE, SINGLE} & set(lowerings.values()):
         write_in_place(file)
     return file
 

@@ -84,6 +84,15 @@ def test_libm_is_taken_only_with_excess_precision(models, tmp_path, method, take
     assert ("tanhf" in call("nm", "-u", "model.o", place=tmp_path)) == taken
 
 
+def test_weights_are_aligned_where_vectors_have_the_size_of_a_cache_line(models):
+    source, weights = (models[0].files[name] for name in ("model.c", "model_weights.c"))
+    for text in (source, weights):
+        assert "#if defined(__AVX512F__) && defined(__GNUC__)" in text
+        assert "__attribute__((aligned(64)))" in text
+    assert weights.count("MODEL_ALIGNED\nconst ") == weights.count("] = {")
+    assert "MODEL_ALIGNED float a[" in source
+
+
 @needed("gcc", "size")
 def test_there_are_no_variables_outside_of_functions(models, tmp_path):
     for model in models:

@@ -48,3 +48,11 @@ def test_what_the_compiler_says_is_in_the_error(cache):
     with raises(RuntimeUnavailableError, "E-RUNTIME-COMPILE", "nonsense"):
         compiler.built_library({"a.c": b"int f(void) { return nonsense; }\n"})
     assert list(cache.iterdir()) == []
+
+
+def test_without_the_flags_of_this_processor_it_is_compiled_all_the_same(monkeypatch):
+    """A processor that has no -march=native has no width of vectors to prefer either."""
+    monkeypatch.setattr(
+        compiler, "FLAGS", ("-std=c99", "-march=unknown", "-mprefer-vector-width=1")
+    )
+    assert ctypes.CDLL(str(compiler.built_library(source(5)))).f() == 5

@@ -196,6 +196,15 @@ TESTED_IN: dict[str, tuple[str, tuple[str, ...]]] = {
             "tflite/micro/worker",
         ),
     ),
+    "tflite/micro/test_example": ("the program shows the header", ("tflite/micro/signature",)),
+    "tflite/micro/test_forms": (
+        "forms differ in memory, which a budget limits",
+        ("tflite/micro/budget", "tflite/single"),
+    ),
+    "tflite/micro/test_operators": (
+        "operators that are missing, and what failures say",
+        ("tflite/micro/failures",),
+    ),
     "tflite/quantise/test_quantise": (
         "seen in the quantised file",
         (

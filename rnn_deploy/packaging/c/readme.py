@@ -70,9 +70,10 @@ model_reset(&state);
 @HALVES@
 Prove your compiler and flags first: `cc model.c model_weights.c model_selftest.c -lm && ./a.out`.
 Compile with `-O3` (or `-O2`), and for the processor that it runs on (`-march=native`, `-mcpu=...`):
-that is several times faster with 32 units and more. `-ffast-math` is refused, since NaN, infinities
-and the error budget would not hold. `-DMODEL_USE_LIBM` takes tanh and exp from the C library. In
-debug builds an assertion finds a state that belongs to another model; `-DNDEBUG` removes it.
+that is several times faster with 32 units and more, and with `-mprefer-vector-width=512` again
+where the processor has AVX-512. `-ffast-math` is refused, since NaN, infinities and the error
+budget would not hold. `-DMODEL_USE_LIBM` takes tanh and exp from the C library. In debug builds an
+assertion finds a state that belongs to another model; `-DNDEBUG` removes it.
 
 A `model_state` is a plain struct: one for each sequence, copied with `=`, written to a file to
 resume. Functions of one model may run in many threads at once, each with its own state.

@@ -8,13 +8,11 @@ TFLite-Micro runs the first subgraph of a file and knows no signatures, so each 
 own file. What its interpreter lacks is refused with the operator and the layer.
 """
 
-import re
-from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from rnn_deploy.bundle import Artifact, LoweringChoice
-from rnn_deploy.errors import UnsupportedModelError
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel
@@ -22,7 +20,13 @@ from rnn_deploy.spec import SEQUENCE, STEP, STREAM
 from rnn_deploy.tflite.files import quantisation_of, quantised_for
 from rnn_deploy.tflite.flatbuffer.merge import unpacked
 from rnn_deploy.tflite.format import LOOP, request_from
+from rnn_deploy.tflite.micro.budget import OPTION, budget_of
+from rnn_deploy.tflite.micro.example import EXAMPLE, example_of
+from rnn_deploy.tflite.micro.failures import explained
 from rnn_deploy.tflite.micro.format import NAME
+from rnn_deploy.tflite.micro.forms import chosen, forms_of, over_budget
+from rnn_deploy.tflite.micro.operators import for_micro
+from rnn_deploy.tflite.micro.signature import tensors_of
 from rnn_deploy.tflite.micro.source import HEADER, SOURCE, MicroFile, header_of, source_of
 from rnn_deploy.tflite.quantise.recurrent_weights import operator_names
 from rnn_deploy.tflite.writer import TfliteEntry, convert, parts_of
@@ -30,43 +34,60 @@ from rnn_deploy.workers.process import WorkerError, call_in_process
 
 WORKER = "rnn_deploy.tflite.micro.worker:smallest_arena"  # imported in its own process only
 TIME_LIMIT = 120.0  # seconds
-_LACKS = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 
 
 def choices(plan: ExportPlan, options: ExportOptions) -> list[tuple[str, LoweringChoice]]:
-    """Return the lowerings that `write` takes, each with its entry point's name."""
-    parts = _parts(plan, options)
-    return [(_entry_name(part), choice) for part in parts for choice in part.choices]
+    """Return the lowerings that float32 files get, each with its entry point's name."""
+
+    def measured(part: TfliteEntry) -> MicroFile:
+        return _measured(for_micro(convert(plan.model, [part])), plan, part)
+
+    file, _ = chosen(forms_of(plan, options), measured, options)
+    step = _step_of(plan, options)
+    parts = [(SEQUENCE, file.choices), *([] if step is None else [(STREAM, step.choices)])]
+    return [(name, choice) for name, those in parts for choice in those]
 
 
 def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
-    """Write one file for each entry point, and all of them as C arrays."""
-    files = [_file(read, options, part) for part in _parts(read.plan, options)]
+    """Write one file for each entry point, and all of them as C arrays, with an example."""
+    files, notes = _files(read, options)
     origin = (files, read.source.name, version("rnn-deploy"))
-    (folder / HEADER).write_text(header_of(*origin), encoding="utf-8")
-    (folder / SOURCE).write_text(source_of(*origin), encoding="utf-8")
+    texts = {HEADER: header_of(*origin), SOURCE: source_of(*origin), EXAMPLE: example_of(*origin)}
+    for path, text in texts.items():
+        (folder / path).write_text(text, encoding="utf-8")
     for file in files:
         (folder / file.path).write_bytes(file.content)
     quantised = [file.quantised for file in files if file.quantised is not None]
+    notes += [note for file in quantised for note in file.notes]
     return FormatFiles(
         tuple(
             Artifact(file.path, NAME, file.entry, file.choices, details=file.details)
             for file in files
         ),
-        extra=(HEADER, SOURCE),
-        notes=tuple(
-            dict.fromkeys(
-                (*(n for file in quantised for n in file.notes), *filter(None, map(_larger, files)))
-            )
-        ),
+        extra=tuple(texts),
+        notes=tuple(dict.fromkeys((*notes, *filter(None, map(_larger, files))))),
         quantisation=quantisation_of(NAME, quantised),
     )
 
 
-def _parts(plan: ExportPlan, options: ExportOptions) -> list[TfliteEntry]:
+def _files(read: ReadModel, options: ExportOptions) -> tuple[list[MicroFile], list[str]]:
+    """Return the file of each entry point, and what does not fit the budget of memory."""
+
+    def written(part: TfliteEntry) -> MicroFile:
+        return _file(read, options, part)
+
+    sequence, _ = chosen(forms_of(read.plan, options), written, options)
+    step = _step_of(read.plan, options)
+    stream = None if step is None else written(step)
+    budget = budget_of(options[OPTION.name])
+    notes = over_budget(read.plan.model.name, budget, sequence, stream)
+    return [file for file in (sequence, stream) if file is not None], notes
+
+
+def _step_of(plan: ExportPlan, options: ExportOptions) -> TfliteEntry | None:
     # Its interpreter copies the values that a loop carries.
     parts = parts_of(plan, request_from(options), plain=True, loop=LOOP)
-    return [part for part in parts if part.entry.name in (SEQUENCE, STEP)]
+    return next((part for part in parts if part.entry.name == STEP), None)
 
 
 def _entry_name(part: TfliteEntry) -> str:
@@ -76,14 +97,22 @@ def _entry_name(part: TfliteEntry) -> str:
 def _file(read: ReadModel, options: ExportOptions, part: TfliteEntry) -> MicroFile:
     content, small, usual = convert(read.plan.model, [part]), None, None
     if options.quantised:
-        usual = _arena(content, read.plan, _entry_name(part))
+        usual = _arena(for_micro(content), read.plan, _entry_name(part))
         small = quantised_for(read, options, content, [part.entry])
         content = small.content
+    file = _measured(for_micro(content), read.plan, part)
+    return replace(file, quantised=small, float32_arena=usual)
+
+
+def _measured(content: bytes, plan: ExportPlan, part: TfliteEntry) -> MicroFile:
     entry = _entry_name(part)
-    arena = _arena(content, read.plan, entry)
+    arena = _arena(content, plan, entry)
     model = unpacked(content)
     names = {name for graph in model.subgraphs for name in operator_names(model, graph)}
-    return MicroFile(entry, content, part.choices, tuple(sorted(names)), arena, small, usual)
+    inputs, outputs, states = tensors_of(model, part.entry)
+    return MicroFile(
+        entry, content, part.choices, tuple(sorted(names)), arena, inputs, outputs, states
+    )
 
 
 def _larger(file: MicroFile) -> str:
@@ -102,38 +131,4 @@ def _arena(content: bytes, plan: ExportPlan, entry: str) -> int:
     try:
         return int(call_in_process(WORKER, content, time_limit=TIME_LIMIT))
     except WorkerError as error:
-        raise _explained(error, content, plan, entry) from error
-
-
-def _explained(
-    error: WorkerError, content: bytes, plan: ExportPlan, entry: str
-) -> UnsupportedModelError:
-    lacking = _LACKS.search(f"{error.stderr} {error.message}")
-    if lacking is None:
-        where = f"model '{plan.model.name}', entry point '{entry}'"
-        return UnsupportedModelError(
-            error.code, f"{where}: TFLite-Micro's interpreter {error.message}"
-        )
-    name = lacking.group(1)
-    layer = _layer_of(name, content, [layer.name for layer in plan.model.layers])
-    return UnsupportedModelError(
-        "E-MODEL-OPERATOR",
-        f"{layer or f'model {plan.model.name!r}'}: TFLite-Micro has no operator {name}; change the"
-        f" layer, or export without --to {NAME}",
-    )
-
-
-def _layer_of(operator: str, content: bytes, layers: Sequence[str]) -> str:
-    """The layer, by the name of what the operator computes, which the converter takes from it."""
-    model = unpacked(content)
-    for graph in model.subgraphs:
-        for found, name in zip(graph.operators, operator_names(model, graph), strict=True):
-            parts = (graph.tensors[found.outputs[0]].name or b"").decode().split("/")
-            named = [layer for layer in layers if any(_is_of(part, layer) for part in parts)]
-            if name == operator and named:
-                return f"layer '{max(named, key=len)}'"
-    return ""
-
-
-def _is_of(part: str, layer: str) -> bool:
-    return re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part) is not None
+        raise explained(error, content, plan, entry) from error

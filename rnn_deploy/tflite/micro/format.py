@@ -1,9 +1,16 @@
 """The format "tflite-micro": its description."""
 
 from rnn_deploy.formats.base import Format, PlanConstraints
+from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.tflite.format import INT8, LOWERING_OPTION, WHY_NO_SAVED_MODEL, check
+from rnn_deploy.tflite.micro.budget import OPTION, budget_of
 
 NAME = "tflite-micro"
+
+
+def _check(options: ExportOptions) -> None:
+    check(options)
+    budget_of(options[OPTION.name])
 
 
 FORMAT = Format(
@@ -11,8 +18,8 @@ FORMAT = Format(
     title="TFLite-Micro",
     writer="rnn_deploy.tflite.micro.files",
     packages=("tflite_micro",),
-    options=(LOWERING_OPTION,),
-    check=check,
+    options=(LOWERING_OPTION, OPTION),
+    check=_check,
     constraints=PlanConstraints(batch=1, fixed_shapes=True, single_steps=True),
     quantize=(INT8,),
     quantize_packages=("ai_edge_quantizer",),

@@ -1,6 +1,8 @@
 """Files for microcontrollers as C++: arrays, arena sizes, the operators to register."""
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +22,30 @@ _SPELLED = {
 
 
 @dataclass(frozen=True)
+class MicroTensor:
+    """An input or output: its name, its shape, the number of its bytes, its type in C++."""
+
+    name: str
+    shape: tuple[int, ...]
+    size: int
+    kind: str
+    member: str
+
+    @property
+    def values(self) -> int:
+        """The number of values."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class MicroFile:
     """One file: the entry point it is, its operators, the arena it needs in bytes.
 
-    float32_arena: of a quantised file, the arena of the same model in float32.
+    inputs, outputs: in the order of the interpreter's indices. states: for each state, the index of
+    its input and of its output.
+
+    float32_arena: of a quantised file, the arena of the same model in float32. alternatives: other
+    forms of the file, each with its arena and its size, or why it is not possible.
     """
 
     entry: str
@@ -31,8 +53,12 @@ class MicroFile:
     choices: tuple[LoweringChoice, ...]
     operators: tuple[str, ...]
     arena: int
-    quantised: QuantisedFile | None
+    inputs: tuple[MicroTensor, ...]
+    outputs: tuple[MicroTensor, ...]
+    states: tuple[tuple[int, int], ...] = ()
+    quantised: QuantisedFile | None = None
     float32_arena: int | None = None
+    alternatives: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def path(self) -> str:
@@ -43,9 +69,12 @@ class MicroFile:
     def details(self) -> dict[str, Any]:
         """Facts for the manifest: the array's name, operators to register, arena in bytes."""
         array, operators = array_name(self.entry), list(self.operators)
-        facts = {"array": array, "operators": operators, "arena": self.arena}
+        facts: dict[str, Any] = {"array": array, "operators": operators}
+        facts |= {"arena": self.arena, "flash": len(self.content)}
         if self.float32_arena is not None:
             facts["float32_arena"] = self.float32_arena
+        if self.alternatives:
+            facts["alternatives"] = list(self.alternatives)
         return facts
 
 
@@ -99,6 +128,20 @@ def source_of(files: Sequence[MicroFile], model: str, version: str) -> str:
     ])  # fmt: skip
 
 
+def constants_of(file: MicroFile) -> tuple[list[str], list[str]]:
+    """Return the names of the index constants of a file's inputs and outputs."""
+    prefix = prefix_of(file)
+    return (
+        _unique([f"{prefix}Input_{_identifier(t.name)}" for t in file.inputs]),
+        _unique([f"{prefix}Output_{_identifier(t.name)}" for t in file.outputs]),
+    )
+
+
+def prefix_of(file: MicroFile) -> str:
+    """Return the begin of the names of a file's constants."""
+    return f"k{file.entry.capitalize()}"
+
+
 def _declared(file: MicroFile) -> list[str]:
     name = array_name(file.entry)
     what = "one step, states in and out" if file.entry == "stream" else "the whole sequence"
@@ -107,8 +150,55 @@ def _declared(file: MicroFile) -> list[str]:
         f"// Entry point '{file.entry}': {what}. Arena measured on x86-64.",
         f"extern const unsigned char {name}[];",
         f"extern const std::size_t {name}_len;",
-        f"constexpr std::size_t k{file.entry.capitalize()}ArenaSize = {file.arena};",
+        f"constexpr std::size_t {prefix_of(file)}ArenaSize = {file.arena};",
+        "// The index for interpreter.input(...) or output(...), the shape, the number of values.",
+        *_tensors(file),
+        *_states(file),
     ]
+
+
+def _tensors(file: MicroFile) -> list[str]:
+    lines = []
+    for names, tensors in zip(constants_of(file), (file.inputs, file.outputs), strict=True):
+        for index, (name, tensor) in enumerate(zip(names, tensors, strict=True)):
+            shape = ", ".join(map(str, tensor.shape or (1,)))
+            lines += [
+                f"constexpr int {name} = {index};  // {tensor.kind}",
+                f"constexpr int {name}_shape[] = {{{shape}}};",
+                f"constexpr int {name}_size = {tensor.values};",
+            ]
+    return lines
+
+
+def _states(file: MicroFile) -> list[str]:
+    if not file.states:
+        return []
+    prefix, (inputs, outputs) = prefix_of(file), constants_of(file)
+    size = sum(file.inputs[i].size for i, _ in file.states)
+    return [
+        "// Each state: the output that the next call takes as input.",
+        f"struct {prefix[1:]}State {{",
+        "  int input;",
+        "  int output;",
+        "};",
+        f"constexpr {prefix[1:]}State {prefix}States[] = {{",
+        *(f"    {{{inputs[i]}, {outputs[o]}}}," for i, o in file.states),
+        "};",
+        f"constexpr std::size_t {prefix}StateBytes = {size};",
+    ]
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return the names, those that are there already with a number."""
+    unique: list[str] = []
+    for name in names:
+        same = sum(other == name or other.startswith(f"{name}__") for other in unique)
+        unique.append(f"{name}__{same + 1}" if same else name)
+    return unique
 
 
 def _defined(file: MicroFile) -> list[str]:

@@ -69,7 +69,9 @@ def test_a_long_sequence_is_a_loop_there(tmp_path, cell, units, steps, loops):
     x = keras.Input((None, 3), name="x")
     y = getattr(layers, cell)(units, return_sequences=True, name="rnn")(x)
     model = randomised(keras.Model(x, y, name="mine"), 7, 0.1)
-    bundle = rnn_deploy.export(model, tmp_path / "b", to="tflite-micro", time=steps, long=0)
+    bundle = rnn_deploy.export(
+        model, tmp_path / "b", to="tflite-micro", time=steps, long=0, tflite_lowering="loop"
+    )
     sequence = unpacked((bundle.root / "sequence.tflite").read_bytes())
     assert len(sequence.subgraphs) == 1 + 2 * loops  # a condition and a body of each
     assert "WHILE" in bundle.manifest.artifacts[0].details["operators"]
