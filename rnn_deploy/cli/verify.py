@@ -156,7 +156,7 @@ def show(report: Report) -> None:
     for line in (
         *map(str, report.failed_checks),
         *("\n  ".join(lines) for lines in merged_lines(report.findings)),
-        *map(str, file_verdicts(report.comparisons)),
+        *map(str, file_verdicts(report.comparisons, report.failed_checks)),
         *(f"not verified on {skipped.runtime}: {skipped.reason}" for skipped in report.skipped),
         *(f"note: {note}" for note in report.notes),
         *placement_lines(report),

@@ -29,16 +29,18 @@ class FilesRun:
 
     def __init__(self) -> None:
         self._files: dict[str, None] = {}
+        self._last = ""
         self._shapes: set[tuple[int, int]] = set()
 
     def note_shape(self, shape: tuple[int, int]) -> None:
         """Remember the rows and the steps of a call."""
         self._shapes.add(shape)
 
-    def note(self, file: str) -> None:
-        """Remember a file; an empty name is ignored."""
-        if file:
+    def note(self, *files: str) -> None:
+        """Remember files; an empty name is ignored."""
+        for file in filter(None, files):
             self._files[file] = None
+            self._last = file
 
     def take_shapes(self) -> set[tuple[int, int]]:
         """Return the rows and steps of the calls since the last `take_shapes`, each pair once."""
@@ -49,6 +51,10 @@ class FilesRun:
         """Return the files so far, and forget them."""
         files, self._files = tuple(self._files), {}
         return files
+
+    def take_in_order(self) -> tuple[str, ...]:
+        """Return the files so far, that of the last call last, and forget them."""
+        return tuple(sorted(self.take(), key=lambda file: file == self._last))
 
 
 class CheckedRunner:

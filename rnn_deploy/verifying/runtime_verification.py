@@ -233,7 +233,7 @@ def _compare_check(
                     request.options.record(observation)
                     yield observation.comparison
     except RnnDeployError as error:
-        yield FailedCheck(runtime, check, case.name, str(error), subject.files_run.take())
+        yield FailedCheck(runtime, check, case.name, str(error), subject.files_run.take_in_order())
     for observation in groups.worst():
         request.options.record(observation)
         yield observation.comparison

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from rnn_deploy.verifying.diagnose.inner_tflite import packed
 
 CODE, OPTIONS, TYPE = schema.BuiltinOperator, schema.BuiltinOptions, schema.TensorType
-TYPES = {np.dtype(n): getattr(TYPE, n.upper()) for n in ("float32", "int32", "bool")}
+TYPES = {np.dtype(n): getattr(TYPE, n.upper()) for n in ("float16", "float32", "int32", "bool")}
 
 
 class Mutant:

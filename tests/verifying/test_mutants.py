@@ -4,6 +4,7 @@ Each must fail in the quick checks, and `verify` must name the wrong file and no
 an entry point cannot have is skipped with its reason.
 """
 
+import numpy as np
 import onnx
 import pytest
 
@@ -11,6 +12,7 @@ from rnn_deploy.runtimes.registry import runtime_named
 from rnn_deploy.verifying import runtime_verification, verify
 from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
 from rnn_deploy.verifying.judge.checks import CHECKS, QUICK
+from rnn_deploy.verifying.report.cause import cause_of
 from rnn_deploy.verifying.runtime_verification import RuntimeVerification
 from tests.support import mutants_onnx, mutants_tflite
 from tests.support.spoiled import with_file
@@ -56,7 +58,25 @@ def judge(bundle, runtime, fault, entry, file):
     assert not report.passed  # at least by the digests of its constants
     assert all(comparison.passed for comparison in report.comparisons) == missed
     if not missed:
-        assert [each.wrong for each in file_verdicts(report.comparisons)] == [(file,)]
+        assert [each.wrong for each in file_verdicts(report.comparisons, report.failed_checks)] == [
+            (file,)
+        ]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_file_that_fails_while_it_runs_is_named(entry, gated_bundle, tmp_path):
+    model = onnx.load(gated_bundle.root / f"{entry}.onnx")
+    after = mutants_onnx.After(model, "y")
+    after.done(after("Reshape", after.raw, after.constant(np.array([7, 11, 13]))))
+    content = model.SerializeToString()
+    bundle = with_file(gated_bundle, tmp_path / "b", f"{entry}.onnx", content)
+    checks = ("sequence", "states", "chunked", "step")
+    report = verify(bundle, runtimes=[runtime_named("ort-cpu")], checks=checks, time_limit=None)
+    failed = {f.files[-1] for f in report.failed_checks if f.check in checks}
+    assert failed == {f"{entry}.onnx"}
+    (verdicts,) = file_verdicts(report.comparisons, report.failed_checks)
+    assert verdicts.wrong == (f"{entry}.onnx",)
+    assert f"{entry}.onnx on ort-cpu: " in cause_of(report)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

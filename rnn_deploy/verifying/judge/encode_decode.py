@@ -21,6 +21,8 @@ def encode_decode(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResu
         return
     encode, decode = subject.runners[ENCODE], subject.runners[DECODE]
     encoded = encode.run(fed(encode.entry, case.feeds))
+    encoders = subject.files_run.take()
+    subject.files_run.note(*encoders)
     yield CheckResult(encoded, detail="encode")
     yield CheckResult(decode.run(fed(decode.entry, case.feeds)), detail="decode alone")
     feeds = fed(decode.entry, {**case.feeds, **encoded})
@@ -31,6 +33,7 @@ def encode_decode(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResu
         "step by step": (1,) * steps,
     }
     for name, lengths in ways.items():
+        subject.files_run.note(*encoders)  # their results are part of each run
         yield CheckResult(run_in_chunks(decode, feeds, lengths), detail=f"encode, decode {name}")
 
 

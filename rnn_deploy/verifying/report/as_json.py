@@ -22,7 +22,9 @@ def json_from_report(report: Report) -> str:
         entry["alone"] = distances.alone
     for finding, entry in zip(report.findings, data["findings"], strict=True):
         entry["lines"] = list(finding.lines)
-    data["files"] = [dataclasses.asdict(each) for each in file_verdicts(report.comparisons)]
+    data["files"] = [
+        dataclasses.asdict(each) for each in file_verdicts(report.comparisons, report.failed_checks)
+    ]
     data |= {"passed": report.passed, "verdict": report.verdict, "schema": SCHEMA}
     data |= {"cause": cause_of(report), "tested": report.tested, "not_tested": report.not_tested}
     return json.dumps(finite(data), indent=1, allow_nan=False) + "\n"

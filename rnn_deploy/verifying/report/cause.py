@@ -27,7 +27,7 @@ def _parts(report: Report) -> Iterator[str]:
     changed = [f for f in report.failed_checks if f.check == WEIGHTS]
     yield from (f"{f.case} is wrong: {f.message}" for f in changed)
     blamed = {f.case for f in changed}
-    verdicts = {v.runtime: v for v in file_verdicts(report.comparisons)}
+    verdicts = {v.runtime: v for v in file_verdicts(report.comparisons, report.failed_checks)}
     wrong = dict.fromkeys(c.runtime for c in report.comparisons if not c.passed)
     only_handed_over = [name for name in wrong if _only_handed_over(report, name)]
     by_subject: dict[str, list[str]] = {}
@@ -47,8 +47,7 @@ def _parts(report: Report) -> Iterator[str]:
         yield f"{subject} {verb} wrong{where}{_fault(report.findings, runtimes)}"
     for runtime in only_handed_over:
         yield f"{runtime} fails only where {_partner(report, runtime)}"
-    for runtime, message in _errors(report.failed_checks):
-        yield f"{runtime}: {message}"
+    yield from _errors(report.failed_checks)
 
 
 def _explained(verdicts: FileVerdicts | None, report: Report, blamed: set[str]) -> bool:
@@ -95,7 +94,9 @@ def _partner(report: Report, runtime: str) -> str:
     return f"{partner} continues its states"
 
 
-def _errors(failed: Iterable[FailedCheck]) -> list[tuple[str, str]]:
-    """Return each runtime and message once."""
+def _errors(failed: Iterable[FailedCheck]) -> Iterator[str]:
+    """Yield the errors of each runtime and file, equal ones once."""
     others = (f for f in failed if f.check != WEIGHTS)
-    return list(dict.fromkeys((f.runtime, f.message) for f in others))
+    for runtime, files, message in dict.fromkeys((f.runtime, f.files, f.message) for f in others):
+        where = f"{' or '.join(files)} on {runtime}" if files else runtime
+        yield f"{where}: {message}"

@@ -66,7 +66,7 @@ def _context(report: Report, profiles: ErrorProfiles) -> dict[str, Any]:
         ),
         "findings": findings[:MOST_FINDINGS],
         "more_findings": len(findings) - MOST_FINDINGS,
-        "file_verdicts": file_verdicts(report.comparisons),
+        "file_verdicts": file_verdicts(report.comparisons, report.failed_checks),
         "checks": list(dict.fromkeys(check for _, check in cells)),
         "check_runtimes": list(dict.fromkeys(runtime for runtime, _ in cells)),
         "by_check": by_check,

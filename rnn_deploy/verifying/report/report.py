@@ -20,7 +20,7 @@ NOTHING = "nothing was checked"
 class FailedCheck:
     """A check that failed without a comparison: by an error, or by a misplaced node.
 
-    files: the model files that the runtime ran for it.
+    files: the model files that the runtime ran, the last one last; or the file that changed.
     """
 
     runtime: str

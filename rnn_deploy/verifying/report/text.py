@@ -63,7 +63,7 @@ def failure_text(report: Report, most: int = 10) -> str:
     for finding in report.findings[:most]:
         first, *others = finding.lines
         lines += ["", first, *(f"  {line}" for line in others)]
-    lines += ["", *map(str, file_verdicts(report.comparisons))]
+    lines += ["", *map(str, file_verdicts(report.comparisons, report.failed_checks))]
     lines += ["", *map(str, report.failed_checks[:most])] if report.failed_checks else []
     failed = [c for c in worst_of_each(report.comparisons) if not c.passed]
     if failed:

@@ -73,6 +73,10 @@ def report_of(*comparisons, **facts):
         ),
         (report_of(replace(GOOD, max_abs=1.0)), "ort-cpu is wrong"),
         (report_of(failed_checks=(FailedCheck("c", "load", "x", "no gcc"),)), "c: no gcc"),
+        (
+            report_of(RIGHT, failed_checks=2 * (FailedCheck("ort", "step", "x", "no", ("a",)),)),
+            "a on ort: no",
+        ),
         (report_of(), "nothing was checked"),
     ],
 )  # fmt: skip
