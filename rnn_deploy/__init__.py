@@ -113,8 +113,8 @@ def export(
     leaves out what the model drops with training=True. state: "input" (the stream entry point takes
     and returns states), "reset" (no stream; each call starts from zero) or "keep" (no stream; each
     call starts from the states the model holds).
-    quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
-    activations from `calibration`, real inputs by name, (sequences, time, ...).
+    quantize: TFLite weights as "float16", "dynamic-int8", "int8" or "int16x8"; the last two take
+    the ranges of activations from `calibration`, real inputs by name, (sequences, time, ...).
     samples: real inputs by name, kept as a golden vector. seed: of the generated ones. long: steps
     of the longest one, 0 for none, by default up to 10,000. trust_source: run the file's own code.
     labels, features: class names of the output, feature names of the input; a dict by name if
@@ -125,7 +125,8 @@ def export(
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
     that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
-    time); opset, 17 to 22; test_data, ONNX test data too. TFLite: tflite_lowering (or a dict).
+    time); opset, 17 to 22; test_data, ONNX test data too. TFLite: tflite_lowering (or a dict);
+    io, "int8" or "int16" for a file with integer inputs and outputs.
 
     Raises UnsupportedModelError with every reason, InputError for a bad source, option or output.
     """

@@ -128,14 +128,14 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
     default=NO_QUANTISATION,
     show_default=True,
     type=click.Choice((NO_QUANTISATION, *quantize_modes())),
-    help="Store weights in fewer bits; int8: activations too, which needs --calibration."
+    help="Store weights in fewer bits; int8, int16x8: activations too, which needs --calibration."
     f"  [{', '.join(name for name, format in all_formats().items() if format.quantize)}]",
 )
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
-    help="Real inputs (.npz, by input name) that set the ranges of int8; the error of a quantised"
-    " model is measured on them too.",
+    help="Real inputs (.npz, by input name) that set the ranges of activations; the error of a"
+    " quantised model is measured on them too.",
 )
 @click.option(
     "--evaluate",

@@ -1,10 +1,12 @@
 """Files for microcontrollers as C++: arrays, arena sizes, the operators to register."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.bundle import LoweringChoice
+from rnn_deploy.tflite.files import integer_details
 from rnn_deploy.tflite.quantise.quantise import QuantisedFile
 
 HEADER, SOURCE = "model_data.h", "model_data.cc"
@@ -46,6 +48,8 @@ class MicroFile:
         facts = {"array": array, "operators": operators, "arena": self.arena}
         if self.float32_arena is not None:
             facts["float32_arena"] = self.float32_arena
+        if self.quantised is not None:
+            facts |= integer_details(self.quantised)
         return facts
 
 
@@ -108,7 +112,25 @@ def _declared(file: MicroFile) -> list[str]:
         f"extern const unsigned char {name}[];",
         f"extern const std::size_t {name}_len;",
         f"constexpr std::size_t k{file.entry.capitalize()}ArenaSize = {file.arena};",
+        *_scales(file),
     ]
+
+
+def _scales(file: MicroFile) -> list[str]:
+    """Lines that define the scale of each tensor that is integers."""
+    integers = {} if file.quantised is None else file.quantised.integers
+    if not integers:
+        return []
+    entry = file.entry.capitalize()
+    lines = ["// Integers: real value = scale * (integer - zero point)."]
+    for name, scale in integers.items():
+        words = re.split(r"\W|_", name)
+        what = f"k{entry}{''.join(word[:1].upper() + word[1:] for word in words)}"
+        lines += [
+            f"constexpr float {what}Scale = {scale.scale!r}f;  // '{name}', {scale.dtype}",
+            f"constexpr int {what}ZeroPoint = {scale.zero_point};",
+        ]
+    return lines
 
 
 def _defined(file: MicroFile) -> list[str]:

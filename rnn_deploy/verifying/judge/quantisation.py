@@ -9,8 +9,8 @@ below FLOOR is useless; its budget is float32's, so that verification fails.
 
 Quantised arithmetic neither passes on NaN nor keeps values far outside the usual range, so the
 check `extremes` is not run; neither is `running-bound`, the bound of float32's rounding. Integers
-keep only values in the range of the calibration data: for int8 the checks with generated inputs
-are not run, and golden vectors are drawn from the calibration data.
+keep only values in the range of the calibration data: for INTEGER_MODES the checks with
+generated inputs are not run, and golden vectors are drawn from the calibration data.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,12 @@ from rnn_deploy.runtimes.base import Runtime
 
 MARGIN = 3.0
 FLOOR = 10.0  # dB
+INTEGER_MODES = ("int8", "int16x8")  # activations are integers: right only in calibrated ranges
 SKIPPED_CHECKS = {
     "float16": ("extremes", "running-bound"),
     "dynamic-int8": ("extremes", "running-bound"),
     "int8-weights": ("extremes", "running-bound"),
-    "int8": ("extremes", "running-bound", "masks", "long"),
+    **dict.fromkeys(INTEGER_MODES, ("extremes", "running-bound", "masks", "long")),
 }
 
 
