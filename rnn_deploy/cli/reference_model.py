@@ -244,7 +244,8 @@ def _refuse_int8(bundle: Bundle) -> None:
         raise InputError(
             "E-VERIFY-INT8-INPUTS",
             "--against generates inputs, but a model with integer activations is only right"
-            " within the range of its calibration data; verify without --against, on the bundle's golden vectors",
+            " within the range of its calibration data; verify without --against, on the"
+            " bundle's golden vectors",
         )
 
 

@@ -4,7 +4,8 @@
 
 It works on the finished file, so every lowering is quantised alike and both signatures are there
 as before: names, and, unless integers are requested, float32 inputs, outputs and states. What a
-quantiser silently leaves as it was is found: the recurrent weights it changed are counted, and none is an error.
+quantiser silently leaves as it was is found: the recurrent weights it changed are counted, and none
+is an error.
 """
 
 from collections.abc import Mapping, Sequence
