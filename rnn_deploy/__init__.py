@@ -1,4 +1,4 @@
-"""Convert a Keras recurrent model to ONNX and TFLite, run it, and prove that nothing changed.
+"""Convert a Keras recurrent model to ONNX and TFLite, run it, and verify that nothing changed.
 
     rnn_deploy.export(model, "build/hello", to=("onnx", "tflite"))    needs the extra `export`
     with rnn_deploy.load("build/hello") as model:                     needs the extra of a runtime
@@ -109,24 +109,24 @@ def export(
 
     to: formats: "onnx" and "tflite" by default, "tflite-micro" (fixed shapes, for
     microcontrollers), or one that another package registers.
-    time, batch: fix the steps or the sequences, or "open" what the model fixes. dropout: "off"
-    leaves out what the model drops with training=True. state: "input" (the stream entry point takes
+    time, batch: a fixed number of steps or sequences, or "open" for any. dropout: "off" removes
+    dropout that the model applies with training=True. state: "input" (the stream entry point takes
     and returns states), "reset" (no stream; each call starts from zero) or "keep" (no stream; each
-    call starts from the states the model holds).
+    call starts from the current states of the model).
     quantize: TFLite weights as "float16", "dynamic-int8", "int8" or "int16x8"; the last two take
     the ranges of activations from `calibration`, real inputs by name, (sequences, time, ...).
-    samples: real inputs by name, kept as a golden vector. seed: of the generated ones. long: steps
-    of the longest one, 0 for none, by default up to 10,000. trust_source: run the file's own code.
+    samples: real inputs by name, stored as a golden vector. seed: of generated ones. long: steps of
+    the longest one, 0 for none, by default up to 10,000. trust_source: allow the file's code.
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. docs/guides/inputs.md has their forms.
     force: replace the bundle at `output`. format_options: options of single formats; also weights,
     model_from, custom and evaluate, as in `rnn-deploy export`.
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
-    others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, shapes
-    that the model will be called with, by which "auto" chooses ("32x100", "stream=64x1": batch x
-    time); opset, 17 to 22; test_data, ONNX test data too. TFLite: tflite_lowering (or a dict);
-    io, "int8" or "int16" for a file with integer inputs and outputs.
+    others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, the
+    expected shapes, which guide "auto" ("32x100", "stream=64x1": batch x time); opset, 17 to 22;
+    test_data, ONNX test data too. TFLite: tflite_lowering (or a dict); io, "int8"
+    or "int16" for integer inputs and outputs.
 
     Raises UnsupportedModelError with every reason, InputError for a bad source, option or output.
     """
@@ -149,7 +149,7 @@ def export(
 def verify(bundle: "str | Path | Bundle", runtimes: str | Sequence[str] | None = None) -> "Report":
     """Compare runtimes, by default all available ones, with the golden vectors of a bundle.
 
-    Returns a report; `.passed` says whether every output and state is within its budget.
+    Returns a report; `.passed` is True if every output and state is within its budget.
     """
     from rnn_deploy.bundle import Bundle, open_bundle
     from rnn_deploy.runtimes.registry import runtime_named
@@ -161,5 +161,5 @@ def verify(bundle: "str | Path | Bundle", runtimes: str | Sequence[str] | None =
 
 
 def _several(words: str | Sequence[str]) -> tuple[str, ...]:
-    """Return several words, also if a single one is given."""
+    """Return a list of words, or the single word as a list of one."""
     return (words,) if isinstance(words, str) else tuple(words)

@@ -1,6 +1,6 @@
 """The entry point of `rnn-deploy`: a signal during start-up ends the process without a traceback.
 
-Nothing is written before `cli.main` handles signals itself, so the system may end the process.
+Nothing is written before `cli.main` handles signals itself, so the system can end the process.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Every error that a user can meet: its class, its stable code, its exit code.
+"""Every error that a user can get: its class, its stable code, its exit code.
 
 A message says what went wrong, what was expected and what to do next, in one line. Code raises
 the narrowest class; only the command line prints. docs/errors.md lists every code.
@@ -8,11 +8,11 @@ import re
 
 
 class RnnDeployError(Exception):
-    """Base of every error that is raised on purpose.
+    """Base of every error that rnn-deploy raises on purpose.
 
     code: stable, such as "E-STATE-OTHER-BUNDLE"; programs and tests match it, not the sentence.
-    message: the sentence without the code, to quote inside another message. exit_code: what the
-    command line exits with.
+    message: the sentence without the code, to quote inside another message. exit_code: the exit
+    code of the command line.
     """
 
     exit_code = 2
@@ -26,13 +26,13 @@ class RnnDeployError(Exception):
 
 
 class VerificationError(RnnDeployError):
-    """A comparison left its budget, or nothing could be compared."""
+    """A comparison is outside its budget, or nothing could be compared."""
 
     exit_code = 1
 
 
 class InputError(RnnDeployError):
-    """A file, tensor or option of the user's does not fit."""
+    """A file, tensor or option from the user is invalid."""
 
 
 class BundleError(InputError):
@@ -40,7 +40,7 @@ class BundleError(InputError):
 
 
 class BundleReplacedError(BundleError):
-    """Another bundle took the place of one that was being read."""
+    """Another bundle has replaced the one that was being read."""
 
 
 class RuntimeUnavailableError(RnnDeployError):
@@ -50,7 +50,7 @@ class RuntimeUnavailableError(RnnDeployError):
 
 
 class MisplacedError(RuntimeUnavailableError):
-    """A runtime ran a recurrent node on another device than the one asked for."""
+    """A runtime ran a recurrent node on another device than the requested one."""
 
 
 class MissingExtraError(RuntimeUnavailableError):
@@ -73,7 +73,7 @@ class UnsupportedModelError(RnnDeployError):
     exit_code = 4
 
 
-# TensorFlow and Keras surround the cause of an error with colours, stacks, arguments.
+# TensorFlow and Keras surround the cause of an error with colours, stack traces and arguments.
 _SHORTENED = (
     (r"\x1b\[[0-9;]*m", ""),
     (r"Graph execution error:\s*", ""),

@@ -42,7 +42,7 @@ def is_installed(package: str) -> bool:
 
 def installed_version(package: str) -> str | None:
     """Return the version of a distribution, None if it is not installed."""
-    # Imported here: it costs a tenth of the start of `rnn-deploy run`, which needs no versions.
+    # A late import: it costs a tenth of the start of `rnn-deploy run`, which needs no versions.
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -68,8 +68,8 @@ def require(module: str) -> ModuleType:
 def pip_line(package: str) -> str:
     """Return the command that adds the extra with `package` to this installation.
 
-    pip notes in direct_url.json (PEP 610) where it installed a distribution from, unless that was
-    an index. An extra has to come from the same place: an index may not have rnn-deploy at all.
+    pip records in direct_url.json (PEP 610) the origin of a distribution, unless it was an index.
+    An extra must come from the same origin, because an index may not have rnn-deploy.
     """
     extra = EXTRA_OF[package]
     origin = _origin()
@@ -115,7 +115,7 @@ def _path(url: str) -> Path:
 
 
 def _requirements(extra: str) -> list[str]:
-    """Return what the extra needs, from the metadata: 'onnxruntime>=1.20; extra == "ort"'."""
+    """Return the requirements of an extra from the metadata: 'onnx>=1.20; extra == "ort"'."""
     from importlib.metadata import requires
 
     mark = f"extra=='{extra}'"
@@ -126,5 +126,5 @@ def _requirements(extra: str) -> list[str]:
 
 
 def _quoted(word: str) -> str:
-    """Quote for the shell; Windows' own knows only double quotes."""
+    """Quote a word for the shell; the Windows shell knows only double quotes."""
     return f'"{word}"' if os.name == "nt" and not word.startswith("-") else shlex.quote(word)

@@ -26,9 +26,9 @@ def registered(
 ) -> dict[str, T]:
     """Return every object of `kind` by name, the built-in ones first.
 
-    group: the group of entry points. built_in: the modules that hold an object, under the name of
-    its class in capitals. refused: makes the error from a name and a reason. Raises it for an
-    object that cannot be imported, is of another kind or name, or whose name is taken.
+    group: the group of entry points. built_in: the modules with an object, whose name is that of
+    its class in capitals. refused: makes the error from a name and a reason. That error is raised
+    for an object that cannot be imported, has another kind or name, or a name that is taken.
     """
     constant = kind.__name__.upper()
     found: dict[str, T] = {
@@ -37,7 +37,7 @@ def registered(
     for point in entry_points(group=group):
         try:
             loaded = point.load()
-        except Exception as error:  # another package's code may raise anything
+        except Exception as error:  # another package's code may raise any exception
             raise refused(point.name, f"it cannot be imported ({error})") from error
         if not isinstance(loaded, kind) or loaded.name != point.name:
             reason = f"{point.value} is not a {kind.__name__} of this name"

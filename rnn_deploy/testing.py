@@ -23,7 +23,7 @@ from rnn_deploy.verifying.judge.checks import CHECKS
 from rnn_deploy.verifying.judge.tolerance import ALL, UserTolerance
 from rnn_deploy.verifying.report.text import failure_text
 
-SAME = 1e-4  # of the largest value: what other threads or versions of TensorFlow may change
+SAME = 1e-4  # of the largest value; other threads or versions of TensorFlow change less
 Tolerances = float | Mapping[str, float] | None
 
 
@@ -44,9 +44,9 @@ def assert_same(
     runtimes: names, or runtimes of your own; by default all that are available. checks: names; by
     default all. atol, rtol: absolute and relative tolerances that replace the derived budget, for
     all tensors or by name. threads: within an operator. time_limit: seconds for one call of a
-    runtime in a process of its own, so that an abort or a hang is a failed test; None runs all in
-    this process. model: the Keras model, whose weights and outputs must still be those that the
-    bundle was made from; this needs TensorFlow. trust_source: let the model's file run its code.
+    runtime in its own process, so that a crash or a hang is a failed test; None runs all runtimes
+    in this process. model: the Keras model, which must still have the weights and outputs of the
+    bundle; this needs TensorFlow. trust_source: allow code in the model's file.
 
     Returns the report. Raises AssertionError with the first wrong place of each runtime, InputError
     for an unknown runtime, check or tensor, BundleError for a damaged bundle, and

@@ -11,9 +11,9 @@ from rnn_deploy.errors import InputError, one_line
 
 
 def builder_in(file: str) -> Callable[[], Any]:
-    """Return the function that `file`, FILE or FILE:NAME, names; its default is build_model."""
+    """Return the function that `file` names: FILE:NAME, or build_model in FILE."""
     path, _, name = file.rpartition(":")
-    if not name.isidentifier():  # no colon, or the one after a drive letter
+    if not name.isidentifier():  # there is no colon, or it follows a drive letter
         path, name = file, "build_model"
     module = load_module(Path(path))
     builder = getattr(module, name, None)
@@ -27,7 +27,7 @@ def builder_in(file: str) -> Callable[[], Any]:
 
 
 def built_by(builder: Callable[[], Any], name: str) -> Any:
-    """Call a function of the user's that builds a model; InputError if it raises."""
+    """Call a user's function that builds a model; raise InputError if it raises."""
     try:
         return builder()
     except (Exception, SystemExit) as error:
@@ -50,7 +50,7 @@ def load_module(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever the user's code raises is the user's
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise InputError(
             "E-SOURCE-IMPORT", f"{path}: cannot be imported: {_reason(error)}"
         ) from error

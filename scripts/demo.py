@@ -6,9 +6,11 @@
                 --verify--> every output and state beside its budget
 
 It ends with a line for each model. The rows behind it go to build/demo/details.txt, the reports to
-build/demo/NAME.report.json. What is there and not older than its source is reused.
+build/demo/NAME.report.json, and the attention of the date translator to
+build/demo/dates-attention.html. What is there and not older than its source is reused.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ from rnn_deploy.bundle import Bundle, open_bundle
 from rnn_deploy.bundle.store import MANIFEST, writing_file
 from rnn_deploy.cli.console import OK, data, say, table, verdict, without_native_log_lines
 from rnn_deploy.errors import BundleError
+from rnn_deploy.inference.generated_page import ShownSequence, html_from_generated
 from rnn_deploy.inference.model import Model
 from rnn_deploy.runtimes.registry import runtimes_for
 from rnn_deploy.spec import SEQUENCE, Array
@@ -38,6 +41,8 @@ FOLDER = Path("build/demo")
 DETAILS = FOLDER / "details.txt"
 EXPERIMENTS = ("cell_one_step", "layer_one_step", "unfolded", "batched")
 FOUND = 30  # letters of what was found, in the summary
+ATTENTION = FOLDER / "dates-attention.html"
+TRANSLATED = "dates"  # the model whose attention is written
 SCORED = "digits"  # the model that scores a table, too
 PRINTED = 1e-6  # how far from the notebook's printed numbers an experiment may be
 
@@ -74,6 +79,8 @@ SAMPLES = (
 
 def main() -> int:
     """Demonstrate every sample; 0 if everything agrees."""
+    # Keras' predict says that it traces a model anew for each shape, which is wanted here.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     start = time.perf_counter()
     checks: list[tuple[str, ...]] = []
     reports: dict[str, Report] = {}
@@ -85,6 +92,8 @@ def main() -> int:
         if sample.name == SCORED:
             with _step(f"{sample.name}: scoring a Parquet table on a pool of processes"):
                 checks.append(_table_scored(module, bundle))
+        if sample.name == TRANSLATED:
+            _write_attention(module, bundle)
         with _step(f"{sample.name}: verifying outputs and states"):
             reports[sample.name] = rnn_deploy.verify(bundle)
         with writing_file(FOLDER / f"{sample.name}.report.json", force=True) as draft:
@@ -97,6 +106,7 @@ def main() -> int:
     )
     passed = all(r.passed for r in reports.values()) and all(row[-1] == OK for row in checks)
     data(f"all rows: {DETAILS}; bundles and reports: {FOLDER}/")
+    data(f"attention of six generated dates: {ATTENTION}")
     data(f"took {time.perf_counter() - start:.0f} s")
     data("everything agrees with TensorFlow" if passed else f"FAILED: see {DETAILS}")
     return 0 if passed else 1
@@ -188,6 +198,24 @@ def _table_scored(module: ModuleType, bundle: Bundle) -> tuple[str, ...]:
     )
     found = f"accuracy: {right:.4f}, {result.shards} shards of {count} scans"
     return SCORED, "score", found, verdict(bool(agrees))
+
+
+def _write_attention(module: ModuleType, bundle: Bundle) -> None:
+    """Write a page with generated dates and the characters that each digit was read from."""
+    texts = [text for text, _ in module.pairs()[1][:6]]
+    with rnn_deploy.load(bundle, "ort-cpu") as model:
+        found = model.generate(
+            [module.source([text])[0] for text in texts],
+            start=module.START, end=module.END, max_steps=module.STEPS,
+        )  # fmt: skip
+    shown = [
+        ShownSequence(
+            text, module.iso(each.ids), list(text), [module.ISO[i] for i in each.ids], each
+        )
+        for text, each in zip(texts, found, strict=True)
+    ]
+    with writing_file(ATTENTION, force=True) as draft:
+        draft.write_text(html_from_generated("Dates to ISO 8601", shown), encoding="utf-8")
 
 
 def _original(sample: Sample, bundle: Bundle) -> Model:

@@ -2,7 +2,7 @@
 
 It is the only contract between the Keras side and the run side.
 
-    manifest      what the bundle holds, as frozen values, to and from JSON
+    manifest      the contents of the bundle, as frozen values, to and from JSON
     versions      reads manifests of older schema versions
     store         writes the folder whole or not at all; checks every file by its SHA-256
     plan          which artifact is fastest at which shape, as `tune` measured it

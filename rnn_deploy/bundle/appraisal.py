@@ -13,7 +13,7 @@ GOLDEN, CALIBRATION = "golden vectors", "calibration data and golden vectors"
 
 @dataclass(frozen=True)
 class FileErrors:
-    """The errors of the outputs and states that one model file, or a signature of it, computes."""
+    """The errors of the outputs and states that one model file or signature computes."""
 
     file: str
     costs: tuple[QuantisationError, ...]
@@ -29,7 +29,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class Appraisal:
-    """The errors that the export measured. costs: those from which budgets come, over all data."""
+    """The errors that the export measured. costs: over all data; the budgets come from them."""
 
     costs: tuple[QuantisationError, ...]
     warnings: tuple[str, ...]
@@ -41,7 +41,7 @@ class Appraisal:
 
 
 def file_report(manifest: Manifest) -> FileReport | None:
-    """Return the errors by model file; None if the bundle has none. BundleError if damaged."""
+    """Return the errors by model file, or None; raise BundleError if they are damaged."""
     extension = manifest.extensions.get(EXTENSION)
     if extension is None:
         return None

@@ -1,8 +1,8 @@
-"""Data of a model besides its weights: class names, feature names, and how inputs are made.
+"""Data of a model besides its weights: class names, feature names, and preprocessing of inputs.
 
     attachments.json   labels     {output: [class names]}
                        features   {input: [feature names]}
-                       steps      {input: [steps that turn what users have into the model's input]}
+                       steps      {input: [steps that convert the user's data to the input]}
 
 A step is plain data, applied by `inference/preprocessing.py`. Kinds:
 
@@ -26,7 +26,7 @@ from rnn_deploy.errors import BundleError
 FILE = "attachments.json"
 EXTENSION = "attachments"
 KINDS = ("text", "tokenizer", "strings", "integers", "scaler")
-# Steps without which numbers that look right would give wrong results.
+# Without these steps, inputs look right and give wrong results, so a reader must know them.
 _REQUIRED = {"integers", "scaler"}
 
 
@@ -59,7 +59,7 @@ def write_attachments(attachments: Attachments, manifest: Manifest, root: Path) 
 
 
 def attachments_of(bundle: Bundle) -> Attachments:
-    """Return the attachments of a bundle; BundleError for a damaged file or an unknown step."""
+    """Return the attachments of a bundle; raise BundleError if damaged or if a step is unknown."""
     extension = bundle.manifest.extensions.get(EXTENSION)
     if extension is None:
         return Attachments()

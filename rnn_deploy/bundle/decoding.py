@@ -1,7 +1,7 @@
-"""Turn what json.loads returns into our own frozen dataclasses; no other class is ever made.
+"""Convert what json.loads returns to our own frozen dataclasses, and to no other class.
 
-This reverses `dataclasses.asdict`. Every field must be present with its declared type, and no
-other field may be there.
+This reverses `dataclasses.asdict`. Every field must be present with its declared type, and there
+must be no other field.
 """
 
 import dataclasses

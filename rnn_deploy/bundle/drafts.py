@@ -1,7 +1,7 @@
-"""Temporary folders next to a destination, and how a draft takes the destination's place.
+"""Temporary folders next to a destination, and how a draft is moved to the destination.
 
     .NAME.xxxxxxxx.part/   made and locked by one writer, removed when it is done
-        lock               locked while that process lives, so that leftovers are known
+        lock               locked while that process lives, so that leftovers can be recognised
         new                the draft, or the folder that the draft is in
         old                what was at the destination, between the two renames of `put_in_place`
 
@@ -22,7 +22,7 @@ from rnn_deploy.bundle.exchange import exchanged
 from rnn_deploy.bundle.locks import FileLock
 
 LOCK, NEW, OLD = "lock", "new", "old"
-YOUNG = 60.0  # seconds in which a folder without a lock belongs to a writer that is just starting
+YOUNG = 60.0  # seconds; a younger folder without a lock belongs to a writer that is starting
 PATIENCE = 2.0  # seconds that a reader waits between the two renames of a living writer
 IN_USE = 5.0  # seconds that a writer waits for readers on Windows
 
@@ -48,8 +48,8 @@ def draft_folder(place: Path) -> Iterator[Path]:
 def put_in_place(draft: Path, place: Path, folder: Path) -> None:
     """Rename the folder `draft` to `place`, also if something is there.
 
-    folder: the writer's, which takes what was there. Where the system can exchange two folders,
-    there is no moment without one at `place`.
+    folder: the writer's folder, which takes the old one. Where the system can exchange two folders,
+    `place` exists at every moment.
     """
     while True:
         if not os.path.lexists(place):
@@ -64,9 +64,9 @@ def put_in_place(draft: Path, place: Path, folder: Path) -> None:
 def put_files_in_place(
     drafts: Sequence[Path], places: Sequence[Path], folders: Sequence[Path]
 ) -> None:
-    """Put several files in their places, so that new ones never lie beside old ones.
+    """Move several files to their places, so that new ones never lie beside old ones.
 
-    First all old files move away, then all new ones come. If that fails, the old ones come back. A
+    First all old files are moved away, then all new ones in. If that fails, the old ones return. A
     single file is replaced in one step.
     """
     if len(places) == 1:
@@ -83,7 +83,7 @@ def put_files_in_place(
             old.rename(place)
         raise
     for old, _ in moved:
-        old.unlink()  # or the next writer would move it back beside a new one
+        old.unlink()  # otherwise the next writer moves it back beside a new one
     for draft, place in zip(drafts, places, strict=True):
         draft.replace(place)
 

@@ -18,7 +18,7 @@ UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 
 
 def exchanged(one: Path, other: Path) -> bool:
-    """Exchange two folders; return whether the system and the file system can. OSError if it fails.
+    """Exchange two folders; return whether this system can. Raise OSError if the exchange fails.
 
     Both must be on the same file system.
     """

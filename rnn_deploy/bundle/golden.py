@@ -1,4 +1,4 @@
-"""Golden vectors: inputs with the reference's and the oracle's outputs and states.
+"""Golden vectors: inputs with the outputs and states of the reference and the oracle.
 
 One .npz file with an entry per tensor, named CASE/PART/TENSOR, so that a reader loads one case at a
 time. Parts:
@@ -11,7 +11,7 @@ Some cases are for one check only (`CASE/check`); `special` includes them. The i
 case are drawn from a seed (`CASE/drawn/TENSOR`), and only some steps of its outputs over time are
 kept (`CASE/probes`).
 
-The entry `source` is the digest of the weights that they were made with.
+The entry `source` is the digest of the weights that reference and oracle were computed with.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,12 +36,12 @@ PARTS = ("feeds", "reference", "oracle")
 class GoldenCase:
     """One golden vector.
 
-    entries: the entry points it can be fed to. chunks: lengths along time whose sum is the whole,
-    for the check that runs the case in chunks; empty if chunks give other results. check: the only
-    check it is for, or empty. rows_alone: each row alone gives the same results as in its batch,
-    measured in float64. drawn: inputs made from a seed. probes: the steps of tensors over time that
-    reference and oracle hold, or empty for all. steps: this number of steps of one sequence lie
-    side by side in the batch, the rows of the first step first; 0 otherwise.
+    entries: the entry points that accept it. chunks: lengths along time whose sum is the whole, for
+    the check that runs the case in chunks; empty if chunks give other results. check: if not empty,
+    the case is only for this check. rows_alone: each row alone gives the same results as in its
+    batch, measured in float64. drawn: inputs made from a seed. probes: the steps for which
+    reference and oracle have outputs over time; empty for all. steps: 0, or: so many steps of one
+    sequence lie side by side in the batch, the rows of the first step first.
     """
 
     name: str
@@ -58,7 +58,7 @@ class GoldenCase:
 
     @property
     def truth(self) -> Mapping[str, Array]:
-        """The values that a runtime is compared with: the oracle, or else the reference."""
+        """The values that a runtime is compared with: the oracle's, or else the reference's."""
         return self.oracle or self.reference
 
 
@@ -82,9 +82,9 @@ def write_cases(place: Path, cases: Iterable[GoldenCase], source: str | None = N
 def read_cases(
     place: Path, *, special: bool = False, content: bytes | None = None
 ) -> Iterator[GoldenCase]:
-    """Read golden vectors one case at a time; BundleError if the file is damaged.
+    """Read golden vectors one case at a time; raise BundleError if the file is damaged.
 
-    special: include the cases that are for one check only. content: of the file, if it is known.
+    special: include the cases that are for one check only. content: the file's bytes, if known.
     """
     with _reading(place, content) as file:
         for name, keys in _by_case(file.files).items():
@@ -93,14 +93,14 @@ def read_cases(
 
 
 def cases_of(bundle: Bundle, *, special: bool = False) -> Iterator[GoldenCase]:
-    """Read the golden vectors of a bundle; BundleError if they belong to another model."""
+    """Read the golden vectors of a bundle; raise BundleError if they belong to another model."""
     place, content = bundle.root / bundle.manifest.golden, bundle.read(bundle.manifest.golden)
     made_with, source = _source(place, content), bundle.manifest.source
     if made_with != source.digest:
         raise BundleError(
             "E-BUNDLE-OTHER-GOLDEN",
             f"{place}: these golden vectors do not belong to '{source.name}': they were made with"
-            f" the weights {made_with[:12] or '(not named)'}, the manifest says"
+            f" the weights {made_with[:12] or '(not named)'}, the manifest has"
             f" {source.digest[:12]}; export the model again",
         )
     entries = {entry.name: entry for entry in bundle.manifest.entries}
@@ -151,7 +151,7 @@ def _misfit(case: GoldenCase, entries: Mapping[str, EntryPoint]) -> str:
 
 
 def _may_be(value: Array, tensor: TensorSpec, case: GoldenCase) -> bool:
-    """Return whether an array may be the true value of a tensor; probes keep some steps."""
+    """Return whether an array can be the true value of a tensor, or of its probed steps."""
     shape = tuple(value.shape)
     if case.probes and len(shape) == len(tensor.shape) > 1:
         shape = (shape[0], *(d if isinstance(d, int) else 1 for d in tensor.shape[1:2]), *shape[2:])

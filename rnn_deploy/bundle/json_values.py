@@ -4,7 +4,7 @@ import math
 
 
 def finite(value: object) -> object:
-    """The same value with NaN and infinities as the strings "nan", "inf" and "-inf"."""
+    """Return the same value with NaN and infinities as the strings "nan", "inf" and "-inf"."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

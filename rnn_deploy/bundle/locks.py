@@ -59,7 +59,7 @@ class FileLock:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock a file; OSError if another process has it locked, or if the system has no locks."""
+    """Lock a file; raise OSError if another process has locked it, or the system has no locks."""
     if fcntl is not None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     elif msvcrt is not None:

@@ -1,8 +1,8 @@
-"""The manifest: what a bundle holds, as frozen values, to and from JSON.
+"""The manifest: the contents of a bundle, as frozen values, to and from JSON.
 
 docs/reference/bundle.md specifies its JSON form. Paths are relative to the bundle, with "/".
 
-A format or a feature has two places for data of its own, so that this module names none:
+Two places are for data of a format or a feature, so that this module names none of them:
 
     Artifact.details   facts about one model file, such as the memory that it needs. The format
                        chooses the names. `inspect` and `export` print them as they are.
@@ -63,8 +63,8 @@ class FileRecord:
 class Artifact:
     """One model file as one entry point.
 
-    weights: a file beside it that it reads. details: facts that only its format knows, by name,
-    as JSON values.
+    weights: a file beside it that it reads. details: facts that only its format uses, by name, as
+    JSON values.
     """
 
     path: str
@@ -77,11 +77,11 @@ class Artifact:
 
 @dataclass(frozen=True)
 class QuantisationError:
-    """What quantisation did to one output or state, against the oracle, on export.
+    """The error that quantisation caused in one output or state, against the oracle.
 
-    kind: "output" or "state". snr_db: signal-to-noise ratio, None where nothing changed. max_abs:
-    the largest error. labels, labels_changed: of an output that may hold classes (last axis wider
-    than one), how many there were and how many have their largest value elsewhere now.
+    kind: "output" or "state". snr_db: signal-to-noise ratio; None if nothing changed. max_abs: the
+    largest error. labels: the number of labels in an output that may hold classes (last axis wider
+    than one). labels_changed: how many of them now have their largest value elsewhere.
     """
 
     tensor: str
@@ -94,10 +94,10 @@ class QuantisationError:
 
 @dataclass(frozen=True)
 class Quantisation:
-    """How the artifacts of `format` were quantised, and what it cost.
+    """How the artifacts of `format` were quantised, and the errors that this caused.
 
     recurrent: how many of the `recurrent_all` different recurrent weights are quantised.
-    weight_bytes, float_bytes: of all weights, now and in float32. measured_on: what data.
+    weight_bytes, float_bytes: of all weights, now and in float32. measured_on: the data, in words.
     """
 
     format: str
@@ -120,7 +120,7 @@ class Extension:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """What the bundle was made from. digest: SHA-256 of the weights, by name, shape and value."""
+    """The source of the bundle. digest: SHA-256 of the weights, by name, shape and value."""
 
     kind: str
     name: str
@@ -129,10 +129,10 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle holds.
+    """The contents of a bundle.
 
-    golden: the path of the golden vectors; notes: what a user must know; state: what became of
-    states on export, "input", "reset" or "keep"; plan: what `tune` found, if it was run.
+    golden: the path of the golden vectors; notes: what a user must know; state: how states were
+    exported, "input", "reset" or "keep"; plan: what `tune` found, if it was run.
     quantisation: None if all weights are float32. extensions: further data, by the name of its
     format or feature.
     """
@@ -151,7 +151,7 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     def entry(self, name: str) -> EntryPoint:
-        """Return the entry point called `name`; BundleError lists those that the bundle has."""
+        """Return the entry point called `name`; raise BundleError with the known names."""
         for entry in self.entries:
             if entry.name == name:
                 return entry
@@ -162,16 +162,16 @@ class Manifest:
         )
 
     def artifact(self, format: str, entry: str) -> Artifact | None:
-        """The artifact of that format and entry point, if the bundle has one.
+        """Return the artifact of that format and entry point, if the bundle has one.
 
-        The first: those that follow are variants, which a plan names by path.
+        This is the first one. Further ones are variants, which a plan names by path.
         """
         found = (a for a in self.artifacts if (a.format, a.entry) == (format, entry))
         return next(found, None)
 
 
 def json_from_manifest(manifest: Manifest) -> str:
-    """The manifest as JSON text; equal manifests give equal bytes."""
+    """Return the manifest as JSON text; equal manifests give equal bytes."""
     return json.dumps(dataclasses.asdict(manifest), indent=1) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Read one array in NumPy's .npy format, whose header is checked before memory is allocated.
+"""Read one array in NumPy's .npy format, and check its header before memory is allocated.
 
 The format is that of numpy.lib.format. `np.load` allocates what the header asks for, and some
 damaged headers raise errors of other kinds than ValueError.
@@ -59,7 +59,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def _header_2(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     at = file.tell()
     length = int.from_bytes(file.read(4), "little")
-    if length > MOST_HEADER:  # NumPy would read it whole first
+    if length > MOST_HEADER:  # NumPy would read all of it first
         raise ValueError(f"its header asks for {length} bytes")
     file.seek(at)
     return np.lib.format.read_array_header_2_0(file, max_header_size=MOST_HEADER)
@@ -69,7 +69,7 @@ def _content(file: IO[bytes], size: int) -> bytearray:
     content = bytearray(size)
     view, at = memoryview(content), 0
     while at < size:
-        piece = file.read(min(PIECE, size - at))  # an archive copies what it reads
+        piece = file.read(min(PIECE, size - at))  # zipfile copies what it reads
         if not piece:
             raise ValueError("it was cut")
         view[at : at + len(piece)] = piece

@@ -1,7 +1,8 @@
 """Read and write .npz files, without pickles, whatever the arrays are called.
 
-`np.savez` cannot store an array called "file" and adds an ending to the path; this writes the same
-format without both. `np.load` allocates what an archive asks for; this checks it first.
+`np.savez` cannot store an array called "file", and it adds an ending to the path; this module
+writes the same format without these limits. `np.load` allocates what an archive asks for; this
+module checks it first.
 """
 
 import lzma
@@ -55,7 +56,7 @@ def write_npz(place: Path | IO[bytes], arrays: Mapping[str, Array]) -> None:
 
 
 def read_npz(source: Path | IO[bytes]) -> dict[str, Array]:
-    """Read all arrays by name; ValueError says what is wrong with the file."""
+    """Read all arrays by name; raise ValueError that says what is wrong with the file."""
     with open_npz(source) as file:
         return {name: file[name] for name in file.files}
 

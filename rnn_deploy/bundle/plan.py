@@ -1,7 +1,7 @@
 """A plan: which artifact, on which runtime and how, is fastest at which shape on one machine.
 
-Made by `rnn-deploy tune`, followed by the runtime `tuned`. It is about speed alone: whatever it
-says, the answers are the same.
+`rnn-deploy tune` makes it, and the runtime `tuned` follows it. A plan affects only speed: with
+every plan the results are the same.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from math import log
 
 @dataclass(frozen=True)
 class PlanRule:
-    """What was fastest for an entry point at batch x time.
+    """The fastest choice for an entry point at batch x time.
 
-    artifact: its path. threads, session: how the runtime is told to load it. median_us: of one
-    call; gain: how many times as fast as the bundle was before, on the runtime it would have taken.
-    only_time: the artifact takes `time` steps and no other number.
+    artifact: its path. threads, session: options with which the runtime loads it. median_us: of
+    one call. gain: how many times as fast as before, on the runtime that was the default.
+    only_time: the artifact takes exactly `time` steps.
     """
 
     entry: str
@@ -32,7 +32,7 @@ class PlanRule:
 
 @dataclass(frozen=True)
 class TunedPlan:
-    """Rules, and where they were measured: the processor, its cores, the runtimes' versions."""
+    """Rules, and where they were measured: the processor, its cores, the versions of runtimes."""
 
     machine: str
     cores: int
@@ -40,11 +40,11 @@ class TunedPlan:
     rules: tuple[PlanRule, ...]
 
     def rules_of(self, entry: str) -> tuple[PlanRule, ...]:
-        """The rules of an entry point."""
+        """Return the rules of an entry point."""
         return tuple(rule for rule in self.rules if rule.entry == entry)
 
     def misfits(self, machine: str, cores: int, versions: Mapping[str, str | None]) -> list[str]:
-        """What is not as it was where the plan was made."""
+        """Return the differences between this machine and the one where the plan was made."""
         found = [] if machine == self.machine else [f"made on {self.machine}, this is {machine}"]
         if cores != self.cores:
             found.append(f"made with {self.cores} cores, here are {cores}")
@@ -56,9 +56,9 @@ class TunedPlan:
 
 
 def nearest(rules: tuple[PlanRule, ...], batch: int, time: int) -> PlanRule:
-    """The rule whose batch and time are nearest, as ratios; the first of those that are equal.
+    """Return the rule whose batch and time are nearest, as ratios; the first of equal ones.
 
-    Beside each rule of one time alone there is another, which takes any.
+    For each rule that takes one time only, the plan also has one that takes any.
     """
     fitting = [rule for rule in rules if not rule.only_time or rule.time == time]
     return min(fitting, key=lambda r: abs(log(batch / r.batch)) + abs(log(time / r.time)))

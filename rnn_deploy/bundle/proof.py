@@ -25,8 +25,8 @@ from rnn_deploy.spec import Array
 
 PROOF = "proof.npz"
 AGREE = 1e-9  # between two float64 computations, relative to the magnitude
-# From float32 to float64, relative to the magnitude: if fewer than half of float32's digits agree,
-# it is another function.
+# The largest distance from float32 to float64, relative to the magnitude. If fewer than half of the
+# digits of float32 agree, the two compute different functions.
 NEAR = 2.0**-10
 
 
@@ -35,7 +35,7 @@ class ReferenceDistances:
     """How far three computations of one recurrent layer are from each other.
 
     tensorflow: from TensorFlow in float32 to the oracle. cells: from the recurrences in NumPy to
-    the oracle. between: from TensorFlow to NumPy. growth: of an error per step.
+    the oracle. between: from TensorFlow to NumPy. growth: of an error, per step.
     """
 
     layer: str
@@ -46,7 +46,7 @@ class ReferenceDistances:
     growth: float
 
     def widened(self, other: "ReferenceDistances") -> "ReferenceDistances":
-        """The larger distances of two; the growth of the first."""
+        """Return the larger distances of two, with the growth of the first."""
         return ReferenceDistances(
             self.layer,
             max(self.tensorflow, other.tensorflow),
@@ -58,7 +58,7 @@ class ReferenceDistances:
 
     @property
     def alone(self) -> str:
-        """The one of the three that differs from the two others; empty if none does."""
+        """Name the computation that differs from the two others; empty if none does."""
         near = NEAR * self.scale
         if self.cells <= AGREE * self.scale:
             apart = self.tensorflow > near and not self.growth > 1
@@ -87,7 +87,7 @@ class Proof:
 
 
 def write_proof(place: Path, proof: Proof) -> None:
-    """Write a proof; the same one gives the same bytes."""
+    """Write a proof; equal proofs give equal bytes."""
     arrays: dict[str, Array] = {f"feeds/{name}": value for name, value in proof.feeds.items()}
     for vote in proof.votes:
         arrays[f"{vote.layer}/votes"] = np.array(
@@ -107,7 +107,7 @@ def proof_of(bundle: Bundle) -> Proof:
 
 
 def read_proof(place: Path, content: bytes | None = None) -> Proof:
-    """Read a proof; BundleError if the file is damaged. content: of the file, if it is known."""
+    """Read a proof; raise BundleError if it is damaged. content: the file's bytes, if known."""
     try:
         return _proof(read_npz(place if content is None else BytesIO(content)))
     except (ValueError, KeyError, TypeError) as error:

@@ -1,8 +1,8 @@
-"""Long inputs from a seed, the same on every machine, so that a golden vector need not hold them.
+"""Long inputs from a seed, the same on every machine, so that golden vectors need not store them.
 
 NumPy does not promise that its generators stay the same from version to version. Here each value
-is a hash of the seed and of its place (splitmix64, Steele et al. 2014), whose 24 leading bits
-make a float32 exactly: uniform over [-sqrt 3, sqrt 3), mean 0, variance 1.
+is a hash of the seed and of its place (splitmix64, Steele et al. 2014). The 24 leading bits make
+an exact float32: uniform over [-sqrt 3, sqrt 3), mean 0, variance 1.
 """
 
 import math
@@ -28,7 +28,7 @@ class SeededInput:
     below: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what cannot be drawn, InputError for more than memory may hold."""
+        """Raise ValueError for invalid values, InputError if more memory is needed than allowed."""
         dtype = np.dtype(self.dtype)
         drawable = dtype.kind in "fiub" and dtype.name == self.dtype
         below = self.below is None or 0 < self.below < 2**63
@@ -37,7 +37,7 @@ class SeededInput:
         refuse_larger(WORKING_BYTES * math.prod(self.shape), "an input that is drawn from a seed")
 
     def values(self) -> Array:
-        """The input itself."""
+        """Return the input itself."""
         bits = _hashed(self.seed, math.prod(self.shape)).reshape(self.shape)
         if self.below is not None:
             return (bits % np.uint64(self.below)).astype(self.dtype)

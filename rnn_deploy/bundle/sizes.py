@@ -1,7 +1,7 @@
-"""How much memory a file may ask for, checked before any is allocated.
+"""Check how much memory a file needs before any memory is allocated.
 
-A file may always take what it has itself. More than that, as a compressed archive or a seed can ask
-for, only up to a limit that the user can raise.
+A file may always need as many bytes as it has. A compressed archive or a seed can need more than
+that. The user can raise the limit for those.
 """
 
 import os
@@ -28,15 +28,15 @@ def size_limit() -> int:
 
 
 def refuse_larger(size: int, what: str, own_size: int = 0) -> None:
-    """Raise InputError if `what` asks for more bytes than its file has and than the limit.
+    """Raise InputError if `what` needs more bytes than its file has and than the limit.
 
-    size: what it asks for. own_size: the bytes of the file.
+    size: the bytes that it needs. own_size: the bytes of the file.
     """
     limit = size_limit()
     if size > max(limit, own_size):
         raise InputError(
             "E-DATA-SIZE",
-            f"{what} asks for {_spelled(size)} of memory, the limit is {_spelled(limit)}; if you"
+            f"{what} needs {_spelled(size)} of memory, the limit is {_spelled(limit)}; if you"
             f" trust the file, raise the limit: {VARIABLE}={_enough(size)}",
         )
 

@@ -1,21 +1,20 @@
-"""State files: write the states of a stream, and check that a file belongs to the model here.
+"""State files: write the states of a stream, and check that a file belongs to the given model.
 
-A state file is an .npz with one array per state, under the name of the state's input, and the text
-`rnn_deploy/owner`, in JSON: which model the states belong to.
-
-Beside them, `rnn_deploy/keys` has the key of each row, in JSON, if the rows have keys.
+A state file is an .npz with one array per state, under the name of the state's input. Its text
+`rnn_deploy/owner`, in JSON, says which model the states belong to. If the rows have keys,
+`rnn_deploy/keys` is the list of them, in JSON. The owner has:
 
     weights      the digest of the weights, `source.digest` in the manifest
     entry        the entry point, such as "stream"
     bundle       the digest of the manifest: which bundle wrote the file
     rnn_deploy   the version that wrote the file
 
-The weights and the entry point decide whether a file belongs here, together with the names, shapes
-and dtypes of the states. The digest of the bundle does not: every further export of the same model
-changes it, with another lowering or quantised, and so does `tune`; a stream may go on in all of
-these. New weights give the same numbers another meaning, so a state from before a training is
-refused. Two models with equal weights that differ in something else, such as an activation, are not
-told apart.
+A file fits if the weights, the entry point, and the names, shapes and dtypes of the states are
+equal. The digest of the bundle may differ: it changes with every export of the same model (with
+another lowering, or quantised) and with `tune`, and a stream may continue in all of these bundles.
+New weights give the same numbers another meaning, so a state from before a training is refused.
+Two models with equal weights that differ in something else, such as an activation, cannot be
+distinguished.
 """
 
 import json
@@ -57,7 +56,7 @@ def write_states(
     owner: StateOwner | None,
     keys: Sequence[Hashable] | None = None,
 ) -> None:
-    """Write states by input name. Without an owner, readers will need `any_bundle`.
+    """Write states by input name. Without an owner, readers need `any_bundle`.
 
     keys: what each row belongs to. Raises InputError for keys that are neither text nor numbers.
     """
@@ -77,7 +76,7 @@ def read_states(
 ) -> dict[str, Array]:
     """Read states by input name, in the order of the rows.
 
-    owner: who wants them. any_bundle: take states that another model wrote, or plain arrays.
+    owner: the model that reads. any_bundle: accept states of another model, or plain arrays.
     Raises InputError for a file that cannot be read, or that belongs to another model.
     """
     return read_keyed_states(place, owner, any_bundle=any_bundle)[0]
@@ -86,7 +85,7 @@ def read_states(
 def read_keyed_states(
     place: Path, owner: StateOwner | None, *, any_bundle: bool = False
 ) -> tuple[dict[str, Array], list[Key] | None]:
-    """Read states as `read_states` does, and the key of each row, None if the rows have none."""
+    """Read states as `read_states` does, and the key of each row; None if the rows have no keys."""
     try:
         states = read_npz(place)
         found = _owner_in(states.pop(OWNER, None))
@@ -148,7 +147,7 @@ def _text_of(owner: StateOwner) -> str:
 
 
 def _owner_in(text: Array | None) -> StateOwner | None:
-    """Return the owner that a file names, or None; facts that a later version adds are ignored."""
+    """Return the owner that a file names, or None; ignore fields that a later version adds."""
     if text is None:
         return None
     facts = json.loads(str(text))

@@ -1,7 +1,7 @@
-"""The bundle's folder: write it whole or not at all, and check every file before it is used.
+"""The bundle's folder: write it whole or not at all, and check every file before its use.
 
-A bundle is written to a temporary folder next to its destination and takes its place when complete,
-so a failed export (a full disk, an interrupt, a kill) leaves what was there before (`drafts`).
+A bundle is written to a temporary folder next to its destination and moved there when complete.
+So a failed export (a full disk, an interrupt, a kill) leaves the previous bundle (`drafts`).
 
 A bundle can be replaced while it is read. Then a file of the new one meets the manifest of the old
 one, which `Bundle` reports as BundleReplacedError; `with_bundle` opens the new one and repeats.
@@ -26,7 +26,7 @@ from rnn_deploy.bundle.manifest import FileRecord, Manifest, manifest_from_json
 from rnn_deploy.errors import BundleError, BundleReplacedError, InputError
 
 MANIFEST = "manifest.json"
-MOST_REPLACEMENTS = 20  # while one command reads a bundle
+MOST_REPLACEMENTS = 20  # that one command survives while it reads a bundle
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Bundle:
     digest: str
 
     def read(self, path: str) -> bytes:
-        """Return the content of the file `path`, whose size and SHA-256 are as recorded.
+        """Return the content of the file `path`, after checking its size and SHA-256.
 
-        Use these bytes, not the file again: it may change at any time.
+        Use these bytes, and do not read the file again: it can change at any time.
         """
         record = self._record(path)
         place = self._place(path)
@@ -58,7 +58,7 @@ class Bundle:
     def checked(self, path: str) -> Path:
         """Return the place of the file `path`, after checking its size and SHA-256.
 
-        Only for files that nothing is computed from; `read` returns what was checked.
+        Only for files that no result is computed from; `read` returns exactly what was checked.
         """
         record = self._record(path)
         place = self._place(path)
@@ -99,12 +99,12 @@ class Bundle:
     def _compare(
         self, place: Path, record: FileRecord, size: int, sha256: Callable[[], str]
     ) -> None:
-        """Raise BundleError if a file is not as recorded."""
+        """Raise BundleError if a file differs from its record."""
         if size != record.size:
             self._refuse_replaced()
             raise BundleError(
                 "E-BUNDLE-ALTERED",
-                f"{place}: has {size} bytes, the manifest says {record.size}; the file was cut or"
+                f"{place}: has {size} bytes, the manifest has {record.size}; the file was cut or"
                 " altered, so copy the bundle again or export the model again",
             )
         if sha256() != record.sha256:
@@ -116,7 +116,7 @@ class Bundle:
             )
 
     def _refuse_replaced(self) -> None:
-        """Raise BundleReplacedError if another bundle is here now."""
+        """Raise BundleReplacedError if another bundle has replaced this one."""
         try:
             now = sha256_of(self.root / MANIFEST)
         except FileNotFoundError:
@@ -145,12 +145,12 @@ def with_bundle(root: str | Path, use: Callable[[Bundle], Result]) -> Result:
 
 
 def open_bundle(root: str | Path) -> Bundle:
-    """Open the bundle in the folder `root`; BundleError if it is missing or damaged."""
+    """Open the bundle in the folder `root`; raise BundleError if it is missing or damaged."""
     root = Path(root)
     place = root / MANIFEST
     for _ in range(MOST_REPLACEMENTS):
         if not root.exists():
-            wait_for_replacement(root)  # the next one may begin before we read
+            wait_for_replacement(root)  # another replacement may begin before we read
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raw = place.read_bytes()
             break
@@ -181,7 +181,7 @@ def _no_manifest(root: Path) -> BundleError:
 def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
     """Yield a temporary folder to fill; rename it to `root` if the block ends without an error.
 
-    Raises InputError if `root` exists and `force` is false, or if it exists and is no bundle:
+    Raises InputError if `root` exists and `force` is false, or if it exists and is not a bundle:
     --force replaces a bundle, never another folder.
     """
     root = Path(root)
@@ -196,7 +196,7 @@ def writing_bundle(root: str | Path, *, force: bool) -> Iterator[Path]:
             refuse_existing(root, force=force)  # another process may have written it
             put_in_place(draft, root, folder)
     finally:
-        with suppress(OSError):  # what is not empty stays
+        with suppress(OSError):  # a folder that is not empty stays
             for parent in missing:
                 parent.rmdir()
 
@@ -215,9 +215,9 @@ def writing_file(place: str | Path, *, force: bool) -> Iterator[Path]:
 def writing_files(
     places: Sequence[Path], *, force: bool, replaced: Sequence[Path] = ()
 ) -> Iterator[list[Path]]:
-    """Yield a temporary path for each file; all take their places if the block ends without error.
+    """Yield a temporary path for each file; move all in place if the block ends without an error.
 
-    The files belong together: if the process is killed, no new one lies beside an old one.
+    The files belong together: even if the process is killed, no new one lies beside an old one.
     replaced: files that are replaced even without `force`.
     """
     with ExitStack() as stack:
@@ -249,7 +249,7 @@ def refuse_existing(place: Path, *, force: bool) -> None:
 
 
 def refuse_folder(root: Path, *, force: bool) -> None:
-    """Raise InputError if `root` exists and `force` is false, or if it is no bundle."""
+    """Raise InputError if `root` exists and `force` is false, or if it is not a bundle."""
     refuse_existing(root, force=force)
     if root.exists() and not _is_replaceable(root):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Read manifests of older schema versions: each step turns one version into the next.
+"""Read manifests of older schema versions: each step converts one version to the next.
 
 Write the step when you raise SCHEMA_VERSION, and keep a manifest of the old version as test data
 (tests/bundle/data). A bundle that was deployed once stays readable.
@@ -33,14 +33,14 @@ def refuse_other_versions(schema: int, data: dict[str, Any], where: str) -> None
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest `data` of an older schema version in today's form."""
+    """Return the manifest `data` of an older schema version in the current form."""
     while data["schema_version"] < SCHEMA_VERSION:
         data = STEPS[data["schema_version"]](data)
     return data
 
 
 def _from_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 3 has extensions, and each artifact has details; `micro` becomes details."""
+    """Version 3 adds extensions, and details of artifacts; `micro` becomes a detail."""
     details = {m["entry"]: {k: m[k] for k in m if k != "entry"} for m in data["micro"]}
     artifacts = [a | {"details": details.get(a["entry"], {})} for a in data["artifacts"]]
     kept = {key: value for key, value in data.items() if key != "micro"}

@@ -2,8 +2,8 @@
 
     model file --tensors_in--> StoredTensor --digests_of--> manifest.extensions["weights"]
 
-Read here are only the few fields of ONNX (a protobuf) and of TFLite (a flatbuffer) that hold
-constants, so that any machine can compare them: with NumPy, and without onnx or LiteRT.
+This module reads only the few fields of ONNX (a protobuf) and TFLite (a flatbuffer) that hold
+constants. So every machine can compare weights with NumPy alone, without onnx or LiteRT.
 Specifications: onnx/onnx.proto, and schema.fbs of TensorFlow Lite.
 """
 
@@ -31,8 +31,10 @@ _TFLITE_TYPES = {0: "f4", 1: "f2", 2: "i4", 4: "i8", 9: "i1", 10: "f8"}
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A constant of a model file. file: the file that holds its bytes; dtype: NumPy's code, empty
-    if it is none of the usual ones."""
+    """A constant of a model file.
+
+    file: the file that holds its bytes. dtype: NumPy's code; empty for a type that is not read.
+    """
 
     name: str
     file: str
@@ -73,7 +75,7 @@ def mapped(place: Path) -> Content:
 
 
 def tensors_in(artifact: Artifact, read: Read) -> Iterator[StoredTensor]:
-    """Yield the constants of a model file; ValueError if it cannot be read.
+    """Yield the constants of a model file; raise ValueError if it cannot be read.
 
     Equal names in one file get a number.
     """
@@ -122,7 +124,7 @@ def _of_node(
 def _onnx_tensor(
     model: Content, span: tuple[int, int], path: str, read: Read, output: str
 ) -> StoredTensor:
-    """Return a TensorProto. output: what the node that holds it makes, in place of a name."""
+    """Return a TensorProto. output: the output of its node, as the name of a tensor without one."""
     dims: list[int] = []
     name, kind, content, file, place = "", 0, b"", path, dict[str, str]()
     for number, value in _fields(model, *span):
@@ -253,7 +255,7 @@ class _Table:
         return [_Table(self._data, place + _u32(self._data, place)) for place in places]
 
 
-# How the constants of each format are read.
+# The reader of constants for each format.
 READABLE: dict[str, Callable[[str, Read], Iterator[StoredTensor]]] = {
     "onnx": _onnx_tensors,
     "tflite": _tflite_tensors,

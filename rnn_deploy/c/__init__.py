@@ -4,7 +4,7 @@
 
 ir          the program: values, and nodes of one step
 reading     Keras' graph of layers as a program; layers, operations: one kind of node each
-schedule    in which loop over time each node runs, and which values are kept for all steps
+schedule    the loop over time in which each node runs, and the values kept for all steps
 names       identifiers of C
 nodes       the C statements of each node
 snippets    functions in C: activations, cells, products

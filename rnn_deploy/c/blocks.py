@@ -1,9 +1,9 @@
-"""The functions in snippets/*.c, each a block with a name: those that a model needs, in order.
+"""The functions in snippets/*.c, each a named block: select those that a model needs, in order.
 
     /* @block NAME[: what it does] [needs NAME ...] [unless|if MACRO] */
 
-A block is there once or, where a macro chooses between two forms, twice. `@ACT@` and `@GATE@` in a
-block stand for activations; such a block is written once for each pair that the model has.
+A block exists once, or twice if a macro chooses between two forms. `@ACT@` and `@GATE@` in a block
+are placeholders of activations; such a block is written once for each pair in the model.
 """
 
 import re
@@ -30,7 +30,7 @@ class Block:
 
 @dataclass(frozen=True, order=True)
 class Use:
-    """A block and the activations put into it."""
+    """A block and its activations."""
 
     block: str
     act: str = ""
@@ -39,7 +39,7 @@ class Use:
 
 @cache
 def blocks() -> tuple[Block, ...]:
-    """All blocks in the order in which they can be compiled."""
+    """Return all blocks in the order in which they can be compiled."""
     found: list[Block] = []
     for name in FILES:
         text = files("rnn_deploy.c").joinpath("snippets", name).read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def blocks() -> tuple[Block, ...]:
 
 
 def source_of(uses: Iterable[Use]) -> str:
-    """The C text of the blocks in use and of all that they need."""
+    """Return the C text of the blocks in use and of all that they need."""
     used = set(uses)
     waiting = list(used)
     while waiting:

@@ -57,7 +57,7 @@ def _lstm(node: CellNode, place: Place) -> Lines:
 
 
 def _gru(node: CellNode, place: Place) -> Lines:
-    """The sums lie in `a` as candidate, z, r, and the candidate's recurrent product."""
+    """Write a GRU cell. `a`: sums of candidate, z, r, then the candidate's recurrent part."""
     cell, h, units = node.cell, place.state(node, "h"), node.cell.units
     z, r, candidate = np.split(cell.kernel, GATES["gru"], axis=1)
     kernel = np.concatenate([candidate, z, r], axis=1)
@@ -86,7 +86,7 @@ def _gru(node: CellNode, place: Place) -> Lines:
 
 
 def _gru_bias(bias: Float | None, units: int, reset_after: bool) -> Float | None:
-    """The biases in the order of the sums; those of z and r are added up, rounded once."""
+    """Return the biases in the order of the sums; those of z and r are added and rounded once."""
     if bias is None:
         return None
     both = np.atleast_2d(bias).astype(np.float64)

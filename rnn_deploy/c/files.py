@@ -59,7 +59,7 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
 
 
 def _quantisation(program: Program, model: CModel, options: ExportOptions) -> Quantisation:
-    """Every matrix is quantised, so all recurrent weights are."""
+    """Describe the quantisation. Every matrix is quantised, so all recurrent weights are too."""
     count = len({node.cell.recurrent_kernel.tobytes() for node in program.cells})
     stored = model.details["weight_bytes"]
     return Quantisation(FORMAT.name, options.quantize, count, count, stored, model.float_bytes)

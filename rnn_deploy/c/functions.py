@@ -34,22 +34,22 @@ class FunctionWriter:
     # The methods of place.Place, which the nodes call.
 
     def use(self, block: str, act: str = "", gate: str = "") -> str:
-        """The name of a function, which is then written."""
+        """Return the name of a function, which is then written."""
         self.uses.add(Use(block, act, gate))
         return "_".join(["model", block, *(part for part in (act, gate) if part)])
 
     def scratch(self, floats: int) -> str:
-        """The scratch array, made at least so large."""
+        """Return the scratch array, made at least so large."""
         self._scratch = max(self._scratch, floats)
         return "a"
 
     def state(self, node: Node, role: str) -> str:
-        """A field of the state."""
+        """Return a field of the state."""
         layer = node.cell.name if isinstance(node, CellNode) else node.layer
         return f"state->{self.layout.field_of((layer, role)).name}"
 
     def ref(self, value: Value) -> str:
-        """Where a value lies, as an expression of a pointer."""
+        """Return where a value lies, as an expression of a pointer."""
         if any(value is given for given in self.program.inputs):
             return self._at_step(self.layout.names.of(id(value), value.name), value)
         node = self._cells.get(id(value))
@@ -63,7 +63,7 @@ class FunctionWriter:
         return name
 
     def mask(self, value: Value) -> str:
-        """The name of a mask's variable, computed first where it is not known yet."""
+        """Return the name of a mask's variable, computed first where it is not known yet."""
         if id(value) in self._masks:
             return self._masks[id(value)]
         node = self.plan.masks.get(id(value))
@@ -102,7 +102,7 @@ class FunctionWriter:
         return self.state(node, "output" if node.cell.carries_output else "h")
 
     def _whole(self, value: Value) -> str | None:
-        """The array of a value for every step: an output's, or one in work memory."""
+        """Return the array of a value for every step: an output's, or one in work memory."""
         output = next((n for n, v in self.program.outputs if v is value), None)
         if output is not None:
             return self.layout.names.of(("out", output), output)
@@ -173,7 +173,7 @@ class FunctionWriter:
         return id(value) in made or id(value) in self._cells or self.plan.made_in[id(value)] < 0
 
     def arguments(self, *, whole: bool) -> list[str]:
-        """The parameters of model_run (whole) or model_step."""
+        """Return the parameters of model_run (whole) or model_step."""
         given = ["model_state *state"]
         for name, value in zip(self.layout.inputs, self.program.inputs, strict=True):
             given.append(f"const {C_TYPES[value.dtype]} *{name}")
@@ -216,6 +216,6 @@ class FunctionWriter:
         return lines
 
     def loops(self) -> list[tuple[Loop, Lines]]:
-        """Each loop and its body."""
+        """Return each loop and its body."""
         pairs = enumerate(self.plan.loops)
         return [(loop, self.body(loop.nodes, index)) for index, loop in pairs]

@@ -189,7 +189,7 @@ class Program:
 
 
 def used_nodes(nodes: tuple[Node, ...], outputs: tuple[Value, ...]) -> tuple[Node, ...]:
-    """The nodes that an output depends on."""
+    """Return the nodes that an output depends on."""
     return tuple(reversed(list(_behind(nodes, {id(value) for value in outputs}))))
 
 

@@ -1,4 +1,4 @@
-"""Keras layers other than recurrent ones as nodes: one reader for each kind of layer."""
+"""Read Keras layers other than recurrent ones as nodes: one reader for each kind of layer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,21 +24,21 @@ from rnn_deploy.keras.tensorflow import keras
 
 Reader = Callable[[OpCall, Graph], Sequence[Any]]
 SOFTMAX = "softmax"
-UNKNOWN = "?"  # the time of what was refused
+UNKNOWN = "?"  # the time of a refused value
 
 
 def same_value(call: OpCall, size: int, time: str | None) -> Value:
-    """A new float32 value named after the call's layer."""
+    """Return a new float32 value named after the call's layer."""
     return Value(call.name, size, time)
 
 
 def array(weight: Any) -> Float:
-    """A weight as float32."""
+    """Return a weight as float32."""
     return np.asarray(weight, np.float32)
 
 
 def function_name(function: Any) -> str:
-    """The name of an activation; NotInCError for one that is not Keras' own."""
+    """Return the name of an activation; raise NotInCError for one that is not Keras' own."""
     if function in (keras.activations.softmax, keras.ops.softmax):
         return SOFTMAX
     name = activation_name(function)
@@ -73,7 +73,7 @@ def _embedding(call: OpCall, graph: Graph) -> Sequence[Any]:
 
 
 def activated(call: OpCall, graph: Graph, name: str, slope: Float | None = None) -> Sequence[Any]:
-    """One activation, element by element, or a softmax over the features."""
+    """Add one activation, element by element, or a softmax over the features."""
     x = call.x
     output = same_value(call, x.size, x.time)
     return graph.add(
@@ -181,7 +181,7 @@ def _conv(call: OpCall, graph: Graph) -> Sequence[Any]:
 
 
 def merged(call: OpCall, graph: Graph, kind: str, values: Sequence[Value]) -> Sequence[Any]:
-    """Values of equal time put together."""
+    """Merge values with the same time."""
     values = [float_value(value) for value in values]
     if len({value.time for value in values} - {UNKNOWN}) > 1:
         raise NotInCError("combines values with and without time, or of different lengths")
@@ -201,7 +201,7 @@ def _merge(kind: str) -> Reader:
 
 
 def concatenated(call: OpCall, graph: Graph, values: Sequence[Any], axis: Any) -> Sequence[Any]:
-    """Values side by side; masks that are widened to features first are joined by "or"."""
+    """Concatenate values; masks that are widened to features first are joined by "or"."""
     if all(isinstance(v, bool) or (isinstance(v, Value) and v.dtype == "bool") for v in values):
         return either(call, graph, values)
     time = getattr(values[0], "time", None)
@@ -213,9 +213,9 @@ def concatenated(call: OpCall, graph: Graph, values: Sequence[Any], axis: Any) -
 def either(
     call: OpCall, graph: Graph, masks: Sequence[Any], *, both: bool = False
 ) -> Sequence[Any]:
-    """One mask of several: any of them says that a step counts, or (both) all of them do.
+    """Return one mask for several: any of them says that a step counts, or (both) all of them do.
 
-    True and False are masks that are the same at every step.
+    True and False are constant masks, the same at every step.
     """
     if any(mask is not both for mask in masks if isinstance(mask, bool)):
         return (not both,)
@@ -243,7 +243,7 @@ def _masking(call: OpCall, graph: Graph) -> Sequence[Any]:
 
 
 def _nothing(call: OpCall, graph: Graph) -> Sequence[Any]:
-    """A layer that does nothing at inference."""
+    """Read a layer that does nothing at inference."""
     return (call.args[0],)
 
 
@@ -256,7 +256,7 @@ def _time_distributed(call: OpCall, graph: Graph) -> Sequence[Any]:
 
 
 class _Renamed:
-    """A layer under another name: the one inside a TimeDistributed, which is known by its own."""
+    """A layer under another name: the layer inside a TimeDistributed keeps its own name."""
 
     def __init__(self, layer: Any, name: str) -> None:
         self._layer, self.name = layer, name
@@ -295,5 +295,5 @@ LAYERS: dict[Any, Reader] = {
         _nothing,
     ),
 }
-# Readers whose layers treat every step alike.
+# Readers of layers that treat every step alike.
 EACH_STEP = (_dense, _activation, _activation_layer, _leaky_relu, _nothing)

@@ -77,7 +77,7 @@ class Layout:
         return [node for node in self.plan.program.nodes if isinstance(node, LookupNode)]
 
     def _mask_root(self) -> tuple[int, float] | None:
-        """The input, by id, and the value of the one comparison that all masks come from."""
+        """Return the input, by id, and the value of the one comparison that all masks come from."""
         nodes = (n for n in self.plan.program.nodes if isinstance(n, DiffersNode | KeepNode))
         roots = {(id(node.x), node.value) for node in nodes}
         own = {id(value) for value in self.plan.program.inputs}

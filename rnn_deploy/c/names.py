@@ -1,4 +1,4 @@
-"""Identifiers of C for names that Keras allows: unique, no keyword, told where they differ."""
+"""C identifiers for the names that Keras allows: unique, no keywords, with a note on changes."""
 
 import re
 
@@ -89,7 +89,7 @@ _TAKEN = frozenset(
 
 
 class Names:
-    """Gives each thing its identifier, and remembers which were changed."""
+    """Assigns an identifier to each thing, and records which names were changed."""
 
     def __init__(self) -> None:
         self._used: set[str] = set(_TAKEN)
@@ -97,7 +97,7 @@ class Names:
         self.changed: dict[str, str] = {}
 
     def of(self, key: object, name: str, *, report: bool = False) -> str:
-        """The identifier of `key`, made from `name` the first time."""
+        """Return the identifier of `key`, made from `name` the first time."""
         if key not in self._known:
             self._known[key] = self._new(name)
             if report and self._known[key] != name:
@@ -106,7 +106,7 @@ class Names:
 
     def _new(self, name: str) -> str:
         base = re.sub(r"[^0-9A-Za-z_]", "_", name)
-        # Names that begin with an underscore, or with this prefix, belong to others.
+        # Names that begin with an underscore or with this prefix are reserved.
         base = re.sub(r"^(?=[0-9])|^_+(?=.)|^(?=model_)", "v_", base, flags=re.IGNORECASE)
         base = base if base.strip("_") else "v"
         found, count = base + "_" if base in _KEYWORDS else base, 1

@@ -28,7 +28,7 @@ from rnn_deploy.c.place import Lines, Place, activated, filled, number, product
 
 
 def statements(node: Node, place: Place) -> Lines:
-    """The statements that compute a node's outputs."""
+    """Return the statements that compute a node's outputs."""
     return _WRITERS[type(node)](node, place)
 
 
@@ -81,7 +81,7 @@ def _scale(node: ScaleNode, place: Place) -> Lines:
 
 
 def _conv(node: ConvNode, place: Place) -> Lines:
-    """The window in the state holds the steps before, the oldest first."""
+    """Write a convolution. Its state, the window, holds the previous steps, the oldest first."""
     x, y, size, width = place.ref(node.x), place.ref(node.y), node.y.size, node.x.size
     lines = filled(node.bias, f"{node.layer}_bias", y, size, place)
     window = place.state(node, "window") if node.past else ""
@@ -161,7 +161,7 @@ def _keep(node: KeepNode, place: Place) -> Lines:
 
 
 def differs(x: Value, value: float, place: Place) -> str:
-    """The condition under which a step counts, as Masking and Embedding have it."""
+    """Return the condition under which a step counts, as Masking and Embedding have it."""
     if x.dtype != "float32":
         return f"{place.ref(x)}[0] != {int(value)}"
     return f"{place.use('differs')}({place.ref(x)}, {x.size}, {number(value)})"

@@ -1,4 +1,4 @@
-"""Operations in Keras' graph that are no layers: masks that Keras computes, slices, arithmetic."""
+"""Read operations of Keras' graph that are not layers: masks, slices, arithmetic."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from rnn_deploy.numerics.cells import ACTIVATIONS
 
 
 def _not_equal(call: OpCall, graph: Graph) -> Sequence[Any]:
-    """Whether a step differs from a value: where Masking's and Embedding's masks begin."""
+    """Read whether a step differs from a value: the start of Masking's and Embedding's masks."""
     x, value = call.args[:2]
     if not isinstance(x, Value) or x.dtype == "bool" or not isinstance(value, int | float):
         raise NotInCError("compares something other than a sequence with a number")
@@ -32,7 +32,7 @@ def _not_equal(call: OpCall, graph: Graph) -> Sequence[Any]:
 
 
 def _any(call: OpCall, graph: Graph) -> Sequence[Any]:
-    """Any over the features; a mask is already one value for a step."""
+    """Read `any` over the features; a mask already is one value for each step."""
     mask, axis = call.args[0], call.op.axis
     masks = isinstance(mask, bool) or (isinstance(mask, Value) and mask.dtype == "bool")
     if not masks or axis not in (-1, 2, [-1], (-1,)):
@@ -41,7 +41,7 @@ def _any(call: OpCall, graph: Graph) -> Sequence[Any]:
 
 
 def _mask_itself(call: OpCall, graph: Graph) -> Sequence[Any]:
-    """Another shape of a mask, which here has none."""
+    """Read a reshaped mask, which is the mask itself here."""
     mask = call.args[0]
     if not isinstance(mask, bool) and not (isinstance(mask, Value) and mask.dtype == "bool"):
         raise NotInCError(

@@ -52,5 +52,5 @@ def activated(name: str, x: str, y: str, size: int, place: Place) -> Lines:
 
 
 def number(value: float) -> str:
-    """A float32 constant, exact."""
+    """Return a float32 constant, exact."""
     return f"{float(np.float32(value)).hex()}f"

@@ -28,7 +28,7 @@ INPUT_DTYPES = ("float32", "int32", "int64", "bool")
 
 
 def read_program(model: Any, signature: Signature) -> Program:
-    """The program of a Keras model; UnsupportedModelError lists every layer that is refused.
+    """Return the program of a Keras model; UnsupportedModelError lists every layer that is refused.
 
     signature: the names and shapes of its inputs, the names of its outputs.
     """
@@ -81,7 +81,7 @@ def _refused_inputs(signature: Signature) -> Iterator[NotWritten]:
 
 
 def _input_value(tensor: TensorSpec) -> Value:
-    """An input: of rank 3, or token ids or a mask (batch, time), or (batch, features)."""
+    """Return an input: of rank 3, or token ids or a mask (batch, time), or (batch, features)."""
     dims = tensor.shape[1:]
     has_time = len(dims) > 1 or (dims and (isinstance(dims[0], str) or tensor.dtype != "float32"))
     size = dims[-1] if len(dims) > 1 or (dims and not has_time) else 1
@@ -90,7 +90,7 @@ def _input_value(tensor: TensorSpec) -> Value:
 
 
 def _walk(model: Any, inputs: Sequence[Any], graph: Graph) -> list[Any]:
-    """The values of a model's outputs, its nodes added to `graph`."""
+    """Return the values of a model's outputs, its nodes added to `graph`."""
     functional = functional_of(model) or model
     known: dict[int, Any] = {id(t): v for t, v in zip(functional.inputs, inputs, strict=True)}
     for node in nodes_in_order(functional):

@@ -1,4 +1,4 @@
-"""Keras' recurrent layers as nodes: SimpleRNN, GRU, LSTM, lists of cells, Bidirectional."""
+"""Read recurrent layers as nodes: SimpleRNN, GRU, LSTM, lists of cells, Bidirectional."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ def _initial(call: OpCall) -> list[Value]:
 
 
 def _layers_of(call: OpCall, layer: Any, graph: Graph) -> tuple[RecurrentLayer, ...]:
-    """The cells of one layer, read; its name is taken even if it is refused."""
+    """Read the cells of one layer; its name counts as used even if it is refused."""
     name = unused(layer.name, graph.names)
     graph.names.add(name)
     if runs_its_own_loop(layer):
@@ -91,7 +91,7 @@ def _run(
     *,
     aligned: bool = False,
 ) -> tuple[Value, list[Value]]:
-    """The nodes of a stack of cells: its output, and its final states."""
+    """Add the nodes of a stack of cells; return its output and its final states."""
     x, rest = call.x, list(initial)
     finals: list[Value] = []
     mask = _masks(call.kwargs.get("mask"))

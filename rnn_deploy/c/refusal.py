@@ -56,11 +56,11 @@ class OpCall:
 
     @property
     def x(self) -> Value:
-        """The first argument, if it is a float32 value; NotInCError otherwise."""
+        """The first argument, if it is a float32 value; raise NotInCError otherwise."""
         return float_value(self.args[0] if self.args else None)
 
     def given(self, index: int, name: str) -> Any:
-        """An argument by its place or its name, None if it is not given."""
+        """Return an argument by its place or its name, None if it is not given."""
         return self.args[index] if index < len(self.args) else self.kwargs.get(name)
 
 
@@ -79,7 +79,7 @@ class Graph:
 
 
 def float_value(given: Any) -> Value:
-    """A float32 value; NotInCError for anything else."""
+    """Return a float32 value; raise NotInCError for anything else."""
     if not isinstance(given, Value):
         raise NotInCError("is applied to a value that is not a tensor of the model")
     if given.dtype != "float32":

@@ -36,12 +36,12 @@ class Schedule:
 
     @property
     def by_steps(self) -> bool:
-        """Whether one step can be computed after the other, as it comes."""
+        """Return whether one step can be computed after the other, as it comes."""
         starts = any(node.initial for node in self.program.cells)
         return len(self.loops) == 1 and not self.loops[0].reverse and not starts
 
     def parts_of_mask(self, mask: Value) -> list[Node]:
-        """The nodes that compute a mask, in order; none for one that is an input."""
+        """Return the nodes that compute a mask, in order; none for one that is an input."""
         node = self.masks.get(id(mask))
         if node is None:
             return []
@@ -80,7 +80,7 @@ def schedule(program: Program) -> Schedule:
 
 
 def _inputs_of(plan: Schedule, node: Node) -> list[Value]:
-    """The values a node reads; in place of masks, what they are computed from."""
+    """Return the values a node reads; in place of masks, what they are computed from."""
     found = []
     for value in node.inputs:
         parts = plan.parts_of_mask(value)
@@ -97,7 +97,7 @@ def _place_without_time(plan: Schedule, node: Node, inputs: list[Value]) -> None
 
 
 def _loop_for(plan: Schedule, node: Node, least: int) -> int:
-    """The first loop from `least` on that a node can run in, or a new one."""
+    """Return the first loop from `least` on that a node can run in, or a new one."""
     assert node.x.time is not None
     directed = isinstance(node, CellNode | ConvNode)
     reverse = isinstance(node, CellNode) and node.reverse

@@ -11,7 +11,7 @@ SHARED = "model_shared.c"
 
 
 def shared_source(writer: FunctionWriter) -> str:
-    """The file's text."""
+    """Return the file's text."""
     layout, program = writer.layout, writer.program
     times = list(layout.steps)
     free = layout.fields[: layout.free]

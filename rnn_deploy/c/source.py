@@ -84,7 +84,7 @@ def c_model(program: Program, states: Sequence[StateKey] = (), storage: str = FL
 
 
 def _interface(writer: FunctionWriter) -> dict[str, Any]:
-    """The arguments of model_step and model_run in order, and the fields of model_state."""
+    """Return the arguments of model_step and model_run in order, and the fields of model_state."""
     layout, program = writer.layout, writer.program
 
     def tensor(name: str, identifier: str, value: Value) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _no_steps(writer: FunctionWriter) -> Lines:
 
 
 def _by_steps(writer: FunctionWriter, checked: Lines) -> list[str]:
-    """A step that both functions take, and what follows the last one."""
+    """Return a step that both functions take, and what follows the last one."""
     layout, program = writer.layout, writer.program
     (loop,) = writer.plan.loops
     (steps,) = layout.steps.values()

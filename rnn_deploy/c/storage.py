@@ -1,6 +1,6 @@
 """How the matrices of a model are stored: as float32, as half floats, or as 8-bit integers.
 
-    float16        w = half * 2^e          one e for each matrix: its largest weight uses most bits
+    float16        w = half * 2^e          one e for each matrix; its largest weight uses most bits
     int8-weights   w = integer * scale     one scale for each row, that is for each input
 
 Sums stay float32. Halves that would be subnormal are 0: they are below 2^-28 of the largest weight.
@@ -18,15 +18,15 @@ from rnn_deploy.errors import UnsupportedModelError
 FLOAT32 = "float32"
 TYPES = {"float32": "float", "uint16": "uint16_t", "int8": "int8_t"}
 _TOP = 15  # the largest weight of a matrix becomes a half between 2^14 and 2^15
-_BIAS = 112  # how far the exponents of float32 and of half floats lie apart
-_LARGEST = 2.0**29  # of a weight; the factor of a larger one would not be a float32
+_BIAS = 112  # the difference between the exponents of float32 and of half floats
+_LARGEST = 2.0**29  # the largest weight whose factor is a float32
 
 
 @dataclass(frozen=True)
 class StoredMatrix:
     """The numbers of a matrix as they are stored.
 
-    factor: what `model_half` is multiplied by, of half floats. scales: of each row, of integers.
+    factor: the factor of half floats, for `model_half`. scales: of each row of integers.
     """
 
     numbers: NDArray[np.generic]

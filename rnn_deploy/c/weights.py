@@ -1,4 +1,4 @@
-"""The weights of a model as constant arrays in C, each different one once."""
+"""The weights of a model as constant arrays in C; equal ones are written once."""
 
 from dataclasses import dataclass, field
 
@@ -17,8 +17,8 @@ Numbers = NDArray[np.generic]
 class Matrix:
     """A matrix (rows, columns) by its name in C.
 
-    kind: the end of the names of functions that read it. scale: what they take beside it, in C:
-    the factor of half floats, the scales of integers, or nothing.
+    kind: the end of the names of functions that read it. scale: their additional argument in C: the
+    factor of half floats, the scales of integers, or nothing.
     """
 
     name: str
@@ -29,27 +29,27 @@ class Matrix:
 
     @property
     def arguments(self) -> str:
-        """Return what a function is given of it."""
+        """Return the arguments for a function that reads it."""
         return f"{self.name}, {self.scale}" if self.scale else self.name
 
 
 @dataclass
 class WeightTable:
-    """Arrays by name; equal ones share it. storage: how matrices are kept."""
+    """Arrays by name; equal ones share a name. storage: how matrices are stored."""
 
     storage: str = FLOAT32
     names: Names = field(default_factory=Names)
     arrays: dict[str, Numbers] = field(default_factory=dict)
-    float_bytes: int = 0  # what the arrays would take in float32
+    float_bytes: int = 0  # the bytes of the arrays in float32
     _by_content: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
 
     def add(self, name: str, value: Float) -> str:
-        """The identifier of an array of float32."""
+        """Return the identifier of an array of float32."""
         value = np.ascontiguousarray(value, np.float32)
         return self._add(name, value, value.nbytes)
 
     def matrix(self, name: str, value: Float) -> Matrix:
-        """A matrix for `model_product`: one row for each input."""
+        """Return a matrix for `model_product`: one row for each input."""
         kept = stored(name, value, self.storage)
         scale = "" if kept.factor is None else f"{kept.factor.hex()}f"
         if kept.scales is not None:
@@ -72,11 +72,11 @@ class WeightTable:
         return sum(value.nbytes for value in self.arrays.values())
 
     def declarations(self) -> str:
-        """The arrays as other files see them."""
+        """Return the declarations of the arrays for other files."""
         return "".join(f"extern {_head(name, value)};\n" for name, value in self.arrays.items())
 
     def definitions(self) -> str:
-        """The arrays with their values, exact: floats in C's hexadecimal form."""
+        """Return the definitions of the arrays, exact: floats in C's hexadecimal form."""
         return "\n".join(
             f"{_head(name, value)} = {{\n{_rows(value)}}};\n" for name, value in self.arrays.items()
         )
@@ -95,7 +95,7 @@ def _rows(value: Numbers) -> str:
 
 
 def _word(number: float) -> str:
-    """A float32 as a C constant, without the zeros that Python writes at the end."""
+    """Return a float32 as a C constant, without trailing zeros."""
     mantissa, _, exponent = number.hex().partition("p")
     head, _, digits = mantissa.partition(".")
     digits = digits.rstrip("0")

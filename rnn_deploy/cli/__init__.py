@@ -54,10 +54,10 @@ class _LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb; if the output's reader has gone, return a code that is not a verdict."""
+        """Run the verb; return CLOSED_PIPE if the reader of standard output closed the pipe."""
         try:
             return super().invoke(ctx)
-        except (BrokenPipeError, SystemExit) as end:  # rich turns the first into the second
+        except (BrokenPipeError, SystemExit) as end:  # rich converts the first to the second
             if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
                 raise
             discard_output(sys.stdout)
@@ -68,8 +68,8 @@ class _LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="rnn-deploy")
 def group(debug: bool) -> None:
-    """Take a Keras recurrent model to ONNX and TFLite, run it without TensorFlow, and prove that
-    outputs and states did not change.
+    """Convert a Keras recurrent model to ONNX, TFLite or C, run it without TensorFlow, and verify
+    that its outputs and states did not change.
 
     \b
     A first session:
@@ -80,13 +80,14 @@ def group(debug: bool) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; a mistake of the user is one line without traceback."""
+    """Run the command line and exit; a user's mistake prints one line and no traceback."""
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
     escape_unprintable()
     open_standard_descriptors()
     given = [word for word in words if word != "--debug"]
-    # ONNX Runtime, LiteRT and OpenVINO give up Python's lock; a process costs too much for `run`.
+    # These verbs run native code that releases Python's lock, so a thread is enough as the guard;
+    # starting a guard process would slow `run` down.
     in_process = bool(given) and given[0] in WITHOUT_GUARD_PROCESS
     try:
         with without_native_log_lines(), ending_cleanly(in_process=in_process):

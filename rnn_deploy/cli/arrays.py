@@ -45,7 +45,7 @@ def read_inputs(
     """Read the inputs of `entry`, sequences of different lengths too.
 
     rules: the columns of a .csv file. known: the names of the model's features. Raises InputError
-    if the file does not hold them, and for rules that do not apply to its kind.
+    if they are missing in the file, or if the rules do not apply to the file's format.
     """
     ending = place.suffix.lower()
     if ending == ".txt" and any(tensor.dtype == TEXT for tensor in entry.inputs):
@@ -73,7 +73,7 @@ def read_inputs(
 
 
 def read_arrays(place: Path, entry: EntryPoint) -> dict[str, Array]:
-    """Read the inputs of `entry` from a file; InputError if it does not hold them."""
+    """Read the inputs of `entry` from a file; raise InputError if one is missing."""
     feeds: dict[str, Array] = {}
     for name, value in _read(place, lambda: _reader_of(place)(place, entry)).items():
         if isinstance(value, list):
@@ -88,13 +88,13 @@ def read_arrays(place: Path, entry: EntryPoint) -> dict[str, Array]:
 
 
 def read_npz(place: Path) -> dict[str, Array]:
-    """Return the arrays of an .npz file by name; InputError if it cannot be read."""
+    """Return the arrays of an .npz file by name; raise InputError if it cannot be read."""
     return _read(place, lambda: npz.read_npz(place))
 
 
 def _reader_of(place: Path) -> "Callable[[Path, EntryPoint], Mapping[str, Fitted]]":
     if place.suffix.lower() not in _READERS:
-        raise InputError("E-DATA-ENDING", f"{place}: a file of inputs must end in {_endings()}")
+        raise InputError("E-DATA-ENDING", f"{place}: an input file must end in {_endings()}")
     return _READERS[place.suffix.lower()]
 
 
@@ -113,7 +113,7 @@ def check_output(place: Path | None, entry: EntryPoint) -> None:
     """Raise InputError if the outputs cannot be written to `place`, or printed if it is None."""
     ending = ".jsonl" if place is None else place.suffix.lower()
     if ending not in ENDINGS:
-        raise InputError("E-OPTION-ENDING", f"{place}: a file of outputs must end in {_endings()}")
+        raise InputError("E-OPTION-ENDING", f"{place}: an output file must end in {_endings()}")
     if ending in (".npy", ".csv") and len(entry.outputs) != 1:
         names = ", ".join(tensor.name for tensor in entry.outputs)
         raise InputError(
@@ -206,7 +206,7 @@ def numbers_of(value: Any) -> Any:
 
 def _write_npy(draft: Path, arrays: Mapping[str, Array]) -> None:
     (only,) = arrays.values()
-    with draft.open("wb") as file:  # given a path, np.save would add .npy to .NPY
+    with draft.open("wb") as file:  # np.save would append .npy to a path that ends in .NPY
         np.save(file, only)
 
 
@@ -217,7 +217,7 @@ def _write_csv(draft: Path, arrays: Mapping[str, Array]) -> None:
         raise InputError(
             "E-DATA-CSV-SHAPE", f"a .csv holds one sequence, the output is {only.shape}; use .npz"
         )
-    digits = {"f": "%.17g" if rows.dtype == np.float64 else "%.9g"}  # enough for every bit
+    digits = {"f": "%.17g" if rows.dtype == np.float64 else "%.9g"}  # restore the exact value
     np.savetxt(draft, rows, delimiter=",", fmt=digits.get(rows.dtype.kind, "%d"))
 
 

@@ -21,13 +21,13 @@ _OPTIONS = (
         "--features",
         multiple=True,
         metavar="[INPUT=]A,B,...",
-        help="Names of an input's features, in order: `run` finds the columns of tables by them.",
+        help="Names of an input's features, in order; `run` uses them to find a table's columns.",
     ),
     click.option(
         "--vocabulary",
         type=click.Path(path_type=Path),
-        help="Tokens of the ids that the model takes, so that `run` and `predict` take text: a .txt"
-        " file with a token per line, or .json (docs/guides/inputs.md).",
+        help="Vocabulary, so that `run` and `predict` accept text: a .txt file with a token per"
+        " line, or .json (docs/guides/inputs.md).",
     ),
     click.option(
         "--scaler",
@@ -100,7 +100,7 @@ def _json(place: Path) -> Any:
     text = "\n".join(_lines(place))
     try:
         found = json.loads(text)
-        return json.loads(found) if isinstance(found, str) else found  # Tokenizer.to_json, dumped
+        return json.loads(found) if isinstance(found, str) else found  # a string: Tokenizer.to_json
     except (ValueError, RecursionError) as error:
         raise _unfit(place, f"is no JSON ({error})") from error
 
@@ -109,7 +109,7 @@ def _lines(place: Path) -> list[str]:
     try:
         return place.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
-        raise _unfit(place, f"is no text in UTF-8 ({error})") from error
+        raise _unfit(place, f"is not UTF-8 text ({error})") from error
 
 
 def _unfit(place: Path, why: str) -> InputError:

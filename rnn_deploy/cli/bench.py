@@ -30,8 +30,8 @@ COLUMNS = (
     *("contender", ">median us", ">95% us", ">of best", ">of possible", ">sequences/s"),
     *(">first ms", ">start ms", ">peak MB", ">largest difference"),
 )
-CLEAR = 1.1  # a smaller ratio is no reason to choose
-LeftOut = tuple[str, str]  # what was not measured, and why
+CLEAR = 1.1  # below this ratio, two contenders are equally fast
+LeftOut = tuple[str, str]  # the name of a contender that was not measured, and the reason
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BenchRequest:
     as_json: bool
 
     def __post_init__(self) -> None:
-        RunOptions(threads=self.threads)  # refuses a number out of range
+        RunOptions(threads=self.threads)  # raises InputError for a number out of range
         for text in self.shape:
             shape_from(text)
         if self.plot is not None:
@@ -66,9 +66,7 @@ class BenchRequest:
 
 @click.command("bench")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--runtime", multiple=True, help="Measure this runtime.  [default: all that are here]"
-)
+@click.option("--runtime", multiple=True, help="Measure this runtime.  [default: all available]")
 @click.option(
     "--shape",
     multiple=True,
@@ -100,8 +98,8 @@ class BenchRequest:
 def command(request: BenchRequest, opening: Opening) -> None:
     """Measure BUNDLE: latency, throughput, start-up, first call, peak memory.
 
-    Each contender runs in a process of its own, and they take turns, so that their ratios mean
-    something on a busy machine.
+    Each contender runs in its own process, and they take turns. So other programs on a busy machine
+    slow all of them down alike, and their ratios stay reliable.
     """
     opened = open_bundle(request.bundle)
     entry = opened.manifest.entry(SEQUENCE)
@@ -114,7 +112,8 @@ def command(request: BenchRequest, opening: Opening) -> None:
         if request.lowering or request.against:
             others, not_made = _from_model(request, opening, opened, runtimes, shapes, folder, step)
             contenders, left_out = [*contenders, *others], [*left_out, *not_made]
-        layers = _layers(opened) if request.threads is None else ()  # limits are for all cores
+        # The time limits are known only for the default number of threads.
+        layers = _layers(opened) if request.threads is None else ()
         results = side_by_side(
             contenders, shapes, entry, seconds=request.seconds, layers=layers, progress=step
         )
@@ -188,7 +187,7 @@ def _show(
             table(title, COLUMNS, _rows([r for r in results if r.shape == shape]))
     for result in results:
         if result.failure is not None:
-            say(f"no figures of {result.contender} at {result.shape}: {result.failure}")
+            say(f"not measured: {result.contender} at {result.shape}: {result.failure}")
     for name, reason in left_out:
         say(f"not measured: {name}: {reason}")
     for line in advice(results):

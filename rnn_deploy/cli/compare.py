@@ -36,7 +36,7 @@ from rnn_deploy.verifying.report.text import number
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """The two models. entry, runtime, second_runtime: apply only to bundles."""
+    """The two models and their inputs. entry, runtime, second_runtime: apply only to bundles."""
 
     first: Path
     second: Path
@@ -61,8 +61,8 @@ class _Loaded:
 @click.option(
     "--inputs",
     type=click.Path(path_type=Path),
-    help="Inputs of both models, with the names of either: .npz, .npy, .csv or .jsonl.  [default:"
-    " the golden vectors of the bundle]",
+    help="Inputs for both models, by the input names of either: .npz, .npy, .csv or .jsonl."
+    "  [default: the golden vectors of the bundle]",
 )
 @click.option("--entry", default="sequence", show_default=True, help="Entry point of a bundle.")
 @click.option("--runtime", help="Runtime of FIRST, if it is a bundle.")
@@ -87,7 +87,7 @@ def command(
 ) -> None:
     """Compare SECOND with FIRST: each a bundle, an .onnx or .tflite file, or a Keras model.
 
-    Outputs are paired by name, or by order if the names differ. Exit code 1 if they are different.
+    Outputs are paired by name, or by order if the names differ. Exit code 1 if any output differs.
     """
     _refuse_unused(options, opening)
     tolerance = tolerances.tolerance

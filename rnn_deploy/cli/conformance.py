@@ -24,7 +24,10 @@ Found = list[tuple[str, CaseOutcome]]
 
 @dataclass(frozen=True)
 class ConformanceRequest:
-    """The parameters of `conformance`. count: of random models. saved: a folder from --save."""
+    """The parameters of `conformance`.
+
+    count: the number of random models. saved: a folder that --save wrote.
+    """
 
     runtime: tuple[str, ...]
     case: str
@@ -50,7 +53,7 @@ class ConformanceRequest:
 
 
 @click.command("conformance")
-@click.option("--runtime", multiple=True, help="Use this runtime.  [default: all that are here]")
+@click.option("--runtime", multiple=True, help="Use this runtime.  [default: all available]")
 @click.option("--case", default="*", metavar="PATTERN", help="Only cases like 'masked-*'.")
 @click.option("--form", multiple=True, type=click.Choice(FORMS), help="[default: every form]")
 @click.option("--random", "count", type=click.IntRange(1), metavar="N", help="Try N random models.")
@@ -67,7 +70,7 @@ class ConformanceRequest:
 @click.option("--json", "as_json", is_flag=True, help="Print every outcome as JSON.")
 @grouped(ConformanceRequest)
 def command(request: ConformanceRequest) -> None:
-    """Export some 200 models in every form and compare every runtime with Keras.
+    """Export about 200 models in every form and compare every runtime with Keras.
 
     Exit code 1 if anything is wrong that is not a known gap, or if a known gap works.
     """
@@ -100,7 +103,7 @@ def command(request: ConformanceRequest) -> None:
 
 
 def _judge(found: Found, as_json: bool) -> None:
-    """Show the outcomes; VerificationError if one is not as expected."""
+    """Show the outcomes; raise VerificationError if one is not as expected."""
     if as_json:
         data(json.dumps([{"of": of, **asdict(outcome)} for of, outcome in found], indent=1))
     else:
@@ -133,8 +136,8 @@ def _kind(outcome: CaseOutcome) -> str:
 
 def _show(found: Found) -> None:
     counts: dict[tuple[str, str, str], Counter[str]] = {}
-    for of, outcome in found:
-        theme = "composed at random" if of.startswith("{") else of
+    for description, outcome in found:
+        theme = "composed at random" if description.startswith("{") else description
         counter = counts.setdefault((theme, outcome.runtime, outcome.form), Counter())
         counter[_kind(outcome)] += 1
     rows = [
@@ -142,11 +145,11 @@ def _show(found: Found) -> None:
         for (theme, runtime, form), c in counts.items()
     ]
     table("conformance", ("theme", "runtime", "form", ">ok", ">gaps", ">wrong"), rows)
-    for of, outcome in found:
+    for description, outcome in found:
         if not outcome.as_expected:
             say(f"{outcome.case}, {outcome.form}, {outcome.runtime}: {outcome.summary}")
-            if of.startswith("{"):
-                say(f"  {of}")
+            if description.startswith("{"):
+                say(f"  {description}")
     for reason in dict.fromkeys(o.gap for _, o in found if o.gap and o.fault):
         say(f"gap: {reason}")
     worst = max(outcome.worst for _, outcome in found)

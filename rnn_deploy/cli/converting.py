@@ -29,7 +29,7 @@ class ReadInputs:
 
 def stacked(samples: list[Any], tensor: TensorSpec, place: Path) -> Fitted:
     if tensor.dtype == TEXT:
-        return samples  # preprocessing takes text, and token ids as they are
+        return samples  # preprocessing converts text; lists of token ids stay as they are
     try:
         shapes = {np.shape(sample) for sample in samples}
     except ValueError as error:  # NumPy's message does not name the file

@@ -1,4 +1,4 @@
-"""`rnn-deploy debug`: where a bundle differs from the original model, layer by layer, and why."""
+"""`rnn-deploy debug`: find where a bundle differs from the original model, and why."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +40,8 @@ def command(
 ) -> None:
     """Show where BUNDLE first differs from the original model: layer, step, row, unit, values.
 
-    With --model MODEL every layer's output is compared (for ONNX this needs onnx), and usual faults
-    are named. Exit code 1 if anything differs.
+    With --model MODEL, every layer's output is compared (for ONNX this needs onnx), and common
+    causes are named. Exit code 1 if anything differs.
     """
     if case is not None and not (model.model or model.against):
         raise InputError(
@@ -73,7 +73,7 @@ def _first_wrong(layers: LayerReports) -> LayerComparison | None:
 
 
 def _passed(layers: LayerReports, report: Report) -> bool:
-    """Whether the layers in the tables and the results of the checks are right."""
+    """Return whether all layers in the tables and all checks passed."""
     return report.passed and _first_wrong(layers) is None
 
 
@@ -169,14 +169,14 @@ def _show(bundle: Path, layers: LayerReports, report: Report) -> None:
     for note in report.notes:
         say(f"note: {note}")
     if not layers and report.findings:
-        say("next: --model MODEL compares every layer and names the usual faults")
+        say("next: --model MODEL compares every layer and names common causes")
     data(_verdict(layers, report))
 
 
 def _row(each: LayerComparison) -> tuple[str, ...]:
     c = each.comparison
     if c is None:
-        return each.layer, "", "", "", "no value of the graph is its output", ""
+        return each.layer, "", "", "", "its output is not in the graph", ""
     own = "" if c.reference_error is None else number(c.reference_error)
     return (each.layer, number(c.max_abs), own, number(c.budget), str(list(c.worst_index)),
             verdict(c.passed))  # fmt: skip

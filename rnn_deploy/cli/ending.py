@@ -1,12 +1,12 @@
-"""End a command by a signal: at once, without half-written files, and also out of native code.
+"""End a command at a signal: soon, without half-written files, even during native code.
 
     SIGINT, SIGTERM, SIGHUP --Python's handler--> an exception, which removes drafts on its way out
                             --wakeup pipe--> a guard, which ends the process if that takes too long
 
-Python runs its handlers between two bytecodes, so neither during native code that does not return,
-nor where somebody swallows the exception. The guard is a thread, and a process for commands whose
-native code may keep Python's lock (TensorFlow, HDF5). The next command removes what a killed one
-left (bundle/drafts.py).
+Python runs signal handlers only between two bytecodes. So the exception does not end native code
+that does not return, nor a program part that swallows exceptions; the guard does. The guard is a
+thread. Commands whose native code may keep Python's lock (TensorFlow, HDF5) also have a guard
+process. The next command removes the drafts that a killed one left (bundle/drafts.py).
 """
 
 import os
@@ -20,9 +20,9 @@ from typing import Any
 
 SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
 GRACE, KILL = 1.2, 1.6  # seconds from the signal to the end by the thread and by the process
-AGAIN = 0.05  # seconds until a swallowed signal comes again
-DONE = b"\0"  # not the number of a signal
-# Runs in a session of its own, which gets no Ctrl-C, and ends with the process that it guards.
+AGAIN = 0.05  # seconds until a swallowed signal is sent again
+DONE = b"\0"  # no signal has this number
+# The guard process. It runs in its own session, where it gets no Ctrl-C, and ends with its parent.
 GUARD = """
 import os, select, signal, sys, time
 seconds, process = float(sys.argv[1]), int(sys.argv[2])
@@ -40,7 +40,7 @@ if os.getppid() == process:
 
 
 class Ended(BaseException):
-    """The process is to end by a signal. Not an Exception, so that no handler keeps it."""
+    """A signal is ending the process. A BaseException, so that `except Exception` misses it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -49,9 +49,9 @@ class Ended(BaseException):
 
 @contextmanager
 def ending_cleanly(*, in_process: bool) -> Iterator[None]:
-    """While open, a signal raises `Ended` in the main thread; a guard ends what does not end.
+    """While open, a signal raises `Ended` in the main thread; a guard kills a process that stays.
 
-    in_process: the guard is a thread alone, for native code that gives up Python's lock.
+    in_process: use only a thread as the guard, for native code that releases Python's lock.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -77,7 +77,7 @@ def ending_cleanly(*, in_process: bool) -> Iterator[None]:
 
 @contextmanager
 def signals_wait() -> Iterator[None]:
-    """While open, a signal of `ending_cleanly` waits; it raises `Ended` when the block ends."""
+    """While open, defer a signal of `ending_cleanly`; raise its `Ended` when the block ends."""
     _waiting.append(0)
     try:
         yield
@@ -87,7 +87,7 @@ def signals_wait() -> Iterator[None]:
             _end(number, None)
 
 
-_waiting: list[int] = []  # the number of the signal that waits, for each open block
+_waiting: list[int] = []  # for each open block: the number of its deferred signal, or 0
 
 
 def _end(number: int, frame: object) -> None:
@@ -97,10 +97,10 @@ def _end(number: int, frame: object) -> None:
 
 
 def _raise_again(report: Any, swallowed: list[int], hook: Callable[[Any], object]) -> None:
-    """Deliver a signal again that a `__del__` or a callback swallowed."""
+    """Send a signal again if a `__del__` or a callback swallowed its exception."""
     if isinstance(report.exc_value, Ended):
         swallowed.append(report.exc_value.number)
-        # Later, since in this hook it would be swallowed, too.
+        # Send it later: an exception in this hook would be swallowed too.
         timer = threading.Timer(AGAIN, os.kill, [os.getpid(), report.exc_value.number])
         timer.daemon = True
         timer.start()
@@ -136,7 +136,7 @@ def _guarded(*, in_process: bool) -> Iterator[None]:
 
 
 def _watch(signals: int, done: threading.Event) -> None:
-    """End this process a while after a signal, unless it is done."""
+    """End this process GRACE seconds after a signal, unless `done` is set by then."""
     byte = os.read(signals, 1)
     if byte not in (b"", DONE) and not done.wait(GRACE):
         os._exit(128 + byte[0])
@@ -149,5 +149,5 @@ def _guard_process(read: int) -> "subprocess.Popen[bytes] | None":
         return subprocess.Popen(
             words, stdin=read, stdout=pipe, stderr=nothing, start_new_session=True
         )
-    except OSError:  # no more processes: the command may still work
+    except OSError:  # the limit on processes is reached; the command may still work
         return None

@@ -32,7 +32,7 @@ from rnn_deploy.verifying.evaluation import (
     judged,
 )
 
-MOST_CHANGES = 10  # shown of each row; --json has all
+MOST_CHANGES = 10  # changed predictions that are shown for each row; --json has all
 COLUMNS = (
     *("model", "run", "output", ">accuracy", ">mean error", ">RMS error"),
     *(">same prediction", ">largest difference"),
@@ -74,7 +74,7 @@ class EvaluateRequest:
     type=click.Path(path_type=Path),
     help="Another bundle of the model, for instance a quantised one; may be repeated.",
 )
-@click.option("--runtime", multiple=True, help="Use this runtime.  [default: all that are here]")
+@click.option("--runtime", multiple=True, help="Use this runtime.  [default: all available]")
 @click.option(
     "--chunk",
     type=click.IntRange(1),
@@ -89,7 +89,8 @@ class EvaluateRequest:
 def command(request: EvaluateRequest, opening: Opening) -> None:
     """Evaluate BUNDLE on your own data: every runtime and model file, whole and streamed.
 
-    Predictions that differ from the Keras model (--model), or else from the first row, are listed.
+    Lists the predictions that differ from the Keras model (--model), or without it, from the first
+    row.
     """
     if request.model is None and opening != Opening():
         raise InputError(
@@ -200,9 +201,7 @@ def _label_arrays(place: Path) -> dict[str, Array]:
             return {"": np.array([line.strip() for line in lines if line.strip()])}
     except (ValueError, OSError, EOFError) as error:
         raise InputError("E-DATA-DAMAGED", f"{place}: cannot be read: {error}") from error
-    raise InputError(
-        "E-DATA-ENDING", f"{place}: a file of labels must end in .npy, .npz, .txt or .csv"
-    )
+    raise InputError("E-DATA-ENDING", f"{place}: a label file must end in .npy, .npz, .txt or .csv")
 
 
 def _numbers(place: Path, value: Array, known: Sequence[str]) -> Array:

@@ -91,57 +91,58 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
     "--time",
     type=_Size(),
     metavar="N|open",
-    help="Fix the number of steps of the sequence entry point (unrolled needs it), or open what the"
-    " model fixes.  [default: as the model has it]",
+    help="Number of steps of the sequence entry point: a fixed number (the lowering unrolled needs"
+    " one), or open for any.  [default: as the model has it]",
 )
 @click.option(
     "--batch",
     type=_Size(),
     metavar="N|open",
-    help="Fix the number of sequences in a call, or open what the model fixes.  [default: as the"
-    " model has it]",
+    help="Number of sequences in a call: a fixed number, or open for any.  [default: as the model"
+    " has it]",
 )
 @click.option(
     "--dropout",
     default=DROPOUT[0],
     show_default=True,
     type=click.Choice(DROPOUT),
-    help="off: leave out dropout that the model calls with training=True, which is refused"
-    " otherwise.",
+    help="off: remove dropout that the model calls with training=True. Without this option, export"
+    " refuses such a model.",
 )
 @click.option(
     "--samples",
     type=click.Path(path_type=Path),
-    help="Real inputs (.npz, by input name), kept as a golden vector.",
+    help="Real inputs (.npz, by input name), stored as a golden vector.",
 )
 @click.option(
     "--state",
     default=STATES[0],
     show_default=True,
     type=click.Choice(STATES),
-    help="What becomes of the states. input: the stream entry point takes and returns them. reset:"
-    " there is no stream, each call starts from zero. keep: no stream, each call starts from the"
-    " states that the model holds.",
+    help="How states are exported. input: the stream entry point takes and returns them. reset:"
+    " no stream; each call starts from zero. keep: no stream; each call starts from the current"
+    " states of the model.",
 )
 @click.option(
     "--quantize",
     default=NO_QUANTISATION,
     show_default=True,
     type=click.Choice((NO_QUANTISATION, *quantize_modes())),
-    help="Store weights in fewer bits; int8, int16x8: activations too, which needs --calibration."
+    help="Store weights in fewer bits. int8 and int16x8 quantise activations too, and need"
+    " --calibration."
     f"  [{', '.join(name for name, format in all_formats().items() if format.quantize)}]",
 )
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
-    help="Real inputs (.npz, by input name) that set the ranges of activations; the error of a"
-    " quantised model is measured on them too.",
+    help="Real inputs (.npz, by input name) that set the ranges of activations. Export also"
+    " measures the quantisation error on them.",
 )
 @click.option(
     "--evaluate",
     type=click.Path(path_type=Path),
-    help="Other real inputs (.npz, by input name), held out from --calibration: the error of each"
-    " quantised model file is reported on them.",
+    help="Real inputs (.npz, by input name) that --calibration does not contain. Export reports the"
+    " error of each quantised model file on them.",
 )
 @click.option(
     "--seed",
@@ -155,7 +156,7 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
     "--long",
     type=click.IntRange(0),
     metavar="N",
-    help="Steps of the longest golden vector (which is stored as a seed), 0 for none.  [default:"
+    help="Steps of the longest golden vector, 0 for none. It is stored as a seed.  [default:"
     " 10,000, fewer for a large model]",
 )
 @attachment_options
@@ -205,7 +206,7 @@ def quantisation_lines(quantisation: Quantisation | None) -> list[str]:
     return [
         f"  {q.format} quantised to {q.mode}: {q.recurrent} of {q.recurrent_all} recurrent weights,"
         f" all weights {q.float_bytes:,} B -> {q.weight_bytes:,} B; measured on {q.measured_on}",
-        *(f"    {cost.kind} '{cost.tensor}': {said_of(cost)}" for cost in q.costs),
+        *(f"    {cost.kind} '{cost.tensor}': {quantisation_error_text(cost)}" for cost in q.costs),
     ]
 
 
@@ -217,7 +218,7 @@ def file_lines(manifest: Manifest) -> list[str]:
     return [
         f"  by model file, on {report.measured_on}:",
         *(
-            f"    {each.file}: {cost.kind} '{cost.tensor}': {said_of(cost)}"
+            f"    {each.file}: {cost.kind} '{cost.tensor}': {quantisation_error_text(cost)}"
             for each in report.files
             for cost in each.costs
         ),
@@ -237,7 +238,7 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def said_of(cost: QuantisationError) -> str:
+def quantisation_error_text(cost: QuantisationError) -> str:
     """Return an error of quantisation in words."""
     ratio = "unchanged" if cost.snr_db is None else f"{cost.snr_db:.1f} dB signal to noise"
     largest = f", largest error {cost.max_abs:.1e}" if cost.snr_db is not None else ""

@@ -1,4 +1,4 @@
-"""`rnn-deploy inspect`: show what a bundle holds, or what an export of a model would hold."""
+"""`rnn-deploy inspect`: show the contents of a bundle, or what an export of a model would write."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from rnn_deploy.spec.opening import Opening
 @click.command("inspect")
 @click.argument("place", metavar="BUNDLE|MODEL", type=click.Path(path_type=Path))
 @click.option(
-    "--test", is_flag=True, help="Run the bundle's golden vectors on every runtime that is here."
+    "--test", is_flag=True, help="Run the bundle's golden vectors on every available runtime."
 )
 @opening_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -32,7 +32,7 @@ from rnn_deploy.spec.opening import Opening
 def command(opening: Opening, place: Path, test: bool, as_json: bool) -> None:
     """Show entry points, states, layers and lowerings, with reasons.
 
-    Give a bundle to see what it holds, or a model to see what export would write. The exit code is
+    Give a bundle to see its contents, or a model to see what export would write. The exit code is
     4, with every reason, if a model cannot be exported.
     """
     if (place / MANIFEST).is_file() or not place.exists():

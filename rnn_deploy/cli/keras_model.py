@@ -1,4 +1,4 @@
-"""Outputs of the Keras model that a bundle was made from, on any inputs."""
+"""Compute the outputs of the Keras model that a bundle was made from, for any inputs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,9 +24,9 @@ def keras_outputs(
     opening: Opening,
     note: Callable[[str], None] = lambda line: say(f"note: {line}"),
 ) -> dict[str, Fitted]:
-    """Return what the model returns for the inputs of the bundle's sequence entry point.
+    """Return the model's outputs for inputs of the bundle's sequence entry point.
 
-    note: gets a line if the model has other weights.
+    note: called with a message if the model's weights are not those of the bundle.
 
     Raises InputError for a SavedModel, and for a model with other inputs or outputs.
     """

@@ -1,7 +1,7 @@
-"""Write whole lines, and know at every signal which line was the last one.
+"""Write whole lines, so that after a signal it is known which line was the last one.
 
-A signal ends a command between two lines, or while the reader of a full pipe does not read. So each
-part of a line is written when the pipe has room for it, which is never interrupted; the wait is.
+A signal ends a command between two lines, or while a full pipe makes it wait. So a part of a line
+is written only when the pipe has room for it: a signal can interrupt the wait, but not the write.
 """
 
 import os
@@ -18,7 +18,7 @@ WAITS = os.name != "nt"
 
 
 class LineWriter:
-    """Write lines to a stream, each at once."""
+    """Write lines to a stream, without a buffer."""
 
     def __init__(self, stream: TextIO) -> None:
         stream.flush()

@@ -14,7 +14,7 @@
     @grouped(FileOptions)
     def command(files: FileOptions, model: Path) -> None: ...
 
-Several commands may share one dataclass. `grouped` stands below the click decorators.
+Several commands may share one dataclass. Put `grouped` below the click decorators.
 """
 
 import dataclasses
@@ -68,13 +68,11 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
 def opening_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of Opening, for a command that opens a model."""
     options = (
-        click.option(
-            "--trust-source", is_flag=True, help="Let the model's file run code of its own."
-        ),
+        click.option("--trust-source", is_flag=True, help="Allow code in the model's file to run."),
         click.option(
             "--weights",
             metavar="W.h5",
-            help="The weights of a model whose file contains the layers alone (.json).",
+            help="The weights of a model whose file contains only the layers (.json).",
         ),
         click.option(
             "--model-from",

@@ -28,7 +28,7 @@ class PackageRequest:
 
 
 def _options_of_packagers(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add every option that a packager declares; one that is not given is None."""
+    """Add every option that a packager declares; without a value it is None."""
     for option, users in reversed(all_options().values()):
         default = f"; default: {option.default}" if option.default else ""
         shown = f"{option.help}  [{', '.join(users)}{default}]"

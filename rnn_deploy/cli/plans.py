@@ -34,7 +34,7 @@ def missing_runtimes(plan: TunedPlan) -> dict[str, str]:
     found = {}
     for name in dict.fromkeys(rule.runtime for rule in plan.rules):
         runtime = RUNTIMES.get(name)
-        why = "this rnn-deploy does not know it" if runtime is None else runtime.why_unavailable()
+        why = "unknown to this version" if runtime is None else runtime.why_unavailable()
         if why is not None:
             found[name] = why
     return found

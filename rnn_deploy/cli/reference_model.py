@@ -120,7 +120,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def open_reference(
     bundle: Bundle, model: Path, seed: int, opening: Opening, step: Callable[[str], None]
 ) -> OpenedReference:
-    """Open the model of a bundle and make new cases; InputError if it is another model."""
+    """Open the model of a bundle and make new cases; raise InputError if it is another model."""
     step("recomputing the reference with TensorFlow")
     from rnn_deploy.exporting.cases import reference_cases, references_of, special_of
     from rnn_deploy.exporting.plan import plan_of, with_chunks
@@ -188,7 +188,7 @@ def _original_of(bundle: Bundle, model: Path, opening: Opening) -> OriginalModel
 
 
 def _as_exported(bundle: Bundle) -> AsExported:
-    """Return what makes a context in which the model is called as it was for the export."""
+    """Return a function that opens a context in which the model is called as in the export."""
     from rnn_deploy.keras.intercept import keeping_states
     from rnn_deploy.keras.training import without_dropout
 
@@ -212,7 +212,7 @@ def _original(
         true, own = (outputs.run(feeds) for outputs in both())
         return [LayerTruth(name, a, b) for (name, a), (_, b) in zip(true, own, strict=True)]
 
-    def kept(function: Callable[[Feeds], Any]) -> Callable[[Feeds], Any]:
+    def in_context(function: Callable[[Feeds], Any]) -> Callable[[Feeds], Any]:
         def call(feeds: Feeds) -> Any:
             with as_exported():  # the first call traces the model
                 return function(feeds)
@@ -220,12 +220,15 @@ def _original(
         return call
 
     return OriginalModel(
-        kept(oracle.run), kept(oracle.layer_runs), kept(layers), partial(weights_by_layer, model)
+        in_context(oracle.run),
+        in_context(oracle.layer_runs),
+        in_context(layers),
+        partial(weights_by_layer, model),
     )
 
 
 def weights_by_layer(model: Any) -> dict[str, Array]:
-    """Return every weight of a Keras model, by LAYER/WEIGHT; in float32 as a rule."""
+    """Return every weight of a Keras model, by LAYER/WEIGHT; usually in float32."""
     from rnn_deploy.keras.access import layers_in
 
     weights: dict[str, Array] = {}

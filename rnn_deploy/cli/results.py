@@ -1,6 +1,6 @@
-"""Write the outputs of `run` with what they belong to: keys and times of a table, windows.
+"""Write the outputs of `run` together with the keys, times and windows of the inputs.
 
-Without those, the files are what `arrays.py` says. With them:
+If there are none, `arrays.py` describes the files. Otherwise:
 
     .npz     `rnn_deploy/keys`, `rnn_deploy/lengths`, `rnn_deploy/windows` beside the outputs
     .csv     columns for the key, the time or step, and each output value
@@ -27,7 +27,7 @@ from rnn_deploy.inference.lengths import Windows
 from rnn_deploy.inference.tables import SequenceTable
 from rnn_deploy.spec import Array
 
-TOP = 3  # labels of a row
+TOP = 3  # labels that are printed for each row
 KEYS, LENGTHS, WINDOWS = (f"rnn_deploy/{name}" for name in ("keys", "lengths", "windows"))
 
 
@@ -35,7 +35,7 @@ KEYS, LENGTHS, WINDOWS = (f"rnn_deploy/{name}" for name in ("keys", "lengths", "
 class RunResult:
     """Outputs by name: an array, or a list of arrays of sequences of different lengths.
 
-    table: the file that the inputs are from. windows: the windows that were cut.
+    table: the table that the inputs were read from. windows: the windows that were cut.
     """
 
     outputs: Mapping[str, Fitted]
@@ -56,7 +56,7 @@ class RunResult:
 
     @property
     def keys(self) -> list[str] | None:
-        """Return the key of each row, None if the inputs have none."""
+        """Return the key of each row; None if the inputs have none."""
         if self.table is None or self.table.keys is None:
             return None
         if self.windows is None:
@@ -65,7 +65,7 @@ class RunResult:
 
     @property
     def arrays(self) -> dict[str, Array] | None:
-        """Return the outputs as plain arrays, None if a row needs more than its outputs."""
+        """Return the outputs as plain arrays; None if a row has more than its outputs."""
         if self.keys is not None or self.windows is not None or self.shows_labels:
             return None
         plain = {n: v for n, v in self.outputs.items() if not isinstance(v, list)}
@@ -79,7 +79,7 @@ def lines_of(result: RunResult) -> list[str]:
     lines = []
     for row in range(result.count):
         value: Any = {name: rows[row].tolist() for name, rows in result.outputs.items()}
-        about = dict(_about(result, row))
+        about = dict(_origin(result, row))
         if not about and len(value) == 1 and not result.shows_labels:
             (value,) = value.values()
         else:
@@ -89,7 +89,7 @@ def lines_of(result: RunResult) -> list[str]:
 
 
 def top_of(given: int | None, attached: Attachments) -> int:
-    """Return how many labels to print; InputError if `--top` is given and there are none."""
+    """Return how many labels to print; raise InputError for `--top` if there are none."""
     if given and not attached.labels:
         raise InputError(
             "E-OPTION-NEEDS", "--top: the bundle has no labels; export with --labels FILE"
@@ -127,7 +127,7 @@ def write_result(place: Path, result: RunResult) -> None:
         )
 
 
-def _about(result: RunResult, row: int) -> Iterator[tuple[str, Any]]:
+def _origin(result: RunResult, row: int) -> Iterator[tuple[str, Any]]:
     if result.keys is not None:
         yield "id", result.keys[row]
     if result.windows is not None:
@@ -163,14 +163,14 @@ def _write_table(place: Path, result: RunResult) -> None:
     width = int(np.prod(np.shape(rows[0])[1:])) if np.ndim(rows[0]) > 1 else int(np.size(rows[0]))
     over_time = np.ndim(rows[0]) > 1
     columns = [name] if width == 1 else [f"{name}_{i}" for i in range(width)]
-    leading = [key for key, _ in _about(result, 0)]
+    leading = [key for key, _ in _origin(result, 0)]
     if over_time:
         leading.append("step")
     with place.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*leading, *columns])
         for row in range(result.count):
-            about = [value for _, value in _about(result, row)]
+            about = [value for _, value in _origin(result, row)]
             steps = np.reshape(rows[row], (-1, width))
             for number, step in enumerate(steps):
                 where = [*about, _step_name(result, row, number)] if over_time else about
@@ -189,5 +189,5 @@ def _step_name(result: RunResult, row: int, number: int) -> object:
 def _text(value: np.generic) -> str:
     if value.dtype.kind != "f":
         return str(value)
-    digits = 17 if value.dtype == np.float64 else 9  # enough for every bit
+    digits = 17 if value.dtype == np.float64 else 9  # restore the exact value
     return f"{float(value):.{digits}g}"

@@ -43,7 +43,7 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
     "--inputs",
     required=True,
     type=click.Path(path_type=Path),
-    help="File with the inputs: .npz, .npy, .csv or .jsonl; of texts .txt too.",
+    help="File with the inputs: .npz, .npy, .csv or .jsonl, or .txt for texts.",
 )
 @click.option("--id", metavar="COLUMN", help="Column of a .csv file with the key of the sequence.")
 @click.option("--time", metavar="COLUMN", help="Column of a .csv file that orders the steps.")
@@ -59,7 +59,7 @@ from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
     help="Pad short sequences to the model's fixed number of steps, before or after them.",
 )
 @click.option(
-    "--window", type=click.IntRange(1), metavar="N", help="Cut sequences in windows of N steps."
+    "--window", type=click.IntRange(1), metavar="N", help="Cut sequences into windows of N steps."
 )
 @click.option(
     "--step",
@@ -116,7 +116,7 @@ def command(request: RunRequest) -> None:
 
 
 def _refuse_unchunked(request: RunRequest, entry: EntryPoint) -> None:
-    """Raise InputError if a later call could not continue from a state of this model."""
+    """Raise InputError if a later call cannot continue from a state of this model."""
     given = (("--state-in", request.state_in), ("--state-out", request.state_out))
     for option, place in given:
         if place is not None and not entry.chunked.ok:
@@ -166,7 +166,7 @@ def _run(request: RunRequest, bundle: Bundle) -> None:
 def _shaped(
     entry: EntryPoint, request: RunRequest, feeds: dict[str, Fitted]
 ) -> tuple[dict[str, Fitted], Windows | None]:
-    """Return the inputs padded, or cut in windows, as requested."""
+    """Return the inputs padded, or cut into windows, as requested."""
     if request.pad is not None:
         feeds, notes = padded(entry, feeds, request.pad)
         for note in notes:
@@ -207,7 +207,7 @@ def _shape(value: Fitted) -> str:
 
 
 def _results(runner: Runner, request: RunRequest, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    # Imported only when needed, because `run` starts a new process for each call.
+    # A late import, because `run` starts a new process for each call.
     if request.batch_size is not None:
         from rnn_deploy.inference.model import in_batches
 

@@ -68,5 +68,5 @@ class RunRequest:
 
     @property
     def carries_state(self) -> bool:
-        """Whether the entry point `stream` is run."""
+        """Return whether the entry point `stream` is run."""
         return any(value is not None for value in (self.chunk, self.state_in, self.state_out))

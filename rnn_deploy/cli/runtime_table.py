@@ -1,4 +1,4 @@
-"""The table of runtimes in `rnn-deploy inspect`: which get a bundle right, and by which file."""
+"""The table of runtimes in `rnn-deploy inspect`: the result and the model files of each."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ TESTED_BY = ("sequence", "states")
 
 
 def show_runtimes(bundle: Bundle, *, test: bool) -> None:
-    """Show every runtime. test: run the golden vectors on those that are here."""
+    """Show every runtime. test: run the golden vectors on the available ones."""
     rows = [(name, *_row(bundle, runtime, test=test)) for name, runtime in RUNTIMES.items()]
     table("runtimes", COLUMNS, rows)
 

@@ -1,4 +1,4 @@
-"""`rnn-deploy runtimes`: the runtimes that are here, and why the others are not."""
+"""`rnn-deploy runtimes`: the available runtimes, and why the others are unavailable."""
 
 import json
 
@@ -11,7 +11,7 @@ from rnn_deploy.runtimes.registry import RUNTIMES
 @click.command("runtimes")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """List the runtimes with their versions, or why they cannot be used here."""
+    """List the runtimes with their versions, or the reason why they are unavailable."""
     facts = [
         {"runtime": name, "format": runtime.format, "version": runtime.version(),
          "unavailable": runtime.why_unavailable()}

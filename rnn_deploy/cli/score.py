@@ -17,7 +17,7 @@ from rnn_deploy.scoring.record import NAME
 from rnn_deploy.scoring.scoring import ScoreResult, score_files
 from rnn_deploy.scoring.sources.base import MIB
 
-SHOWN = 10  # failures on standard error
+SHOWN = 10  # the most failed sequences that are listed on standard error
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ScoreRequest:
     help="Columns of a table with a row for each step that hold the features, in the model's order."
     "  [default: the model's feature names, else all other columns]",
 )
-@click.option("--states", is_flag=True, help="Write the final states, too.")
+@click.option("--states", is_flag=True, help="Write the final states too.")
 @click.option(
     "--state-in",
     type=click.Path(path_type=Path),
@@ -123,7 +123,7 @@ class ScoreRequest:
     default=32.0,
     show_default=True,
     metavar="MIB",
-    help="Cut the input in shards of about this size.",
+    help="Cut the input into shards of about this size.",
 )
 @click.option("--runtime", help="Runtime to use.  [default: the first available]")
 @click.option("--force", is_flag=True, help="Replace parts of an earlier run that differ.")

@@ -1,4 +1,4 @@
-"""A line of JSON as the inputs of one step, and the outputs of a step as a line of JSON.
+"""Convert a line of JSON to the inputs of one step, and the outputs of a step to a line of JSON.
 
 A line holds the value of the only input, or an object by name, without the axes of batch and time:
 a list of 3 numbers for x(batch, time, 3), one number for ids(batch, time).
@@ -24,7 +24,7 @@ LONGEST = 1 << 26  # bytes of one line
 
 
 def lines_in(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank with their numbers from 1, each as soon as it is there."""
+    """Yield each line that is not blank, with its number from 1, as soon as it arrives."""
     number = 0
     while line := source.readline(LONGEST):
         number += 1
@@ -43,7 +43,7 @@ class StepLines:
     top: int
 
     def feeds(self, number: int, line: bytes) -> dict[str, Array]:
-        """Return the inputs in a line; InputError names its number and what is wrong."""
+        """Return the inputs in a line; raise InputError that names its number and what is wrong."""
         value = numbers_of(_json_in(number, line))
         preprocessing = Preprocessing(self.attached.steps)
         raw = {

@@ -1,7 +1,7 @@
 """`rnn-deploy stream`: one step per line from standard input, one line per step as output.
 
-However it ends (end of input, a signal, a closed pipe, a malformed line), the saved state is the
-one after the last line that was written whole.
+Whether the input ends, a signal arrives, a pipe closes or a line is malformed: the saved state is
+the one after the last line that was written whole.
 """
 
 import sys
@@ -53,7 +53,7 @@ class StreamRequest:
 
     @property
     def replaced(self) -> list[Path]:
-        """The file that was resumed from may be replaced by its successor."""
+        """Return the file that --save may replace: the one that --resume reads."""
         return [self.save] if self.save is not None and self.save == self.resume else []
 
 
@@ -75,8 +75,8 @@ class StreamProgress:
     "--resume",
     type=click.Path(path_type=Path),
     metavar="STATE",
-    help="Start from this state file, not from zero. --save, run --state-out or Stream.save wrote"
-    " it.",
+    help="Start from this state file instead of zero. --save, run --state-out and Stream.save write"
+    " state files.",
 )
 @click.option(
     "--save",
@@ -142,7 +142,7 @@ def _advance(stream: Stream, lines: StepLines, progress: StreamProgress, source:
 def _saving(
     request: StreamRequest, bundle: Bundle, progress: StreamProgress
 ) -> Iterator[StreamProgress]:
-    """Write the state file when the block ends, for whatever reason."""
+    """Write the state file when the block ends, also after an error."""
     try:
         yield progress
     finally:

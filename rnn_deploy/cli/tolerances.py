@@ -20,7 +20,7 @@ class ToleranceOptions:
 
     @cached_property
     def tolerance(self) -> UserTolerance:
-        """The tolerance that they set; InputError for values that are no tolerance."""
+        """Return the tolerance of the options; raise InputError for invalid values."""
         return UserTolerance(
             tolerances_from("--atol", self.atol), tolerances_from("--rtol", self.rtol)
         )
@@ -45,7 +45,7 @@ def tolerance_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def tolerances_from(option: str, values: Sequence[str]) -> dict[str, float]:
-    """Read NAME=E, or E for ALL; InputError for a value that is no number, or a repeated name."""
+    """Parse NAME=E, or E for ALL; raise InputError if a number is invalid or a name repeated."""
     tolerances: dict[str, float] = {}
     for value in values:
         name, equals, number = value.rpartition("=")

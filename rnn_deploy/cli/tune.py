@@ -1,4 +1,4 @@
-"""`rnn-deploy tune`: measure what is fastest where, and write a bundle that does it."""
+"""`rnn-deploy tune`: find the fastest file and runtime for each shape, and write a tuned bundle."""
 
 import dataclasses
 import json
@@ -58,12 +58,12 @@ class TuneRequest:
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @grouped(TuneRequest, Opening)
 def command(request: TuneRequest, opening: Opening) -> None:
-    """Write a copy of BUNDLE that is fastest on this machine for some shapes.
+    """Write a copy of BUNDLE that is tuned for this machine.
 
-    Exports the model in every lowering, verifies each on every runtime that is here, and measures
-    them side by side. The winners go into the new bundle with a plan: which artifact on which
-    runtime with which settings, by batch and time. The runtime `tuned` follows the plan, and is the
-    default runtime of a bundle that has one.
+    Exports the model in every lowering, verifies each on every available runtime, and measures them
+    side by side. The new bundle has the fastest model files and a plan: which file runs on which
+    runtime with which settings, by batch and time. The runtime `tuned` follows the plan; it is the
+    default runtime of a bundle with a plan.
     """
     opened = open_bundle(request.bundle)
     with progress(lines=True) as step, tempfile.TemporaryDirectory() as folder:
@@ -98,4 +98,4 @@ def _report_left_out(tuned: "TuningResult") -> None:
         say(f"not tried: {left.name}: {left.reason}")
     for result in (result for results in tuned.results.values() for result in results):
         if result.failure is not None:
-            say(f"no figures of {result.contender} at {result.shape}: {result.failure}")
+            say(f"not measured: {result.contender} at {result.shape}: {result.failure}")

@@ -40,7 +40,7 @@ from rnn_deploy.verifying.report.text import environment_line, number, placement
 @click.option(
     "--isolate/--no-isolate",
     default=None,
-    help="Run each runtime in a process of its own, so that an abort is a failed check."
+    help="Run each runtime in its own process, so that a crash is a failed check."
     "  [default: isolate, except with --quick]",
 )
 @click.option(
@@ -74,7 +74,7 @@ def command(
     tolerance = tolerances.tolerance
     files.check()
     options.check_stored(model, files)
-    options.required  # noqa: B018, an unknown runtime is an error before anything runs
+    options.required  # noqa: B018, raises for an unknown runtime before anything runs
     try:
         report = _verified(options, tolerance, model, files, bundle)
     except (BundleError, RuntimeUnavailableError) as error:
@@ -147,7 +147,7 @@ def show(report: Report) -> None:
     passed = [c for c in report.comparisons if c.passed]
     failed = worst_of_each(c for c in report.comparisons if not c.passed)
     rows = [_row(c) for c in (*failed, *worst_of_each(passed, by=("runtime", "name")))]
-    columns = ("runtime", "worst in", "tensor", "kind", ">error", ">TensorFlow's there",
+    columns = ("runtime", "worst in", "tensor", "kind", ">error", ">reference's error",
                ">budget", "worst case", "verdict")  # fmt: skip
     if rows:
         table(report.bundle, columns, rows)

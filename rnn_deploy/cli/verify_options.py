@@ -1,4 +1,4 @@
-"""The options of `rnn-deploy verify` that say what to run, and with which inputs."""
+"""The options of `rnn-deploy verify` that choose runtimes, checks and inputs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -85,12 +85,12 @@ class VerifyOptions:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The names of --require; InputError for an unknown one."""
+        """Return the names of --require; raise InputError for an unknown one."""
         names = [name.strip() for value in self.require for name in value.split(",")]
         return tuple(dict.fromkeys(runtime_named(name).name for name in names))
 
     def given(self, bundle: Bundle) -> GivenSizes:
-        """Return the shapes and inputs to run, too; InputError if they cannot be read."""
+        """Return the extra shapes and inputs to run; raise InputError if they are invalid."""
         inputs = None
         if self.inputs is not None:
             inputs = read_arrays(self.inputs, bundle.manifest.entries[0])

@@ -44,9 +44,9 @@ class ConformanceCase:
     """A model to export.
 
     native: whether auto chooses ONNX's own operators; None if only for some layers or for one
-    entry point. chunked: whether chunks give the same outputs as the whole sequence. scale: of the
-    random weights, small enough that errors do not grow from step to step. formats: those it can
-    be exported to.
+    entry point. chunked: whether chunks give the same outputs as the whole sequence. scale: the
+    factor of the random weights, small enough that errors do not grow from step to step. formats:
+    the formats that support it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class ConformanceCase:
     formats: tuple[str, ...] = BOTH
 
 
-# Options that every kind of layer is tested with.
+# The options that are tested with every kind of layer.
 OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("last", {}),
     ("cell", {"cell": True, "return_sequences": True, "return_state": True}),
@@ -114,7 +114,7 @@ def _layers() -> Iterator[ConformanceCase]:
     yield ConformanceCase("unroll", single(shape=(4, 3), unroll=True, return_sequences=True))
     for kind, scale in (("SimpleRNN", 0.07), ("GRU", 0.1), ("LSTM", 0.1)):
         wide = single(shape=(100, 8), units=128, kind=kind, return_sequences=True)
-        native = None if kind == "SimpleRNN" else True  # Scan is faster, except in a stream
+        native = None if kind == "SimpleRNN" else True  # Scan is faster, but not in a stream
         yield ConformanceCase(f"{kind}-100-steps-128-units", wide, native=native, scale=scale)
     wide = single(shape=(None, 40), units=70, return_sequences=True)
     yield ConformanceCase("wide", wide, native=None, scale=0.1)
@@ -161,7 +161,7 @@ def _custom_cells() -> Iterator[ConformanceCase]:
         yield ConformanceCase(f"{cell}-backwards", backwards, native=False, chunked=False)
         both = in_layer(cell, both=True, return_sequences=True)
         yield ConformanceCase(f"{cell}-both", both, native=False, chunked=False)
-        # A masked step repeats the output before it, which an echo's stream does not know.
+        # A masked step repeats the previous output, which an echo's stream does not know.
         repeats = cell == "peephole"
         for name in ("steps", "last"):
             build = in_layer(cell, masked=True, return_sequences=name == "steps")

@@ -3,7 +3,7 @@
     case, form --CaseExporter--> Bundle --judged--> a CaseOutcome for each runtime and the cells
 
 Forms: `auto`, and the portable ones without recurrent operators. Besides the verification's
-budgets, errors must stay below an absolute bound. `judged` needs neither TensorFlow nor onnx.
+budgets, there is an absolute bound on errors. `judged` needs neither TensorFlow nor onnx.
 """
 
 import warnings
@@ -39,7 +39,7 @@ STEPS = 4  # of the sequence entry point, if it is unrolled
 class CaseOutcome:
     """The outcome of one case in one form on one runtime.
 
-    fault: what is wrong, empty if nothing. gap: the reason if it is a known gap. worst: the
+    fault: what is wrong, empty if nothing. gap: the reason, if it is a known gap. worst: the
     largest absolute error. compared: the number of tensors compared.
     """
 
@@ -53,19 +53,19 @@ class CaseOutcome:
 
     @property
     def as_expected(self) -> bool:
-        """Whether it works, or is a known gap."""
+        """Return whether it works, or is a known gap."""
         return bool(self.fault) == bool(self.gap)
 
     @property
     def summary(self) -> str:
-        """The outcome in a few words."""
+        """Return the outcome in a few words."""
         if self.gap:
             return "gap" if self.fault else "WORKS, although it is a known gap"
         return self.fault or "ok"
 
 
 class CaseExporter:
-    """Exports cases; builds and reads a case once if its forms follow one another."""
+    """Exports cases; consecutive forms of one case share the model and its reading."""
 
     def __init__(self) -> None:
         self._last: tuple[str, ModelReader] | None = None
@@ -91,7 +91,7 @@ def _export(case: "ConformanceCase", form: str, place: Path, reader: "ModelReade
     # A float64 model has no portable form.
     profile = "portable" if form != "auto" and case.formats != ("onnx",) else "ort"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras, on a softmax over a single step
+        warnings.simplefilter("ignore")  # Keras warns about a softmax over a single step
         options = ExportOptions(to, lowering=form, time=time, profile=profile, long=0)
         return export(reader.model, place, options, reader=reader)
 
@@ -103,10 +103,10 @@ def judged(
     runtimes: Iterable[Runtime],
     most_error: float = MOST_ERROR,
 ) -> list[CaseOutcome]:
-    """Verify a bundle on every runtime that has an artifact in it; the cells in NumPy vote too.
+    """Verify a bundle on every runtime that has a file in it, and on the cells in NumPy.
 
-    All runtimes are verified together, from golden vectors that are read once. A runtime that
-    cannot load a file has failed checks; the others are judged all the same.
+    All runtimes are verified together, from golden vectors that are read once. If a runtime cannot
+    load a file, its checks fail and the others are judged.
     """
     formats = {artifact.format for artifact in bundle.manifest.artifacts}
     fitting = [runtime for runtime in runtimes if runtime.format in formats]
@@ -128,7 +128,7 @@ def judged(
 
 
 def with_random_weights(model: Any, seed: int, scale: float) -> Any:
-    """Give every weight random values, so that a swapped or forgotten one is found."""
+    """Give every weight random values, so that a swapped or missing one is found."""
     rng = np.random.default_rng(seed)
     weights = [scale * rng.standard_normal(w.shape) for w in model.get_weights()]
     model.set_weights(
@@ -138,7 +138,7 @@ def with_random_weights(model: Any, seed: int, scale: float) -> Any:
 
 
 def _part_of(report: Report, runtime: str) -> Report:
-    """Return what a report says about one of its runtimes."""
+    """Return the part of a report about one of its runtimes."""
     parts: dict[str, Any] = {}
     for field in fields(report):
         value = getattr(report, field.name)
@@ -150,7 +150,7 @@ def _part_of(report: Report, runtime: str) -> Report:
 def _outcome(
     bundle: Bundle, of: tuple[str, str, str], fault: str, report: Report | None, most_error: float
 ) -> CaseOutcome:
-    """Judge what became of (case, form, runtime), by its report unless there is a fault."""
+    """Judge (case, form, runtime): by the fault if there is one, otherwise by the report."""
     gap = gap_of(*of)
     worst, compared = 0.0, 0
     if report is not None:
@@ -161,7 +161,7 @@ def _outcome(
 
 
 def _by_cells(votes: Sequence[ReferenceDistances], case: str, form: str) -> CaseOutcome:
-    """Judge the outputs and states that the cells in NumPy give for layers with Keras' cells."""
+    """Judge the outputs and states of the cells in NumPy, for layers with Keras' cells."""
     apart = [vote for vote in votes if not vote.cells <= AGREE * vote.scale]
     fault = ", ".join(f"layer '{v.layer}': NumPy to oracle {v.cells:.1e}" for v in apart)
     return CaseOutcome(case, form, NUMPY, fault, "", max(v.cells for v in votes), len(votes))

@@ -2,8 +2,8 @@
 
     a chooser --described--> Description (plain values) --built--> a Keras model
 
-A description is a dict of plain values, so one that fails can be printed, stored and built again.
-The chooser is `random.Random` in the command, and hypothesis in tests, which shrinks.
+A description is a dict of plain values, so a failing one can be printed, stored and built again.
+The command chooses with `random.Random`, and the tests with hypothesis, which shrinks failures.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,32 +44,36 @@ def described(choose: Chooser) -> Description:
     }
 
 
-def built(what: Description) -> Any:
-    """Build the model that a description describes.
+def built(description: Description) -> Any:
+    """Build the model of a description.
 
-    Each stage reads the sequence `back` stages before the newest; "also" returns one of these.
+    Each stage reads the sequence `back` stages before the newest; "also" is one more output.
     """
-    shape = (what["time"],) if what["ids"] else (what["time"], what["width"])
-    dtype, batch = "int32" if what["ids"] else "float32", what["batch"]
+    shape = (
+        (description["time"],)
+        if description["ids"]
+        else (description["time"], description["width"])
+    )
+    dtype, batch = "int32" if description["ids"] else "float32", description["batch"]
     x = first = keras.Input(shape, batch, name="x", dtype=dtype)
     inputs = [first]
-    if what["ids"]:
-        x = keras.layers.Embedding(7, what["width"], mask_zero=what["mask"])(x)
-    elif what["mask"]:
+    if description["ids"]:
+        x = keras.layers.Embedding(7, description["width"], mask_zero=description["mask"])(x)
+    elif description["mask"]:
         x = keras.layers.Masking(-1.5)(x)
-    if what["beside"]:
-        inputs.append(keras.Input((what["time"], 2), batch, name="beside"))
+    if description["beside"]:
+        inputs.append(keras.Input((description["time"], 2), batch, name="beside"))
         x = keras.layers.Concatenate()([x, inputs[1]])
     sequences = [x]
-    for index, stage in enumerate(what["stages"]):
+    for index, stage in enumerate(description["stages"]):
         sequences.append(_staged(stage, _back(sequences, stage["back"]), f"s{index}"))
-    outputs = _ended(what["last"], sequences[-1])
-    if what["head"] is not None:
-        head = keras.layers.Dense(2, activation=what["head"], name="head")
+    outputs = _ended(description["last"], sequences[-1])
+    if description["head"] is not None:
+        head = keras.layers.Dense(2, activation=description["head"], name="head")
         outputs = [head(outputs[0]), *outputs[1:]]
-    if what["also"] is not None:
+    if description["also"] is not None:
         also = keras.layers.Rescaling(2.0, name="also")
-        outputs.append(also(_back(sequences, what["also"])))
+        outputs.append(also(_back(sequences, description["also"])))
     return keras.Model(inputs, outputs, name="composed")
 
 
@@ -80,7 +84,7 @@ def _stage(choose: Chooser, kinds: Sequence[str]) -> Description:
         within = [kind for kind in kinds if kind != "nested"]
         return stage | {"stages": [_stage(choose, within) for _ in range(choose((1, 2)))]}
     if kind == "cells":
-        # Not one: behind a mask Keras itself fails over a list of one cell.
+        # Not one cell: behind a mask Keras itself fails for a list of one cell.
         return stage | {"cells": [_recurrent(choose) for _ in range(choose((2, 3)))]}
     if kind == "own":
         cell = choose(("echo", "peephole"))
@@ -95,7 +99,7 @@ def _recurrent(choose: Chooser) -> Description:
     activation = choose(ACTIVATIONS)
     return {
         "kind": choose(("SimpleRNN", "GRU", "LSTM")),
-        # Keras warns of a softmax over one unit.
+        # Keras warns about a softmax over one unit.
         "units": choose((2, 4) if activation == "softmax" else (1, 2, 4)),
         "activation": activation,
         "gates": choose(GATES),
@@ -116,7 +120,7 @@ def _staged(stage: Description, x: Any, name: str) -> Any:
             within.append(_staged(part, _back(within, part["back"]), f"{name}_{index}"))
         return keras.Model(inner, within[-1], name=name)(x)
     if kind == "cells":
-        cells = [_cell(of) for of in stage["cells"]]
+        cells = [_cell(each) for each in stage["cells"]]
         return keras.layers.RNN(cells, return_sequences=True, name=name)(x)
     if kind == "own":
         options = {"go_backwards": stage["backwards"], "return_sequences": True}
@@ -125,9 +129,9 @@ def _staged(stage: Description, x: Any, name: str) -> Any:
         rnn = _layer(stage["of"] | {"backwards": False}, f"{name}_half", return_sequences=True)
         return keras.layers.Bidirectional(rnn, merge_mode=stage["merge"], name=name)(x)
     if kind == "decoded":
-        of = stage["of"] | {"backwards": False}
-        _, *states = _layer(of, f"{name}_encoder", return_state=True)(x)
-        return _layer(of, f"{name}_decoder", return_sequences=True)(x, initial_state=states)
+        recurrent = stage["of"] | {"backwards": False}
+        _, *states = _layer(recurrent, f"{name}_encoder", return_state=True)(x)
+        return _layer(recurrent, f"{name}_decoder", return_sequences=True)(x, initial_state=states)
     if kind == "dense":
         return keras.layers.Dense(3, activation="elu", name=name)(x)
     if kind == "norm":
@@ -152,7 +156,7 @@ def _staged(stage: Description, x: Any, name: str) -> Any:
 
 
 def _back(sequences: Sequence[Any], count: int) -> Any:
-    """The sequence `count` before the newest, or the first one."""
+    """Return the sequence `count` before the newest, or the first one."""
     return sequences[max(len(sequences) - 1 - count, 0)]
 
 
@@ -165,21 +169,23 @@ def _ended(last: Description, x: Any) -> list[Any]:
     return list(y) if ends == "states" else [y]
 
 
-def _layer(of: Description, name: str, **options: Any) -> Any:
-    own = {"go_backwards": of["backwards"], "zero_output_for_mask": of["zero"]}
-    return getattr(keras.layers, of["kind"])(
-        of["units"], name=name, **_cell_options(of), **own, **options
+def _layer(recurrent: Description, name: str, **options: Any) -> Any:
+    own = {"go_backwards": recurrent["backwards"], "zero_output_for_mask": recurrent["zero"]}
+    return getattr(keras.layers, recurrent["kind"])(
+        recurrent["units"], name=name, **_cell_options(recurrent), **own, **options
     )
 
 
-def _cell(of: Description) -> Any:
-    return getattr(keras.layers, f"{of['kind']}Cell")(of["units"], **_cell_options(of))
+def _cell(recurrent: Description) -> Any:
+    return getattr(keras.layers, f"{recurrent['kind']}Cell")(
+        recurrent["units"], **_cell_options(recurrent)
+    )
 
 
-def _cell_options(of: Description) -> dict[str, Any]:
-    options = {"activation": of["activation"], "use_bias": of["bias"]}
-    if of["kind"] != "SimpleRNN":
-        options["recurrent_activation"] = of["gates"]
-    if of["kind"] == "GRU":
-        options["reset_after"] = of["reset_after"]
+def _cell_options(recurrent: Description) -> dict[str, Any]:
+    options = {"activation": recurrent["activation"], "use_bias": recurrent["bias"]}
+    if recurrent["kind"] != "SimpleRNN":
+        options["recurrent_activation"] = recurrent["gates"]
+    if recurrent["kind"] == "GRU":
+        options["reset_after"] = recurrent["reset_after"]
     return options

@@ -1,4 +1,4 @@
-"""Cells written by hand, and a model with a call of its own."""
+"""Cells written by hand, and a model with its own call."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ CELLS = {"echo": Echo, "peephole": Peephole, "learned": Learned}
 
 @keras.saving.register_keras_serializable("rnn_deploy")
 class Written(keras.Model):  # type: ignore[misc]
-    """A model with a call of its own, dicts in and out."""
+    """A model with its own call, and dicts as inputs and outputs."""
 
     def __init__(self) -> None:
         super().__init__(name="written")

@@ -1,4 +1,4 @@
-"""What is known not to work, with reasons. A gap that works is a failure until it is removed.
+"""The known gaps, with reasons. A gap that works is a failure until it is removed.
 
 Needs no TensorFlow, since a saved suite runs without it.
 """
@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True)
 class KnownGap:
-    """Cases that a runtime gets wrong in a form, and why. case, form: patterns."""
+    """Cases that a runtime computes wrongly in a form, with the reason. case, form: patterns."""
 
     case: str
     form: str
@@ -20,7 +20,7 @@ class KnownGap:
 _THREE = "its recurrent operators support only the activations tanh, sigmoid and relu"
 _LENGTHS = "it ignores sequence_lens if shapes are open, and LSTM's c under a mask needs it"
 
-# OpenVINO gets all of these right if they are exported with --profile openvino.
+# OpenVINO computes all of these correctly if they are exported with --profile openvino.
 GAPS: tuple[KnownGap, ...] = (
     *(
         KnownGap(f"activation-{name}", "auto", "openvino-cpu", _THREE)

@@ -11,7 +11,7 @@ Build = Callable[[], Any]
 def layer(
     name: str = "rnn", units: int = 5, kind: str = "SimpleRNN", cell: bool = False, **options: Any
 ) -> Any:
-    """A recurrent layer of a kind, as a layer or as a cell in RNN."""
+    """Return a recurrent layer of a kind, as a layer or as a cell in RNN."""
     if not cell:
         return getattr(keras.layers, kind)(units, name=name, **options)
     of_cell = ("activation", "recurrent_activation", "use_bias", "reset_after")
@@ -21,7 +21,7 @@ def layer(
 
 
 def single(shape: tuple[int | None, ...] = (None, 3), **options: Any) -> Build:
-    """One recurrent layer and nothing else."""
+    """Return a builder of a model with one recurrent layer and nothing else."""
 
     def build() -> Any:
         inputs = keras.Input(shape, name="x")
@@ -75,7 +75,7 @@ def bidirectional_cells() -> Any:
 
 
 def stacked_cells() -> Any:
-    """The same through StackedRNNCells."""
+    """Return stacked cells through StackedRNNCells."""
     inputs = keras.Input((None, 3), name="x")
     cells = keras.layers.StackedRNNCells([keras.layers.GRUCell(4), keras.layers.GRUCell(4)])
     rnn = keras.layers.RNN(cells, return_sequences=True, name="rnn")
@@ -83,7 +83,7 @@ def stacked_cells() -> Any:
 
 
 def activated(activation: Callable[[], Any], kind: str = "SimpleRNN") -> Build:
-    """A layer whose activation is an object of its own."""
+    """Return a builder of a layer whose activation is an object, not a name."""
 
     def build() -> Any:
         return single(kind=kind, activation=activation(), return_sequences=True)()

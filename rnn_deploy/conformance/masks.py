@@ -1,4 +1,4 @@
-"""Models whose recurrent layers stand behind a mask."""
+"""Models whose recurrent layers receive a mask."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from rnn_deploy.keras.tensorflow import keras
 def masked(
     stages: int = 1, embedding: bool = False, time: int | None = None, **options: Any
 ) -> Build:
-    """Recurrent layers behind a mask, from Masking or from an Embedding."""
+    """Return a builder of recurrent layers with a mask, from Masking or from an Embedding."""
 
     def build() -> Any:
         if embedding:
@@ -48,7 +48,7 @@ def masked_decoder(**options: Any) -> Build:
         x = keras.Input((None, 3), name="x")
         counts = keras.Input((None,), dtype="bool", name="counts")
         given = keras.Input((4,), name="given")
-        # By name: beside an initial state, Keras does not pass on the mask of the sequence.
+        # Give the state by name: otherwise Keras does not pass on the mask of the sequence.
         rnn = layer("rnn", 4, "GRU", return_state=True, **options)
         y, h = rnn(x, initial_state=given, mask=counts)
         return keras.Model([x, counts, given], [y, h], name="masked_decoder")

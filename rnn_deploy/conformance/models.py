@@ -1,4 +1,4 @@
-"""Models around recurrent layers: several inputs, nesting, what stands before and after."""
+"""Models around recurrent layers: several inputs, nesting, other layers before and after."""
 
 import tempfile
 import warnings
@@ -54,7 +54,7 @@ def tokens() -> Any:
 
 
 def around() -> Any:
-    """Layers before, between and after, none of which looks along time."""
+    """Return layers before, between and after, none of which looks along time."""
     x = inputs = keras.Input((None, 3), name="x")
     x = keras.layers.Dense(4, activation="relu")(x)
     x = keras.layers.LayerNormalization()(x)
@@ -93,7 +93,7 @@ def several_lengths(first: int | None, second: int | None) -> Build:
 
 
 def sharing_steps(kind: str) -> Build:
-    """What the layers of one fixed number of steps read is read by others too."""
+    """Return a builder of layers whose input, with a fixed number of steps, others read too."""
 
     def build() -> Any:
         x = keras.Input((7, 3), name="x")
@@ -109,7 +109,7 @@ def sharing_steps(kind: str) -> Build:
 
 
 def looking_back() -> Any:
-    """A convolution that reaches 20 steps back, further than any short case shows."""
+    """Return a convolution that looks 20 steps back, further than any short case."""
     x = inputs = keras.Input((None, 3), name="x")
     x = keras.layers.Conv1D(3, 2, dilation_rate=20, padding="causal")(x)
     return keras.Model(inputs, layer("rnn", 4, "GRU", return_sequences=True)(x), name="back")
@@ -128,7 +128,7 @@ def sequential() -> Any:
 
 
 def recurrent_steps(kind: str) -> Build:
-    """A recurrent layer within each step of another."""
+    """Return a builder of a recurrent layer within each step of another."""
 
     def build() -> Any:
         x = inputs = keras.Input((None, 4, 3), name="x")
@@ -146,7 +146,7 @@ def recurrent_steps(kind: str) -> Build:
 
 
 def dictionaries() -> Any:
-    """Inputs and outputs by name."""
+    """Return a model with inputs and outputs by name."""
     inputs = {
         "left": keras.Input((None, 3), name="left"), "right": keras.Input((None, 2), name="right"),
     }  # fmt: skip
@@ -157,13 +157,13 @@ def dictionaries() -> Any:
 
 
 def through_file(suffix: str) -> Build:
-    """A model that was saved and loaded again."""
+    """Return a builder of a model that was saved and loaded again."""
 
     def build() -> Any:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / f"model{suffix}"
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Keras on .h5 files
+                warnings.simplefilter("ignore")  # Keras warns about .h5 files
                 around().save(place)
             return keras.saving.load_model(place, compile=False)
 
@@ -180,7 +180,7 @@ def stateful(kind: str) -> Build:
 
 
 def in_policy(policy: str) -> Build:
-    """A model whose layers compute in another precision."""
+    """Return a builder of a model whose layers compute in another precision."""
 
     def build() -> Any:
         x = inputs = keras.Input((None, 3), name="x")
@@ -193,7 +193,7 @@ def in_policy(policy: str) -> Build:
 
 
 def headed(activation: str) -> Build:
-    """A Dense layer with an activation after a recurrent one."""
+    """Return a builder of a Dense layer with an activation after a recurrent one."""
 
     def build() -> Any:
         inputs = keras.Input((None, 3), name="x")
@@ -204,7 +204,7 @@ def headed(activation: str) -> Build:
 
 
 def attended(kind: str) -> Build:
-    """Attention over the steps of recurrent layers."""
+    """Return a builder of attention over the steps of recurrent layers."""
 
     def build() -> Any:
         inputs = keras.Input((None, 3), name="x")
@@ -221,7 +221,7 @@ def attended(kind: str) -> Build:
 
 
 def scores() -> Any:
-    """Unit vectors, what they attend to, and how much: a value for each pair of steps."""
+    """Return a model of unit vectors and their attention: a value for each pair of steps."""
     inputs = keras.Input((None, 3), name="x")
     steps = layer("rnn", 4, "GRU", return_sequences=True)(keras.layers.UnitNormalization()(inputs))
     attention = keras.layers.Attention(name="attended")
@@ -230,7 +230,7 @@ def scores() -> Any:
 
 
 def chosen() -> Any:
-    """The likeliest class of each step, and the two likeliest of the last."""
+    """Return the likeliest class of each step, and the two likeliest of the last."""
     inputs = keras.Input((None, 3), name="x")
     y = keras.layers.Dense(5)(layer("rnn", 4, "GRU", return_sequences=True)(inputs))
     values, places = keras.ops.top_k(y[:, -1], 2)
@@ -239,7 +239,7 @@ def chosen() -> Any:
 
 
 def shifted_tokens() -> Any:
-    """A decoder fed its target but for the last id, beside an encoder of its own length."""
+    """Return a decoder of all target ids but the last, and an encoder with another length."""
     source = keras.Input((None,), dtype="int32", name="source")
     target = keras.Input((None,), dtype="int32", name="target")
     weight = keras.Input((None, 1), name="weight")  # as long as the target
@@ -251,7 +251,7 @@ def shifted_tokens() -> Any:
 
 
 def partly_used() -> Any:
-    """A nested model of which one layer's output is left aside."""
+    """Return a nested model in which one layer's output is not used."""
     inner_in = keras.Input((None, 3))
     both = [layer("aside", 4, "LSTM")(inner_in), layer("rnn", 4, return_sequences=True)(inner_in)]
     x = keras.Input((None, 3), name="x")

@@ -1,9 +1,9 @@
-"""The whole suite: exported and judged here, or saved as bundles that are judged elsewhere.
+"""The whole suite: export and judge it here, or save bundles that another machine judges.
 
     DIR/suite.json           the bundles: [{theme, case, form, bundle}]
     DIR/<case>.<form>/       a bundle
 
-A saved suite runs with only a runtime's package, on a machine without TensorFlow.
+A saved suite needs only a runtime's package, and no TensorFlow.
 """
 
 import json
@@ -66,7 +66,7 @@ def run(
 def run_random(
     count: int, seed: int, runtimes: Sequence[Runtime], progress: Progress
 ) -> Iterator[tuple[str, CaseOutcome]]:
-    """Compose `count` models at random from `seed` on; yield description and outcome of each."""
+    """Compose `count` models at random, starting at `seed`; yield description and outcome."""
     from rnn_deploy.conformance.composed import described
 
     for number in range(seed, seed + count):
@@ -79,7 +79,7 @@ def run_random(
 def composed_outcomes(
     what: dict[str, Any], seed: int, runtimes: Sequence[Runtime]
 ) -> list[CaseOutcome]:
-    """Export a described model and judge it by the verification's own budgets.
+    """Export a described model and judge it by the budgets of the verification.
 
     One seed in twelve is also exported to TFLite, which is the slowest.
     """
@@ -89,7 +89,7 @@ def composed_outcomes(
 
     options = ExportOptions(() if seed % 12 == 0 else "onnx", seed=seed, long=0)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras warns of masks that end at a layer
+        warnings.simplefilter("ignore")  # Keras warns about masks that a layer does not use
         model = with_random_weights(built(what), seed, 0.3)
         bundle = export(model, Path(folder) / "bundle", options)
         fitting = [runtime for runtime in runtimes if why_wrong(bundle, runtime) is None]

@@ -1,6 +1,6 @@
-"""The support table: how many of a theme's models each runtime gets right, as Markdown.
+"""The support table as Markdown: how many models of each theme work on each runtime.
 
-It follows from the suite: every case works except the known gaps, which are strict.
+It follows from the suite: every case works, except the known gaps, which are strict.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rnn_deploy.conformance.cases import THEMES, ConformanceCase
 from rnn_deploy.conformance.gaps import gap_of
 
-# A column, the form the models are exported in, and the runtime.
+# A column's title, the form in which models are exported, and the runtime.
 COLUMNS = (
     ("ort-cpu", "auto", "ort-cpu"),
     ("litert", "auto", "litert"),

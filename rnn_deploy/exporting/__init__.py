@@ -1,9 +1,9 @@
-"""The Keras side, last part: from an opened model to a bundle, whatever its formats are.
+"""The Keras side, last part: from an opened model to a bundle, for any format.
 
 pipeline     the whole export: open, read, write each format, rename into place
-plan         what the model is, and which entry points it gets
-sizes        the batch: as the model has it, remembered, or as the options say
-open_time    a number of steps that the model fixes, opened
+plan         the entry points of the model, and why
+sizes        the batch: as in the model, remembered from a call, or as the options set it
+open_time    open a number of steps that the model fixes
 cases        golden cases of a planned model
 real_inputs  --samples and --calibration: check them, cut them into batches, draw from them
 reading      read a model once, for one export or several
@@ -13,4 +13,4 @@ writing      golden vectors, proof and manifest
 The options are in formats/options.py, the formats' writers in onnx/, tflite/ and other packages.
 """
 
-from rnn_deploy.keras import tensorflow as tensorflow  # raises the error that names the extra
+from rnn_deploy.keras import tensorflow as tensorflow  # raises an error that names the extra

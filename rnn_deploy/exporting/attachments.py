@@ -1,4 +1,4 @@
-"""Combine the labels and scalers of a user with the preprocessing that the model has itself."""
+"""Combine the labels and scalers of a user with the model's own preprocessing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from rnn_deploy.spec import EntryPoint, TensorSpec
 def attachments_for(
     given: Attachments, cut: Mapping[str, Sequence[Mapping[str, Any]]], entry: EntryPoint
 ) -> Attachments:
-    """Return the attachments of a bundle. cut: steps of the model's own preprocessing layers.
+    """Return the attachments of a bundle. cut: steps from the model's own preprocessing layers.
 
     Raises InputError for labels, features, a vocabulary or a scaler that do not fit the model.
     """

@@ -25,7 +25,7 @@ from rnn_deploy.spec import EntryPoint, chunks
 
 LONG = 10_000
 LEAST_LONG = 1_000
-# Weights to read in all steps together: some seconds of TensorFlow in float32 and float64.
+# The limit on weights x steps: some seconds of TensorFlow in float32 and float64.
 READ = 2_000_000_000
 
 
@@ -43,7 +43,7 @@ def reference_cases(
 ) -> list[GoldenCase]:
     """Return the golden cases of a planned model.
 
-    calibration: real inputs, from whose rows the cases are drawn if there are any.
+    calibration: real inputs; if there are any, the cases are drawn from their rows.
     """
     stream = plan.stream.entry if plan.stream else None
     samples = checked_samples(options, plan.sequence.entry)
@@ -90,7 +90,7 @@ def _cut_once(case: GoldenCase, stream: EntryPoint) -> GoldenCase:
 
 
 def long_steps(plan: ExportPlan, options: ExportOptions) -> int:
-    """Return the steps of the longest golden vector: fewer if the model is large, and so slow."""
+    """Return the steps of the longest golden vector: fewer for a large, and so slow, model."""
     if options.long is not None:
         return options.long
     layers = layers_in(plan.model, include_self=False)
@@ -102,7 +102,7 @@ def long_steps(plan: ExportPlan, options: ExportOptions) -> int:
 def special_of(
     plan: ExportPlan, references: References, plain: list[GoldenCase], options: ExportOptions
 ) -> SpecialCases:
-    """Return the golden cases that serve one check only."""
+    """Return the golden cases that are for one check only."""
     stream = plan.stream.entry if plan.stream else None
     return special_cases(
         references,
@@ -131,7 +131,7 @@ def check_untouched_by(
         return  # the model's own call changes its state, or computes in another precision
     by_size = sorted(plain, key=lambda case: sum(value.size for value in case.feeds.values()))
     several = [case for case in by_size if len(next(iter(case.feeds.values()))) > 1]
-    for case in (by_size[0], *several[:1]):  # a layer may go by the sizes that it is called with
+    for case in (by_size[0], *several[:1]):  # a layer may depend on the sizes of the call
         check_untouched(plan.model, references.reference, case, entry, call_flat)
 
 

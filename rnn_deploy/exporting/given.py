@@ -1,7 +1,7 @@
 """Data that a user adds to an export: labels, features, steps.
 
-The options name no input or output if the model has one. `ANY` stands for it until the model is
-known.
+If the model has one input or output, the options need not name it. `ANY` is its name until the
+model is known.
 """
 
 import json
@@ -21,7 +21,7 @@ _SPLIT = (None, "whitespace", "character")
 def given_attachments(
     labels: Any = None, features: Any = None, vocabulary: Any = None, scaler: Any = None
 ) -> Attachments:
-    """Return the user's data; InputError for other forms than docs/guides/inputs.md has."""
+    """Return the user's data; raise InputError for a form that docs/guides/inputs.md lacks."""
     steps: dict[str, list[Mapping[str, Any]]] = {}
     if vocabulary is not None:
         steps[ANY] = [vocabulary_step(vocabulary)]
@@ -35,7 +35,7 @@ def given_attachments(
 
 
 def scaler_step(given: Any) -> dict[str, Any]:
-    """Return the step of a scaler in scikit-learn's terms: mean and scale, or min and scale.
+    """Return the step of a scaler with scikit-learn's parameters: mean and scale, or min and scale.
 
     StandardScaler: (x - mean) / scale. MinMaxScaler: x * scale + min.
     """

@@ -1,11 +1,11 @@
 """The entry points `encode` and `decode` of an encoder-decoder model.
 
-    sequence entry point --split_plan--> encode and decode, traced   (or notes: why there are none)
-    references --proven_halves--> golden cases, and whether encode and decode give the same as the
-                                  whole model
+    sequence entry point --split_plan--> encode and decode, traced   (or notes with the reason)
+    references --proven_halves--> golden cases, and whether encode and decode compute the same as
+                                  the whole model
 
-The initial states of the decoder leave `encode` and enter `decode` under one name, and so does the
-memory. `decode` returns the next states as a stream does.
+The initial states of the decoder are outputs of `encode` and inputs of `decode` under one name; the
+memory is too. `decode` returns the next states as a stream does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,6 @@ from rnn_deploy.exporting.open_time import has_fixed_time
 from rnn_deploy.formats.read_model import ExportPlan, SplitPlan, TracedEntry
 from rnn_deploy.keras.halves import Decoder, Encoder, Half, WholeModel
 from rnn_deploy.keras.intercept import unused
-from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.probing import output_specs
 from rnn_deploy.keras.signature import TIME, Signature, taking_any_length
@@ -39,9 +38,9 @@ SHAPES = ((1, 3), (3, 5), (2, 8))  # batch, steps of the source
 
 
 def split_plan(model: Any, sequence: TracedEntry) -> tuple[SplitPlan | None, tuple[str, ...]]:
-    """Return the entry points of a split model, or notes that say why there are none."""
+    """Return the entry points of a split model, or notes with the reason why there are none."""
     layers = [x for x in sequence.trace.layers if x.initial_state and not x.within_step]
-    if not layers or is_keras2(model):
+    if not layers:
         return None, ()
     signature = sequence.trace.signature
     split = find_split(model, signature)
@@ -101,7 +100,7 @@ def _decode(
     outputs: tuple[str, ...],
     enters: Mapping[tuple[str, str], str],
 ) -> TracedEntry:
-    """Trace the decoder; the target's number of steps is open if the model runs with any."""
+    """Trace the decoder; its number of steps is open if the model runs with any target length."""
     opened = tuple(
         replace(t, shape=(t.shape[0], f"{targets[0].name}_{TIME}", *t.shape[2:]))
         if has_fixed_time(t)
@@ -127,8 +126,8 @@ def with_proven_halves(
 ) -> tuple[ExportPlan, list[GoldenCase]]:
     """Return the plan and golden cases for encode and decode.
 
-    Without encode and decode, and with a note, if they do not give the same as the whole model.
-    oracle: TensorFlow can compute the model in float64.
+    They are left out, with a note, if they do not compute the same as the whole model. oracle:
+    whether TensorFlow can compute the model in float64.
     """
     if plan.halves is None:
         return plan, []
@@ -166,9 +165,9 @@ def _without(plan: ExportPlan, reason: str) -> ExportPlan:
 
 
 def _whole(plan: ExportPlan, halves: SplitPlan, dtype: str) -> Reference:
-    """Return the whole model as reference, with the memory and with the decoder's final states.
+    """Return the whole model as a reference, with the memory and the decoder's final states.
 
-    Keras computes these states, from its own initial ones: nothing of the split takes part.
+    Keras computes these states from its own initial ones, independently of the split.
     """
     sequence = plan.sequence.entry
     part = WholeModel(plan.model, halves.split, sequence.inputs)
@@ -207,7 +206,7 @@ def _proof(
     dtype: str,
     seed: int,
 ) -> tuple[Any, list[GoldenCase]]:
-    """Return whether decode in chunks gives what the whole model gives, and the cases for it."""
+    """Return whether decode in chunks computes the same as the whole model, and its cases."""
     decode = halves.decode.entry
     wide = replace(
         decode,

@@ -1,6 +1,6 @@
-"""The ranges of token ids that a SavedModel takes: the heights of its tables.
+"""The ranges of token ids that a SavedModel takes: the row counts of its lookup tables.
 
-Its layers cannot be read, so the ranges come from the graph: from each lookup back to the input.
+The layers of a SavedModel cannot be read, so the graph is searched from each lookup to its input.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A number of steps that the model fixes, opened: the symbols, and the outputs that follow."""
+"""Open a number of steps that the model fixes: the symbols, and the outputs that depend on it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,10 +10,10 @@ from rnn_deploy.spec import Dim, EntryPoint, TensorSpec
 
 
 def symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
-    """A symbol for each input whose number of steps is fixed, to open it in the stream.
+    """Return a symbol for each input whose number of steps is fixed, to open it in the stream.
 
-    Equal lengths are taken for one length. Beside an input of open length a fixed one is no
-    sequence to be cut, but a context that stays as it is.
+    Equal lengths become one symbol. If another input has an open length, a fixed one is not a
+    sequence to cut but a context that stays whole.
     """
     fixed = [tensor for tensor in inputs if has_fixed_time(tensor)]
     if any(map(has_open_length, inputs)):
@@ -25,7 +25,7 @@ def symbols_for_fixed(inputs: Sequence[TensorSpec]) -> dict[str, str]:
 def opened_outputs(
     sequence: EntryPoint, trace: Trace, symbols: Mapping[str, str]
 ) -> tuple[TensorSpec, ...]:
-    """The outputs once time is open: what was as long as an input follows it."""
+    """Return the outputs with time open: an axis that was as long as an input has its symbol."""
     outputs = sequence.outputs
     following: dict[Dim, set[str]] = {}
     for tensor in sequence.inputs:

@@ -1,7 +1,7 @@
-"""The whole export.
+"""The whole export, step by step.
 
 check the options --> open and read the model --> write each format --> write the manifest
-    --> measure what quantisation changed --> rename into place
+    --> measure the quantisation error --> rename into place
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +31,8 @@ from rnn_deploy.keras.preprocessing import without_preprocessing
 from rnn_deploy.keras.training import refuse_unused_option, without_dropout
 from rnn_deploy.optional import require
 
-# Measures a quantised bundle on cases with known results: the errors, and warnings for the user.
-# The caller supplies it, since the Keras side knows no runtime.
+# Measures the errors of a quantised bundle on cases with known results, with warnings for the user.
+# The caller supplies it, since the Keras side does not know the runtimes.
 Appraise = Callable[[Bundle, Sequence[GoldenCase], Sequence[GoldenCase]], Appraisal]
 # Loads a bundle in runtimes by name; returns notes, raises UnsupportedModelError.
 CheckLoads = Callable[[Bundle, Sequence[str]], tuple[str, ...]]
@@ -57,10 +57,9 @@ def export(
 ) -> Bundle:
     """Export a Keras model (live, .keras, .h5, or a SavedModel folder) to a bundle at `output`.
 
-    appraise: measures what quantisation changed, for the manifest; without it a quantised bundle
-    is judged as if it were float32. check_loads: tries the runtimes that a profile is for; without
-    it they are not tried. reader: of `source`, a live model that is exported several
-    times.
+    appraise: measures the quantisation error for the manifest; without it a quantised bundle has
+    the budgets of float32. check_loads: loads the bundle in the runtimes of a profile; without it
+    this is not tested. reader: of `source`, a live model that is exported several times.
 
     Raise InputError for a bad source or an existing output, UnsupportedModelError if the model
     cannot be exported exactly. A failed export leaves nothing behind.
@@ -72,7 +71,7 @@ def export(
     refuse_folder(Path(output), force=force)
     progress("opening the model")
     opened, steps = without_preprocessing(open_model(source, **vars(options.opening)))
-    live = access.is_model(source)  # the user may have built it under settings of their own
+    live = access.is_model(source)  # the user may have built it with global settings
     with (
         nullcontext() if live else usual_defaults(),
         keeping_states(options.state == "keep"),
@@ -168,7 +167,7 @@ def _saved_model(
 def _naming_dropout(
     content: BundleContent, options: ExportOptions, left_out: tuple[str, ...]
 ) -> BundleContent:
-    """Return the content, which says what --dropout off left out."""
+    """Return the content with a note on the layers whose dropout --dropout off removed."""
     if options.dropout != "off":
         return content
     refuse_unused_option(left_out)

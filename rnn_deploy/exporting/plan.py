@@ -1,9 +1,9 @@
-"""What the model is, and which entry points it gets: decided before anything is written.
+"""The plan of an export: the model's entry points, decided before anything is written.
 
     options, Keras model --plan_of--> ExportPlan: a trace and an entry point for `sequence`, and for
                                       `stream` if the model has states to carry
 
-The stream entry point takes chunks of any length, so if the model fixes its number of steps it is
+The stream entry point takes chunks of any length. So a model that fixes its number of steps is
 traced once more with time open.
 """
 
@@ -39,13 +39,13 @@ from rnn_deploy.references.golden import UNTRIED
 from rnn_deploy.references.reference import states_of
 from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, Support
 
-MOST_BYTES = 2_000_000_000  # of a protocol buffer 2 GiB, and the graph needs some itself
-# The sequence entry point, and the layers with rows of their own.
+MOST_BYTES = 2_000_000_000  # a protocol buffer holds 2 GiB, and the graph needs a part of it
+# The sequence entry point, and the layers whose rows are not the batch.
 Probed = tuple[TracedEntry, tuple[Folded, ...]]
 
 
 def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
-    """Read and trace a Keras model; UnsupportedModelError lists every refusal."""
+    """Read and trace a Keras model; raise UnsupportedModelError that lists every refusal."""
     refuse(model, refusals_of(model))
     _refuse_large(model)
     if options.state == "keep" and not any(map(holds_state, layers_in(model))):
@@ -78,7 +78,7 @@ def plan_of(model: Any, options: ExportOptions) -> ExportPlan:
 
 
 def _refuse_large(model: Any) -> None:
-    """Raise UnsupportedModelError for weights that fit in no graph of TensorFlow."""
+    """Raise UnsupportedModelError if the weights are too large for a TensorFlow graph."""
     weights = {id(weight): weight for weight in model.weights}.values()
     # Keras 2 has TensorFlow's own variables.
     sizes = {
@@ -109,7 +109,7 @@ def _refuse_open(sequence: EntryPoint, options: ExportOptions) -> None:
 
 
 def _fixed(model: Any, own: TracedEntry, time: int) -> TracedEntry:
-    """The sequence entry point with its open lengths fixed."""
+    """Return the sequence entry point with its open lengths fixed."""
     signature = own.trace.signature
     if not any(map(has_open_length, signature.inputs)):
         fixed = [tensor.shape[1] for tensor in signature.inputs if has_fixed_time(tensor)]
@@ -128,7 +128,7 @@ def _traced_anew(model: Any, signature: Signature) -> Probed:
 
 
 def _entry_of(model: Any, trace: Trace) -> Probed:
-    """The sequence entry point of a trace."""
+    """Return the sequence entry point of a trace."""
     outputs, folded = output_specs(model, trace)
     entry = EntryPoint(SEQUENCE, trace.signature.inputs, outputs)
     return TracedEntry(within_steps(trace, folded), entry), folded
@@ -137,9 +137,9 @@ def _entry_of(model: Any, trace: Trace) -> Probed:
 def _with_open_time(
     model: Any, own: Probed, options: ExportOptions
 ) -> tuple[Probed, tuple[str, ...]]:
-    """The sequence entry point with the steps open that --time, or no declaration, leaves open.
+    """Return the sequence entry point with the steps that --time opens, or that are undeclared.
 
-    Sizes that a model only remembers from its first call are opened if it runs with other lengths.
+    Sizes that a model only remembers from its first call are open if it runs with other lengths.
     """
     signature = own[0].trace.signature
     symbols = symbols_for_fixed(signature.inputs)
@@ -168,7 +168,7 @@ def _with_open_time(
 
 
 def _refuse_equal_names(trace: Trace) -> None:
-    """Layers are known by name from here on; a list's cells are named after their place in it."""
+    """Refuse equal layer names, because layers are looked up by name from here on."""
     names = [layer.name for layer in trace.layers]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -191,7 +191,7 @@ def _stream(
         except UnsupportedModelError as error:
             return None, (f"no stream entry point: with time open, {error.message}",)
         outputs = opened_outputs(sequence.entry, trace, symbols)
-        if folded:  # with time open, steps among the rows differ from other axes
+        if folded:  # with time open, steps in the rows can be distinguished from other axes
             _, folded = output_specs(model, trace)
             trace = within_steps(trace, folded)
     why = _why_no_stream(trace, folded)
@@ -206,7 +206,7 @@ def _stream(
 
 
 def _why_no_stream(trace: Trace, folded: Sequence[Folded]) -> str | None:
-    """Return why a model has no states to carry, if it has none."""
+    """Return why a model has no states to carry, or None if it has some."""
     if not trace.layers:
         return "the model has no recurrent layer"
     if all(layer.within_step for layer in trace.layers):
@@ -232,7 +232,7 @@ def _notes_on_fixed_time(sequence: EntryPoint) -> tuple[str, ...]:
 
 
 def _notes(model: Any, state: str) -> tuple[str, ...]:
-    """What a user must know of the model's states."""
+    """Return notes that the user must know about the model's states."""
     if state == "reset":
         return ("no stream entry point, as requested: each call starts from zero states",)
     if state == "keep":
@@ -245,21 +245,21 @@ def _notes(model: Any, state: str) -> tuple[str, ...]:
 
 
 def _note_of_stateful(layer: Any) -> str:
-    said = (
+    note = (
         f"layer '{layer.name}' is stateful: the sequence entry point starts from zero each time,"
         " and the stream entry point takes and returns the state"
     )
     held = keras.tree.flatten(layer.states) if holds_state(layer) else []
     if any(np.any(np.asarray(state)) for state in held):
-        said += "; the state it holds now is left out (--state keep writes it into the file)"
-    return said
+        note += "; the state it holds now is left out (--state keep writes it into the file)"
+    return note
 
 
 def with_chunks(plan: ExportPlan, chunked: Support) -> ExportPlan:
-    """The plan, its stream entry point saying whether chunks give what the whole gives.
+    """Return the plan with the result of the chunk test: whether chunks equal the whole sequence.
 
-    If they do not, the layers that are known to look along time are named, and a note warns: fed
-    in chunks by another program, the model file gives other results without an error.
+    If they do not, the reason names the layers that look along time, and a note warns: another
+    program that runs the model file in chunks gets wrong results without an error.
     """
     if plan.stream is None:
         return plan
@@ -274,7 +274,7 @@ def with_chunks(plan: ExportPlan, chunked: Support) -> ExportPlan:
 
 
 def with_rows(plan: ExportPlan, rows_of: Callable[[EntryPoint], Support]) -> ExportPlan:
-    """The plan, each entry point saying whether its rows stand alone."""
+    """Return the plan with the result of the row test: whether rows are independent."""
 
     def known(traced: TracedEntry) -> TracedEntry:
         return replace(traced, entry=replace(traced.entry, rows=rows_of(traced.entry)))
@@ -284,7 +284,7 @@ def with_rows(plan: ExportPlan, rows_of: Callable[[EntryPoint], Support]) -> Exp
 
 
 def without_unchunked_stream(plan: ExportPlan) -> ExportPlan:
-    """The plan, without its stream if single steps do not give what the whole sequence gives."""
+    """Return the plan without its stream, if single steps differ from the whole sequence."""
     if plan.stream is None or plan.stream.entry.chunked.ok:
         return plan
     reason = plan.stream.entry.chunked.reason

@@ -1,4 +1,4 @@
-"""A model read for export: its plan, its golden cases, and the references that made them.
+"""A model that was read for export: its plan, its golden cases, and their references.
 
     Keras model --ModelReader--> ReadModel     once for all exports with the same reading options
 
@@ -37,7 +37,7 @@ from rnn_deploy.references.golden import References, chunks_match
 from rnn_deploy.references.rows import ROUNDED, SAME, rows_match
 from rnn_deploy.spec import EntryPoint
 
-# Why a model may have no float64 form, by the code of the error.
+# Codes of the errors that mean: the model has no float64 form.
 NO_ORACLE = ("E-MODEL-NO-FLOAT64", "E-MODEL-FLOAT32-ONLY")
 Progress = Callable[[str], None]
 
@@ -54,9 +54,9 @@ class ModelReader:
     def read(
         self, options: ExportOptions, progress: Progress, source: ModelSource | None = None
     ) -> ReadModel:
-        """Read the model as `options` request; formats and lowerings make no difference.
+        """Read the model as `options` request; formats and lowerings do not matter.
 
-        source: where the model came from, by default a live model.
+        source: the origin of the model, by default a live model.
         """
         name = self.model.name
         source = source or ModelSource("live model", name, weights_digest(self.model))
@@ -96,7 +96,7 @@ class ModelReader:
     ) -> ReadModel:
         calibration = calibration_of(self._references_of(plan, options), plan, options)
         plan, cases, references = self._runnable(plan, options, calibration)
-        if options.dropout == "keep":  # without its dropout, the model is another one
+        if options.dropout == "keep":  # without its dropout, the function is another one
             check_untouched_by(plan, references, cases)
         truth, near = references.oracle or references.reference, ROUNDED
         if references.oracle is not None:
@@ -122,7 +122,7 @@ class ModelReader:
     def _runnable(
         self, plan: ExportPlan, options: ExportOptions, calibration: Sequence[GoldenCase]
     ) -> tuple[ExportPlan, list[GoldenCase], References]:
-        """Return the plan with its cases; without a stream if the model cannot run its lengths."""
+        """Return the plan with its cases; without a stream if the model rejects its lengths."""
         references = self._references_of(plan, options)
         try:
             return plan, reference_cases(references, plan, options, calibration), references
@@ -135,7 +135,7 @@ class ModelReader:
         return plan, reference_cases(references, plan, options, calibration), references
 
     def _references_of(self, plan: ExportPlan, options: ExportOptions) -> References:
-        """The references of the widest entry point, traced once for it."""
+        """Return the references of the widest entry point, traced once for it."""
         key = ((plan.stream or plan.sequence).entry, options.state, options.dropout)
         if key not in self._references:
             references = references_of(self.model, plan)

@@ -1,11 +1,11 @@
 """Real inputs that the user gives: --samples, --calibration and --evaluate.
 
-    arrays by input name --checked--> the same, if they fit the model's inputs
+    arrays by input name --checked--> the same arrays, if they fit the model's inputs
       --calibration_cases--> cases (batches, run by the reference and the oracle)
-        --draws_from--> golden vectors like the real inputs
+        --draws_from--> golden vectors that resemble the real inputs
 
-Golden vectors of a calibrated model are drawn from its calibration data, states from those that the
-reference ended in: int8 is correct only within the ranges it was calibrated on.
+Golden vectors of a calibrated model are drawn from its calibration data, and states from the final
+states of the reference: int8 is correct only within its calibrated ranges.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def checked(option: str, data: Mapping[str, Array], entry: EntryPoint) -> Mappin
 
 
 def any_number_of(entry: EntryPoint) -> EntryPoint:
-    """Return the entry point with its batch open: calibration data are cut into its batches."""
+    """Return the entry point with its batch open, since calibration data are cut into batches."""
     inputs = (replace(t, shape=("batch", *t.shape[1:])) for t in entry.inputs)
     return replace(entry, inputs=tuple(inputs))
 

@@ -31,7 +31,7 @@ NOTE = (
 
 
 def notes_on(opened: OpenedSavedModel) -> tuple[str, ...]:
-    """Return what the user must know, and why the layers cannot be read if that is known."""
+    """Return the notes for the user, and why the layers cannot be read, if that is known."""
     return (NOTE, *((f"why the layers cannot be read: {opened.why}",) if opened.why else ()))
 
 
@@ -39,13 +39,13 @@ Results = Mapping[str, Array]
 
 
 class SavedModelReference:
-    """The SavedModel's own function under TensorFlow: `run(feeds)` by name."""
+    """The SavedModel's own function under TensorFlow; `run` takes and returns arrays by name."""
 
     def __init__(self, opened: OpenedSavedModel) -> None:
         self._function = opened.function
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name for inputs by name."""
+        """Return outputs by name for inputs by name."""
         try:
             results = self._function(**{name: tf.constant(v) for name, v in feeds.items()})
         except tf.errors.OpError as error:
@@ -56,7 +56,7 @@ class SavedModelReference:
 def entry_of(
     opened: OpenedSavedModel, reference: SavedModelReference, samples: Mapping[str, Array] | None
 ) -> EntryPoint:
-    """The sequence entry point, dimensions of outputs named by running two sizes."""
+    """Return the sequence entry point; two runs with different sizes name its output dimensions."""
     inputs = _inputs(opened, tied=False)
     if not _takes_lengths(reference, inputs, samples):
         inputs = _inputs(opened, tied=True)
@@ -70,7 +70,7 @@ def entry_of(
 
 
 def _inputs(opened: OpenedSavedModel, *, tied: bool) -> tuple[TensorSpec, ...]:
-    """The inputs, each with a length of its own, or all of one where they are tied."""
+    """Return the inputs: each has its own length symbol, or they share one if `tied`."""
     _, by_name = opened.function.structured_input_signature
     ranges = id_ranges(opened.function)
     shapes = {name: spec.shape.as_list() for name, spec in sorted(by_name.items())}
@@ -91,7 +91,7 @@ def _takes_lengths(
     inputs: Sequence[TensorSpec],
     samples: Mapping[str, Array] | None,
 ) -> bool:
-    """Whether the function runs where each open length has a size of its own."""
+    """Return whether the function runs with a different size for each open length."""
     feeds = _drawn(inputs, 0) if samples is None else dict(samples)
     timed = [t.name for t in inputs if len(t.shape) > 1 and isinstance(t.shape[1], str)]
     if samples is not None and len({feeds[name].shape[1] for name in timed if name in feeds}) == 1:
@@ -104,7 +104,7 @@ def _takes_lengths(
 
 
 def _drawn(inputs: Sequence[TensorSpec], probe: int) -> dict[str, Array]:
-    """Values for the inputs, every symbol of another size in each of the probes."""
+    """Return values for the inputs; every symbol has a different size in each probe."""
     symbols = dict.fromkeys(dim for t in inputs for dim in t.shape if isinstance(dim, str))
     sizes = {symbol: 5 + 3 * place + 2 * probe for place, symbol in enumerate(symbols)}
     sizes[BATCH] = 2 + probe
@@ -120,7 +120,7 @@ def read_saved_model(
     try:
         entry = entry_of(opened, reference, options.samples)
         samples = checked_samples(options, entry)
-        # With real inputs at hand, generated ones that the model rejects are left out.
+        # If there are real inputs, generated inputs that the model rejects are left out.
         cases = make_cases(
             *(References(reference, None), entry, None, samples, options.seed),
             every_length=samples is None,
@@ -150,7 +150,7 @@ def _sizes_in(inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[
 def _output_dims(
     name: str, shape: Sequence[int | None], runs: Sequence[tuple[Mapping[str, int], Results]]
 ) -> tuple[Dim, ...]:
-    """The dimensions of an output: an open one is the one symbol that had its size in every run."""
+    """Return the dimensions of an output; an open one is the symbol with its size in every run."""
 
     def symbol(axis: int) -> str:
         fitting = [

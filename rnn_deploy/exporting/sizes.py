@@ -1,6 +1,6 @@
-"""The batch of an export: as the model has it, as --batch says, or as a format needs it.
+"""The batch of an export: as in the model, as --batch sets it, or as a format needs it.
 
-A size that a model merely remembers of its first call is not one that it needs, so it is opened.
+A model does not need a size that it only remembers from its first call, so that size is opened.
 """
 
 from dataclasses import replace
@@ -18,14 +18,14 @@ from rnn_deploy.spec import Dim, TensorSpec
 
 
 def remembers_sizes(model: Any) -> bool:
-    """Return whether a model's sizes are those of its first call, not declared ones."""
+    """Return whether a model's sizes come from its first call and are not declared."""
     return not is_functional(model) or access.remembered_batch(model) is not None
 
 
 def with_sizes(
     model: Any, signature: Signature, options: ExportOptions
 ) -> tuple[Signature, tuple[str, ...]]:
-    """Return the signature with the batch that the options and formats ask for, and notes."""
+    """Return the signature with the batch that the options and formats need, and notes."""
     wanted, only = options.batch, options.constraints.batch
     if wanted is not None:
         _refuse_held_states(model, options)
@@ -52,7 +52,7 @@ def _with_batch(signature: Signature, size: Dim, *, open_only: bool = False) -> 
 
 
 def _refuse_held_states(model: Any, options: ExportOptions) -> None:
-    """Raise InputError if states that the file is to start from have another batch."""
+    """Raise InputError if the states to store in the file have another batch."""
     if options.state != "keep":
         return
     stateful = (x for x in access.layers_in(model) if holds_state(x))

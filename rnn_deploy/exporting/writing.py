@@ -1,4 +1,4 @@
-"""Write what surrounds the model files: golden vectors, proof, and the manifest last."""
+"""Write the files beside the model files: golden vectors, proof, and last the manifest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ TOOLS = ("rnn-deploy", "tensorflow", "keras")
 
 @dataclass(frozen=True)
 class BundleContent:
-    """What a bundle holds besides the files of its formats."""
+    """The content of a bundle besides the files of its formats."""
 
     source: ModelSource
     entries: tuple[EntryPoint, ...]
@@ -37,7 +37,7 @@ class BundleContent:
 def write(
     content: BundleContent, written: Sequence[tuple[Format, FormatFiles]], root: Path
 ) -> Manifest:
-    """Write the rest of a bundle whose formats are written; return its manifest."""
+    """Write the rest of a bundle after its formats; return its manifest."""
     artifacts = tuple(artifact for _, files in written for artifact in files.artifacts)
     entries = _written_entries(content, artifacts)
     names = {entry.name for entry in entries}
@@ -47,7 +47,8 @@ def write(
     models = (path for a in artifacts for path in (a.path, a.weights) if path is not None)
     extra = (path for _, files in written for path in files.extra)
     packages = (name.replace("_", "-") for format, _ in written for name in format.packages)
-    notes = (note for _, files in written for note in files.notes)
+    notes = [note for _, files in written for note in files.notes]
+    notes += _without_halves(content, written)
     manifest = Manifest(
         source=content.source,
         entries=entries,
@@ -73,6 +74,20 @@ def write(
     manifest = write_attachments(content.attachments, manifest, root)
     write_manifest(manifest, root)
     return manifest
+
+
+def _without_halves(
+    content: BundleContent, written: Sequence[tuple[Format, FormatFiles]]
+) -> list[str]:
+    """Return a note for each format without encode and decode, if the model has them."""
+    if ENCODE not in {entry.name for entry in content.entries}:
+        return []
+    return [
+        f"the {format.name} files lack the entry points encode and decode; to generate sequences,"
+        " use the files of another format, or export without --quantize"
+        for format, files in written
+        if ENCODE not in {artifact.entry for artifact in files.artifacts}
+    ]
 
 
 def _written_entries(

@@ -1,25 +1,25 @@
-"""A format writes the model files of a bundle. It has two halves.
+"""A format writes the model files of a bundle. It has two parts.
 
 **Description**: a `Format`, found by its name (see registry.py). `--help`, `inspect` and messages
-read it, so the module that holds it imports neither TensorFlow nor onnx.
+read it, so its module imports neither TensorFlow nor onnx.
 
 **Writer**: the module that `Format.writer` names. It is imported only when a model is exported or
 inspected, and has these functions (`FormatWriter`):
 
     write(read, folder, options) -> FormatFiles
-        Write the files of `read.plan` below `folder`, which already holds other formats' files:
-        file names must be the format's own. Every entry point of the plan gets an artifact, or
-        a note says why not. Input, output and state names are those of the entry points.
-        Raise UnsupportedModelError, which names the layer and the reason, for what the format
+        Write the files of `read.plan` below `folder`, which already has other formats' files:
+        file names must be the format's own. Every entry point of the plan has an artifact, or a
+        note with the reason. Input, output and state names are those of the entry points. Raise
+        UnsupportedModelError, which names the layer and the reason, for a layer that the format
         cannot express exactly.
     choices(plan, options) -> [(entry point's name, LoweringChoice)]
-        The lowerings that `write` would take, without writing; for `inspect MODEL`.
+        The lowerings that `write` would choose, without writing; for `inspect MODEL`.
     write_saved_model(read, folder, options) -> FormatFiles
-        Only where `Format.saved_models`: the same from a SavedModel, whose layers are unknown.
+        Only if `Format.saved_models`: the same for a SavedModel, whose layers are unknown.
 
 `options` is an `ExportOptions`: `options[NAME]` is the value of a declared option or its default,
-`options.quantize` the requested mode. No option may be ignored: declare one only where the writer
-uses it, and let `check` refuse what does not fit, before the model is opened.
+`options.quantize` the requested mode. No option may be ignored: declare one only if the writer uses
+it, and let `check` refuse invalid values, before the model is opened.
 """
 
 import importlib
@@ -40,7 +40,7 @@ class FormatOption:
     """One option of a format: a keyword of `rnn_deploy.export`, and --NAME on the command line.
 
     default: int, bool (then a flag), str, or () for several strings. help: one sentence. choices:
-    the values allowed, where they are few. many: may be given several times. saved_models: applies
+    the allowed values, if they are few. many: the option may be repeated. saved_models: it applies
     to a SavedModel too. Formats that share an option share one FormatOption.
     """
 
@@ -54,17 +54,17 @@ class FormatOption:
 
     @property
     def flag(self) -> str:
-        """The option on the command line."""
+        """Return the option as on the command line."""
         return "--" + self.name.replace("_", "-")
 
 
 @dataclass(frozen=True)
 class PlanConstraints:
-    """What a format demands of the plan. One bundle has one plan, so its formats must agree.
+    """The demands of a format on the plan. One bundle has one plan, so its formats must agree.
 
     batch: the only batch size, None for any. fixed_shapes: no open dimension in the sequence entry
-    point. single_steps: the stream is run step by step, so a model whose steps do not give what
-    the whole sequence gives has no stream.
+    point. single_steps: the stream runs step by step, so there is no stream if single steps differ
+    from the whole sequence.
     """
 
     batch: int | None = None
@@ -74,12 +74,12 @@ class PlanConstraints:
 
 @dataclass(frozen=True)
 class FormatFiles:
-    """What a format wrote.
+    """The files that a format wrote.
 
-    artifacts: one for each model file and entry point; `details` hold facts about one file. extra:
-    paths of other files, relative to the bundle. notes: what a user must know. quantisation: how
-    weights were quantised; the costs are measured later. extension: facts about the whole bundle,
-    kept in the manifest under the format's name. load_on: runtimes that must load the files for
+    artifacts: one for each model file and entry point; their `details` are facts about one file.
+    extra: paths of other files, relative to the bundle. notes: for the user. quantisation: how
+    weights were quantised; the errors are measured later. extension: facts about the whole bundle,
+    stored in the manifest under the format's name. load_on: runtimes that must load the files for
     the export to succeed.
     """
 
@@ -92,7 +92,7 @@ class FormatFiles:
 
 
 class FormatWriter(Protocol):
-    """The functions of a writer's module, as the contract above has them."""
+    """The functions of a writer's module; see the contract above."""
 
     write: "Callable[[ReadModel, Path, ExportOptions], FormatFiles]"
     choices: "Callable[[ExportPlan, ExportOptions], Sequence[tuple[str, LoweringChoice]]]"
@@ -105,11 +105,11 @@ class Format:
 
     name: the word after `--to`, and the format of its artifacts. title: its name in a sentence.
     writer: the module with the functions of `FormatWriter`. packages: the importable packages that
-    writing needs; their versions are recorded. by_default: written where no format is requested.
-    options: what it reads from `ExportOptions`. check: raises InputError for options that do not
-    fit. constraints: what the plan must be like. quantize: the modes that it knows besides "none",
-    and quantize_packages what these need. saved_models: whether it can be written from a
-    SavedModel; else why_no_saved_model says the reason.
+    writing needs; their versions are recorded. by_default: written if no format is requested.
+    options: those that it reads from `ExportOptions`. check: raises InputError for invalid options.
+    constraints: its demands on the plan. quantize: its modes besides "none"; quantize_packages: the
+    packages that these need. saved_models: whether it can be written from a SavedModel; if not,
+    why_no_saved_model is the reason.
     """
 
     name: str

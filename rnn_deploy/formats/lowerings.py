@@ -1,7 +1,7 @@
-"""Which lowering each layer gets: what the formats' choices share.
+"""Choose the lowering of each layer: the part that all formats share.
 
-A format subclasses `LoweringRequest` for what users may request, and calls `choose` with its own
-automatic choice. The lowerings' names need no import of the modules that write them.
+A format subclasses `LoweringRequest` for the requests of users, and calls `choose` with its own
+automatic choice. This module knows the lowerings by name and imports none of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +17,10 @@ AUTO, ALL_OTHERS, UNROLLED = "auto", "*", "unrolled"
 
 @dataclass(frozen=True)
 class LoweringRequest:
-    """The lowerings that a user requests: one for all layers, and others by a layer's name.
+    """The lowerings that a user requests: one for all layers, and others by layer name.
 
     option: the option on the command line, for messages. known: the format's lowerings.
-    Raise InputError for a lowering that the format does not have.
+    Raise InputError for a lowering that the format does not know.
     """
 
     option: ClassVar[str]
@@ -50,7 +50,7 @@ class LoweringRequest:
         return cls(lowering, by_layer, **more)
 
     def of(self, layer: Recurrence) -> str:
-        """The lowering requested for a layer."""
+        """Return the lowering requested for a layer."""
         return self.by_layer.get(layer.name, self.lowering)
 
     def check_layers(self, layers: Sequence[Recurrence]) -> None:
@@ -74,9 +74,9 @@ def choose(
 ) -> tuple[str, str]:
     """Return the lowering of `layer` in the entry point `entry`, and the reason.
 
-    support: whether a lowering can express the layer. automatic: the choice where none is
-    requested, with a prefix for its reason. The entry points `stream` and `decode` take chunks of
-    any length, so there the automatic choice replaces `unrolled`, and the reason says so.
+    support: whether a lowering can express the layer. automatic: the choice without a request; it
+    returns a prefix for its reason too. The entry points `stream` and `decode` take chunks of any
+    length, so there the automatic choice replaces `unrolled`, with a reason.
 
     Raise UnsupportedModelError if the requested lowering cannot express the layer.
     """

@@ -1,4 +1,4 @@
-"""How to export: options of every export, and those that formats declare."""
+"""The options of an export: those of every export, and those that formats declare."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,33 +17,33 @@ from rnn_deploy.formats.registry import (
 from rnn_deploy.spec import Array
 from rnn_deploy.spec.opening import Opening
 
-# States are inputs and outputs of the stream entry point; or there is no stream, and each call
-# starts from zero, or from the states that the model holds, which become part of the file.
+# input: states are inputs and outputs of the stream entry point. reset: no stream, each call starts
+# from zero. keep: no stream, each call starts from the model's current states, stored in the file.
 STATES = ("input", "reset", "keep")
 NO_QUANTISATION = "none"
-OPEN = "open"  # of a batch or a number of steps: any
-# As the model has it, or off: layers that drop values at inference too no longer do so.
+OPEN = "open"  # any batch, or any number of steps
+# keep: as in the model. off: layers that drop values at inference no longer do so.
 DROPOUT = ("keep", "off")
 
 
 class ExportOptions:
-    """How to export a model, checked: InputError for options that do not fit together.
+    """The options of an export, checked: InputError for options that contradict each other.
 
-    to: names of formats; empty, those written by default.
-    time: fix the number of steps of the sequence entry point, or "open"; None leaves it as the
-    model has it.
-    batch: fix the number of sequences, or "open"; None leaves it as the model has it.
-    dropout: what becomes of dropout that the model calls with training=True, one of DROPOUT.
-    state: what becomes of states, one of STATES.
+    to: names of formats; empty means the default formats.
+    time: a fixed number of steps of the sequence entry point, or "open"; None leaves it as in the
+    model.
+    batch: a fixed number of sequences, or "open"; None leaves it as in the model.
+    dropout: one of DROPOUT, for dropout that the model calls with training=True.
+    state: one of STATES, how states are exported.
     quantize: store weights in fewer bits, "none" or a mode of the formats.
     calibration: real inputs by name, (sequences, time, ...): they set the ranges of int8, and the
     error of a quantised model is measured on them too.
     evaluate: other real inputs by name, on which the error of a quantised model is reported.
-    samples: real inputs by name, kept as a golden vector.
+    samples: real inputs by name, stored as a golden vector.
     seed: random seed of the generated golden vectors.
-    long: steps of the longest golden vector, 0 for none; None, as many as the model's size allows.
+    long: steps of the longest golden vector, 0 for none; None chooses by the model's size.
     trust_source, weights, model_from, custom: how to open the model's file, see spec/opening.py.
-    attachments: class names, feature names, vocabulary and scaler, kept in the bundle.
+    attachments: class names, feature names, vocabulary and scaler, stored in the bundle.
     format_options: options that formats declare; `options[NAME]` reads one.
     """
 
@@ -71,7 +71,7 @@ class ExportOptions:
         names = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to)) or default_formats()
         self.formats = tuple(format_named(name) for name in all_formats() if name in names)
         for name in names:
-            format_named(name)  # the error for an unknown one
+            format_named(name)  # raises the error for an unknown one
         self.time, self.state, self.quantize, self.calibration = time, state, quantize, calibration
         self.batch, self.dropout, self.evaluate = batch, dropout, evaluate
         self.samples, self.seed, self.long = samples, seed, long
@@ -91,12 +91,12 @@ class ExportOptions:
 
     @property
     def quantised(self) -> bool:
-        """Whether weights are to be quantised."""
+        """Return whether weights are to be quantised."""
         return self.quantize != NO_QUANTISATION
 
     @property
     def for_layers(self) -> tuple[str, ...]:
-        """The options, as on the command line, that change how layers are read or written."""
+        """Return the flags of set options that change how layers are read or written."""
         flags = [all_options()[n][0] for n in self._values]
         words = [option.flag for option in flags if not option.saved_models]
         general = (("--time", self.time is not None), ("--batch", self.batch is not None),
@@ -105,7 +105,7 @@ class ExportOptions:
         return (*words, *(flag for flag, given in general if given))
 
     def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that differ from their default, each known and used by a format here."""
+        """Return the options that differ from their default; each is known and used by a format."""
         if "target" in given:
             raise renamed_target(given["target"])
         values = {}
@@ -188,13 +188,13 @@ class ExportOptions:
 
 
 def renamed_target(value: object) -> InputError:
-    """Return the error that names the option which took the place of --target."""
+    """Return the error that names the option which replaced --target."""
     new = f"--to {value}" if value in all_formats() else f"--profile {value}"
     return InputError("E-OPTION-RENAMED", f"--target was renamed; use {new} instead")
 
 
 def _common_constraints(formats: Sequence[Format]) -> PlanConstraints:
-    """The constraints of all formats, which must be equal: a bundle has one set of entry points."""
+    """Return the constraints of all formats. They must be equal: a bundle has one plan."""
     first, *others = formats
     for other in others:
         if other.constraints != first.constraints:

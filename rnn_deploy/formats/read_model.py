@@ -1,4 +1,4 @@
-"""A model as the writers of formats get it: read, planned, with golden vectors and references."""
+"""A model as the writers of formats receive it: read, planned, with golden vectors."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -21,10 +21,10 @@ from rnn_deploy.spec import EntryPoint, one_step
 
 @dataclass(frozen=True)
 class TracedEntry:
-    """One entry point and the trace it is assembled from.
+    """One entry point and its trace.
 
-    undeclared: it has a number of steps that the model does not declare. part: what is traced in
-    place of the model; None for the model itself.
+    undeclared: it has a number of steps that the model does not declare. part: the part of the
+    model that is traced; None for the whole model.
     """
 
     trace: Trace
@@ -46,8 +46,8 @@ class SplitPlan:
 class ExportPlan:
     """A Keras model with the traces of its entry points.
 
-    notes: what a user must know. opened: the stream's time is open, the model's is fixed. halves:
-    the entry points of an encoder-decoder model, None for any other.
+    notes: for the user. opened: the stream's time is open, the model's is fixed. halves: the entry
+    points of an encoder-decoder model, None for any other.
     """
 
     model: Any
@@ -59,18 +59,18 @@ class ExportPlan:
 
     @property
     def all_traced(self) -> tuple[TracedEntry, ...]:
-        """Every entry point: `traced`, and encode and decode of an encoder-decoder model."""
+        """Return every entry point: `traced`, and encode and decode of an encoder-decoder model."""
         halves = () if self.halves is None else (self.halves.encode, self.halves.decode)
         return (*self.traced, *halves)
 
     @property
     def traced(self) -> tuple[TracedEntry, ...]:
-        """The entry points: sequence, and stream if the model has one."""
+        """Return the entry points: sequence, and stream if the model has one."""
         return (self.sequence,) if self.stream is None else (self.sequence, self.stream)
 
     @cached_property
     def step(self) -> TracedEntry | None:
-        """The stream at one step; None if the model cannot be called with one step."""
+        """Return the stream at one step; None if the model cannot be called with one step."""
         stream = self.stream
         if stream is None or not stream.entry.chunked.ok or len(stream.entry.time_symbols) != 1:
             return None
@@ -81,19 +81,19 @@ class ExportPlan:
                 with taking_any_length(self.model) if undeclared else nullcontext():
                     trace = trace_markers(self.model, signature)
             except UnsupportedModelError:
-                continue  # the model takes only its own number of steps, or an open one
+                continue  # the model accepts only its own number of steps, or an open one
             return TracedEntry(trace, entry, undeclared)
         return None
 
 
 @dataclass(frozen=True)
 class ReadModel:
-    """What is known of a model before a format is written.
+    """Everything known about a model before a format is written.
 
-    cases: golden vectors. calibration: the user's real inputs in batches, with what the references
-    compute for them; empty if there are none. evaluation: other real inputs, in the same way.
-    cache: kept from one export of this model to the next, for a writer's own use; the first part of
-    a key is the format's name.
+    cases: golden vectors. calibration: the user's real inputs in batches, with the results of the
+    references; empty if there are none. evaluation: other real inputs, in the same form. cache: for
+    a writer's own use, kept from one export of this model to the next; a key begins with the
+    format's name.
     """
 
     source: ModelSource
@@ -116,5 +116,5 @@ class ReadSavedModel:
 
     @property
     def source(self) -> ModelSource:
-        """Where the model came from."""
+        """Return the origin of the model."""
         return self.opened.source

@@ -29,7 +29,7 @@ def all_formats() -> dict[str, Format]:
 
 
 def format_named(name: str) -> Format:
-    """Return the format called `name`. Raise InputError, which lists all names, for another."""
+    """Return the format called `name`. Raise InputError, which lists all names, if unknown."""
     if name not in all_formats():
         names = ", ".join(all_formats())
         raise InputError("E-FORMAT-UNKNOWN", f"unknown format '{name}'; choose from: {names}")

@@ -1,4 +1,4 @@
-"""Use a bundle: call it, stream through it.
+"""Use a bundle: call it, or stream through it.
 
 model         Model: a bundle on a runtime; predict and stream
 stream        Stream: the only object that carries state from call to call

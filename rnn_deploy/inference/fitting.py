@@ -1,10 +1,10 @@
-"""Convert what users have to what a model takes: lists, other dtypes, sequences of any lengths.
+"""Convert the user's values to the model's inputs: lists, other dtypes, sequences of any length.
 
     lists, int64, float64, ... --fitted--> arrays of the model's dtypes, or a list of them per input
 
-A conversion is refused if it would lose information: fractions, whole numbers that the dtype does
-not hold exactly, finite numbers that would become infinite. Rounding float64 to float32 is not a
-loss in this sense, since the model computes in float32; Keras rounds in the same way.
+A conversion is refused if it loses information: a fraction, a whole number that the dtype cannot
+hold exactly, a finite number that would become infinite. Rounding float64 to float32 is allowed,
+since the model computes in float32; Keras rounds in the same way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ def fitted(entry: EntryPoint, feeds: Mapping[str, Any]) -> dict[str, Fitted]:
     """Return feeds in the dtypes of the entry point's inputs and states.
 
     Sequences of different lengths become a list of arrays. Unknown names, missing inputs and wrong
-    shapes are left to the runner, which refuses them. Raises InputError for values that do not fit.
+    shapes are passed on to the runner, which refuses them. Raises InputError if a value does not
+    fit.
     """
     tensors = {tensor.name: tensor for tensor in entry.all_inputs}
     return {
@@ -32,7 +33,7 @@ def fitted(entry: EntryPoint, feeds: Mapping[str, Any]) -> dict[str, Fitted]:
 
 
 def one_length(entry: EntryPoint, feeds: Mapping[str, Any]) -> dict[str, Array]:
-    """Return feeds as `fitted` does; InputError for sequences of different lengths."""
+    """Return feeds as `fitted` does; raise InputError for sequences of different lengths."""
     done: dict[str, Array] = {}
     for name, value in fitted(entry, feeds).items():
         if isinstance(value, list):
@@ -46,7 +47,7 @@ def one_length(entry: EntryPoint, feeds: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def cast(value: Array, tensor: TensorSpec) -> Array:
-    """Return `value` in the dtype of `tensor`; InputError if that would lose information."""
+    """Return `value` in the dtype of `tensor`; raise InputError if that would lose information."""
     if value.dtype == tensor.dtype or isinstance(value, np.ma.MaskedArray):
         return value  # the runner refuses masked arrays
     if value.dtype.kind not in "fiub":
@@ -68,7 +69,7 @@ def _lost(value: Any, done: Any) -> Any:
     """Return where a conversion changed more than the last digits of a fraction."""
     with np.errstate(invalid="ignore", over="ignore"):
         differs = (done.astype(value.dtype) != value) & ~_is_nan(value)
-        differs |= (done < 0) != (value < 0)  # a whole number that wraps round and back
+        differs |= (done < 0) != (value < 0)  # an overflow that the conversion back undoes
     if value.dtype.kind == "f" and done.dtype.kind == "f":
         whole = value == np.round(value)
         return differs & (whole | np.isinf(done) | (done == 0))

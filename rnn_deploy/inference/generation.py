@@ -1,9 +1,9 @@
-"""Generate sequences of tokens with a model: from a source, or on from a prompt.
+"""Generate sequences of tokens with a model: from a source, or as the continuation of a prompt.
 
     source --encode--> memory and states --decode, token by token--> sequences
     prompt --stream--> states            --stream, token by token--> sequences
 
-Sources of different lengths run in batches of one length each, since padding would be seen.
+Each batch has sources of one length, because the encoder would see padding.
 """
 
 import math
@@ -31,9 +31,9 @@ Prepare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class GenerationOptions:
     """How sequences are generated.
 
-    start: the token that a decoder begins with. end: the token that ends a sequence. beams: of a
-    beam search. temperature, top_k, seed: of the strategy "sample". Raises InputError for values
-    that do not fit, and for options of another strategy.
+    start: the token that a decoder begins with. end: the token that ends a sequence. beams: the
+    number of sequences that a beam search keeps. temperature, top_k, seed: of the strategy
+    "sample". Raises InputError for invalid values, and for options of another strategy.
     """
 
     start: int | None = None
@@ -71,7 +71,7 @@ class GenerationOptions:
             )
 
     def run(self, rows: TokenRows, first: Array, numbers: Sequence[int]) -> list[Generated]:
-        """Generate a sequence for each row; numbers: those of the rows among all sources."""
+        """Generate a sequence for each row. numbers: the indices of the rows among all sources."""
         if self.strategy == "beam":
             return by_beams(rows, first, self.end, self.max_steps, self.beams or BEAMS)
         if self.strategy == "greedy":
@@ -94,7 +94,7 @@ def generate(
 ) -> list[Generated]:
     """Generate a sequence for each source or prompt.
 
-    load: returns the runner of an entry point. entries: their names. prepare: turns raw feeds into
+    load: returns the runner of an entry point. entries: their names. prepare: converts raw feeds to
     inputs. why: the notes of the bundle, for the message that it cannot generate.
     """
     if ENCODE in entries and DECODE in entries:
@@ -182,7 +182,7 @@ def _by_length(
     feeds: Mapping[str, Fitted],
     run: Callable[[Mapping[str, Array], Sequence[int]], list[Generated]],
 ) -> list[Generated]:
-    """Run sources of one length after the other; the results are in the order of the sources."""
+    """Run all sources, one length at a time; return the results in the order of the sources."""
     counts = {len(value) for value in feeds.values()}
     empty = [n for n, value in feeds.items() if not len(value) or not all(map(np.size, value))]
     if empty:

@@ -1,4 +1,4 @@
-"""States by key: choose those of the sequences that are run, keep the others."""
+"""States by key: choose those of the given sequences, and keep the others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class KeyedStates:
         return cls({}, ())
 
     def joined(self, states: Mapping[str, Any], keys: Sequence[Any] | None) -> "KeyedStates":
-        """Return `states` with these after them."""
+        """Return `states`, followed by these."""
         new = {name: np.asarray(value) for name, value in states.items()}
         if keys is None or not self.keys:
             return KeyedStates(new, keys)
@@ -34,7 +34,7 @@ class KeyedStates:
 
 @dataclass(frozen=True)
 class ChosenStates:
-    """The states of the sequences that are run. new: keys without a state. rest: the others."""
+    """The states of the given sequences. new: keys without a state. rest: all other states."""
 
     states: dict[str, Array]
     rest: KeyedStates

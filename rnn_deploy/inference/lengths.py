@@ -18,8 +18,8 @@ SIDES = ("pre", "post")  # the words of keras.utils.pad_sequences
 class Windows:
     """Windows of sequences as rows of one batch.
 
-    origins: for each window, the sequence that it is from and its first step. uncovered: how many
-    steps at the ends of sequences are in no window.
+    origins: for each window, the index of its sequence and its first step. uncovered: the number of
+    steps at the ends of sequences that are in no window.
     """
 
     feeds: dict[str, Fitted]
@@ -40,9 +40,9 @@ def padded(
 ) -> tuple[dict[str, Fitted], list[str]]:
     """Pad sequences to the model's fixed number of steps; return the feeds, and notes.
 
-    Where the model leaves the number open, they are padded to the longest. The value is the one
-    that the model masks, else 0. Raises InputError for a sequence that is too long, and for an open
-    length that the model does not mask.
+    If the model leaves the number open, pad to the longest. The padding value is the one that the
+    model masks, else 0. Raises InputError for a sequence that is too long, and for an open length
+    if the model masks nothing.
     """
     done, notes = dict(feeds), []
     for tensor in entry.inputs:
@@ -55,7 +55,7 @@ def padded(
             raise InputError(
                 "E-INPUT-PAD",
                 f"--pad: input '{tensor.name}' takes any number of steps and the model masks no"
-                " padding; remove --pad: sequences of each length are run by themselves",
+                " padding; remove --pad: sequences of each length run in their own call",
             )
         size = longest if isinstance(fixed, str) else fixed
         if longest > size:
@@ -82,7 +82,7 @@ def padded(
 
 
 def windows(entry: EntryPoint, feeds: Mapping[str, Fitted], size: int, step: int) -> Windows:
-    """Cut every sequence in windows of `size` steps, one every `step` steps.
+    """Cut every sequence into windows of `size` steps, one every `step` steps.
 
     Raises InputError if a sequence is shorter than a window, or the model takes another number.
     """

@@ -1,4 +1,4 @@
-"""A bundle on a runtime, for users who only want to run it.
+"""A bundle on a runtime, for users who only run it.
 
 with rnn_deploy.load("build/hello") as model:
     y = model.predict(x)
@@ -40,7 +40,7 @@ class RunnerLoader(Protocol):
 class Model:
     """A model that can be called. It loads the runner of an entry point at its first use.
 
-    bundle: what it was loaded from. runtime: the name of the runtime that executes it.
+    bundle: the bundle it was loaded from. runtime: the name of the runtime that executes it.
 
     A model with one input takes a plain array, a model with several takes a dict by name. In the
     same way a single output is returned as an array, several as a dict.
@@ -88,7 +88,7 @@ class Model:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy or a pickle keeps how to load the bundle, and loads runners of its own."""
+        """Leave the runners out of copies and pickles, which load their own from the bundle."""
         return self.__dict__ | {"_runners": {}}
 
     def runner(self, entry: str = SEQUENCE) -> Runner:
@@ -107,8 +107,8 @@ class Model:
 
         feeds: arrays, or lists of sequences, which may differ in their number of steps; then an
         output over time is a list with an array for each sequence. int64, float64 and other dtypes
-        are converted if they lose nothing by it. Text and raw numbers are turned into the model's
-        inputs by the preprocessing that the bundle has.
+        are converted if that loses no information. The preprocessing of the bundle converts text
+        and raw numbers to the model's inputs.
         """
         runner = self.runner()
         given = fitted(runner.entry, self._preprocessing.apply(named(runner.entry, feeds)))
@@ -168,7 +168,7 @@ class Model:
     def close(self) -> None:
         """Release every runner; the model and its streams cannot be used afterwards."""
         self._closed = True
-        for runner in list(self._runners.values()):  # another thread may be adding one
+        for runner in list(self._runners.values()):  # a copy: another thread may add one
             runner.close()
         self._runners.clear()
 
@@ -192,7 +192,7 @@ def load(
         chosen = default_runtime(opened) if runtime is None else runtime_named(runtime)
         options = tuple((provider or {}).items())
         model = Model(opened, chosen.name, partial(_load_entry, opened, chosen, threads, options))
-        model.runner()  # so that a missing runtime or an altered file is reported now
+        model.runner()  # reports a missing runtime or an altered file now
         return model
 
     return loaded(bundle) if isinstance(bundle, Bundle) else with_bundle(bundle, loaded)

@@ -1,6 +1,6 @@
 """The next token by a model: rows of sequences that advance side by side.
 
-    DecoderSpec   how an entry point is fed with tokens, and which output is the distribution
+    DecoderSpec   how an entry point takes tokens, and which output is the distribution
     TokenRows     memory and states of several sequences; rows can be chosen, repeated and dropped
 
 An encoder-decoder model advances by `decode`, a language model by `stream`.
@@ -36,7 +36,7 @@ class DecoderSpec:
 
     @property
     def one_hot(self) -> bool:
-        """Whether the input takes one-hot vectors and not ids."""
+        """Return whether the input takes one-hot vectors and not ids."""
         return len(self.token.shape) == 3
 
     @property
@@ -98,9 +98,9 @@ def _over_source(tensor: TensorSpec) -> bool:
 class TokenRows:
     """Sequences that advance side by side.
 
-    runner: of the entry point. memory: what stays the same from step to step, one row for each
-    sequence. states: by input name; zero where they are not given. After two steps of the same
-    shapes the states stay in the runner's own memory, if it can be bound.
+    runner: of the entry point. memory: inputs that stay the same from step to step, one row for
+    each sequence. states: by input name; missing ones are zero. After two steps of the same shapes
+    the states stay in the runner's own memory, if the runner can be bound.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class TokenRows:
         outputs = [tensor.name for tensor in entry.outputs]
         self._wanted = [outputs.index(name) for name in (spec.output.name, *spec.attention)]
         self._outputs = outputs
-        self._bound: BoundRunner | None = None  # while set, it holds the states
+        self._bound: BoundRunner | None = None  # if set, it has the states
         self._before: Shapes = {}
         self._checked = False
 
@@ -159,7 +159,7 @@ class TokenRows:
         self._states = {name: value[rows] for name, value in self._states.items()}
 
     def reorder(self, rows: Array) -> None:
-        """Choose as many rows, which have the same memory as those in their places."""
+        """Choose as many rows as there are; each has the same memory as the row it replaces."""
         if self._bound is not None:
             self._bound.states = {name: value[rows] for name, value in self._bound.states.items()}
         else:

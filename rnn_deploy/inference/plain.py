@@ -9,11 +9,11 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array, EntryPoint
 
 Feeds = Array | list[Any] | tuple[Any, ...] | Mapping[str, Any]
-Results = Any  # an array, or a list for sequences of different lengths; of several outputs a dict
+Results = Any  # an array, or a list for sequences of different lengths; several outputs: a dict
 
 
 def named(entry: EntryPoint, feeds: Feeds) -> Mapping[str, Any]:
-    """Return feeds by name; InputError if one array is given and the model has several inputs."""
+    """Return feeds by name; raise InputError for one array if the model has several inputs."""
     if isinstance(feeds, Mapping):
         return feeds
     if len(entry.inputs) != 1:

@@ -1,8 +1,8 @@
-"""Turn what users have, text or raw numbers, into the inputs of a model, as its bundle says.
+"""Convert the user's text or raw numbers to the inputs of a model, with the steps of its bundle.
 
-    feeds by name --Preprocessing.apply--> ids and scaled numbers, which the model takes
+    feeds by name --Preprocessing.apply--> ids and scaled numbers, as the model takes them
 
-A model that takes text also takes token ids: what is no text is passed on.
+A model that takes text also takes token ids: values that are not text are passed on unchanged.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +16,8 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.inference.text import ids_of_text, known_words
 from rnn_deploy.spec import Array, TensorSpec
 
-Step = Callable[[str, Any], Any]  # from the input's name and its value
-TEXT = "str"  # the dtype of an input that a user may give as text, in place of its own
+Step = Callable[[str, Any], Any]  # takes an input's name and its value
+TEXT = "str"  # the dtype of an input for which a user may give text
 
 
 class Preprocessing:
@@ -45,7 +45,7 @@ class Preprocessing:
         return self._first.get(name) in ("text", "tokenizer")
 
     def apply_to_chunk(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the feeds of one chunk of a stream; InputError for text, which is split whole."""
+        """Return the feeds of one chunk of a stream; raise InputError for text."""
         for name in feeds:
             if self.takes_whole_text(name) and is_text(feeds[name]):
                 raise InputError(
@@ -56,7 +56,7 @@ class Preprocessing:
         return self.apply(feeds)
 
     def apply(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the feeds that the model takes; InputError for a word that it cannot map."""
+        """Return the feeds that the model takes; raise InputError for a word that it cannot map."""
         done = dict(feeds)
         for name, steps in self._steps.items():
             for step in steps if name in done else ():
@@ -119,7 +119,7 @@ def _text(facts: Mapping[str, Any]) -> Step:
 
 def _one_text(name: str, item: Any) -> str:
     while isinstance(item, np.ndarray | list | tuple) and len(item) == 1:
-        item = item[0]  # (batch, 1), as many models take text
+        item = item[0]  # (batch, 1), a usual shape of text inputs
     if isinstance(item, bytes):
         item = item.decode("utf-8", errors="replace")
     if not isinstance(item, str):

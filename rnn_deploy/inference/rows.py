@@ -51,7 +51,7 @@ def _in_fixed_batches(
     total = next((len(value) for value in feeds.values() if np.ndim(value)), 0)
     alike = all(np.shape(value)[:1] == (total,) for value in feeds.values())
     if size is None or total == size or total == 0 or total % size or not alike:
-        return call(feeds)  # the runner refuses what does not fit
+        return call(feeds)  # the runner refuses feeds that do not fit
     if size > 1 and not entry.rows.ok:
         return call(feeds)
     pieces = [

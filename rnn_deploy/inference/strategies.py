@@ -1,7 +1,7 @@
-"""How the next token is chosen: the likeliest, one at random, or several by beam search.
+"""Choose the next token: the likeliest, a random one, or several by beam search.
 
-The score of a sequence is the sum of the logarithms of its tokens' probabilities, under the model
-itself: temperature and top_k change what is drawn and not the score.
+The score of a sequence is the sum of the logarithms of its tokens' probabilities according to the
+model. temperature and top_k change which tokens are drawn, but not the score.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ class Generated:
     """One generated sequence.
 
     ids: its tokens, without start and end. score: the sum of the logarithms of the probabilities,
-    with that of the end. ended: the end was generated; otherwise `max_steps` was reached.
+    including the end token. ended: the end was generated; otherwise `max_steps` was reached.
     attention: by output name, a row for each token. others: the other sequences of a beam search,
     best first.
     """
@@ -38,12 +38,12 @@ class Generated:
 
 
 def likeliest(probabilities: Array, rows: Sequence[int]) -> Array:
-    """Return the likeliest token of each row; of equal ones the first."""
+    """Return the likeliest token of each row; the first one of equals."""
     return probabilities.argmax(axis=-1)
 
 
 def drawn(temperature: float, top_k: int | None, seed: int, rows: int) -> Choose:
-    """Return a function that draws tokens, each row with random numbers of its own."""
+    """Return a function that draws tokens; each row has its own random numbers."""
     generators = [np.random.default_rng([seed, row]) for row in range(rows)]
 
     def choose(probabilities: Array, rows: Sequence[int]) -> Array:
@@ -103,7 +103,7 @@ def by_beams(
 ) -> list[Generated]:
     """Return the best sequence of each row, found by a beam search that keeps `count` sequences.
 
-    A row is done when `count` of its sequences have ended and none that goes on has a better score.
+    A row is done when `count` of its sequences have ended and no unfinished one has a better score.
     """
     batch = len(first)
     rows.choose(np.repeat(np.arange(batch), count))
@@ -122,7 +122,7 @@ def by_beams(
             ended = token == end
             paths.end(here, ended & (found > NEVER), origin, found)
             found = np.where(ended, NEVER, found)
-            kept = np.argsort(ended, axis=-1, kind="stable")  # those that go on come first
+            kept = np.argsort(ended, axis=-1, kind="stable")  # unfinished ones come first
             found, origin, token = found[row, kept], origin[row, kept], token[row, kept]
         scores, origin, token = found[:, :count], origin[:, :count], token[:, :count]
         paths.add(here, origin, token, attention)
@@ -143,7 +143,7 @@ def by_beams(
 
 @dataclass(frozen=True)
 class _Step:
-    """One step of a beam search. places: where the rows of the whole batch stand in the arrays."""
+    """One step of a beam search. places: the positions of the batch's rows in the arrays."""
 
     places: Array
     origin: Array
@@ -152,10 +152,10 @@ class _Step:
 
 
 class _Paths:
-    """The sequences of a beam search, kept as their last token and where they come from.
+    """The sequences of a beam search, each stored as its last token and its predecessor.
 
-    worst: of each row the score that a sequence must exceed: of the last of `count` sequences that
-    have ended. left: the scores of the sequences that go on, by row.
+    worst: for each row, the score that a sequence must exceed: that of the last of `count` ended
+    sequences. left: the scores of unfinished sequences, by row.
     """
 
     def __init__(self, batch: int, count: int) -> None:
@@ -166,7 +166,7 @@ class _Paths:
         self.left: dict[int, Floats] = {}
 
     def add(self, here: Array, origin: Array, token: Array, attention: Mapping[str, Array]) -> None:
-        """Add a step; attention: of the sequences before it."""
+        """Add a step. attention: of the sequences before the step."""
         places = np.full(len(self._ended), -1)
         places[here] = np.arange(len(here))
         self._steps.append(_Step(places, origin, token, attention))
@@ -184,7 +184,7 @@ class _Paths:
                 self.worst[row] = of_row[-1][0]
 
     def best(self) -> list[Generated]:
-        """Return the best sequence of each row with the others, those without an end last."""
+        """Return the best sequence of each row with the others; those without an end come last."""
         found = []
         for row, ended in enumerate(self._ended):
             last = [step for step, each in enumerate(self._steps) if each.places[row] >= 0][-1]
@@ -207,7 +207,7 @@ class _Paths:
 
 
 def _largest(values: Floats, row: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return the indices of the largest values of each row in order, of equal ones the first.
+    """Return the indices of the largest values of each row in order; the first of equals first.
 
     row: the index of each row, (rows, 1).
     """

@@ -41,7 +41,7 @@ def run_in_chunks(
 
 
 def not_pickled(kind: str, instead: str) -> InputError:
-    """Return the error for what holds a loaded runtime."""
+    """Return the error for pickling an object with a loaded runtime."""
     return InputError(
         "E-STATE-NOT-PICKLED",
         f"a {kind} cannot be pickled, since it holds a loaded runtime; call {instead}: a Model can"
@@ -50,12 +50,12 @@ def not_pickled(kind: str, instead: str) -> InputError:
 
 
 class Stream:
-    """Feed a sequence chunk by chunk; the recurrent states stay here in between.
+    """Feed a sequence chunk by chunk; the stream keeps the recurrent states in between.
 
     runner: a runner of the stream entry point. batch: number of sequences side by side. owner: the
-    model that the states belong to, for state files. prepare: turns raw feeds into inputs.
-    Raises InputError if the outputs of chunks differ from those of the whole sequence in this
-    model, or if `batch` is less than 1.
+    model that the states belong to, for state files. prepare: converts raw feeds to inputs.
+    Raises InputError if chunks of this model give other outputs than the whole sequence, or if
+    `batch` is less than 1.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Stream:
         self._inputs = [tensor.name for tensor in runner.entry.inputs]
         self._plain = len(self._inputs) == len(self._outputs) == 1 and prepare is None
         self._state: dict[str, Array] = {}
-        self._bound: BoundRunner | None = None  # while set, it holds the state
+        self._bound: BoundRunner | None = None  # if set, it has the state
         self._before: Shapes = {}
         self.reset()
 
@@ -95,7 +95,7 @@ class Stream:
         return twin
 
     def __deepcopy__(self, memo: object) -> "Stream":
-        return self.__copy__()  # the runner holds nothing of a stream's
+        return self.__copy__()  # the runner has no data of a stream
 
     def __reduce__(self) -> NoReturn:
         raise not_pickled("Stream", "stream.save(FILE), and restore it in a new stream")
@@ -165,7 +165,7 @@ class Stream:
         return feeds if self._prepare is None else self._prepare(feeds)
 
     def _with_state(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the feeds with the states; InputError if the feeds hold a state already."""
+        """Return the feeds with the states; raise InputError if the feeds hold a state already."""
         state = self._state if self._bound is None else self._bound.states
         brought = [name for name in feeds if name in state]
         if brought:

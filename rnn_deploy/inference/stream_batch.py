@@ -32,10 +32,10 @@ Key = Hashable
 
 
 class StreamBatch:
-    """Streams known by a key, a number or the user's; one call runs the next chunk of many of them.
+    """Streams by key: a number, or the user's own. One call runs the next chunk of many streams.
 
     runner: a runner of the stream entry point. owner: the model that the states belong to, for
-    state files. prepare: turns raw feeds into inputs. Raises InputError if the model cannot run in
+    state files. prepare: converts raw feeds to inputs. Raises InputError if the model cannot run in
     chunks or has a fixed batch.
     """
 
@@ -64,7 +64,7 @@ class StreamBatch:
         return twin
 
     def __deepcopy__(self, memo: object) -> "StreamBatch":
-        return self.__copy__()  # the runner holds nothing of a stream's
+        return self.__copy__()  # the runner has no data of a stream
 
     def __reduce__(self) -> NoReturn:
         raise not_pickled("StreamBatch", "save for each stream, and restore them in a new one")
@@ -77,7 +77,7 @@ class StreamBatch:
     def join(self, state: Mapping[str, Array] | None = None, *, key: Any = None) -> Any:
         """Add a stream and return its key; it starts from zero, or from `state`, (1, units).
 
-        key: what to call it, by default a number; text or an integer if it will be saved.
+        key: its key, by default a number; it must be text or an integer if it will be saved.
         """
         begun = Stream(self._runner)
         if state is not None:
@@ -205,7 +205,7 @@ class StreamBatch:
         return outputs
 
     def _fed(self, feeds: Mapping[Any, Feeds]) -> list[Key]:
-        """Return the keys in `feeds`, in the order of their rows; InputError for others."""
+        """Return the keys in `feeds`, in the order of their rows; raise InputError for others."""
         keys = list(self._rows)
         if list(feeds) == keys:
             return keys
@@ -215,7 +215,7 @@ class StreamBatch:
         return keys
 
     def _new_keys(self, wanted: Sequence[Key | None]) -> list[Key]:
-        """Return keys for new streams, a number for each None; InputError for one that is taken."""
+        """Return keys for new streams, a number for each None; raise InputError for a taken key."""
         keys: list[Key] = []
         for key in wanted:
             if key is None:

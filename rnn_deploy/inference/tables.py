@@ -1,10 +1,10 @@
-"""Tables of text: rows of a .csv file as sequences with keys, for `run` and later verbs.
+"""Tables of text: rows of a .csv file as sequences with keys.
 
     lines --parse--> Table (a header or none, cells as text) --sequences_of--> SequenceTable
 
 With `id` a table is long: each line is one step, and the lines with the same id are one sequence.
 With `time` the steps of a sequence are sorted by that column. With a header, columns are found by
-name; nothing is taken by position if its name says that it is something else.
+name, and never by position if their names contradict it.
 """
 
 import csv
@@ -59,7 +59,7 @@ class Table:
         return f"column '{self.header[column]}'" if self.header else f"column {column + 1}"
 
     def column(self, name: str) -> int:
-        """Return the place of the column `name`; InputError lists the names there are."""
+        """Return the index of the column `name`; raise InputError with the known names."""
         assert self.header is not None
         if name not in self.header:
             raise InputError(
@@ -88,7 +88,7 @@ class SequenceTable:
 def parse(place: Path, rules: TableRules | None = None) -> Table:
     """Read a .csv file. The first line is a header if none of its cells is a number.
 
-    It also is a header if `rules` name columns. Raises InputError for lines of different widths, an
+    It is also a header if `rules` name columns. Raises InputError for lines of different widths, an
     empty file, column names that occur twice, and rules for a file without a header.
     """
     rules = rules or TableRules()
@@ -96,7 +96,7 @@ def parse(place: Path, rules: TableRules | None = None) -> Table:
         with place.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             lines = {reader.line_num: line for line in reader if line}  # noqa: B035
-    except csv.Error as error:  # it is no ValueError
+    except csv.Error as error:  # not a ValueError
         raise InputError("E-DATA-DAMAGED", f"{place}: cannot be read as .csv: {error}") from error
     first = next(iter(lines), 0)
     header = None
@@ -163,7 +163,7 @@ def sequences_of(
 
 
 def summary(lengths: Sequence[int], features: Sequence[str] | int | None) -> str:
-    """Return what was read: "5 sequences, 12 to 20 steps, 3 features (temp, hum, load)"."""
+    """Describe what was read: "5 sequences, 12 to 20 steps, 3 features (temp, hum, load)"."""
     low, high = min(lengths), max(lengths)
     steps = f"{low} to {high} steps" if low != high else _count(low, "step")
     parts = [_count(len(lengths), "sequence"), steps]
@@ -186,7 +186,7 @@ def _any_named(rules: TableRules, line: Sequence[str]) -> bool:
 def feature_columns(
     table: Table, rules: TableRules, width: int | None, known: tuple[str, ...]
 ) -> tuple[list[int], bool]:
-    """Return the columns of the features in the model's order, and whether names decided it."""
+    """Return the columns of the features in the model's order, and whether names chose them."""
     if rules.features:
         columns = [table.column(name) for name in rules.features]
         _refuse_other_set(table, rules.features, known)

@@ -15,8 +15,8 @@ _PUNCTUATION = b"!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
 def ids_of_text(step: Mapping[str, Any]) -> Callable[[Sequence[str]], Tokens]:
     """Return a function from texts to ids, one list for each text, for a step of a bundle.
 
-    With a `length` every list has it; without, lists are padded with 0 to the longest where the
-    layer does so (`pad`).
+    With a `length` every list has it. Without, lists are padded with 0 to the longest if the layer
+    does so (`pad`).
     """
     if step["kind"] == "tokenizer":
         return lambda texts: [_old_ids(step, text) for text in texts]

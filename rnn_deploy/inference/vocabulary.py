@@ -15,7 +15,7 @@ SPLITS = ("characters", "words")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens in the order of their ids, and how text is split in tokens."""
+    """The tokens in the order of their ids, and how text is split into tokens."""
 
     tokens: tuple[str, ...]
     split: str = "characters"
@@ -25,22 +25,23 @@ class Vocabulary:
         return {token: index for index, token in enumerate(self.tokens)}
 
     def ids_of(self, text: str) -> list[int]:
-        """Return the ids of a text; InputError for a token that is not in the vocabulary."""
-        tokens = list(text) if self.split == "characters" else text.split()
-        return [self._id_of(token) for token in tokens]
+        """Return the ids of a text; raise InputError for a token that is not in the vocabulary."""
+        return [self.id_of(token) for token in self.tokens_of(text)]
+
+    def tokens_of(self, text: str) -> list[str]:
+        """Return the tokens of a text."""
+        return list(text) if self.split == "characters" else text.split()
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Return the text of ids."""
         tokens = [self.tokens[i] if i < len(self.tokens) else f"<{i}>" for i in ids]
         return ("" if self.split == "characters" else " ").join(tokens)
 
-    def special(self, word: str) -> int:
-        """Return the id of a token, or the number itself where no token is so called."""
-        if word not in self._ids and word.isascii() and word.isdigit():
-            return int(word)
-        return self._id_of(word)
+    def __contains__(self, token: str) -> bool:
+        return token in self._ids
 
-    def _id_of(self, token: str) -> int:
+    def id_of(self, token: str) -> int:
+        """Return the id of a token; InputError for one that is not in the vocabulary."""
         if token not in self._ids:
             shown = ", ".join(map(repr, self.tokens[:8]))
             raise InputError(
@@ -49,6 +50,30 @@ class Vocabulary:
                 f" tokens: {shown}, ...",
             )
         return self._ids[token]
+
+
+def token_id(word: str, vocabulary: Vocabulary | None, option: str) -> int:
+    """Return the id of a token that an option names: a token of the vocabulary, N, or id=N.
+
+    Raise InputError if the word is both a token and the id of another one, or neither.
+    """
+    digits = word.removeprefix("id=")
+    number = int(digits) if digits.isascii() and digits.isdigit() else None
+    if number is not None and (word != digits or vocabulary is None or word not in vocabulary):
+        return number
+    if vocabulary is None:
+        raise InputError(
+            "E-GENERATE-UNKNOWN-TOKEN",
+            f"{option} {word}: expected the id of a token; for text add --vocabulary FILE",
+        )
+    token = vocabulary.id_of(word)
+    if number not in (None, token):
+        raise InputError(
+            "E-GENERATE-AMBIGUOUS",
+            f"{option} {word} can be the id {word}, or the token {word!r}, which has the id"
+            f" {token}; write {option} id={word} or {option} id={token}",
+        )
+    return token
 
 
 def read_vocabulary(place: Path, split: str) -> Vocabulary:

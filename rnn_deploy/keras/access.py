@@ -14,7 +14,7 @@ _ABSENT = object()
 
 
 def layers_in(model: Any, *, include_self: bool = True) -> list[Any]:
-    """Return every layer of a model, those within layers too."""
+    """Return every layer of a model, including layers inside layers."""
     return list(model._flatten_layers(include_self=include_self))
 
 
@@ -95,9 +95,9 @@ def nodes_in_order(functional: Any) -> list[Any]:
 
 
 def remembered_batch(model: Any) -> int | None:
-    """Return the batch of a Sequential model's first call, which it keeps as its input's.
+    """Return the batch of a Sequential model's first call, which it keeps as its input's batch.
 
-    A stateful layer needs it: then, and for any other model, None.
+    None for any other model, and if a stateful layer needs that batch.
     """
     package = loaded()
     kinds = (keras.Sequential,) if package is None else (keras.Sequential, package.Sequential)
@@ -112,7 +112,7 @@ def remembered_batch(model: Any) -> int | None:
 class GraphCall:
     """One call of a layer in a functional model's graph, with its symbolic tensors.
 
-    run: call the layer on other tensors in place of `inputs`.
+    run: call the layer on other tensors than `inputs`.
     """
 
     layer: Any
@@ -122,7 +122,7 @@ class GraphCall:
 
 
 def calls_of_layers(functional: Any) -> list[GraphCall]:
-    """Return the calls in a functional model's graph, those of its inputs excepted."""
+    """Return the calls in a functional model's graph, without those of its inputs."""
     nodes = [node for node in nodes_in_order(functional) if not node.is_input]
     if is_keras2(functional):
         run = _run_node_of_keras2
@@ -137,7 +137,7 @@ def calls_of_layers(functional: Any) -> list[GraphCall]:
 
 
 def inputs_behind(functional: Any, tensors: list[Any]) -> set[int]:
-    """Return the ids of all symbolic tensors that some tensors depend on, theirs included."""
+    """Return the ids of all symbolic tensors that some tensors depend on, and their own ids."""
     needed = {id(tensor) for tensor in tensors}
     for call in reversed(calls_of_layers(functional)):
         if needed & {id(tensor) for tensor in call.outputs}:
@@ -172,27 +172,27 @@ def output_structure(functional: Any) -> Any:
 
 
 def layer_that_made(tensor: Any) -> Any:
-    """Return the layer or operation whose output a symbolic Keras tensor is."""
+    """Return the layer or operation that computed a symbolic Keras tensor."""
     history = tensor._keras_history
     return history.operation if isinstance(tensor, keras.KerasTensor) else history.layer
 
 
 def dtypes_of_first_call(model: Any) -> list[str]:
-    """Return the dtypes of the symbolic tensors that a model was called on; empty if on arrays."""
+    """Return the dtypes of the symbolic tensors of a model's first call; empty after arrays."""
     nodes = getattr(model, "_inbound_nodes", None) or []
     tensors = getattr(nodes[0], "input_tensors", []) if nodes else []
     return [str(keras.backend.standardize_dtype(tensor.dtype)) for tensor in tensors]
 
 
 def build_shapes(model: Any) -> dict[str, Any]:
-    """Return the shapes a model was built with, by argument; empty if it was never built."""
+    """Return the shapes with which a model was built, by argument; empty if it was never built."""
     return getattr(model, "_build_shapes_dict", None) or {}
 
 
 @contextmanager
 def accepting_any_shape(models: list[Any]) -> Iterator[None]:
-    """While open, `models` do not compare the shapes of their inputs with the declared ones."""
-    # Keras 2 compares with this specification if there is one.
+    """While open, `models` accept inputs of any shape, not only of the declared ones."""
+    # Keras 2 compares inputs with this specification if there is one.
     names = [
         "_manual_input_spec" if is_keras2(model) else "_assert_input_compatibility"
         for model in models

@@ -1,4 +1,4 @@
-"""Layers whose output at a step depends on other steps, besides the state of a recurrence."""
+"""Find layers whose output at a step depends on other steps, besides the state of a recurrence."""
 
 from typing import Any
 

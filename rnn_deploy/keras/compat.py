@@ -1,10 +1,10 @@
-"""Every private name of Keras and TensorFlow that the project uses, and the signatures it needs.
+"""Every private name of Keras and TensorFlow that the project uses, with the expected signatures.
 
-Private attributes of models and layers are read in `access`, private names of tf_keras in
-`keras2`; no other module touches one (tests/keras/test_compat.py). The signatures are checked when
-this module is imported; that Keras still calls what is replaced is checked before the first trace
-(`seams`). `CHECKED` has the newest minor releases on which all tests passed: raise it, the bounds
-in pyproject.toml and constraints.txt together, after `scripts/newest` passed.
+`access` reads private attributes of models and layers, and `keras2` the private names of tf_keras;
+no other module uses one (tests/keras/test_compat.py). Importing this module checks the signatures.
+Before the first trace, `seams` checks that Keras still calls the replaced functions. `CHECKED` has
+the newest minor releases on which all tests passed: raise it together with the bounds in
+pyproject.toml and constraints.txt, after `scripts/newest` passed.
 """
 
 import functools
@@ -80,9 +80,9 @@ _REACHED: ContextVar[dict[str, bool] | None] = ContextVar("replaced names reache
 
 
 def newer_than_checked(package: str, fault: str) -> RuntimeUnavailableError:
-    """Return the error for a `fault` in how the installed keras or tensorflow behaves.
+    """Return the error for an unexpected behaviour of the installed keras or tensorflow.
 
-    fault: what was expected of which name, and what was found.
+    fault: the name, and what was expected and found.
     """
     title = {"keras": "Keras", "tensorflow": "TensorFlow"}.get(package, package)
     found, checked = version(package), CHECKED[package]
@@ -119,7 +119,7 @@ def find(path: str) -> Any:
 
 
 def check_signatures(replaced: Mapping[str, str], called: Mapping[str, str]) -> None:
-    """Raise RuntimeUnavailableError if a function that we replace or call takes other arguments."""
+    """Raise RuntimeUnavailableError if a function that we replace or call has other parameters."""
     for path, wanted in replaced.items():
         found = list(_parameters(path))
         if found != wanted.split():
@@ -175,7 +175,7 @@ backend_nn = find("keras.src.backend.tensorflow.nn")
 backend_math = find("keras.src.backend.tensorflow.math")
 backend_numpy = find("keras.src.backend.tensorflow.numpy")
 get_large_negative = backend_nn._get_large_negative
-# Owner and name of the private functions that are replaced.
+# Owner and name of each replaced private function.
 NORMALIZE = (nn_ops, "_normalize")
 APPLY_MASKS = (backend_nn, "_apply_masks")
 CONVERT_INPUTS = (Functional, "_convert_inputs_to_tensors")
@@ -186,7 +186,7 @@ OPERATION_FN = (find("keras.src.models.functional"), "operation_fn")
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Callable[..., Any]) -> Iterator[None]:
-    """While open, `owner` (a module or class) has `value` as `name`."""
+    """While open, the attribute `name` of `owner` (a module or class) is `value`."""
     before = vars(owner).get(name, _ABSENT)
     if not str(getattr(owner, "__module__", "")).startswith("tf_keras"):
         value = _noted(f"{owner.__name__}.{name}", value)
@@ -202,7 +202,7 @@ def replaced(owner: Any, name: str, value: Callable[..., Any]) -> Iterator[None]
 
 @contextmanager
 def noting_reached() -> Iterator[dict[str, bool]]:
-    """While open, say of every name that is replaced whether its replacement was called."""
+    """While open, record for each replaced name whether its replacement was called."""
     reached: dict[str, bool] = {}
     token = _REACHED.set(reached)
     try:
@@ -217,7 +217,7 @@ def _noted(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
         return value
     reached.setdefault(name, False)
 
-    @functools.wraps(value)  # Keras looks at the signature of a layer's call
+    @functools.wraps(value)  # Keras inspects the signature of a layer's call
     def noted(*args: Any, **options: Any) -> Any:
         reached[name] = True
         return value(*args, **options)
@@ -232,7 +232,7 @@ def custom_objects() -> dict[str, Any]:
 
 
 def operations() -> dict[str, Any]:
-    """Return the operations of Keras 3 by class name, those that no layer has."""
+    """Return the operations of Keras 3 by class name, without those of layers."""
     modules = (find(f"keras.src.ops.{name}") for name in ("core", "numpy", "nn", "math", "image"))
     return {
         name: kind
@@ -248,8 +248,8 @@ def operations() -> dict[str, Any]:
 def functions_in_place() -> Iterator[None]:
     """While open, a tf.function is traced where it is called.
 
-    Otherwise it would bring a graph of its own from a cache: one with Keras' loops in it, or with
-    states that nothing outside may use.
+    Otherwise TensorFlow would insert a cached graph, with Keras' loops in it, or with states that
+    must not leave it.
     """
 
     def call(function: Any, *args: Any, **options: Any) -> Any:

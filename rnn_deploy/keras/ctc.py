@@ -1,8 +1,8 @@
-"""Connectionist temporal classification: the loss of a training model, and greedy decoding.
+"""Connectionist temporal classification: remove the loss of a training model; greedy decoding.
 
-A training model whose layer computes the CTC loss gets cut at its predictions: the loss needs
-labels, which nobody has at inference. Greedy decoding is written as operations that every format
-has; beam search is refused.
+If a layer of a training model computes the CTC loss, the model is cut at its predictions: the loss
+needs labels, which do not exist at inference. Greedy decoding is written with operations that every
+format has; beam search is refused.
 """
 
 import inspect
@@ -52,14 +52,14 @@ def without_ctc_loss(model: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def _computes_ctc_loss(call: access.GraphCall) -> bool:
-    """Return whether a layer of the user's own calls TensorFlow's CTC loss."""
+    """Return whether a user's layer calls TensorFlow's CTC loss."""
     module = type(call.layer).__module__
     own = not module.startswith(("keras.", "tf_keras.")) or type(call.layer).__name__ == "Lambda"
     if not own or len(call.inputs) < 2:
         return False
     function = getattr(call.layer, "function", None)
     if function is not None and "ctc" in f"{call.layer.name} {_name(function)}".lower():
-        return True  # its code may not run: a Lambda from a file lacks the modules that it used
+        return True  # its code may fail: a Lambda from a file lacks the modules that it used
     seen: list[bool] = []
 
     def loss(*args: Any, **options: Any) -> Any:
@@ -76,7 +76,7 @@ def _computes_ctc_loss(call: access.GraphCall) -> bool:
     ):
         try:
             run()
-        except Exception:  # the layer's code is the user's; only the loss is of interest here
+        except Exception:  # the user's code may raise anything; only the call of the loss matters
             return bool(seen)
     return bool(seen)
 
@@ -86,7 +86,7 @@ def _name(function: Any) -> str:
 
 
 def _predictions_of(call: access.GraphCall, functional: Any) -> Any | None:
-    """Return the one input of a loss that is a sequence which the model computes, if it is one."""
+    """Return the loss's only input that is a sequence computed by the model; None if not unique."""
     inputs = {id(tensor) for tensor in functional.inputs}
     found = [
         tensor
@@ -100,7 +100,7 @@ def _predictions_of(call: access.GraphCall, functional: Any) -> Any | None:
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """While open, CTC decoding is written in operations that every format has."""
+    """While open, CTC decoding is written with operations that every format has."""
     with (
         compat.replaced(*compat.CTC_DECODE, _decode(getattr(*compat.CTC_DECODE))),
         compat.replaced(tf.nn, "ctc_greedy_decoder", _blank_last(tf.nn.ctc_greedy_decoder)),
@@ -135,7 +135,7 @@ def _decode(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _calling_layer() -> str:
-    """Return the layer whose code is being run, as the beginning of a sentence."""
+    """Return the layer whose code is running, as the start of a sentence."""
     frame = inspect.currentframe()
     while frame is not None:
         owner = frame.f_locals.get("self")
@@ -146,7 +146,7 @@ def _calling_layer() -> str:
 
 
 def _greedy(x: Any, lengths: Any, merge_repeated: bool, blank: int | None) -> tuple[Any, Any]:
-    """x (batch, time, classes): the ids (1, batch, time), -1 behind them; scores (batch, 1)."""
+    """Decode x (batch, time, classes): ids (1, batch, time), padded with -1; scores (batch, 1)."""
     x = keras.ops.convert_to_tensor(x)
     x = x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
     batch, time, classes = tf.unstack(tf.shape(x))
@@ -160,7 +160,7 @@ def _greedy(x: Any, lengths: Any, merge_repeated: bool, blank: int | None) -> tu
     if merge_repeated:
         before = tf.concat([tf.fill([batch, 1], -1), best[:, :-1]], axis=1)
         kept = tf.logical_and(kept, tf.not_equal(best, before))
-    # Labels that are dropped go to a column behind the others.
+    # Dropped labels go to an extra column at the end, which is cut off.
     place = tf.where(kept, tf.cumsum(tf.cast(kept, tf.int32), axis=1) - 1, time)
     rows = tf.range(batch)[:, None] + tf.zeros_like(place)
     places = tf.stack([rows, place], axis=-1)
@@ -172,7 +172,7 @@ def _greedy(x: Any, lengths: Any, merge_repeated: bool, blank: int | None) -> tu
 
 
 def _blank_last(original: Callable[..., Any]) -> Callable[..., Any]:
-    """tf2onnx takes the last class for the blank, whatever the operator says."""
+    """Move the blank to the last class, because tf2onnx ignores the operator's blank index."""
 
     def ctc_greedy_decoder(
         inputs: Any, sequence_length: Any, merge_repeated: bool = True, blank_index: Any = None

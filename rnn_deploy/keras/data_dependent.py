@@ -1,6 +1,6 @@
-"""Refuse operators whose output shape depends on values: an entry point names its dimensions.
+"""Refuse operators whose output shape depends on values, since an entry point has fixed dimensions.
 
-Runtimes also differ in such operators (OpenVINO sorts the result of `unique`).
+Runtimes also disagree on such operators (OpenVINO sorts the result of `unique`).
 """
 
 from typing import Any

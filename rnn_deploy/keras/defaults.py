@@ -1,6 +1,6 @@
-"""The defaults of Keras, whatever the user's environment and ~/.keras/keras.json say.
+"""Keras' own defaults, independent of the environment and ~/.keras/keras.json.
 
-A model file means the same on every machine: options that it leaves out have Keras' own defaults.
+A model file must mean the same on every machine: options that it omits have Keras' own defaults.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channel
 
 @contextmanager
 def usual_defaults() -> Iterator[None]:
-    """While open, Keras 3 and tf_keras have the defaults that they have without any settings."""
+    """While open, Keras 3 and tf_keras have the defaults that they have without user settings."""
     with ExitStack() as stack:
         for settings in filter(None, (keras.config, getattr(loaded(), "backend", None))):
             stack.enter_context(_default(settings))

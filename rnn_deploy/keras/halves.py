@@ -1,8 +1,8 @@
-"""The encoder and the decoder of a model, as parts that are traced in the model's place.
+"""The encoder and the decoder of a model, as parts that are traced in place of the model.
 
-Both call the whole model. The encoder returns what its layers compute on the way; the decoder
-puts its memory in place of what these layers return, and its states in place of the initial ones.
-The inputs of the other side are zeros that nothing depends on.
+Both call the whole model. The encoder returns some intermediate results of its layers. The decoder
+replaces these results by its memory, and the initial states by its states. The inputs of the other
+side are zeros, on which nothing depends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class Half(ModelPart):
         self.split, self.inputs_of_model = split, tuple(inputs)
 
     def _whole(self, given: Mapping[str, Any]) -> list[Any]:
-        """Call the whole model; inputs that are not given are zeros."""
+        """Call the whole model; missing inputs are zeros."""
         like = next(iter(given.values()))
         return call_flat(
             self.model,
@@ -50,7 +50,7 @@ class Encoder(Half):
 
 
 class Decoder(Half):
-    """Takes the target and the memory; its recurrent layers start from states of a stream."""
+    """Takes the target and the memory; its recurrent layers start from the states of a stream."""
 
     def call_flat(self, tensors: Sequence[Any]) -> list[Any]:
         split = self.split
@@ -72,7 +72,7 @@ class WholeModel(Half):
 
 
 class _Noted(CallWatcher):
-    """Notes the memory and the initial states that the model computes."""
+    """Records the memory and the initial states that the model computes."""
 
     def __init__(self, split: Split) -> None:
         self._split = split
@@ -97,12 +97,12 @@ class _Noted(CallWatcher):
         """Return the memory and then the initial states, in the order of the split."""
         memory = [self._memory[part.name] for part in self._split.memory if part.places]
         states = [state for place in self._split.initial for state in self._initial[place]]
-        # One tensor as two outputs would be merged into one.
+        # Keras merges two outputs that are the same tensor.
         return [tf.identity(tensor) for tensor in (*memory, *states)]
 
 
 class _Replaced(CallWatcher):
-    """Puts the memory in place of what layers return, and takes initial states away."""
+    """Replaces results of layers by the memory, and removes initial states."""
 
     def __init__(self, split: Split, given: Mapping[str, Any]) -> None:
         self._split, self._given = split, given
@@ -137,11 +137,14 @@ class _Replaced(CallWatcher):
 
 
 def _zeros(tensor: TensorSpec, like: Any) -> Any:
-    """Return zeros of an input's shape, its open lengths open, with as many rows as `like`."""
+    """Return zeros with an input's shape, its open lengths open, and as many rows as `like`."""
     rows = tf.shape(like)[0]
-    one = tf.minimum(rows, 1)  # a length that no pass of TensorFlow knows
+    open_sizes = [rows, tf.minimum(rows, 1)]
     sizes = [
-        dim if isinstance(dim, int) else rows if axis == 0 else one
+        dim if isinstance(dim, int) else open_sizes[min(axis, 1)]
         for axis, dim in enumerate(tensor.shape)
     ]
-    return tf.zeros(tf.stack(sizes), tensor.dtype)
+    zeros = tf.zeros(tf.stack(sizes), tensor.dtype)
+    # TensorFlow must not know the open lengths: masks of the memory have other ones.
+    shape = [dim if isinstance(dim, int) else None for dim in tensor.shape]
+    return tf.raw_ops.PlaceholderWithDefault(input=zeros, shape=shape)

@@ -1,6 +1,6 @@
-"""Refuse an HDF5 file on which the HDF5 library crashes or hangs, before it is opened here.
+"""Refuse an HDF5 file on which the HDF5 library crashes or hangs, before this process opens it.
 
-model file --workers/hdf5, in a process of its own--> readable, or InputError
+model file --workers/hdf5, in its own process--> readable, or InputError
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from rnn_deploy.workers.process import WorkerError, call_in_process
 
 WORKER = "rnn_deploy.workers.hdf5:read_all"
 SECONDS = 30.0
-BYTES_PER_SECOND = 10e6  # far below any disk
+BYTES_PER_SECOND = 10e6  # far below the speed of any disk
 
 
 def check_hdf5(place: Path) -> None:

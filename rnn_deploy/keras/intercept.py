@@ -1,13 +1,13 @@
-"""Answer for the recurrent layers' loops while a Keras model is called.
+"""Answer the calls of recurrent layers' loops while a Keras model is called.
 
 Every recurrent layer of Keras calls `keras.layers.RNN.call` with its input, initial state and mask.
 While `intercepting(handler)` is open, the handler answers in its place, once per call. The three
 uses differ only in the handler: a marker (tracing for ONNX), our own loop (TFLite), Keras' loop
-with states given and taken (the reference). A second handler may answer for both halves of a
-Bidirectional at once. A layer of Keras that computes its output in any other way is an error.
+with states as inputs and outputs (the reference). A second handler may answer for both halves of a
+Bidirectional at once. A Keras layer that computes its output in any other way is an error.
 
-Everything is restored at the end; a lock keeps other exports out. A user's layer with a loop of its
-own is not intercepted: it runs as it is written, and its states stay inside.
+At the end everything is restored; a lock excludes other exports. A user's layer with its own loop
+is not intercepted: it runs as it is written, and its states are not visible.
 """
 
 import threading
@@ -35,10 +35,10 @@ _KEEPING: ContextVar[bool] = ContextVar("calls start from the states held", defa
 class LayerCall:
     """One call of a recurrent layer inside the model.
 
-    name: the layer's, made unique by a suffix when met again. initial_state: a list of tensors
-    when the model gives one, else None. mask: (batch, time) or None. within_step: it is called
-    for the steps of a TimeDistributed, all of them side by side in the batch. training: the model
-    calls it in training mode.
+    name: the layer's name, made unique by a suffix for further calls. initial_state: a list of
+    tensors if the model computes one, else None. mask: (batch, time) or None. within_step: it is
+    called for the steps of a TimeDistributed, all of them side by side in the batch. training: the
+    model calls it in training mode.
     """
 
     name: str
@@ -51,10 +51,10 @@ class LayerCall:
     training: bool = False
 
     def proceed(self, initial_state: list[Any] | None) -> tuple[Any, list[Any]]:
-        """Run Keras' own loop from `initial_state`: its output, and its final states.
+        """Run Keras' own loop from `initial_state`; return its output and final states.
 
-        A stateful layer's own variables are neither read nor written. Steps are not written out
-        even where the layer says so: the sums are the same, and the length may be open.
+        It neither reads nor writes the variables of a stateful layer. It does not unroll, even if
+        the layer asks for it: the sums are the same, and the length may be open.
         """
         nested = None if initial_state is None else self._by_cell(initial_state)
         with _set(self.layer, return_state=True, stateful=False, unroll=False):
@@ -68,7 +68,7 @@ class LayerCall:
         return output, list(keras.tree.flatten(states))
 
     def _by_cell(self, states: list[Any]) -> list[Any]:
-        """Flat states as Keras wants them: a list for each cell where there is a list of cells."""
+        """Return flat states in Keras' structure: a list for each cell of a list of cells."""
         cells = getattr(self.layer.cell, "cells", None)
         if cells is None:
             return states
@@ -79,7 +79,7 @@ class LayerCall:
 
 @dataclass(frozen=True)
 class BidirectionalCall:
-    """One call of a Bidirectional layer, its halves called alike."""
+    """One call of a Bidirectional layer; both halves are called in the same way."""
 
     layer: Any
     forward: LayerCall
@@ -91,14 +91,14 @@ BothHandler = Callable[[BidirectionalCall], tuple[list[Any], list[Any]]]
 
 
 def holds_state(layer: Any) -> bool:
-    """Whether a recurrent layer is stateful and has run, so that it holds a state."""
+    """Return whether a recurrent layer is stateful and has run, so that it holds a state."""
     states = keras.tree.flatten(getattr(layer, "states", None))
     return bool(getattr(layer, "stateful", False)) and all(state is not None for state in states)
 
 
 @contextmanager
 def keeping_states(keep: bool) -> Iterator[None]:
-    """While open, and if `keep`, a stateful layer's calls start from the state that it holds."""
+    """While open, and if `keep`, calls of a stateful layer start from its current state."""
     token = _KEEPING.set(keep)
     try:
         yield
@@ -110,10 +110,10 @@ def keeping_states(keep: bool) -> Iterator[None]:
 def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[None]:
     """While open, `handler` answers every RNN.call with (output, final states).
 
-    both: answers every Bidirectional.call with (outputs, final states), outputs merged or, with
-    no merge mode, two.
+    both: answers every Bidirectional.call with (outputs, final states); the outputs are merged, or
+    two if there is no merge mode.
 
-    RuntimeUnavailableError if Keras calls a recurrent layer in a way that is not answered.
+    Raises RuntimeUnavailableError if Keras calls a recurrent layer in a way that is not answered.
     """
     rnn, bidirectional = keras.layers.RNN, keras.layers.Bidirectional
     here = _Interception(handler, both)
@@ -155,7 +155,7 @@ def intercepting(handler: Handler, both: BothHandler | None = None) -> Iterator[
 
 
 class _Interception:
-    """Answers calls of recurrent layers, and counts those of each layer that arrive."""
+    """Answers calls of recurrent layers, and counts the calls of each layer."""
 
     def __init__(self, handler: Handler, both: BothHandler | None) -> None:
         self._handler, self._both = handler, both
@@ -164,7 +164,7 @@ class _Interception:
         self._arrived: Counter[int] = Counter()
 
     def call(self, layer: Any, sequences: Any, initial_state: Any, mask: Any, training: Any) -> Any:
-        """Answer for `layer`, in the form in which its own call would."""
+        """Answer for `layer`, in the form of its own call."""
         self._arrived[id(layer)] += 1
         if runs_its_own_loop(layer):
             return self._original(layer, sequences, initial_state, mask, training)
@@ -182,13 +182,13 @@ class _Interception:
         loop: Callable[..., Any],
         training: Any = False,
     ) -> tuple[Any, list[Any]]:
-        """Return the handler's output and final states; loop: that of Keras itself."""
+        """Return the handler's output and final states. loop: Keras' own loop."""
         return self._handler(self._call_of(layer, sequences, initial_state, mask, loop, training))
 
     def call_both(
         self, layer: Any, sequences: Any, initial_state: Any, mask: Any, training: Any
     ) -> Any:
-        """Answer for the Bidirectional `layer`, in the form in which its own call would."""
+        """Answer for the Bidirectional `layer`, in the form of its own call."""
         halves = (layer.forward_layer, layer.backward_layer)
         answer = None
         if all(type(half).call in CALLS for half in halves):
@@ -252,7 +252,7 @@ class _Interception:
 
     @contextmanager
     def refusing_bypass(self, *layers: Any) -> Iterator[None]:
-        """Raise if by the end one of `layers` was not answered, though its code is Keras' own."""
+        """Raise an error if one of `layers` has Keras' own code and was never answered."""
         before = [self._arrived[id(layer)] for layer in layers]
         yield
         for layer, count in zip(layers, before, strict=True):
@@ -268,7 +268,7 @@ class _Interception:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """While open, Keras adds no coloured lines about arguments to errors, ours among them."""
+    """While open, Keras adds no coloured lines about arguments to errors, including ours."""
     if not keras.config.is_traceback_filtering_enabled():
         yield
         return
@@ -280,7 +280,7 @@ def _plain_errors() -> Iterator[None]:
 
 
 def unused(name: str, used: set[str]) -> str:
-    """`name`, or with the first suffix _2, _3, ... that makes it new."""
+    """Return `name`, or `name` with the first unused suffix _2, _3, ..."""
     candidate, count = name, 1
     while candidate in used:
         count += 1

@@ -1,4 +1,4 @@
-"""Files that Keras 3 wrote: whole models, and layers without weights."""
+"""Open files that Keras 3 wrote: whole models, and layers without weights."""
 
 import os
 import re
@@ -28,7 +28,7 @@ _FROM_PYTHON = "build its layers in Python and add --model-from FILE.py:FUNCTION
 
 def open_whole(file: ModelFile, known: Known, *, trust_source: bool) -> Any:
     """Open a .keras or .h5 file of Keras 3. known: the user's classes and functions by name."""
-    # An .h5 file names the operations between layers by their class alone.
+    # An .h5 file has only the class names of the operations between layers.
     named = {**compat.operations(), **known} if file.kind == H5 else dict(known)
     with _loading(file), with_ending(file.place, file.kind) as place:
         return keras.saving.load_model(
@@ -37,7 +37,7 @@ def open_whole(file: ModelFile, known: Known, *, trust_source: bool) -> Any:
 
 
 def open_layers(file: ModelFile, known: Known, *, trust_source: bool) -> Any:
-    """Build the model of a JSON file of Keras 3, with the weights that Keras draws."""
+    """Build the model of a JSON file of Keras 3, with new random weights."""
     with _loading(file):
         return keras.saving.deserialize_keras_object(
             architecture(file.place), custom_objects=dict(known), safe_mode=not trust_source
@@ -72,7 +72,7 @@ def _restore(model: Any, file: ModelFile) -> None:
 
 @contextmanager
 def loading_weights(file: ModelFile) -> Iterator[None]:
-    """Turn whatever Keras raises for weights that do not fit into one clear error."""
+    """Convert any exception for weights that do not fit to one clear error."""
     try:
         yield
     except RnnDeployError:
@@ -88,7 +88,7 @@ def loading_weights(file: ModelFile) -> Iterator[None]:
 
 @contextmanager
 def with_ending(place: Path, ending: str) -> Iterator[Path]:
-    """Yield a path of the same file whose name ends as Keras expects it."""
+    """Yield a path of the same file with the ending that Keras expects."""
     if place.is_dir() or place.name.endswith(ending):
         yield place
         return
@@ -108,10 +108,10 @@ def _loading(file: ModelFile) -> Iterator[None]:
     except RnnDeployError:
         raise
     except Exception as error:  # Keras raises many types
-        whole = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras writes in bold
+        whole = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # remove Keras' bold text
         if "safe_mode" in whole or "unsafe" in whole.lower():
             raise code_in(file.place) from error
-        # Keras shows the whole configuration first, and the exception at the end.
+        # Keras prints the whole configuration first, and the exception at the end.
         message = " ".join(whole.rpartition("Exception encountered: ")[2].split())[:300]
         name = name_in(whole.rpartition("Exception encountered: ")[2]) or name_in(whole)
         if name is not None:

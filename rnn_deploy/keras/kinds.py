@@ -16,7 +16,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 H5, ARCHIVE, JSON, WEIGHTS = ".h5", ".keras", ".json", "weights"
 SAVED_MODEL, CHECKPOINT = "SavedModel", "checkpoint"
 _FORMATS = "a .keras or .h5 file, or a SavedModel folder"
-# Other files by the ending of their name, and the advice for each.
+# Other files by the ending of their name, with advice for each.
 _OTHERS = {
     ".yaml": "the layers of a model as YAML; convert it: python -c 'import json, sys, yaml;"
     ' json.dump(yaml.unsafe_load(open(sys.argv[1])), open(sys.argv[2], "w"))\' IN.yaml OUT.json,'
@@ -36,8 +36,8 @@ _OTHERS |= {".yml": _OTHERS[".yaml"], ".pickle": _OTHERS[".pkl"]}
 class ModelFile:
     """A file or folder with a model or a part of one.
 
-    kind: one of the names above. version: the Keras that wrote it; "" in files of Keras before
-    1.1, None if the file does not say. place: without the ending for a checkpoint.
+    kind: one of the names above. version: of the Keras that wrote it; "" in files of Keras before
+    1.1, None if the file has none. place: without the ending for a checkpoint.
     """
 
     place: Path
@@ -46,12 +46,12 @@ class ModelFile:
 
     @property
     def is_of_keras_2(self) -> bool:
-        """Whether a Keras before 3 wrote it."""
+        """Return whether a Keras before 3 wrote it."""
         return self.version is not None and self.version.partition(".")[0] in ("", "0", "1", "2")
 
     @property
     def written_by(self) -> str:
-        """Who wrote it, in words."""
+        """Return the program that wrote it, in words."""
         if self.version is None:
             return "an unknown version of Keras"
         if self.version == "":
@@ -61,7 +61,7 @@ class ModelFile:
 
 
 def model_file(place: Path) -> ModelFile:
-    """Return what is at `place`; InputError if it is no model."""
+    """Return the kind of the file at `place`; raise InputError if it is not a model."""
     if place.is_dir():
         return _folder(place)
     if place.name.endswith(".index") or ".data-0" in place.name:
@@ -120,10 +120,10 @@ def _kind_of(place: Path) -> str:
 
 
 def architecture(place: Path) -> Any:
-    """Return the JSON of a file, None if it is none."""
+    """Return the JSON of a file, or None if it is not JSON."""
     try:
         found = json.loads(place.read_text(encoding="utf-8"))
-        # Some scripts stored json.dumps(model.to_json()), a text within a text.
+        # Some scripts stored json.dumps(model.to_json()), a string that contains JSON.
         found = json.loads(found) if isinstance(found, str) else found
     except ValueError:
         return None
@@ -139,11 +139,11 @@ def _has_weights_alone(place: Path) -> bool:
             weights = "layer_names" in file.attrs or bool({"layers", "vars"} & set(file))
             return weights and "model_config" not in file.attrs
     except OSError:
-        return False  # Keras says what is wrong with the file
+        return False  # opening the file reports what is wrong with it
 
 
 def _version_in(place: Path, kind: str) -> str | None:
-    """Return the Keras version that a file states; the oldest releases stated none."""
+    """Return the Keras version in a file; the oldest releases wrote none."""
     version: Any = None
     try:
         if kind in (H5, WEIGHTS):
@@ -158,21 +158,21 @@ def _version_in(place: Path, kind: str) -> str | None:
             with zipfile.ZipFile(place) as archive:
                 version = json.loads(archive.read("metadata.json")).get("keras_version")
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
-        return None  # Keras says what is wrong with the file
+        return None  # opening the file reports what is wrong with it
     if isinstance(version, bytes):
         return version.decode()
     return None if version is None else str(version)
 
 
 def _version_of_layers(config: Any) -> str | None:
-    """The version of layers as JSON: Keras 1 and 2 state theirs, Keras 3 writes other keys."""
+    """Return the version of layers as JSON: Keras 1 and 2 store it, Keras 3 has other keys."""
     if "keras_version" in config:
         return str(config["keras_version"])
     return "3" if "module" in config or '"batch_shape"' in json.dumps(config) else None
 
 
 def _version_of_checkpoint(prefix: Path) -> str | None:
-    """Keras 2 numbers the layers of a checkpoint in a way of its own."""
+    """Return the Keras version of a checkpoint: only Keras 2 numbers the layers in it."""
     index = prefix.with_name(f"{prefix.name}.index").read_bytes()
     return "2-tf" if b"layer_with_weights-" in index else None
 

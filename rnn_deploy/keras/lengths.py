@@ -1,7 +1,7 @@
-"""Which of a model's inputs must be equally long: found by trying.
+"""Find by trial which of a model's inputs must be equally long.
 
-Inputs with an open number of steps are traced with telling lengths; where the model refuses, some
-of them are tied. Tied inputs share one symbol.
+Inputs with an open number of steps are traced with unique lengths; if the model refuses, some of
+them are tied. Tied inputs share one symbol.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ Groups = Sequence[tuple[str, ...]]
 
 
 def with_tied_lengths(model: Any, signature: Signature) -> Signature:
-    """The signature, inputs that must be equally long having one symbol for it."""
+    """Return the signature with one symbol for inputs that must be equally long."""
     names = [tensor.name for tensor in signature.inputs if has_open_length(tensor)]
     if len(names) < 2 or takes_lengths(model, signature):
         return signature
@@ -25,11 +25,11 @@ def with_tied_lengths(model: Any, signature: Signature) -> Signature:
     for groups in _groupings(tied):
         if len(groups) == 1 or _takes(model, signature, [*alone, *groups]):
             return _with_groups(signature, [*alone, *groups])
-    return _with_groups(signature, [tuple(names)])  # each alone could differ, not all at once
+    return _with_groups(signature, [tuple(names)])  # any one of them could differ, but not all
 
 
 def has_open_length(tensor: TensorSpec) -> bool:
-    """Whether the number of steps of an input is open."""
+    """Return whether the number of steps of an input is open."""
     return len(tensor.shape) > 1 and isinstance(tensor.shape[1], str)
 
 
@@ -53,7 +53,7 @@ def _without(name: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _groupings(names: Sequence[str]) -> list[list[tuple[str, ...]]]:
-    """Every way to part `names` into groups of two and more, most groups first."""
+    """Return every way to divide `names` into groups of two and more, most groups first."""
     return sorted(_parted(names), key=len, reverse=True)
 
 

@@ -1,7 +1,7 @@
 """Open a model file of any Keras, a SavedModel folder, a part of a model, or a live Keras model.
 
-Files are untrusted: Keras' safe mode is on by default, so a file cannot run code (as a Lambda layer
-does).
+Files are untrusted: Keras' safe mode is on by default, so a file cannot run code (a Lambda layer
+would).
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from rnn_deploy.user_code import builder_in, built_by
 class OpenedModel:
     """A Keras model whose layers can be read.
 
-    written_by: the Keras that wrote its file, in words; "" for a live model.
+    written_by: the Keras that wrote its file, in words; empty for a live model.
     """
 
     model: Any
@@ -49,14 +49,14 @@ class OpenedModel:
 
 @dataclass(frozen=True)
 class OpenedSavedModel:
-    """A SavedModel's serving function: its layers can no longer be read.
+    """A SavedModel's serving function, if its layers cannot be read.
 
     why: the reason, if it is known.
     """
 
     function: Any
     source: ModelSource
-    keep: Any  # the loaded object owns the variables the function reads
+    keep: Any  # the loaded object, which owns the variables that the function reads
     written_by: str = ""
     why: str = ""
 
@@ -69,9 +69,9 @@ def open_model(
     model_from: str | Path | Callable[[], Any] | None = None,
     custom: Sequence[str | Path] = (),
 ) -> OpenedModel | OpenedSavedModel:
-    """Open a path or a live Keras model; the options are those of spec/opening.py.
+    """Open a path or a live Keras model; spec/opening.py describes the options.
 
-    Raises InputError if it is no model, UnsupportedModelError if it needs code or classes that
+    Raises InputError if it is not a model, UnsupportedModelError if it needs code or classes that
     are not available.
     """
     if access.is_model(source):
@@ -121,7 +121,7 @@ def _open_file(
 def _of_layers(
     file: ModelFile, weights: str | Path | None, custom: Sequence[str | Path], *, trust_source: bool
 ) -> tuple[Any, tuple[str, ...]]:
-    """The model of a JSON file with the layers, and the weights beside it."""
+    """Return the model of a JSON file with the layers, and the given weights."""
     if weights is None:
         raise InputError(
             "E-SOURCE-LAYERS-ONLY",
@@ -146,7 +146,7 @@ def _with_weights_of(
     weights: str | Path | None,
     custom: Sequence[str | Path],
 ) -> OpenedModel:
-    """The model that a function of the user's builds, with the weights of a file."""
+    """Return the model that a user's function builds, with the weights of a file."""
     if weights is not None or custom:
         raise InputError(
             "E-OPTION-CONFLICT",
@@ -163,7 +163,7 @@ def _with_weights_of(
         except InputError:
             if file.version is not None:
                 raise
-            model, notes = _built_as("2-tf", name)  # code of Keras 2 imports what Keras 3 lacks
+            model, notes = _built_as("2-tf", name)  # the code may import parts of Keras 2
         if file.version is None and not is_keras2(model):
             notes += (
                 f"{file.place.name} does not say which Keras wrote it; {name} ran with Keras"
@@ -186,7 +186,7 @@ def _with_weights_of(
 
 
 def _built_as(version: str | None, name: str) -> tuple[Any, tuple[str, ...]]:
-    """The model that FILE.py:FUNCTION builds with the Keras of a version, and notes."""
+    """Return the model that FILE.py:FUNCTION builds with the Keras of a version, and notes."""
     with building_as(version) as notes:
         return built_by(builder_in(name), name), notes
 
@@ -221,19 +221,19 @@ def _refuse_weights(file: ModelFile, weights: Any) -> None:
 
 
 def _written_by(place: Path) -> str:
-    """Who wrote a SavedModel, in words: TensorFlow left its version, Keras none."""
+    """Return the program that wrote a SavedModel, in words; the file has only its TensorFlow."""
     graph = compat.SavedModelProto()
     try:
         graph.ParseFromString((place / "saved_model.pb").read_bytes())
     except compat.DecodeError:
-        return "an unknown program"  # TensorFlow says what is wrong with the file
+        return "an unknown program"  # opening the file reports what is wrong with it
     version = graph.meta_graphs[0].meta_info_def.tensorflow_version if graph.meta_graphs else ""
     keras = "Keras 2, " if (place / "keras_metadata.pb").is_file() else ""
     return f"{keras}TensorFlow {version or 'of an unknown version'}"
 
 
 def weights_digest(model: Any) -> str:
-    """SHA-256 over a model's weights in order: shape, dtype and value of each."""
+    """Return the SHA-256 over a model's weights in order: shape, dtype and value of each."""
     digest = hashlib.sha256()
     for weight in model.weights:
         value = weight.numpy()

@@ -1,4 +1,4 @@
-"""Keras' own methods of recurrent layers, kept before they are replaced."""
+"""Keras' own methods of recurrent layers, saved before they are replaced."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from rnn_deploy.keras.tensorflow import keras
 
 
 def runs_its_own_loop(layer: Any) -> bool:
-    """Whether a recurrent layer of the user's own replaces Keras' loop by something else."""
+    """Return whether a user's recurrent layer has its own loop in place of Keras'."""
     return not is_keras2(layer) and type(layer).inner_loop not in _LOOPS
 
 
 def starts_elsewhere(layer: Any) -> bool:
-    """Whether the layer, or a cell of it, makes an initial state of its own (Keras' are zero)."""
+    """Return whether the layer, or one of its cells, creates an initial state other than zero."""
     if is_keras2(layer):
         return keras2_starts_elsewhere(layer)
     cells = getattr(layer.cell, "cells", [layer.cell])
@@ -34,7 +34,7 @@ _CELLS = (
     keras.layers.LSTMCell,
     compat.ConvLSTMCell,
 )
-# Kept before anything is patched.
+# Saved before anything is replaced.
 CALLS = [keras.layers.RNN.call, *(layer.call for layer in (*_OWN, *_CONV))]
 _LOOPS = [layer.inner_loop for layer in (keras.layers.RNN, *_OWN, *_CONV)]
 _STARTS = [keras.layers.RNN.get_initial_state, None, *map(_maker, _CELLS)]

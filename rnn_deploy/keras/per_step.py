@@ -1,9 +1,9 @@
 """TimeDistributed as one call over batch * time.
 
-With batch and time both open, Keras' own TimeDistributed maps over the batch's size in place of
-time when it is traced, and answers with a wrong shape. A layer that treats every step alike can
-take all of them at once: (batch, time, ...) as (batch * time, ...) and back, the mask likewise. A
-recurrent layer inside runs anew for each step, so its state is no state of the model.
+If batch and time are both open, Keras' own TimeDistributed maps over the batch's size instead of
+time while it is traced, and returns a wrong shape. A layer that treats every step alike can process
+all steps at once: reshape (batch, time, ...) to (batch * time, ...) and back, and the mask too. A
+recurrent layer inside starts from zero at each step, so its state is not a state of the model.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.keras.training import refuse_normalising_steps
 
-# These work on the last axis, whatever stands before it.
+# These layers work on the last axis only.
 ON_LAST_AXIS = ("Dense", "Activation", "Dropout")
 _WITHIN: ContextVar[bool] = ContextVar("within a TimeDistributed", default=False)
 
 
 def within_step() -> bool:
-    """Whether a TimeDistributed is being called, so that the batch holds its steps."""
+    """Return whether a TimeDistributed is being called, so that the batch consists of steps."""
     return _WITHIN.get()
 
 
@@ -40,7 +40,7 @@ def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None
         refuse_normalising_steps(self, layer)
     options = {"training": bool(training)} if access.takes_training(layer) else {}
     kinds = [getattr(layers, kind) for layers in access.layer_modules() for kind in ON_LAST_AXIS]
-    if mask is not None:  # also where it has no effect, its length is that of the sequence
+    if mask is not None:  # even where it has no effect, it has the length of the sequence
         inputs.shape[:2].assert_is_compatible_with(mask.shape[:2])
     if type(layer) in kinds:
         return layer.call(inputs, **options)
@@ -58,7 +58,7 @@ def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None
 
 
 def _side_by_side(steps: Any) -> Any:
-    """(batch, time, ...) as (batch * time, ...)."""
+    """Reshape (batch, time, ...) to (batch * time, ...)."""
     flat = tf.reshape(steps, tf.concat([[-1], tf.shape(steps)[2:]], axis=0))
     flat.set_shape([None, *steps.shape[2:]])
     return flat

@@ -1,9 +1,9 @@
-"""3-D pooling as 2-D pooling: of each frame, then along time.
+"""3-D pooling as two 2-D poolings: within each frame, then along time.
 
-TFLite has no 3-D pooling, nor has TensorFlow in float64.
+TFLite has no 3-D pooling, and TensorFlow has none in float64.
 
-Maxima and means over a box are those over its frames and then along them. With padding, too: a
-mean counts only what lies inside, and the number of elements inside is a product of both counts.
+The maximum or mean over a box is the one over its frames and then along time. This holds with
+padding too: a mean counts only elements inside, and their number is the product of both counts.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def _in_two(original: Callable[..., Any], pool: Callable[..., Any]) -> Callable[
 
 
 def _spatial(sizes: Any) -> list[int]:
-    """Return three sizes, of what may be one, three or five."""
+    """Return three sizes from an argument with one, three or five."""
     given = [sizes] if isinstance(sizes, int) else list(sizes)
     return given * 3 if len(given) == 1 else given[1:4] if len(given) == 5 else given
 

@@ -1,6 +1,6 @@
 """The precision in which a model is computed: float32, or float64 for the oracle.
 
-Weights are never touched: they are converted where they are read.
+Weights are never changed: they are converted when they are read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,11 @@ from rnn_deploy.keras.tensorflow import keras, tf
 
 @contextmanager
 def computing_in(model: Any, dtype: str) -> Iterator[None]:
-    """While open, every layer of `model` computes in `dtype`, its weights read as that dtype.
+    """While open, every layer of `model` computes in `dtype` and reads its weights as `dtype`.
 
     The float64 form of a float32 model therefore has exactly the same weights.
     """
-    if is_keras2(model):  # built in this precision: `in_precision`
+    if is_keras2(model):  # `in_precision` has built it in this precision
         with computing_by_default_in(dtype):
             yield
         return
@@ -43,10 +43,10 @@ def computing_in(model: Any, dtype: str) -> Iterator[None]:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """While open, a model within the model keeps the precision of what it is called with.
+    """While open, a nested model keeps the precision of its inputs.
 
-    Keras would round them to the dtype that its inputs were declared with: those of a float64
-    oracle to float32. Some layers would also lose the mask of what is rounded.
+    Keras would convert them to their declared dtype, for example from the float64 of the oracle to
+    float32. Some layers would also lose the mask of a converted tensor.
     """
     original = getattr(*compat.CONVERT_INPUTS)
 

@@ -1,10 +1,10 @@
-"""Cut preprocessing layers off the start of a model, as data that needs no TensorFlow.
+"""Remove preprocessing layers from the start of a model, and store them as plain data.
 
     Input (text) -> TextVectorization -> Embedding -> ...
     becomes    Input (ids) -> Embedding -> ...    and steps for the input (bundle/attachments.py)
 
-Lookups have no operators in ONNX or TFLite that every runtime knows. Normalization is arithmetic,
-which every target computes, so it stays in the model.
+Not every runtime has the operators for ONNX and TFLite lookups. Normalization is arithmetic, which
+every format can compute, so it stays in the model.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ Steps = dict[str, list[dict[str, Any]]]
 def without_preprocessing(
     opened: OpenedModel | OpenedSavedModel,
 ) -> tuple[OpenedModel | OpenedSavedModel, Steps]:
-    """Return the model from behind its preprocessing layers, and their steps by input.
+    """Return the model without its first preprocessing layers, and their steps by input.
 
     Raises UnsupportedModelError for a layer whose settings cannot be stored as data.
     """
@@ -42,7 +42,7 @@ def without_preprocessing(
     if not steps:
         return opened, {}
     cut = keras.Model(
-        [tensor for _, tensor in tensors],  # flat: keys of a dict would have to be tensors' names
+        [tensor for _, tensor in tensors],  # a flat list: dict keys would have to be tensor names
         access.output_structure(functional),
         name=opened.model.name,
     )
@@ -54,7 +54,7 @@ def without_preprocessing(
 
 
 def _behind(functional: Any, tensor: Any) -> tuple[Any, list[dict[str, Any]]]:
-    """Return the tensor behind the preprocessing layers of an input, and their steps."""
+    """Return the tensor after the preprocessing layers of an input, and their steps."""
     steps: list[dict[str, Any]] = []
     while True:
         readers = [

@@ -1,7 +1,7 @@
-"""Results of probing traces: each symbol of the signature gets a size that no model has by itself.
+"""Probing traces: each symbol of the signature gets a size that no model has by itself.
 
-An output's dimension of that size is that symbol; a recurrent layer's rows of that many steps are
-steps; and a model that refuses the sizes ties them together.
+An output dimension of that size is that symbol. If a recurrent layer has so many rows, its rows are
+steps. If a model refuses the sizes, some of them must be equal.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.keras.tracing import Trace, traced_markers
 from rnn_deploy.spec import BidirectionalLayers, Called, Dim, Stack, TensorSpec, layers_of
 
-# Sizes no model has by itself, by which a symbol is known again in an output's shape.
+# Sizes that no model has by itself, to recognise a symbol in an output's shape.
 _PROBES = (1009, 2003, 3001, 4001, 5003, 6007, 7001, 8009, 9001)
 
 
@@ -22,8 +22,8 @@ _PROBES = (1009, 2003, 3001, 4001, 5003, 6007, 7001, 8009, 9001)
 class Folded:
     """A call of a recurrent layer whose rows are not the model's sequences.
 
-    rows: how many there are for each sequence; None if the steps are among them, so that the layer
-    runs anew within each step.
+    rows: the number of rows for each sequence; None if they include the steps, so that the layer
+    starts anew at each step.
     """
 
     index: int
@@ -32,7 +32,7 @@ class Folded:
 
 
 def output_specs(model: Any, trace: Trace) -> tuple[tuple[TensorSpec, ...], tuple[Folded, ...]]:
-    """Return the outputs with their dimensions named, and the calls with rows of their own.
+    """Return the outputs with named dimensions, and the calls whose rows are not sequences.
 
     The model is traced once more with a unique size for each symbol: an output dimension of that
     size is that symbol, and any other open dimension gets a new symbol.
@@ -69,7 +69,7 @@ def _folded(
 
 
 def within_steps(trace: Trace, folded: Sequence[Folded]) -> Trace:
-    """Return the trace with calls whose rows are steps marked as anew within each step."""
+    """Return the trace; calls whose rows are steps are marked as running within each step."""
     indices = {call.index for call in folded if call.rows is None}
 
     def marked(stack: Stack) -> Stack:
@@ -92,7 +92,7 @@ def takes_lengths(model: Any, signature: Signature) -> bool:
 
 
 def used_dtypes(trace: Trace) -> dict[str, str]:
-    """Return the dtype that float inputs are used in, where every use casts them to the same.
+    """Return the dtype to which all uses of a float input cast it, for inputs with such a dtype.
 
     A token id is cast to int32 for its Embedding, a mask to bool.
     """
@@ -124,5 +124,5 @@ def _probe(
         traced = traced_markers(model, replace(signature, inputs=tuple(inputs)), [], rows)
     except UnsupportedModelError:
         return None
-    # Not frozen: TensorFlow would fold constants of the probing sizes, gigabytes of them.
+    # Not frozen: TensorFlow would fold constants of the probing sizes, which take gigabytes.
     return [tensor.shape.as_list() for tensor in traced.outputs]

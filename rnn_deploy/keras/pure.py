@@ -1,7 +1,7 @@
-"""Refuse a model that is no function of its inputs: it draws random numbers or writes a variable.
+"""Refuse a model that is not a pure function: it draws random numbers or writes a variable.
 
-Such a model returns something else at every call, so it has no reference. Layers that do so only in
-training (Dropout, BatchNormalization) are called for inference and are exported.
+Such a model returns something else in every call, so it has no reference. Layers that do so only in
+training (Dropout, BatchNormalization) are called for inference and can be exported.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from rnn_deploy.errors import UnsupportedModelError
 _RANDOM = ("Random", "StatelessRandom", "TruncatedNormal", "ParameterizedTruncated", "Multinomial")
 _WRITES = ("AssignVariable", "AssignAddVariable", "AssignSubVariable", "ResourceScatter")
 _FAULTS = (
-    (_RANDOM, "E-MODEL-RANDOM", "draws random numbers"),  # first: a seed is a variable
+    (_RANDOM, "E-MODEL-RANDOM", "draws random numbers"),  # first, because a seed is a variable
     (_WRITES, "E-MODEL-WRITES", "writes a variable"),
 )
 

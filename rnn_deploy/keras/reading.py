@@ -1,7 +1,7 @@
-"""Read a Keras recurrent layer as a RecurrentLayer or TracedLayer, or say why this is impossible.
+"""Read a Keras recurrent layer as a RecurrentLayer or TracedLayer, or return why it cannot.
 
-Layers are read, never reconstructed from a graph. A cell whose code is Keras' own and whose
-activations are known is read weight by weight; the step of any other cell is traced.
+Layers are read, never reconstructed from a graph. A cell with Keras' own code and known activations
+is read weight by weight; the step of any other cell is traced.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from rnn_deploy.spec import RecurrentLayer, Stack, StateKey, TracedLayer, Weight
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why one layer cannot be exported, and what to do about it."""
+    """The reason why one layer cannot be exported, and advice."""
 
     code: str
     layer: str
@@ -42,8 +42,8 @@ _LOOKS_UP = (
     *("StringLookup", "IntegerLookup", "TextVectorization"),
     *("Hashing", "HashedCrossing"),
 )
-# The same functions under other names; they compute the same values to the last bit or nearly.
-# keras.ops.gelu does not: it approximates by default.
+# The same functions under other names; their values are equal or differ in the last bits.
+# keras.ops.gelu is missing because it approximates by default.
 ALIASES: dict[Any, str] = {
     getattr(module, name): name
     for module in (keras.activations, keras.ops, tf.nn)
@@ -112,14 +112,14 @@ def read(call: LayerCall) -> Stack:
 
 
 def read_known(call: LayerCall) -> tuple[RecurrentLayer, ...] | None:
-    """Read as `read` does, but return None if a cell would have to be traced."""
+    """Read like `read`, but return None if a cell would have to be traced."""
     if not all(map(_is_known, cells_of(call.layer))):
         return None
     return tuple(layer for layer in read(call) if isinstance(layer, RecurrentLayer))
 
 
 def keys_of(call: LayerCall) -> list[StateKey]:
-    """Return the keys of the states of one call, as the layers that `read` returns name them."""
+    """Return the keys of one call's states, with the names of the layers that `read` returns."""
     cells = cells_of(call.layer)
     names = [call.name if len(cells) == 1 else f"{call.name}_cell{i}" for i in range(len(cells))]
     counts = [len(state_shapes(cell)) for cell in cells]
@@ -142,7 +142,7 @@ def activation_name(activation: Any) -> str | None:
         return _name_of_layer(activation)
     try:
         return ALIASES.get(activation) or keras2.activation_name(activation)
-    except TypeError:  # an object that has no hash is no function of Keras'
+    except TypeError:  # Keras' functions have a hash; this object has none
         return None
 
 
@@ -161,7 +161,7 @@ def _name_of_layer(layer: Any) -> str | None:
 
 
 def _kind_of(cell: Any) -> str | None:
-    """Return our name of a cell that is read weight by weight, None for any other."""
+    """Return our name of a cell that is read weight by weight; None for any other cell."""
     return READ_CELLS.get(type(cell)) or keras2.read_cells().get(type(cell))
 
 

@@ -1,33 +1,33 @@
-"""What some of a model's own operations are written as while it is traced.
+"""Rewrite some of a model's operations while it is traced.
 
 For both formats (`rewriting`):
 
 - a product of a sequence with a matrix stays one product (Keras writes it as a reshape, a product
   and a reshape);
-- the sign of a zero is that of its reciprocal: Keras reads the bit itself to rank -0 before 0 in
-  argmax, which ONNX cannot. NaN counts as positive, whatever its bit;
-- a length is kept from zero before its root is taken and not after, since LiteRT's reciprocal root
+- the sign of a zero is that of its reciprocal: in argmax Keras reads the sign bit to rank -0 before
+  0, which ONNX cannot. NaN counts as positive, whatever its bit is;
+- a length is made positive before its root is taken and not after, because LiteRT's reciprocal root
   of zero is NaN (seen with ai-edge-litert 2.3);
-- an attention that looks back only compares step numbers, where TFLite has no operator for the
-  slice with new axes that Keras cuts its triangle with;
+- a causal attention compares step numbers, because TFLite has no operator for the slice with new
+  axes with which Keras makes its triangle;
 - CTC decoding is written as in `ctc`.
 
 For ONNX (`noting`):
 
 - an Embedding is one Gather, which takes negative ids as Keras does;
-- a negative id is no class in one_hot, where ONNX counts from the end;
-- Fourier transforms are products, as in `spectra`;
-- the bin of a value is the number of boundaries that it is not below: ONNX has no operator for it.
+- a negative id is not a class in one_hot, where ONNX counts from the end;
+- Fourier transforms are matrix products, as in `spectra`;
+- the bin of a value is the number of boundaries at or below it: ONNX has no operator for bins.
 
 For TFLite (`fitting_tflite`):
 
-- softplus and log_sigmoid take the exponential of what is not positive, since TFLite's own form,
-  log(1 + exp(x)), is infinite from 89 on;
+- softplus and log_sigmoid take the exponential of a number that is not positive, because TFLite's
+  own form, log(1 + exp(x)), is infinite from 89 on;
 - a slice adds no axis and a roll is a gather, as in `slices`;
 - 3-D pooling is written as in `pooling`;
-- infinite is what is larger than every number: LiteRT 2.3 finds nothing equal to infinity.
+- a value is infinite if it exceeds every finite number: in LiteRT 2.3 nothing equals infinity.
 
-Inputs are recognised where they reach an Embedding or a Masking, with what these say of them.
+Inputs are recognised where they reach an Embedding or a Masking, with the vocabulary or padding.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,14 +43,14 @@ from rnn_deploy.keras.slices import slicing_for_tflite
 from rnn_deploy.keras.spectra import spectra_as_products
 from rnn_deploy.keras.tensorflow import keras, tf
 
-# Operations that move token ids about and leave each as it is.
+# Operations that move token ids and change none.
 _MOVING = ("Reshape", "StridedSlice", "Slice", "Transpose", "ExpandDims", "Squeeze", "ReverseV2")
 _SAME = ("Cast", "Identity")
 
 
 @dataclass(frozen=True)
 class InputFacts:
-    """What an input's values mean: ids below a vocabulary's size, a value that masks a step."""
+    """The meaning of an input's values: ids below a vocabulary size, a value that masks a step."""
 
     below: int | None = None
     padding: float | None = None
@@ -58,7 +58,7 @@ class InputFacts:
 
 @contextmanager
 def rewriting() -> Iterator[None]:
-    """While open, operations are written in forms that exist everywhere and become few nodes."""
+    """While open, operations are written in forms that all formats have and that need few nodes."""
     encoding = keras.layers.CategoryEncoding.call
     with (
         compat.replaced(tf, "tensordot", _tensordot_as_matmul(tf.tensordot)),
@@ -73,7 +73,7 @@ def rewriting() -> Iterator[None]:
 
 @contextmanager
 def fitting_tflite() -> Iterator[None]:
-    """While open, operations that TFLite gets wrong far from zero are written in others."""
+    """While open, operations that TFLite computes wrongly far from zero are written otherwise."""
     with (
         compat.replaced(tf.math, "softplus", _softplus),
         compat.replaced(tf.nn, "softplus", _softplus),
@@ -87,7 +87,7 @@ def fitting_tflite() -> Iterator[None]:
 
 @contextmanager
 def noting(facts: dict[str, InputFacts]) -> Iterator[None]:
-    """While open, what is found of an input is kept in `facts`, by its name in the graph."""
+    """While open, store facts about inputs in `facts`, by their names in the graph."""
     with ExitStack() as stack:
         for layers in access.layer_modules():
             masking = _noting_padding(layers.Masking.call, facts)
@@ -115,7 +115,7 @@ def _note_ids(layer: Any, inputs: Any, facts: dict[str, InputFacts]) -> None:
         return
     known = facts.get(name, InputFacts())
     below = min(int(layer.input_dim), known.below or layer.input_dim)
-    # A step of the input is one of the sequence only where ids come as they are.
+    # Steps of the input are steps of the sequence only if the ids are unchanged.
     masks = layer.mask_zero and _input_behind(inputs, _SAME) is not None
     facts[name] = InputFacts(below, 0.0 if masks else known.padding)
 
@@ -134,7 +134,7 @@ def _noting_padding(
 
 
 def _input_behind(tensor: Any, through: tuple[str, ...]) -> str | None:
-    """The name of the model's input that `tensor` is, seen through operations of these types."""
+    """Return the name of the model input that `tensor` is, behind operations of these types."""
     source = tensor.op
     while source.type in through:
         source = source.inputs[0].op
@@ -180,7 +180,7 @@ def _softplus(features: Any, name: str | None = None) -> Any:
 
 
 def _digitize(x: Any, bins: Any) -> Any:
-    """The bin of each value, as TensorFlow's Bucketize has it: NaN is in the last."""
+    """Return the bin of each value, like TensorFlow's Bucketize: NaN is in the last one."""
     x = keras.ops.convert_to_tensor(x)
     x = x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
     boundaries = tf.cast(tf.constant([float(edge) for edge in bins], tf.float32), x.dtype)
@@ -190,7 +190,7 @@ def _digitize(x: Any, bins: Any) -> Any:
 def _one_hot(original: Callable[..., Any]) -> Callable[..., Any]:
     def one_hot(indices: Any, depth: Any, *args: Any, **options: Any) -> Any:
         indices = tf.convert_to_tensor(indices)
-        beyond = tf.cast(depth, indices.dtype)  # which has no place in either
+        beyond = tf.cast(depth, indices.dtype)  # an id that is not a class in any format
         return original(tf.where(indices < 0, beyond, indices), depth, *args, **options)
 
     return one_hot

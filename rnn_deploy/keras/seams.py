@@ -1,10 +1,10 @@
-"""Check that Keras still calls what rnn_deploy replaces: once per process, before the first trace.
+"""Check once per process, before the first trace, that Keras still calls the replaced functions.
 
-If a new Keras computed a layer in another way, the layer would look like no recurrent layer, lose
-its mask, or run in float32 where the oracle needs float64. So a small model with every kind of
-recurrent layer is traced, and every other operation that is replaced is called: each replacement
-must be reached. All names and seeds are given, so that the names and the random numbers of the
-user's own layers stay the same.
+If a new Keras computed a layer in another way, the layer would not be recognised as recurrent, or
+it would lose its mask, or run in float32 where the oracle needs float64. So this module traces a
+small model with every kind of recurrent layer and calls every other replaced operation: each
+replacement must be reached. All names and seeds are explicit, so that the names and random numbers
+of the user's own layers do not change.
 """
 
 from functools import cache
@@ -22,8 +22,8 @@ _LAYERS = (
     *("SimpleRNN", "GRU", "LSTM", "RNN", "StackedRNNCells", "ConvLSTM1D", "TimeDistributed"),
     *("forward_Bidirectional", "backward_Bidirectional"),
 )
-_UNMASKED = ("ConvLSTM1D", "TimeDistributed")  # as the model below calls them
-# TensorFlow has these under two names, of which Keras 3 calls the other.
+_UNMASKED = ("ConvLSTM1D", "TimeDistributed")  # called without a mask by the model below
+# TensorFlow has two names for these; Keras 3 calls the other one.
 _ALSO_NAMED = tuple(
     f"tensorflow._api.v2.nn.{name}" for name in ("softplus", "max_pool3d", "avg_pool3d")
 )
@@ -31,20 +31,20 @@ _ALSO_NAMED = tuple(
 
 @cache
 def check_seams() -> None:
-    """Raise RuntimeUnavailableError if Keras no longer calls a function that is replaced."""
+    """Raise RuntimeUnavailableError if Keras no longer calls a replaced function."""
     seen: dict[str, LayerCall] = {}
 
     def handler(call: LayerCall) -> tuple[Any, list[Any]]:
         seen[call.name] = call
         shape = call.layer.compute_output_shape(call.sequences.shape)
-        return tf.zeros(shape, call.sequences.dtype), []  # Keras' own loop takes long to trace
+        return tf.zeros(shape, call.sequences.dtype), []  # Keras' own loop is slow to trace
 
     try:
         with compat.noting_reached() as reached:
             _trace(handler)
     except RnnDeployError:
         raise
-    except Exception as error:  # a changed Keras may raise anything
+    except Exception as error:  # a new Keras may raise any exception
         fault = f"a test model cannot be traced ({type(error).__name__}: {one_line(error)})"
         raise compat.newer_than_checked("keras", fault) from error
     for name in _LAYERS:
@@ -60,7 +60,7 @@ def check_seams() -> None:
 
 
 def _trace(handler: Any) -> None:
-    """Trace the test model and the operations; nothing is computed."""
+    """Trace the test model and the operations, without computing them."""
     model = _model()
     signature_of(model)
 
@@ -78,7 +78,7 @@ def _trace(handler: Any) -> None:
 
 
 class _Decorated(keras.layers.Layer):  # type: ignore[misc]
-    """A layer whose call is a tf.function, which must be traced in place."""
+    """A layer whose call is a tf.function, which must be traced where it is called."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def call(self, x: Any) -> Any:
@@ -86,7 +86,7 @@ class _Decorated(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _model() -> Any:
-    """A model of inputs (2, 3, 4) with every kind of recurrent layer."""
+    """Return a model of inputs (2, 3, 4) with every kind of recurrent layer."""
     layers, f32 = keras.layers, {"dtype": "float32"}
     zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros", "seed": 0, **f32}
     x = keras.Input(batch_shape=(2, 3, 4), name="x", **f32)
@@ -121,7 +121,7 @@ def _model() -> Any:
 
 
 def _operations(x: Any, ids: Any) -> list[Any]:
-    """Call every other operation that is replaced, as a model would."""
+    """Call every other replaced operation, as a model would."""
     ops, heads = keras.ops, x[:, :, None]
     frames = x[:, :, None, :, None]
     ctc = tf.transpose(x, [1, 0, 2])

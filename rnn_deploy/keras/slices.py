@@ -1,8 +1,8 @@
-"""Slices, splits and rolls in operations that TFLite has.
+"""Write slices, splits and rolls with operations that TFLite has.
 
-Its converter turns a slice that adds an axis (`x[..., None]`) into no builtin operator if a shape
-is open, nor a roll. XNNPACK refuses an int8 split whose parts have ranges of their own, if the
-batch is fixed; it takes slices.
+Its converter has no builtin operator for a slice that adds an axis (`x[..., None]`) if a shape is
+open, and none for a roll. XNNPACK refuses an int8 split with different ranges in its parts if the
+batch is fixed, but accepts slices.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ def slicing_for_tflite() -> Iterator[None]:
 
 @contextmanager
 def splitting_into_slices(wanted: bool) -> Iterator[None]:
-    """While open, and if `wanted`, a split into equal parts is as many slices."""
+    """While open, and if `wanted`, a split into equal parts is written as slices."""
     if not wanted:
         yield
         return

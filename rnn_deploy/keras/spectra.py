@@ -1,7 +1,7 @@
-"""Fourier transforms as products with matrices, since ONNX has no complex numbers.
+"""Fourier transforms as matrix products, since ONNX has no complex numbers.
 
-Keras' `rfft` and `stft` return a real and an imaginary part; in between TensorFlow has one complex
-tensor. A transform of n values costs n * (n / 2 + 1) * 2 multiplications this way.
+Keras' `rfft` and `stft` return a real and an imaginary part; TensorFlow computes them through one
+complex tensor. As products, a transform of n values costs n * (n / 2 + 1) * 2 multiplications.
 """
 
 from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def transformed(x: Any, length: int) -> tuple[Any, Any]:
     """
     given = x.shape[-1]
     taken = length if given is None else min(given, length)
-    # In whole turns, so that the angles of long transforms are exact.
+    # Angles modulo whole turns, so that those of long transforms are exact.
     turns = np.outer(np.arange(taken), np.arange(length // 2 + 1)) % length / length
     x = x[..., :taken]
     parts = (np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns))

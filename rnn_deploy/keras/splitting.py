@@ -1,12 +1,12 @@
-"""Split a model into an encoder and a decoder: which tensors stand between them.
+"""Split a model into an encoder and a decoder: find the tensors between them.
 
     model --find_split--> Split   (or WhyWhole: the reason why it stays whole)
 
-A recurrent layer whose initial state the model computes from other inputs than its sequence
-starts the decoder. The inputs of its sequence alone are the **target**. Everything that depends
-on the target belongs to the decoder. What the decoder reads and does not depend on the target is
-its **memory**: outputs of layers, their masks, and source inputs. The split is found in the traced
-graph, where masks and nested models are tensors like all others.
+A recurrent layer starts the decoder if the model computes its initial state from other inputs than
+its sequence. The inputs of that sequence alone are the **target**. Everything that depends on the
+target belongs to the decoder. The **memory** is everything that the decoder reads and that does not
+depend on the target: outputs of layers, their masks, and source inputs. The split is found in the
+traced graph, where masks and nested models are ordinary tensors.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -28,9 +28,9 @@ from rnn_deploy.spec import BidirectionalLayers, Called, StateKey, layers_of, st
 class MemoryTensor:
     """A tensor that the decoder reads from the encoder's side.
 
-    places: the calls of layers that make it; of a mask, all calls whose outputs have this mask.
-    output: which output of the call, in flat order; None for the mask. Without places it is the
-    source input `name` itself.
+    places: the calls of layers that compute it; for a mask, all calls whose outputs have it.
+    output: the index of the call's output, in flat order; None for the mask. Without places the
+    tensor is the source input `name`.
     """
 
     name: str
@@ -40,11 +40,11 @@ class MemoryTensor:
 
 @dataclass(frozen=True)
 class Split:
-    """Where a model is cut.
+    """The place at which a model is cut.
 
     sources, targets: the names of the inputs of each side. initial: the calls of recurrent layers
-    whose initial states the encoder computes, with these states. memory: what the decoder reads.
-    encoder_outputs, decoder_outputs: the indices of the model's outputs on each side.
+    whose initial states the encoder computes, with these states. memory: the tensors that the
+    decoder reads. encoder_outputs, decoder_outputs: the indices of each side's outputs.
     """
 
     sources: tuple[str, ...]
@@ -56,7 +56,7 @@ class Split:
 
 
 def find_split(model: Any, signature: Signature) -> Split | WhyWhole:
-    """Return where the model is cut into an encoder and a decoder, or why it stays whole."""
+    """Return the cut between encoder and decoder, or why the model stays whole."""
     calls: list[Called] = []
     seen = _SeenCalls(calls)
     traced = traced_markers(_Watched(model, seen), signature, calls)
@@ -98,7 +98,7 @@ def find_split(model: Any, signature: Signature) -> Split | WhyWhole:
 
 
 def _why_not_stepped(called: Called) -> str:
-    """Return why a layer on the decoder's side cannot be stepped, empty if it can."""
+    """Return why a layer of the decoder cannot run step by step, empty if it can."""
     if isinstance(called, BidirectionalLayers):
         return f"layer '{called.name}' reads the target in both directions"
     first = layers_of(called)[0]
@@ -108,7 +108,7 @@ def _why_not_stepped(called: Called) -> str:
 
 
 class _Watched(ModelPart):
-    """The whole model, its calls of layers watched."""
+    """The whole model; a watcher sees the calls of its layers."""
 
     def __init__(self, model: Any, watcher: CallWatcher) -> None:
         super().__init__(model)
@@ -121,12 +121,12 @@ class _Watched(ModelPart):
 
 @dataclass
 class _SeenCalls(CallWatcher):
-    """Notes which call of a layer makes each tensor and each mask, and which are recurrent.
+    """Records which layer call makes each tensor and mask, and which calls are recurrent.
 
-    calls: filled while the model is traced. made: place and output by the tensor's name, of the
-    innermost layer. masks: the places whose outputs have a mask, by the mask's name. recurrent: the
+    calls: filled while the model is traced. made: place and output of the innermost layer, by the
+    tensor's name. masks: the places whose outputs have a mask, by the mask's name. recurrent: the
     places by the index of the marker. started: the places with an initial state. plain: the paths
-    of layers that are no models.
+    of layers that are not models.
     """
 
     calls: list[Called]
@@ -157,7 +157,7 @@ class _SeenCalls(CallWatcher):
         return result
 
     def name_of(self, place: CallPlace) -> str:
-        """Return a layer's name, after the name of the layer that it is a part of."""
+        """Return a layer's name, prefixed with the name of the layer that contains it."""
         around = place.path[:-1]
         return f"{around[-1]}_{place.layer}" if around in self.plain else place.layer
 
@@ -165,7 +165,7 @@ class _SeenCalls(CallWatcher):
 def _memory(
     read: Sequence[Any], seen: _SeenCalls, graph: TracedCalls, taken: Collection[Any]
 ) -> tuple[MemoryTensor, ...]:
-    """Return the outputs of layers, masks and inputs from which the tensors read are computed."""
+    """Return the layer outputs, masks and inputs from which the given tensors are computed."""
     used = {getattr(name, "name", name) for name in taken}
     memory: dict[str, MemoryTensor] = {}
     waiting, done = list(reversed(read)), set()

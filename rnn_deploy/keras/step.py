@@ -1,4 +1,4 @@
-"""Trace one step of a recurrent cell whose code is not Keras' own.
+"""Trace one step of a user's own recurrent cell.
 
 x (batch, *width), states (batch, *shape) each  -->  [output, next states]
 """
@@ -50,7 +50,7 @@ def traced_step(
         specs = [tf.TensorSpec([None, *shape], dtype) for shape in (width, *shapes)]
         try:
             function = tf.function(step, autograph=False).get_concrete_function(*specs)
-        except Exception as error:  # the cell is the user's, so is what it raises
+        except Exception as error:  # the user's cell may raise anything
             raise UnsupportedModelError(
                 "E-MODEL-STEP",
                 f"layer '{layer}': one step of {type(cell).__name__} cannot be traced alone:"
@@ -71,8 +71,8 @@ def traced_step(
 def state_shapes(cell: Any, width: tuple[int, ...] | None = None) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of a cell's states, each without the batch.
 
-    width: the shape of one step; without it only their number is right for a convolution of
-    Keras 2.
+    width: the shape of one step; without it, only the number of shapes is right for a convolution
+    of Keras 2.
     """
     if keras2.is_keras2(cell):
         return keras2.state_shapes(cell, width)

@@ -1,7 +1,7 @@
 """Inputs and outputs of a subclassed model, from the shapes that it was built with.
 
 Its inputs are one tensor, or a list or dict of tensors: the first argument of the user's `call`.
-Keras keeps their shapes when the model is built or first called; names are the dict's keys, or the
+Keras stores their shapes when the model is built or first called; names are the dict's keys, or the
 argument's name.
 """
 
@@ -17,7 +17,7 @@ Shape = tuple[int | None, ...]
 
 
 def inputs_of(model: Any) -> list[tuple[str, Shape]]:
-    """Return the inputs' names and shapes, batch open, in flat order."""
+    """Return the names and shapes of the inputs, in flat order; the batch is open."""
     found: list[tuple[str, Shape]] = []
     _collect(_structure(model), _argument(model), found)
     return [(name, (None, *shape[1:])) for name, shape in found]
@@ -28,7 +28,7 @@ def output_names(model: Any, inputs: Sequence[tuple[Shape, str]]) -> list[str]:
     tensors = [keras.KerasTensor(shape, dtype) for shape, dtype in inputs]
     try:
         outputs = model.compute_output_spec(_packed(model, tensors))
-    except Exception as error:  # the call is the user's, so is what it raises
+    except Exception as error:  # the user's call may raise anything
         raise UnsupportedModelError(
             "E-MODEL-TRACE",
             f"model '{model.name}': its call cannot be traced with inputs {list(inputs)}:"
@@ -41,7 +41,7 @@ def output_names(model: Any, inputs: Sequence[tuple[Shape, str]]) -> list[str]:
 
 
 def call_flat(model: Any, tensors: Sequence[Any]) -> list[Any]:
-    """Call the model for inference on its inputs in flat order; outputs in flat order."""
+    """Call the model for inference on its inputs in flat order; return its outputs likewise."""
     options = {"training": False} if access.takes_training(model) else {}
     return list(keras.tree.flatten(model(_packed(model, tensors), **options)))
 

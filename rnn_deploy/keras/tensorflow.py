@@ -1,4 +1,4 @@
-"""Import TensorFlow and Keras, here and nowhere else, with one backend and few log lines."""
+"""Import TensorFlow and Keras, with one backend and few log lines; no other module imports them."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.optional import require
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# The user's environment must not change what a model file means.
+# The user's environment must not change the meaning of a model file.
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "tensorflow"
 if "tensorflow" not in sys.modules:
@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     first = "keras" not in sys.modules
     for package in ("tensorflow", "keras", "onnx", "onnx_ir", "tf2onnx"):
         require(package)
-    if first:  # nor may the settings in ~/.keras/keras.json
+    if first:  # and neither may the settings in ~/.keras/keras.json
         config = require("keras").config
         config.set_floatx("float32")
         config.set_epsilon(1e-7)

@@ -1,4 +1,4 @@
-"""The graph of a traced model: which inputs each operation depends on, and the recurrent calls.
+"""The graph of a traced model: the inputs on which each operation depends, and recurrent calls.
 
 Only `splitting` uses it, to find the decoder's side of a model.
 """
@@ -11,21 +11,21 @@ from rnn_deploy.keras.signature import Signature
 from rnn_deploy.keras.tracing import MARKER
 from rnn_deploy.spec import Called, layers_of
 
-# Operations whose result depends on the shape of their input and not on its values.
+# The result of these operations depends on the shape of their input, not on its values.
 _OF_SHAPE = ("Shape", "Size", "Rank", "ZerosLike", "OnesLike", "ShapeN")
 
 
 @dataclass(frozen=True)
 class WhyWhole:
-    """Why a model is not split. reason: empty if there is nothing to split."""
+    """The reason why a model is not split. reason: empty if there is nothing to split."""
 
     reason: str
 
 
 class TracedCalls:
-    """The graph of a traced model: which inputs each operation depends on.
+    """The graph of a traced model: the inputs on which each operation depends.
 
-    everything: on the inputs' values or shapes, by the operation's name. values: on values alone.
+    everything: values or shapes of inputs, by the operation's name. values: only values.
     markers: the operations in place of the recurrent calls, by index.
     """
 
@@ -52,7 +52,7 @@ class TracedCalls:
                 self.markers[int(token.removeprefix(f"{MARKER}:"))] = op
 
     def initial_states(self, index: int) -> list[Any]:
-        """Return the initial states that the model gives a recurrent call."""
+        """Return the initial states that the model computes for a recurrent call."""
         layers = layers_of(self.calls[index])
         if not layers[0].initial_state:
             return []
@@ -60,7 +60,7 @@ class TracedCalls:
         return list(self.markers[index].inputs)[1 : 1 + count]
 
     def targets(self) -> tuple[str, ...] | WhyWhole:
-        """Return the inputs that only sequences of layers with a computed state depend on."""
+        """Return the inputs that lead only to sequences of layers with a computed state."""
         found: set[str] = set()
         sources: set[str] = set()
         why = ""
@@ -73,10 +73,13 @@ class TracedCalls:
                 continue
             if not sequence:
                 inputs = " and ".join(f"'{each}'" for each in sorted(computed))
-                why = f"layer '{name}' reads no other input than its initial state, {inputs}"
+                why = (
+                    f"layer '{name}' and its initial state both depend on {inputs} alone, so there"
+                    " is no target to feed step by step; one call of the model returns every step"
+                )
                 continue
             if all(t.op.name in self.inputs for t in states):
-                continue  # the model is a decoder already
+                continue  # the model already is a decoder
             found |= sequence
             sources |= computed
         if not found:

@@ -1,10 +1,10 @@
 """Trace a model as a TensorFlow graph, with a marker in place of each recurrent layer's loop.
 
-A marker is a stateless op that no pass changes, `PyFuncStateless` with the token
-"rnn_deploy:<index>". Its inputs are the sequence and the initial state if the model gives one; its
-outputs are the layer's output and final state. Both halves of a Bidirectional have one marker. The
-weights of recurrent layers never enter the graph. While tracing, every layer computes in float32
-(in float64 if one of them does), and some operations are rewritten (`rewrites`).
+A marker is a stateless operation that no pass changes, `PyFuncStateless` with the token
+"rnn_deploy:<index>". Its inputs are the sequence, and the initial state if the model computes one;
+its outputs are the layer's output and final state. Both halves of a Bidirectional have one marker.
+The weights of recurrent layers never enter the graph. While tracing, every layer computes in
+float32 (in float64 if one of them does), and some operations are rewritten (`rewrites`).
 """
 
 import traceback
@@ -57,12 +57,12 @@ class Trace:
 
     @property
     def layers(self) -> tuple[Recurrence, ...]:
-        """Every recurrent layer, those of a list of cells one by one."""
+        """Return every recurrent layer; a list of cells has one layer for each."""
         return tuple(layer for called in self.calls.values() for layer in layers_of(called))
 
     @property
     def orders_nan(self) -> bool:
-        """Whether NaN is compared with numbers: what is then larger depends on the processor."""
+        """Return whether NaN is compared with numbers: the result depends on the processor."""
         return any(op.type in ("MaxPool", "MaxPool3D") for op in self.graph.graph.get_operations())
 
     @property
@@ -77,14 +77,14 @@ def trace_markers(model: Any, signature: Signature) -> Trace:
     calls: list[Called] = []
     with noting(facts):
         traced = traced_markers(model, signature, calls)
-    # TensorFlow changes names that it cannot represent, so inputs are matched by position.
+    # TensorFlow changes names that it does not allow, so inputs are matched by position.
     of_inputs = zip(signature.inputs, traced.inputs, strict=False)
     facts = {t.name: facts[v.op.name] for t, v in of_inputs if v.op.name in facts}
     _refuse_outputs(model, signature, traced.outputs)
     refuse_impure(f"model '{model.name}'", traced)
     graph = compat.convert_variables_to_constants(traced)
     for output, before in zip(graph.outputs, traced.outputs, strict=True):
-        output.set_shape(before.shape)  # freezing forgets the shapes of a loop's outputs
+        output.set_shape(before.shape)  # freezing loses the shapes of a loop's outputs
     refuse_data_dependent(model, graph)
     used = _markers_behind(graph)
     unused = (called for index, called in enumerate(calls) if index not in used)
@@ -116,7 +116,7 @@ class FrozenGraph:
 def frozen(
     model: Any, handler: Handler, function: Callable[..., Any], specs: list[tf.TensorSpec]
 ) -> FrozenGraph:
-    """Trace `function`, which calls `model`, with variables as constants; loops stay loops."""
+    """Trace `function`, which calls `model`; variables become constants, and loops stay loops."""
     with fitting_tflite():
         traced = _traced(model, handler, function, specs)
     data = compat.FunctionConverterData(traced, lower_control_flow=False, aggressive_inlining=False)
@@ -125,13 +125,13 @@ def frozen(
 
 
 def tensorflow_spec(tensor: TensorSpec) -> tf.TensorSpec:
-    """The tf.TensorSpec of a TensorSpec, symbols left open."""
+    """Return the tf.TensorSpec of a TensorSpec; symbols become open dimensions."""
     shape = [dim if isinstance(dim, int) else None for dim in tensor.shape]
     return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
 
 
 def _refuse_outputs(model: Any, signature: Signature, outputs: Sequence[Any]) -> None:
-    """Raise UnsupportedModelError for outputs that are not declared, or of unknown rank."""
+    """Raise UnsupportedModelError for undeclared outputs and for outputs of unknown rank."""
     names = signature.output_names
     if len(outputs) != len(names):
         raise UnsupportedModelError(
@@ -184,14 +184,14 @@ def _marker(
     calls: Sequence[LayerCall],
     shapes: Sequence[tuple[int, ...]],
 ) -> tuple[list[Any], list[Any]]:
-    """Write the marker of `calls`, over the sequence and the mask of `over`."""
+    """Write the marker of `calls`, with the sequence and the mask of `over` as inputs."""
     layers = layers_of(called)
     _refuse_inner(over)
     dtype = tf.as_dtype(layers[0].dtype)
     batch, time = over.sequences.shape[0], over.sequences.shape[1]
     states = [state for call in calls for state in call.initial_state or ()]
     inputs = [tf.cast(tensor, dtype) for tensor in (over.sequences, *states)]
-    if over.mask is not None:  # its length is that of the sequence
+    if over.mask is not None:  # the mask has the length of the sequence
         over.sequences.shape[:2].assert_is_compatible_with(over.mask.shape)
         inputs.append(tf.cast(over.mask, tf.bool))
     steps = [time] if layers[-1].return_sequences else []
@@ -220,7 +220,7 @@ def _refuse_inner(call: LayerCall) -> None:
 
 
 def _markers_behind(graph: Any) -> set[int]:
-    """The indices of the markers that an output depends on; within conditions and loops, all."""
+    """Return the indices of the markers behind an output; in conditions and loops, of all."""
     seen: set[str] = set()
     waiting = [tensor.op for tensor in graph.outputs]
     tokens = [
@@ -270,7 +270,7 @@ def _traced(
 
 
 def layer_behind(error: Exception, model: Any) -> str:
-    """Return the innermost layer that raised an error, as the beginning of a sentence."""
+    """Return the innermost layer that raised an error, as the start of a sentence."""
     layers = {id(layer): layer.name for layer in access.layers_in(model, include_self=False)}
     frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
     found = [layers[id(owner)] for owner in frames if id(owner) in layers]

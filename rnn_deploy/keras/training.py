@@ -1,8 +1,8 @@
 """Layers that a model itself calls in training mode: `layer(x, training=True)`.
 
-A model is called for inference, but a layer that its graph or its code calls with training=True
-stays in training mode, as in `model(x)` and in Keras' own exporter (`model.predict` overrides it).
-BatchNormalization then uses the statistics of the batch, and its moving ones stay as they are.
+A model is called for inference, but a layer that its graph or code calls with training=True stays
+in training mode, as in `model(x)` and in Keras' own exporter (`model.predict` overrides it).
+BatchNormalization then uses the statistics of the batch, and does not update its moving ones.
 Dropout draws random numbers, so it is refused, or left out while `without_dropout(True)` is open.
 """
 
@@ -15,7 +15,7 @@ from rnn_deploy.errors import InputError, UnsupportedModelError
 from rnn_deploy.keras import access, compat
 from rnn_deploy.keras.keras2.package import is_keras2
 
-# Layers that draw random numbers in training mode, and otherwise return their input.
+# Layers that draw random numbers in training mode, and otherwise return their input unchanged.
 DROPPING = (
     *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
     *("AlphaDropout", "GaussianDropout", "GaussianNoise"),
@@ -26,7 +26,7 @@ _LEFT_OUT: ContextVar[dict[str, None] | None] = ContextVar("layers without dropo
 
 @contextmanager
 def without_dropout(off: bool) -> Iterator[Callable[[], tuple[str, ...]]]:
-    """While open, and if `off`, no layer drops anything; yields the names of those that would."""
+    """While open, and if `off`, no layer drops values; yield the names of those that would."""
     left_out: dict[str, None] | None = {} if off else None
     token = _LEFT_OUT.set(left_out)
     try:
@@ -36,7 +36,7 @@ def without_dropout(off: bool) -> Iterator[Callable[[], tuple[str, ...]]]:
 
 
 def refuse_unused_option(left_out: tuple[str, ...]) -> None:
-    """Raise InputError if --dropout off was given and left out nothing."""
+    """Raise InputError if --dropout off had no effect."""
     if not left_out:
         raise InputError(
             "E-EXPORT-DROPOUT-UNUSED",
@@ -45,7 +45,7 @@ def refuse_unused_option(left_out: tuple[str, ...]) -> None:
 
 
 def keeps_dropping(name: str) -> bool:
-    """Return False while dropout is left out, and note the layer's name; otherwise refuse it."""
+    """Return False and record the name while dropout is left out; otherwise refuse the layer."""
     left_out = _LEFT_OUT.get()
     if left_out is None:
         raise UnsupportedModelError(
@@ -69,7 +69,7 @@ def mode_of_recurrent(layer: Any, cells: list[Any], training: Any) -> bool:
 
 
 def refuse_normalising_steps(owner: Any, layer: Any) -> None:
-    """Raise UnsupportedModelError if a layer in training mode normalises each step on its own."""
+    """Raise UnsupportedModelError if a layer in training mode normalises each step separately."""
     found = (x for x in access.layers_in(layer) if access.is_a(x, *NORMALISING))
     for normalising in (x for x in found if x.trainable):
         raise UnsupportedModelError(
@@ -82,7 +82,7 @@ def refuse_normalising_steps(owner: Any, layer: Any) -> None:
 
 @contextmanager
 def called_for_inference(model: Any) -> Iterator[None]:
-    """While open, calls of `model` for inference keep what it says of training mode itself."""
+    """While open, a call of `model` for inference keeps the layers' explicit training modes."""
     kinds: dict[Any, str] = {
         kind: name
         for layer in access.layers_in(model)
@@ -141,7 +141,7 @@ def _normalising(original: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _set(owner: Any, **attributes: Any) -> Iterator[None]:
-    """While open, an object has these attributes, set past its own `__setattr__`."""
+    """While open, an object has these attributes, bypassing its own `__setattr__`."""
     before = {name: vars(owner)[name] for name in attributes if name in vars(owner)}
     try:
         for name, value in attributes.items():

@@ -1,7 +1,7 @@
-"""The error for a class or function that a file needs and Keras does not know: one for all formats.
+"""The error for an unknown class or function in a file; it is the same for all formats.
 
-Keras says it in many ways; only the name is taken from them, and the layer is looked up in the
-configuration.
+Keras has several messages for it. This module takes only the name from them, and finds the layer in
+the configuration.
 """
 
 import re
@@ -22,7 +22,7 @@ _SAID = (
 
 
 def name_in(message: str) -> str | None:
-    """Return the name that Keras does not know, None if the message is about something else."""
+    """Return the name that Keras does not know; None if the message is about something else."""
     found = (re.search(pattern, message) for pattern in _SAID)
     return next((match[1] for match in found if match), None)
 
@@ -32,7 +32,7 @@ def unknown_class(
 ) -> UnsupportedModelError:
     """Return the error for a name that a file needs.
 
-    config: the model's configuration, which names the layer. why: what is known besides.
+    config: the model's configuration, which names the layer. why: additional facts.
     """
     short = name.rpartition(">")[2].rpartition(".")[2]
     layer = next(_layers_with(config, short), None)

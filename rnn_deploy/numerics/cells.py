@@ -1,8 +1,8 @@
-"""The recurrences in NumPy float64: one small body per cell, to be held beside the paper.
+"""The recurrences in NumPy float64: one small function per cell, to compare with the paper.
 
-An oracle that shares no code with Keras or any runtime. Inside this module and `layouts`
-letters follow the literature: x input, h state, c cell state, W input weights, R recurrent
-weights, b bias, sigma the gates' activation, f the other; all as Keras writes them.
+This oracle shares no code with Keras or any runtime. In this module and `layouts`, letters follow
+the literature: x input, h state, c cell state, W input weights, R recurrent weights, b bias, sigma
+the gates' activation, f the other; all as Keras writes them.
 
     simple_rnn   h_t = f(x_t W + b + h_(t-1) R)                          Elman 1990
     gru          z, r gates; h_t = z h_(t-1) + (1 - z) f(...)            Cho et al. 2014
@@ -34,7 +34,7 @@ def _erfc(x: Float) -> Float:
     return np.vectorize(math.erfc, otypes=[np.float64])(x)
 
 
-# Keras 2 has another slope under the name of hard_sigmoid; it was the default of gates up to 2.2.
+# In Keras 2 hard_sigmoid has another slope; it was the default of gates up to 2.2.
 HARD_SIGMOID_OF_KERAS_2 = "hard_sigmoid_keras2"
 ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "tanh": np.tanh,
@@ -49,13 +49,13 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "selu": lambda x: (
         1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0.0)))
     ),
-    # TensorFlow keeps this slope as float32, whatever it computes in.
+    # TensorFlow stores this slope as float32, in every precision.
     "leaky_relu": lambda x: np.where(x > 0, x, np.float64(np.float32(0.2)) * x),
     "relu6": lambda x: np.clip(x, 0.0, 6.0),
     "silu": lambda x: x * _sigmoid(x),
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "exponential": np.exp,
-    # As it does this root of one half.
+    # TensorFlow stores this square root of one half as float32 too.
     "gelu": lambda x: 0.5 * x * _erfc(-x * np.float64(np.float32(np.sqrt(0.5)))),
     "celu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
     "hard_silu": lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
@@ -67,7 +67,7 @@ ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
     "squareplus": lambda x: 0.5 * (x + np.sqrt(x * x + 4.0)),
 }
 
-# What others mean by these names; only to recognise a fault by.
+# Other definitions of these names, only to recognise faults.
 MISTAKEN: dict[str, Callable[[Float], Float]] = {
     "hard_sigmoid of slope 0.2": lambda x: np.clip(0.2 * x + 0.5, 0.0, 1.0),
     "gelu by tanh": lambda x: (
@@ -107,10 +107,10 @@ def run(
 
 @dataclass(frozen=True, eq=False)
 class LayerRun:
-    """One call of a stack of layers, as somebody else ran it.
+    """One call of a stack of layers, as another implementation ran it.
 
-    x (batch, time, width), mask (batch, time) or None; the states before and after, each
-    (batch, units), of all layers in order; the output as the last layer returns it.
+    x: (batch, time, width). mask: (batch, time) or None. The states before and after: (batch,
+    units) each, of all layers in order. The output: as the last layer returns it.
     """
 
     layers: tuple[RecurrentLayer, ...]
@@ -122,13 +122,13 @@ class LayerRun:
 
     @property
     def name(self) -> str:
-        """The layer's name, without that of its cell where it has several."""
+        """Return the layer's name, without the name of its cell if it has several."""
         first = self.layers[0].name
         return first if len(self.layers) == 1 else first.removesuffix("_cell0")
 
 
 def again(seen: LayerRun) -> tuple[Float, tuple[Float, ...]]:
-    """The same call by the recurrences of this module: output and states after."""
+    """Repeat a call with the recurrences of this module: return its output and final states."""
     x, mask, rest = seen.x.astype(np.float64), seen.mask, list(seen.before)
     after: list[Float] = []
     for layer in seen.layers:
@@ -138,17 +138,17 @@ def again(seen: LayerRun) -> tuple[Float, tuple[Float, ...]]:
         x, finals = run(layer, x, states, mask)
         after += finals
         if mask is not None and layer.go_backwards:
-            mask = mask[:, ::-1]  # what comes next runs over the steps in this order
+            mask = mask[:, ::-1]  # the next layer runs over the steps in this order
     return (x if seen.layers[-1].return_sequences else x[:, -1]), tuple(after)
 
 
 def one_step(
     layer: RecurrentLayer, x: Float, states: tuple[Float, ...], *, nudges: tuple[Float, Float]
 ) -> tuple[Float, ...]:
-    """One step: x (batch, width), states (batch, units) each. Returns the states after.
+    """Compute one step: x (batch, width), states (batch, units) each. Return the states after it.
 
-    nudges: (batch, gates * units) each, added to what the input and the recurrent state
-    contribute to the gates; what a rounding error there would do.
+    nudges: (batch, gates * units) each, added to the contributions of the input and of the
+    recurrent state to the gates. A rounding error there has the same effect.
     """
     weights = _Weights(layer)
     weights.b = [bias + nudge for bias, nudge in zip(weights.b, nudges, strict=True)]
@@ -156,7 +156,7 @@ def one_step(
 
 
 class _Weights:
-    """A layer's weights and activations under the letters of the literature, in float64."""
+    """A layer's weights and activations by the letters of the literature, in float64."""
 
     def __init__(self, layer: RecurrentLayer) -> None:
         gates = layer.kernel.shape[1] // layer.units

@@ -1,7 +1,7 @@
-"""Keras' weight layout to the layouts of the operators it is lowered to (NumPy only).
+"""Convert Keras' weight layout to the layouts of other operators (NumPy only).
 
-Keras keeps its gates side by side in columns: kernel (width, gates * units) for x @ kernel. ONNX
-keeps them one below the other: W (directions, gates * units, width), R (directions, gates * units,
+Keras stores gates side by side in columns: kernel (width, gates * units) for x @ kernel. ONNX
+stores them one below the other: W (directions, gates * units, width), R (directions, gates * units,
 units), B (directions, 2 * gates * units) = input biases, recurrent biases (ONNX operator
 specification: RNN, GRU, LSTM). The order of gates:
 
@@ -21,7 +21,7 @@ GATES = {cell: len(order) for cell, order in ONNX_GATES.items()}
 
 
 def onnx_weights(layer: RecurrentLayer) -> tuple[Float, Float, Float | None]:
-    """W (1, g * units, width), R (1, g * units, units), B (1, 2 g * units) or None."""
+    """Return W (1, g * units, width), R (1, g * units, units), B (1, 2 g * units) or None."""
     W = np.ascontiguousarray(_reordered(layer, layer.kernel).T[None])
     R = np.ascontiguousarray(_reordered(layer, layer.recurrent_kernel).T[None])
     if layer.bias is None:

@@ -1,13 +1,13 @@
-"""One step of a recurrent layer, linearised: what a small change of its states or sums does.
+"""One step of a recurrent layer, linearised: the effect of small changes of its states or sums.
 
 With a_g the sum that goes into gate g and s_r the state of role r after the step,
 
     ds_r = sum over g of slopes[r, g] * da_g  +  sum over q of direct[r, q] * ds_q(before)
 
-all of it unit by unit, and da_g = (dh before) R_g on the recurrent side, so the Jacobian is known
-by a few vectors and R itself: it is applied without being written out. A GRU with reset_after
-scales what the candidate takes from the recurrent product by its reset gate (`recurrent`); one
-without multiplies h by it before the product (`reset`), which is a second product within the step.
+All of it is unit by unit, and da_g = (dh before) R_g on the recurrent side. So a few vectors and R
+determine the Jacobian, and it is applied without being written out. A GRU with reset_after scales
+the candidate's part of the recurrent product by its reset gate (`recurrent`). One without
+multiplies h by it before the product (`reset`), which is a second product within the step.
 
 Letters as in `cells`.
 """
@@ -24,10 +24,12 @@ _NUDGE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class LinearStep:
-    """slopes, recurrent: (roles, gates, units), by the sums of the input and of the recurrence;
-    direct: (roles, roles, units), by the states before; reset: the reset gate, and what a change
-    of its sum makes of h, (units,) each, of a GRU that resets before the product. after: the
-    states, (roles * units,). kernels: the recurrent weights of each gate, (units, units).
+    """The linearised step.
+
+    slopes, recurrent: (roles, gates, units), for the sums of the input and of the recurrence.
+    direct: (roles, roles, units), for the states before. reset: (units,) each, for a GRU that
+    resets before the product: the reset gate, and the change of h with its sum. after: the states,
+    (roles * units,). kernels: the recurrent weights of each gate, (units, units).
     """
 
     kernels: list[Float]
@@ -38,7 +40,7 @@ class LinearStep:
     reset: tuple[Float, Float] | None = None
 
     def forward(self, changes: Float) -> Float:
-        """The Jacobian times changes (batch, roles * units) of the states before."""
+        """Return the Jacobian times changes (batch, roles * units) of the states before."""
         parts, R = np.split(changes, len(self.slopes), axis=-1), self.kernels
         sums = [parts[0] @ kernel for kernel in R]
         if self.reset is not None:
@@ -54,7 +56,7 @@ class LinearStep:
         )
 
     def backward(self, weights: Float) -> Float:
-        """The transposed Jacobian times weights (roles * units,) of the states after."""
+        """Return the transposed Jacobian times weights (roles * units,) of the states after."""
         parts, R = np.split(weights, len(self.slopes)), self.kernels
         sums = np.einsum("rgu,ru->gu", self.recurrent, np.stack(parts))
         before = np.einsum("rqu,ru->qu", self.direct, np.stack(parts))
@@ -68,7 +70,7 @@ class LinearStep:
 
 
 class Linearised:
-    """A layer, made ready to be linearised at many steps.
+    """A layer, prepared for linearisation at many steps.
 
     kernel, recurrent, bias: its weights in float64, the bias (2, gates * units) of both sums.
     """
@@ -85,7 +87,7 @@ class Linearised:
         self.kernels = list(map(np.ascontiguousarray, np.split(self.recurrent, gates, axis=1)))
 
     def step(self, x: Float, state: Float) -> LinearStep:
-        """The step from `state` (roles * units,) on an input x (width,), linearised."""
+        """Return the step from `state` (roles * units,) on an input x (width,), linearised."""
         states = tuple(np.split(state, len(self.layer.roles)))
         into = x @ self.kernel + self.bias[0]
         back = states[0] @ self.recurrent + self.bias[1]
@@ -142,6 +144,6 @@ _CELLS = {"simple_rnn": _simple_rnn, "gru": _gru, "lstm": _lstm}
 
 
 def _value(name: str, a: Float) -> tuple[Float, Float]:
-    """An activation's value and its slope, by central differences."""
+    """Return an activation's value and its slope, by central differences."""
     f = ACTIVATIONS[name]
     return f(a), (f(a + _NUDGE) - f(a - _NUDGE)) / (2 * _NUDGE)

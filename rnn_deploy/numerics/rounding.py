@@ -1,9 +1,8 @@
-"""How far float32 may carry a recurrent layer from the truth: a running bound, step by step.
+"""The largest possible error of a recurrent layer in float32: a running bound, step by step.
 
-Along the float64 trajectory of a layer every rounding error of a float32 step is bounded, and what
-it does to all later steps is followed through the Jacobians J of the steps between
-(`linearised.py`). To first order in u, with P(t, k) = J_t J_(t-1) ... J_(k+1) and |.| taken element
-by element,
+Along the float64 trajectory of a layer, every rounding error of a float32 step is bounded. Its
+effect on all later steps follows from the Jacobians J of the steps between (`linearised.py`). To
+first order in u, with P(t, k) = J_t J_(t-1) ... J_(k+1) and |.| taken element by element,
 
     |error of the state after step t|  <=  sum over k <= t of |P(t, k)| d_k
 
@@ -13,22 +12,22 @@ by element,
     u        2^-24, the unit roundoff of float32
     n        length of the longest sum, width + units + 4
     gamma_n  n u / (1 - n u): bounds a sum of n products in any order of summation
-    e_x      how far the layer's own input may be off
-    a        what goes into the gates' activations; ds/da the derivative of the states by it
-    ELEMENTS for the activations' own error and the gates' products, one by one
+    e_x      the largest error of the layer's own input
+    a        the input of the gates' activations; ds/da the derivative of the states by it
+    ELEMENTS for the activations' own error and the gates' products, each on its own
 
-The products cost steps^2 state^3. Beyond MOST_WRITTEN elements of state no Jacobian is written out,
-and norms take their place, at the cost of some matrix-vector products a step:
+The products cost steps^2 state^3. Beyond MOST_WRITTEN elements of state, norms replace the
+Jacobians, at the cost of some matrix-vector products a step:
 
     |error_i after step t|  <=  d_t,i + |row i of J_t| b_(t-1)
     b_t = min(|J_t| b_(t-1) + |d_t|, |these bounds of all i|)
 
-with |.| the 2-norm: of J_t by power iteration, raised by a tenth for what that may miss; of a row
-by those of R.
+with |.| the 2-norm: of J_t by power iteration, increased by a tenth because that may
+underestimate; of a row by the norms of R.
 
 Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed. 2002: gamma_n and its rules in
 section 3.1 (Lemma 3.1, eq. 3.4), running error analysis in 3.3, norms in 6.2. The norm of P(T, 0)
-says how the recurrence amplifies: its T-th root is the growth of an error per step.
+is the amplification of the recurrence: its T-th root is the growth of an error per step.
 """
 
 from collections.abc import Sequence
@@ -43,7 +42,7 @@ from rnn_deploy.spec import RecurrentLayer
 
 UNIT_ROUNDOFF = 2.0**-24
 ELEMENTS = 8.0
-MOST_WRITTEN = 64  # elements of a layer's states, for Jacobians that are written out
+MOST_WRITTEN = 64  # the most elements of a layer's states for which Jacobians are written out
 ROUNDS, MISSED = 8, 1.1  # of the power iteration
 
 Mask = NDArray[np.bool_]
@@ -51,7 +50,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class RunningBound:
-    """Of one sequence: the bound of each state after each step, and an error's growth per step.
+    """The bound of each state of a sequence after each step, and an error's growth per step.
 
     states: (time, units) for each state, in the order in which the steps are run.
     """
@@ -67,10 +66,10 @@ def running_bound(
     mask: Mask | None = None,
     input_error: float | Float = 0.0,
 ) -> RunningBound:
-    """The bound of one sequence x (time, width) from its states, each (units,).
+    """Return the bound of one sequence x (time, width) from its states, each (units,).
 
-    mask: (time,), steps that count. input_error: how far each element of x may be off, besides
-    its own rounding: one number, or (time, width).
+    mask: (time,), the steps that count. input_error: the largest error of each element of x,
+    besides its own rounding: one number, or (time, width).
     """
     state, ready = np.concatenate(before), Linearised(layer)
     own = _StepErrors(ready)
@@ -88,7 +87,7 @@ def running_bound(
 
 
 class _JacobianBound:
-    """Every error on its own, through Jacobians that are written out."""
+    """The bound from every single error, through Jacobians that are written out."""
 
     def __init__(self, size: int) -> None:
         self.bound: Float = np.zeros(size)
@@ -109,7 +108,7 @@ class _JacobianBound:
 
 
 class _NormBound:
-    """All errors together, through norms."""
+    """The bound from all errors together, through norms."""
 
     def __init__(self, size: int) -> None:
         self.bound: Float = np.zeros(size)
@@ -131,7 +130,7 @@ class _NormBound:
 
 
 def _norm(steps: Sequence[LinearStep], start: Float) -> tuple[float, Float]:
-    """The 2-norm of the product of the steps' Jacobians by power iteration, and its vector."""
+    """Return the 2-norm of the product of all Jacobians by power iteration, and its vector."""
     vector, norm = start / np.linalg.norm(start), 1.0
     for _ in range(ROUNDS if steps else 0):
         changed = vector
@@ -148,7 +147,7 @@ def _norm(steps: Sequence[LinearStep], start: Float) -> tuple[float, Float]:
 
 
 def _row_norms(step: LinearStep, start: Float) -> Float:
-    """At most the 2-norm of each row of the Jacobian: the sum of those of its terms."""
+    """Bound the 2-norm of each row of the Jacobian by the sum of the norms of its terms."""
     columns = [np.sqrt(np.einsum("ij,ij->j", kernel, kernel)) for kernel in step.kernels]
     if step.reset is not None:
         columns[2] = columns[2] * _reset_norm(step, start)
@@ -157,14 +156,14 @@ def _row_norms(step: LinearStep, start: Float) -> Float:
 
 
 def _reset_norm(step: LinearStep, start: Float) -> float:
-    """At most the 2-norm of diag(r) + R_r diag(h r'), by the Frobenius norm of the second."""
+    """Bound the 2-norm of diag(r) + R_r diag(h r'), by the Frobenius norm of the second term."""
     assert step.reset is not None
     r, by_sum = step.reset
     return float(np.abs(r).max() + np.linalg.norm(step.kernels[1] * by_sum))
 
 
 class _StepErrors:
-    """What one step of a layer may be off by itself, in each state."""
+    """The largest errors that one step of a layer can add to each state."""
 
     def __init__(self, layer: Linearised) -> None:
         self._units = layer.layer.units
@@ -174,12 +173,12 @@ class _StepErrors:
         self._gamma = count * UNIT_ROUNDOFF / (1 - count * UNIT_ROUNDOFF)
 
     def of(self, step: LinearStep, x: Float, state: Float, input_error: Float) -> Float:
-        """The bound for a step from `state` on x (width,)."""
+        """Return the bound for a step from `state` on x (width,)."""
         h = np.abs(state[: self._units])
         into = self._gamma * (np.abs(x) @ self._kernel + self._bias[0])
         into = (into + input_error @ self._kernel).reshape(-1, self._units)
         back = (self._gamma * (h @ self._recurrent + self._bias[1])).reshape(into.shape)
-        if step.reset is not None:  # what the reset gate is off by goes through another product
+        if step.reset is not None:  # the error of the reset gate goes through another product
             by_reset = np.abs(step.reset[1]) * (into[1] + back[1])
             into[2] += by_reset @ self._recurrent[:, 2 * self._units :]
         own = np.einsum("rgu,gu->ru", np.abs(step.slopes), into)

@@ -2,11 +2,11 @@
 
 format         the description of the format and its options; imports no TensorFlow
 files          write the format's files into a bundle
-writer         convert the trace, put lowerings in place of the markers, check
-choice         which lowering a layer gets, and why
+writer         convert the trace, replace the markers by lowerings, check
+choice         choose the lowering of each layer
 costs          the measured costs that the choice compares
-expected       the batch and step sizes that the choice optimises for
-profiles       which lowerings each profile's runtimes compute wrongly
+expected       the expected shapes of calls, for which the choice optimises
+profiles       the lowerings that each profile's runtimes compute wrongly
 native         the operators RNN, GRU, LSTM
 scan           one input product for all steps, then a Scan of small steps
 unrolled       every step written out, for a fixed length

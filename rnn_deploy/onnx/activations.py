@@ -1,7 +1,7 @@
 """Keras' activations in ONNX: as attributes of RNN, and as nodes for the other lowerings.
 
-Constants are Keras' own; where ONNX has another default (HardSigmoid's slope is 0.2 there and
-1/6 in Keras) they are written out.
+Constants are Keras' own. If ONNX has another default (HardSigmoid's slope is 0.2 there and 1/6 in
+Keras), they are written out.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from rnn_deploy.onnx.ops import NodeWriter
 
 @dataclass(frozen=True)
 class RnnActivation:
-    """An activation as the operator RNN names it, with the parameters it needs written out."""
+    """An activation by its name in the operator RNN, with the parameters that must be written."""
 
     name: str
     alpha: float | None = None

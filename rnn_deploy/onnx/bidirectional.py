@@ -1,4 +1,4 @@
-"""Both halves of a Bidirectional: in one operator where they are alike, and merged in any case.
+"""Both halves of a Bidirectional: in one operator if they are alike, and merged in any case.
 
 The operator with direction="bidirectional" returns Y (time, 2, batch, units), both halves in the
 order of the input, and final states (2, batch, units).
@@ -18,7 +18,8 @@ States = Sequence[ir.Value]
 
 
 def fits(pair: BidirectionalLayers, lowerings: Mapping[str, str]) -> bool:
-    """Whether one operator can be both halves: one cell each, native, alike but for weights."""
+    """Return whether one operator can compute both halves: one native cell each, alike except in
+    their weights."""
     halves = (*pair.forward, *pair.backward)
     if len(halves) != 2:
         return False
@@ -34,7 +35,10 @@ def fits(pair: BidirectionalLayers, lowerings: Mapping[str, str]) -> bool:
 def lower(
     ops: NodeWriter, pair: BidirectionalLayers, x: ir.Value, states: Sequence[States | None]
 ) -> tuple[tuple[ir.Value, ...], tuple[ir.Value, ...]]:
-    """x (batch, time, width), each half's states or None for zero: outputs, final states."""
+    """Write both halves over x (batch, time, width); return their outputs and final states.
+
+    The states of each half are given, or None for zero.
+    """
     forward, backward = pair.forward[0], pair.backward[0]
     assert isinstance(forward, RecurrentLayer)
     assert isinstance(backward, RecurrentLayer)
@@ -70,7 +74,7 @@ def lower(
 def merge(
     ops: NodeWriter, mode: str | None, forward: ir.Value, backward: ir.Value
 ) -> tuple[ir.Value, ...]:
-    """The two outputs as Keras' merge_mode has them."""
+    """Return the two outputs, combined by Keras' merge_mode."""
     if mode is None:
         return forward, backward
     if mode == "concat":
@@ -117,7 +121,7 @@ def _given(states: Sequence[States | None]) -> list[States]:
 
 
 def _both(ops: NodeWriter, halves: States, axis0: ir.Value) -> ir.Value:
-    """The halves' states (batch, units) as one (2, batch, units)."""
+    """Return the states of both halves, (batch, units) each, as one (2, batch, units)."""
     return ops("Concat", *(ops("Unsqueeze", half, axis0) for half in halves), axis=0)
 
 

@@ -1,9 +1,9 @@
 """One call of a recurrent layer in ONNX: a stack of layers, or the two stacks of a Bidirectional.
 
-    marker's inputs (sequence, given states, mask)  -->  outputs, final states
+    marker's inputs (sequence, initial states, mask)  -->  outputs, final states
 
-Each layer is written by the lowering chosen for it; two halves that are alike and native become
-one operator.
+Each layer is written by its chosen lowering. Two halves that are alike and native become one
+operator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ States = Sequence[ir.Value]
 
 @dataclass(frozen=True)
 class LoweredCall:
-    """What a call became: its outputs, its final states in order, and all that was written."""
+    """A lowered call: its outputs, its final states in order, and all nodes."""
 
     outputs: tuple[ir.Value, ...]
     finals: dict[StateKey, ir.Value]
@@ -38,8 +38,8 @@ def lower_call(
 ) -> LoweredCall:
     """Lower a call.
 
-    lowerings: by layer; inputs: the marker's; given: states of a stream. prefixes: of names in the
-    graph so far; those of this call are added.
+    lowerings: by layer; inputs: the marker's; given: states of a stream. prefixes: the prefixes of
+    names in the graph so far; the call adds its own.
     """
     x, *own = inputs
     layers = layers_of(called)
@@ -61,7 +61,7 @@ def lower_call(
 
 
 class _CallWriter:
-    """Writes layers one after the other and keeps what they ended in."""
+    """Writes layers one after the other and collects their final states."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class _CallWriter:
             self._keep(stack=(layer,), states=lowered.states)
             x = lowered.output
             if mask is not None and layer.go_backwards:
-                mask = flip(ops, mask, axis=1)  # what comes next runs over the steps in this order
+                mask = flip(ops, mask, axis=1)  # the next layer runs over the steps in this order
         return x
 
     def pair(

@@ -1,7 +1,7 @@
-"""Which ONNX lowering each layer gets, and why.
+"""Choose the ONNX lowering of each layer, with a reason.
 
 `auto` takes the first lowering that can express the layer and that the profile's runtimes compute
-correctly; for ONNX Runtime a later one if it costs clearly less at the expected shapes.
+correctly. For ONNX Runtime it takes a later one if that is clearly faster at the expected shapes.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,8 +31,8 @@ from rnn_deploy.spec.shapes import Shape
 
 # The modules with `support` and `lower`.
 ONNX_LOWERINGS = {name: import_module(f"rnn_deploy.onnx.{name}") for name in LOWERINGS}
-# The first lowering is what most runtimes know, so another must be worth it. The costs are a fit,
-# which chooses the slower one by a few percent now and then.
+# Most runtimes know the first lowering, so another must be clearly faster. The costs are a fit,
+# whose choice is sometimes slower by a few percent.
 WORTH_IT = 1.15
 
 
@@ -42,7 +42,7 @@ def choices_of(
     """Return the ONNX lowering of every layer of an entry point.
 
     Raise InputError for an unknown layer and for an expected shape that the entry point does not
-    take, UnsupportedModelError if a requested lowering cannot express its layer.
+    accept, UnsupportedModelError if a requested lowering cannot express its layer.
     """
     expected = expected_of(entry, request.expect)
     if entry.name not in (ENCODE, DECODE):  # these have only some of the model's layers
@@ -64,7 +64,7 @@ def choose(
 
     def automatic(prefix: str) -> tuple[str, str]:
         if entry == STEP and layer.steps == 1 and request.profile == ORT and support(UNROLLED).ok:
-            # Measured on ONNX Runtime alone.
+            # Measured only on ONNX Runtime.
             return UNROLLED, "one step needs no loop and no operator of many steps"
         return _automatic(layer, request.profile, prefix, expected)
 
@@ -112,7 +112,7 @@ def _automatic(
 def _fastest(
     layer: Recurrence, able: Sequence[str], expected: Sequence[Shape]
 ) -> tuple[str, list[str]]:
-    """Return the lowering that costs least, and why it is not the first one."""
+    """Return the fastest lowering, and why it is not the first one."""
     first = able[0]
     gains = {name: gain(layer, name, first, expected) or 0.0 for name in able[1:]}
     best = max(gains, key=gains.__getitem__, default=first)

@@ -1,7 +1,7 @@
 """Passes over the finished ONNX graph, and its names.
 
-onnx-ir's own passes do most; ours cancels transpositions between stacked layers. Names come
-last: inputs and outputs as the entry point says, nodes without TensorFlow's outer scopes.
+onnx-ir's own passes do most of the work; ours cancel transpositions between stacked layers. Names
+come last: inputs and outputs like the entry point's, nodes without TensorFlow's outer scopes.
 """
 
 import re
@@ -17,7 +17,7 @@ RECURRENT = ("RNN", "GRU", "LSTM")
 
 
 def clean(model: ir.Model) -> None:
-    """Remove what a graph can do without; its outputs stay what they were."""
+    """Remove unnecessary nodes from a graph; its outputs do not change."""
     model.graph.sort()
     passes = ir.passes.Sequential(
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
@@ -28,7 +28,7 @@ def clean(model: ir.Model) -> None:
         JoinLayersPass(),
         common.DeduplicateInitializersPass(size_limit=1 << 32),
         common.RemoveUnusedNodesPass(),
-        # After the eliminations: they leave one value as two outputs, which runtimes take wrongly.
+        # After the eliminations, which may leave one value as two outputs; runtimes fail on that.
         common.OutputFixPass(),
         common.TopologicalSortPass(),
     )
@@ -36,7 +36,7 @@ def clean(model: ir.Model) -> None:
 
 
 class DropNoAxesPass(ir.passes.InPlacePass):  # type: ignore[misc]
-    """Replace Unsqueeze(x, no axes) by x: OpenVINO adds an axis there, and does not load the file.
+    """Replace Unsqueeze(x, no axes) by x: OpenVINO would add an axis and not load the file.
 
     tf2onnx writes it for an einsum.
     """
@@ -54,7 +54,7 @@ class DropNoAxesPass(ir.passes.InPlacePass):  # type: ignore[misc]
 
 
 class CancelTransposesPass(ir.passes.InPlacePass):  # type: ignore[misc]
-    """Replace Transpose(Transpose(x)) by x where the two cancel."""
+    """Replace Transpose(Transpose(x)) by x if the two cancel."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         modified = False
@@ -67,18 +67,18 @@ class CancelTransposesPass(ir.passes.InPlacePass):  # type: ignore[misc]
 
 
 class JoinLayersPass(ir.passes.InPlacePass):  # type: ignore[misc]
-    """Give the steps of a recurrent operator to the next as they are, without turning them twice.
+    """Connect stacked recurrent operators directly, without transposing the steps twice.
 
         Y -Transpose-> -Squeeze-> (batch, time, units) -Transpose-> X     becomes     Y -Squeeze-> X
 
-    Only where none but the next reads them, and none but the operator what it reads itself: else
-    OpenVINO mixes up rows (`native`). After equal nodes were merged, so that readers count.
+    Only if nothing else reads these values, because otherwise OpenVINO mixes up rows (`native`).
+    Run it after equal nodes were merged, so that the number of readers is right.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         found = [(node, given) for node in model.graph if (given := _given_on(node)) is not None]
         for node, given in found:
-            layer = given.producer().name  # whose steps they are, as layer by layer wants to know
+            layer = given.producer().name  # the layer whose steps they are, for `debug`
             name = f"{layer}/axis1"
             axis = ir.Value(name=name, const_value=ir.tensor(np.array([1], np.int64), name=name))
             model.graph.register_initializer(axis)
@@ -90,7 +90,7 @@ class JoinLayersPass(ir.passes.InPlacePass):  # type: ignore[misc]
 
 
 def name_everything(model: ir.Model, entry: EntryPoint, layers: Collection[str] = ()) -> None:
-    """Name inputs and outputs as `entry` does, with its shapes; others after the Keras layers."""
+    """Name inputs and outputs, with shapes, as in `entry`; name others after the Keras layers."""
     graph = model.graph
     wanted = {tensor.name for tensor in (*entry.all_inputs, *entry.all_outputs)}
     _shorten(graph, wanted, layers)
@@ -118,7 +118,7 @@ def _cancelled(node: ir.Node) -> ir.Value | None:
 
 
 def _given_on(node: ir.Node) -> ir.Value | None:
-    """The output of a recurrent operator that `node` turns time first again, for the next one."""
+    """Return a recurrent operator's output that `node` transposes for the next operator."""
     if not _turns(node, [1, 0, 2]) or node.outputs[0].is_graph_output():
         return None
     squeeze = _read_alone(node)
@@ -134,13 +134,13 @@ def _turns(node: ir.Node, perm: list[int]) -> bool:
 
 
 def _perm(node: ir.Node) -> list[int] | None:
-    """The order of the axes; None if the attribute is absent, which reverses all axes."""
+    """Return the order of the axes; None if the attribute is absent, which reverses all axes."""
     found = node.attributes.get("perm")
     return None if found is None else list(found.as_ints())
 
 
 def _read_alone(node: ir.Node) -> ir.Node | None:
-    """Where a node's first input comes from, if nothing else reads that."""
+    """Return the node of the first input of a node, if nothing else reads that input."""
     value = node.inputs[0]
     if value is None or len(value.uses()) > 1 or value.is_graph_output():
         return None
@@ -148,7 +148,7 @@ def _read_alone(node: ir.Node) -> ir.Node | None:
 
 
 def _shorten(graph: ir.Graph, reserved: set[str], layers: Collection[str]) -> None:
-    """Cut the scopes around a layer from names, and keep every name different from the others."""
+    """Remove the scopes around a layer from names, and keep all names unique."""
     used = {*reserved, *_names_within(graph)}
     for node in graph:
         node.name = _free(_short(node.name or node.op_type, layers), used)
@@ -159,7 +159,7 @@ def _shorten(graph: ir.Graph, reserved: set[str], layers: Collection[str]) -> No
 
 
 def _names_within(graph: ir.Graph) -> Iterator[str]:
-    """Yield the names of values inside the loops and branches of a graph: they keep theirs."""
+    """Yield the names of values inside the loops and branches of a graph, which do not change."""
     for node in graph.all_nodes():
         inner = node.graph
         if inner is not graph and isinstance(inner, ir.Graph):
@@ -168,7 +168,7 @@ def _names_within(graph: ir.Graph) -> Iterator[str]:
 
 
 def _short(name: str, layers: Collection[str]) -> str:
-    """A name from its layer on; TensorFlow numbers a scope that is entered again."""
+    """Return a name from its layer on; TensorFlow appends a number to a scope it enters again."""
     parts = name.split("/")
     for index, part in enumerate(parts[:-1]):
         for layer in (part, re.sub(r"_\d+$", "", part)):

@@ -1,10 +1,10 @@
-"""What a layer costs on ONNX Runtime's CPU provider, by lowering and shape: a fit to measurements.
+"""The cost of a layer on ONNX Runtime's CPU provider, by lowering and shape: a fit to measurements.
 
     microseconds of one call = sum of coefficient * feature
 
-The features are what the time is known to go into (`features`), the coefficients were fitted by
-scripts/fit_costs.py, which also says how far off they are; docs/internals/lowerings.md shows it.
-They are of one machine and one thread; choices rest on their ratios alone.
+The features are the quantities on which the time depends (`features`). scripts/fit_costs.py fitted
+the coefficients and prints their errors; docs/internals/lowerings.md has the results. They are from
+one machine and one thread; choices depend only on their ratios.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Kind = tuple[str, str, bool, str]  # cell, activation, masked, lowering
 
 @dataclass(frozen=True)
 class CallSize:
-    """What decides the cost of a call: gates and units of the cell, inputs, batch, steps."""
+    """The sizes that determine the cost of a call: gates and units, inputs, batch, steps."""
 
     gates: int
     units: int
@@ -32,11 +32,12 @@ class CallSize:
 
 
 def features(lowering: str, size: CallSize) -> tuple[float, ...]:
-    """What the time of a call goes into.
+    """Return the quantities on which the time of a call depends.
 
-    The call; each step; activations (thousands); recurrent products in millions of weights: of a
-    vector, of a matrix (reading the weights, and per row of the batch); the product for the inputs
-    of all steps. The operator RNN makes no product for a first step from zero, GRU and LSTM do.
+    They are: the call; each step; activations (thousands); recurrent products in millions of
+    weights: of a vector, of a matrix (reading the weights, and per row of the batch); the product
+    for the inputs of all steps. The operator RNN skips the product of a first step from zero; GRU
+    and LSTM do not.
     """
     n, t, h = size.batch, size.time, size.units
     products = t - 1 if lowering == "native" and size.gates == GATES["simple_rnn"] else t
@@ -47,9 +48,9 @@ def features(lowering: str, size: CallSize) -> tuple[float, ...]:
 
 
 def gain(layer: Recurrence, one: str, other: str, expected: Sequence[Shape]) -> float | None:
-    """How many times as fast lowering `one` is as `other`: the geometric mean over the shapes.
+    """Return the speed of lowering `one` relative to `other`: the geometric mean over the shapes.
 
-    None where it is not known.
+    None if it is unknown.
     """
     if not isinstance(layer, RecurrentLayer) or not expected:
         return None
@@ -63,13 +64,13 @@ def gain(layer: Recurrence, one: str, other: str, expected: Sequence[Shape]) -> 
 
 
 def microseconds(layer: RecurrentLayer, lowering: str, shape: Shape) -> float | None:
-    """The cost of one call; None for a form that was not measured."""
+    """Return the cost of one call; None for a form that was not measured."""
     simple = layer.cell == "simple_rnn"
     activation = "relu" if simple and layer.activation in PLAIN else "tanh"
     coefficients = COSTS.get((layer.cell, activation, layer.masked, lowering))
     if coefficients is None:
         return None
-    # Within a TimeDistributed every step of every sequence is a sequence of its own.
+    # Within a TimeDistributed every step of every sequence is a row.
     batch = shape.batch * (shape.time if layer.within_step else 1)
     size = CallSize(GATES[layer.cell], layer.units, layer.width, batch, layer.steps or shape.time)
     return sum(c * f for c, f in zip(coefficients, features(lowering, size), strict=True))

@@ -1,8 +1,8 @@
-"""What shapes an entry point is expected to be called with: they decide what is fastest.
+"""The shapes with which an entry point is expected to be called; they decide what is fastest.
 
-Where the model fixes batch or time that is what is expected. Else the user's `--expect`, or what
-is written here: `sequence` is called with one sequence as well as with batches of them, `stream`
-with one step of one sequence; `encode` and `decode` likewise.
+If the model fixes batch or time, these are expected. Otherwise the user's `--expect` applies, or
+the defaults of this module: `sequence` is called with one sequence and with batches, `stream` with
+one step of one sequence; `encode` and `decode` likewise.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -37,9 +37,9 @@ def check_entries(expected: ExpectedShapes, entries: Collection[str]) -> None:
 
 
 def expected_of(entry: EntryPoint, expected: ExpectedShapes) -> tuple[Shape, ...]:
-    """Return the shapes expected; raise InputError for one that the entry point does not take.
+    """Return the expected shapes; raise InputError for one that the entry point does not accept.
 
-    There are none for `step`, whose form is the same for every shape.
+    `step` has none, because its form is the same for every shape.
     """
     if entry.name == STEP:
         return ()

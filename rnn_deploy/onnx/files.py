@@ -1,4 +1,4 @@
-"""The format "onnx": write one file for each entry point, and on request ONNX test data."""
+"""The format "onnx": write one file for each entry point, and ONNX test data if requested."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from rnn_deploy.onnx.writer import assemble, convert
 from rnn_deploy.spec import EntryPoint
 
 WEIGHTS = "weights.bin"
-# Below this many bytes of weights, two self-contained ONNX files are worth more than the space.
+# With fewer bytes of weights, two self-contained ONNX files are better than less space.
 SHARE_FROM = 256 * 1024
 Models = Mapping[str, tuple[ir.Model, tuple[LoweringChoice, ...]]]
 
@@ -74,13 +74,13 @@ def _models(
     calls, entry = plan.step.trace.calls, plan.step.entry
     at_one_step = choices_of(calls.values(), request, entry)
     if lowerings_of(at_one_step) != lowerings_of(of_stream):
-        # What is around the layers is the stream's: it takes one step as it takes any number.
+        # The nodes around the layers are those of the stream, which also accept a single step.
         graph = _converted(read, plan.stream.trace)
         yield entry.name, (assemble(graph, calls, at_one_step, entry, label), at_one_step)
 
 
 def _converted(read: ReadModel, trace: Any) -> ir.Model:
-    """Return the trace as ONNX with markers, converted once for all exports of the model."""
+    """Return the trace as ONNX with markers; all exports of the model share the conversion."""
     key = FORMAT.name, id(trace)
     if key not in read.cache:
         read.cache[key] = convert(trace)

@@ -1,6 +1,6 @@
-"""Operators that ONNX Runtime has for float32 alone, written with others where a model is float64.
+"""Replace operators that ONNX Runtime has only for float32 in models that compute in float64.
 
-ONNX Runtime's own Shrink takes float64 but computes it with the precision of float32.
+ONNX Runtime's own Shrink accepts float64 but computes it with the precision of float32.
 """
 
 from collections.abc import Callable
@@ -43,13 +43,13 @@ def _elu(ops: NodeWriter, node: ir.Node) -> ir.Value:
 
 
 def _selu(ops: NodeWriter, node: ir.Node) -> ir.Value:
-    # As TensorFlow has them; the attributes are float32.
+    # TensorFlow's values, because the attributes are float32.
     alpha, gamma = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
     return _exponential_below(ops, node, alpha, gamma)
 
 
 def _exponential_below(ops: NodeWriter, node: ir.Node, alpha: float, gamma: float) -> ir.Value:
-    """gamma x above zero, gamma alpha (exp(x) - 1) below."""
+    """Write gamma x for positive x, gamma alpha (exp(x) - 1) otherwise."""
     x, zero = node.inputs[0], ops.scalar("zero", 0.0)
     exp = ops("Exp", ops("Min", x, zero))
     below = ops("Mul", ops("Sub", exp, ops.scalar("one", 1.0)), ops.scalar("alpha", alpha))
@@ -57,7 +57,7 @@ def _exponential_below(ops: NodeWriter, node: ir.Node, alpha: float, gamma: floa
 
 
 def _hard_sigmoid(ops: NodeWriter, node: ir.Node) -> ir.Value:
-    # Keras' own slope; the attribute is float32.
+    # Keras' own slope as a quotient, because the attribute is float32.
     scaled = ops("Div", node.inputs[0], ops.scalar("six", 6.0))
     line = ops("Add", scaled, ops.scalar("half", 0.5))
     return ops("Clip", line, ops.scalar("low", 0.0), ops.scalar("high", 1.0))

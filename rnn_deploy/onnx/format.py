@@ -1,4 +1,4 @@
-"""The format "onnx": its description, its options, and how they are checked."""
+"""The format "onnx": its description, its options, and their checks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from rnn_deploy.onnx.profiles import ORT, PROFILES
 
 NATIVE, SCAN, UNROLLED = LOWERINGS = ("native", "scan", "unrolled")
 OPSET = 17
-# The oldest IR version that may carry an opset, so that the oldest runtimes load it.
+# The oldest IR version that allows each opset, so that the oldest runtimes load the file.
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10}
 _RANGE = f"{min(IR_VERSIONS)} to {max(IR_VERSIONS)}"
 _EXPECT_HELP = (
@@ -25,10 +25,10 @@ _TEST_DATA_HELP = "Also write the golden vectors as ONNX test data (test_data_se
 
 @dataclass(frozen=True)
 class OnnxLoweringRequest(LoweringRequest):
-    """The requested lowerings, and what the automatic choice goes by.
+    """The requested lowerings, and the conditions of the automatic choice.
 
-    profile: where the file must be correct, one of PROFILES. expect: the shapes that entry points
-    are expected to be called with. Raise InputError for shapes that decide nothing.
+    profile: where the file must be correct, one of PROFILES. expect: the shapes with which entry
+    points are expected to be called. Raise InputError for shapes that have no effect.
     """
 
     option: ClassVar[str] = "--lowering"

@@ -1,15 +1,15 @@
-"""A mask around an operator that knows none: the steps that count are moved to the front.
+"""Masks for an operator without mask support: move the unmasked steps to the front.
 
-The operator then runs over them without a gap, and every step's output, the last one's too, is
-looked up where it was moved to. What follows behind them is computed and never read; only LSTM's c
-needs `sequence_lens`, which not every runtime obeys. Over the steps t of a row:
+The operator then runs over them without gaps, and the output of every step, including the last, is
+looked up at its new place. The operator also computes the masked steps behind them, which are never
+read; only LSTM's c needs `sequence_lens`, which some runtimes ignore. For the steps t of a row:
 
-    n        how many steps count
-    r[t]     how many of them have been processed up to and including t
-    to[t]    where t goes: r[t] - 1 if it counts, else behind the n that do
-    from[]   the inverse of `to`: the step that comes to each place
+    n        the number of unmasked steps
+    r[t]     the number of unmasked steps up to and including t
+    to[t]    the new place of t: r[t] - 1 if it is unmasked, else behind the first n
+    from[]   the inverse of `to`: the step that is moved to each place
 
-Every mask is taken: padding on either side, holes, rows without a step that counts.
+Every mask is accepted: padding on either side, holes, rows without an unmasked step.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +21,14 @@ import onnx_ir as ir
 from rnn_deploy.onnx.ops import LoweredLayer, NodeWriter, flip
 from rnn_deploy.spec import Recurrence
 
-# Runs the operator over (time, batch, width) for `lengths` (batch,) steps each, or for all: every
-# step's output (batch, time, units), and the last states (batch, units).
+# Runs the operator over (time, batch, width) for `lengths` (batch,) steps each, or for all steps.
+# Returns every step's output (batch, time, units), and the last states (batch, units).
 Run = Callable[[ir.Value, ir.Value | None], tuple[ir.Value, Sequence[ir.Value]]]
 
 
 @dataclass(frozen=True)
 class _CountedSteps:
-    """By step (batch, time), as int64: `processed` is r, `source` is from; count (batch, 1): n."""
+    """Per step (batch, time), as int64: `processed` is r, `source` is from. count (batch, 1): n."""
 
     count: ir.Value
     processed: ir.Value
@@ -43,7 +43,7 @@ def lower_masked(
     mask: ir.Value,
     run: Run,
 ) -> LoweredLayer:
-    """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time)."""
+    """Lower x (batch, time, width), states (batch, units) or None for zero, mask (batch, time)."""
     places = _places(ops, layer, mask)
     compact = ops("GatherND", x, _index(ops, places.source), batch_dims=1)
     axis1 = ops.constant("axis1", np.array([1], np.int64))
@@ -56,7 +56,7 @@ def lower_masked(
         at_end = ops("Max", ops("Sub", places.count, _int(ops, "one", 1)), _int(ops, "none", 0))
         h = ops("GatherND", outputs, at_end, batch_dims=1)
         last = [ops("Where", any_counts, h, ops.scalar("zero", 0.0))]
-    # A row without a step that counts ends where it began, so far it is zero.
+    # A row without an unmasked step ends in its initial state; so far its state is zero.
     after = tuple(last)
     if states:
         after = tuple(ops("Where", any_counts, a, b) for a, b in zip(last, states, strict=True))
@@ -95,7 +95,7 @@ def _looked_up(
     mask: ir.Value,
     places: _CountedSteps,
 ) -> ir.Value:
-    """Every step's output from those of the steps that count, both (batch, time, units)."""
+    """Return every step's output, looked up from those of the unmasked steps."""
     none, one = _int(ops, "none", 0), _int(ops, "one", 1)
     place = ops("Max", ops("Sub", places.processed, one), none)
     found = ops("GatherND", outputs, _index(ops, place), batch_dims=1)

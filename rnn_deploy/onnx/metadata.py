@@ -14,7 +14,7 @@ from rnn_deploy.spec import EntryPoint
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """The metadata of one file. layers: names of the Keras layers, by which nodes are named."""
+    """The metadata of one file. layers: the Keras layers after which nodes are named."""
 
     producer: str
     opset: int = OPSET
@@ -23,12 +23,12 @@ class ModelMetadata:
 
 
 def in_opset(model: ir.Model, opset: int) -> ir.Model:
-    """Convert the model to another opset; UnsupportedModelError if an operator is not in it."""
+    """Convert the model to another opset; raise UnsupportedModelError if an operator lacks it."""
     converted = model
     if opset != OPSET:
         try:
             proto = version_converter.convert_version(ir.to_proto(model), opset)
-        except Exception as error:  # the converter raises several types of its own
+        except Exception as error:  # the converter raises several types
             raise UnsupportedModelError(
                 "E-MODEL-OPSET",
                 f"the model cannot be written in opset {opset}: {one_line(error)}; use --opset"

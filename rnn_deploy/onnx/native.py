@@ -1,15 +1,15 @@
-"""A layer as ONNX's operator RNN, GRU or LSTM: transpose in, one operator, transpose out.
+"""A layer as ONNX's operator RNN, GRU or LSTM: transpose, one operator, transpose back.
 
-The operators know no mask; `masks` moves the masked steps out of their way.
+The operators have no masks; `masks` moves the masked steps behind the others.
 
-The operators are time first and keep a directions axis of 1. With `direction="reverse"` they return
-their outputs in the order of the input, while Keras' go_backwards returns them in the order
-processed, hence the flip.
+The operators need time first and have an axis for directions, of length 1. With
+`direction="reverse"` they return their outputs in the order of the input. Keras' go_backwards
+returns them in the order of processing, so they are reversed.
 
-The outputs are transposed before their axis of directions is squeezed away, and nothing but the
-transposition reads them. OpenVINO then fuses it with its own; where it cannot, it turns the
-transposition before an operator into a Reshape, for whoever else reads that (2026.4, batch or time
-fixed): rows of a batch are mixed up.
+The outputs are transposed before the axis of directions is removed, and only the transposition
+reads them. OpenVINO then fuses it with its own. If it cannot, it converts the transposition before
+an operator to a Reshape, also for other readers of that value, and so mixes up rows of the batch
+(2026.4, batch or time fixed).
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ OPERATORS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
 
 def support(layer: Recurrence) -> Support:
-    """Whether the operator can express the layer."""
+    """Return whether the operator can express the layer."""
     if not isinstance(layer, RecurrentLayer):
         return Support(False, f"no operator is {layer.cell}")
     if layer.dtype != np.float32:
@@ -46,7 +46,7 @@ def lower(
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
 ) -> LoweredLayer:
-    """x (batch, time, width), states (batch, units) each or None for zero, mask (batch, time)."""
+    """Lower x (batch, time, width), states (batch, units) or None for zero, mask (batch, time)."""
     if mask is not None:
 
         def run(steps: ir.Value, lengths: ir.Value | None) -> tuple[ir.Value, Sequence[ir.Value]]:
@@ -69,7 +69,7 @@ def _operator(
     lengths: ir.Value | None,
     direction: str,
 ) -> tuple[ir.Value, tuple[ir.Value, ...]]:
-    """Over steps (time, batch, width): the outputs (batch, time, units), the final states."""
+    """Write the operator over steps (time, batch, width); return outputs and final states."""
     weights = onnx_weights(layer)
     W, R, B = (
         None if value is None else ops.constant(name, value)
@@ -88,20 +88,20 @@ def _operator(
 
 
 def _activations(layer: RecurrentLayer) -> list[str]:
-    """Keras' names in the operator's order: the gates' first, then the others."""
+    """Return Keras' names in the operator's order: the gates' first, then the others."""
     f, sigma = layer.activation, layer.recurrent_activation
     return {"simple_rnn": [f], "gru": [sigma, f], "lstm": [sigma, f, f]}[layer.cell]
 
 
 def attributes(layer: RecurrentLayer, direction: str, times: int = 1) -> dict[str, object]:
-    """The operator's attributes; `times`: once for each direction."""
+    """Return the operator's attributes. times: the number of directions."""
     activations = [AS_ATTRIBUTE[name] for name in _activations(layer)] * times
     attributes: dict[str, object] = {
         "hidden_size": layer.units,
         "direction": direction,
         "activations": [activation.name for activation in activations],
     }
-    # Parameters are taken in order by the activations that need them.
+    # The activations take the parameters that they need in order.
     alphas = [a.alpha for a in activations if a.alpha is not None]
     betas = [a.beta for a in activations if a.beta is not None]
     if alphas:

@@ -1,4 +1,4 @@
-"""How a lowering writes ONNX nodes: named after their layer, in order, onto a tape."""
+"""Write ONNX nodes in order, with names that begin with their layer."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ SINGLE = np.dtype(np.float32)
 
 @dataclass(frozen=True)
 class LoweredLayer:
-    """A lowered layer: what the Keras layer returns first, and its final states (batch, units)."""
+    """A lowered layer: the output of the Keras layer, and its final states (batch, units)."""
 
     output: ir.Value
     states: tuple[ir.Value, ...]
 
 
 class NodeWriter:
-    """Writes nodes whose names and values begin with `prefix`; numbers are of `dtype`."""
+    """Writes nodes; all names begin with `prefix`, and constants have the type `dtype`."""
 
     def __init__(self, prefix: str, dtype: DType = SINGLE) -> None:
         self.dtype = dtype
@@ -34,7 +34,7 @@ class NodeWriter:
 
     @property
     def nodes(self) -> Sequence[ir.Node]:
-        """All that was written; what was taken in stands last, so sort it."""
+        """Return all nodes; those of `take_in` are last, so sort them."""
         return (*self._tape.nodes, *self._taken)
 
     @property
@@ -63,9 +63,9 @@ class NodeWriter:
         return self.constant(name, np.array(value, self.dtype))
 
     def take_in(self, graph: ir.Graph, inputs: Sequence[ir.Value]) -> list[ir.Value]:
-        """Write the nodes of `graph`, `inputs` in place of its own; its outputs.
+        """Write the nodes of `graph` with `inputs` in place of its own; return its outputs.
 
-        The graph is used up.
+        The graph cannot be used afterwards.
         """
         for own, value in zip(graph.inputs, inputs, strict=True):
             own.replace_all_uses_with(value, replace_graph_outputs=True)
@@ -86,7 +86,7 @@ class NodeWriter:
 
 
 def flip(ops: NodeWriter, x: ir.Value, axis: int) -> ir.Value:
-    """x backwards along an axis. (Of an end of -(2**62) OpenVINO makes a length below zero.)"""
+    """Reverse x along an axis. (OpenVINO turns an end of -(2**62) into a negative length.)"""
     start, end, axes, step = (
         ops.constant(name, np.array([value], np.int64))
         for name, value in (("last", -1), ("before", -(2**31)), ("axis", axis), ("back", -1))

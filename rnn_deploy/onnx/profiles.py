@@ -1,7 +1,7 @@
-"""Which lowerings a profile's runtimes compute wrongly. Measured; see docs/internals/lowerings.md.
+"""The lowerings that a profile's runtimes compute wrongly; see docs/internals/lowerings.md.
 
 ort         ONNX Runtime: computes every lowering correctly
-openvino    OpenVINO: its operators ignore sequence_lens where shapes are open, and know three
+openvino    OpenVINO: its operators ignore sequence_lens if shapes are open, and have only three
             activations; it computes float64 in float32
 portable    every runtime tried: loops as Scan, no recurrent operator
 """
@@ -10,9 +10,9 @@ from rnn_deploy.spec import Recurrence, RecurrentLayer
 
 ORT, OPENVINO, PORTABLE = "ort", "openvino", "portable"
 PROFILES = (ORT, OPENVINO, PORTABLE)
-# The runtime that must not run a lowering which is wrong for the profile.
+# The runtime that must not run a lowering that is wrong for the profile.
 RUNTIMES = {OPENVINO: "openvino-cpu"}
-# Runtimes that must load the files of a profile. ONNX Runtime loads what is written for it.
+# Runtimes that must load the files of a profile. ONNX Runtime loads all of its own profile.
 LOAD_ON = {ORT: (), OPENVINO: ("openvino-cpu",), PORTABLE: ("ort-cpu", "openvino-cpu")}
 _OPENVINO_ACTIVATIONS = ("tanh", "sigmoid", "relu")
 

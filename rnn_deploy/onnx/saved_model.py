@@ -1,4 +1,4 @@
-"""Convert a SavedModel's serving function as it is, loops and all: its layers are unknown."""
+"""Convert a SavedModel's serving function with its loops, since its layers are unknown."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from rnn_deploy.spec import EntryPoint
 
 
 def convert(opened: OpenedSavedModel, entry: EntryPoint, label: ModelMetadata) -> ir.Model:
-    """The serving function as ONNX, as tf2onnx writes it."""
+    """Return the serving function as ONNX, converted by tf2onnx."""
     graph = convert_variables_to_constants(opened.function, lower_control_flow=False)
     signature = Signature(entry.inputs, tuple(tensor.name for tensor in entry.outputs))
     ordered = _InOrder(graph, opened, entry)
@@ -34,7 +34,7 @@ def convert(opened: OpenedSavedModel, entry: EntryPoint, label: ModelMetadata) -
 
 
 def check_loops(opened: OpenedSavedModel, model: ir.Model, cases: Sequence[GoldenCase]) -> None:
-    """Refuse a model whose loops of TensorFlow 1 were converted wrongly, as tf2onnx may do."""
+    """Refuse a model whose TensorFlow 1 loops tf2onnx converted wrongly."""
     if not _has_loops_of_tensorflow_1(opened.function.graph):
         return
     try:
@@ -44,7 +44,7 @@ def check_loops(opened: OpenedSavedModel, model: ir.Model, cases: Sequence[Golde
             for name, value in results.items():
                 truth: Any = case.reference[name]
                 np.testing.assert_allclose(value, truth, rtol=1e-3, atol=1e-4)
-    except Exception as error:  # whatever the evaluator raises, the file cannot be trusted
+    except Exception as error:  # after any exception of the evaluator the file is not reliable
         raise refused_loop(one_line(error)) from error
 
 

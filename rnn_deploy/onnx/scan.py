@@ -1,7 +1,7 @@
 """A layer as one product for the inputs of all steps, then a Scan over small steps.
 
-Keras' go_backwards returns the outputs in the order processed, so the sequence is turned around
-before the loop. (Scan has an attribute for it, which not every runtime knows.)
+Keras' go_backwards returns the outputs in the order of processing, so the sequence is reversed
+before the loop. (Scan has an attribute for it, which not every runtime supports.)
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 
 
 def support(layer: Recurrence) -> Support:
-    """Whether a Scan can express the layer."""
+    """Return whether a Scan can express the layer."""
     nodes = support_nodes(layer)
     if not nodes.ok:
         return nodes
@@ -39,7 +39,7 @@ def lower(
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
 ) -> LoweredLayer:
-    """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time)."""
+    """Lower x (batch, time, *width), states (batch, *shape) or None, mask (batch, time)."""
     if layer.go_backwards:
         x, mask = flip(ops, x, axis=1), None if mask is None else flip(ops, mask, axis=1)
     scanned = [_by_step(ops, layer, x)]
@@ -68,14 +68,14 @@ def lower(
 
 
 def _by_step(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
-    """The inputs' part of every step, time first; the narrower side is transposed."""
+    """Return the input's part of every step, time first; the narrower side is transposed."""
     if isinstance(layer, RecurrentLayer) and (layer.width,) < projected_shape(layer):
         return project(ops, layer, time_first(ops, x, (layer.width,)))
     return time_first(ops, project(ops, layer, x), projected_shape(layer))
 
 
 def time_first(ops: NodeWriter, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
-    """The first two axes of x (batch, time, *shape) changed about, or back."""
+    """Exchange the first two axes of x (batch, time, *shape), or of (time, batch, *shape)."""
     return ops("Transpose", x, perm=[1, 0, *range(2, 2 + len(shape))])
 
 
@@ -87,18 +87,18 @@ def _body(layer: Recurrence, step: StepWriter) -> ir.Graph:
         )
 
     states = [value(r, shape) for r, shape in zip(layer.roles, layer.state_shapes, strict=True)]
-    held = [value("held", layer.output_shape)] if layer.carries_output else []
+    previous = [value("held", layer.output_shape)] if layer.carries_output else []
     x = value("x_t", projected_shape(layer))
     mask = [value("mask_t", (1,), ir.DataType.BOOL)] if layer.masked else []
     ops = NodeWriter(f"{layer.name}/step", layer.dtype)
-    new = advance(ops, step, layer, x, states, *(mask or [None]), *(held or [None]))
-    outputs = _apart(ops, [*new.states, *([new.output] if held else []), new.output])
-    shapes = [*layer.state_shapes, *([layer.output_shape] if held else []), layer.output_shape]
+    new = advance(ops, step, layer, x, states, *(mask or [None]), *(previous or [None]))
+    outputs = _apart(ops, [*new.states, *([new.output] if previous else []), new.output])
+    shapes = [*layer.state_shapes, *([layer.output_shape] if previous else []), layer.output_shape]
     for output, shape in zip(outputs, shapes, strict=True):
         output.type = ir.TensorType(ir.DataType.from_numpy(layer.dtype))
         output.shape = ir.Shape([None, *shape])
     body = ir.Graph(
-        inputs=[*states, *held, x, *mask],
+        inputs=[*states, *previous, x, *mask],
         outputs=outputs,
         nodes=ops.nodes,
         initializers=ops.initializers,
@@ -109,10 +109,10 @@ def _body(layer: Recurrence, step: StepWriter) -> ir.Graph:
 
 
 def _apart(ops: NodeWriter, values: Sequence[ir.Value]) -> list[ir.Value]:
-    """The values as outputs of a body, each a node's own.
+    """Return the values as outputs of a body, each from its own node.
 
-    ONNX Runtime's Scan is silently wrong when one value is two of its body's outputs. A copy costs
-    a third of a small step, so there is one only where there must be.
+    ONNX Runtime's Scan is silently wrong if one value is two of its body's outputs. A copy costs a
+    third of a small step, so only such values are copied.
     """
     apart: list[ir.Value] = []
     for value in values:

@@ -1,8 +1,8 @@
 """One step of each cell in ONNX nodes, and the inputs' part of all steps as one product.
 
-The step of a known cell takes the inputs' part x W + b (batch, gates * units) as ready; what is
-left is the recurrent product and the gates. The step of any other cell is what tf2onnx makes of
-its trace. Shared by the lowerings that write steps out.
+The step of a known cell receives the inputs' part x W + b (batch, gates * units) and computes the
+recurrent product and the gates. The step of any other cell is the conversion of its trace by
+tf2onnx. All lowerings that write steps share this module.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ States = tuple[ir.Value, ...]
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step gives."""
+    """The output and the next states of one step."""
 
     output: ir.Value
     states: States
@@ -36,12 +36,12 @@ class StepWriter(Protocol):
     def __call__(self, ops: NodeWriter, x: ir.Value, states: Sequence[ir.Value]) -> StepResult: ...
 
     def from_zero(self, ops: NodeWriter, x: ir.Value) -> StepResult:
-        """Writes the step from states that are zero."""
+        """Write the step from states that are zero."""
         ...
 
 
 def support_nodes(layer: Recurrence) -> Support:
-    """Whether a step of the layer can be written as nodes."""
+    """Return whether a step of the layer can be written as nodes."""
     if isinstance(layer, TracedLayer):
         return Support(True, f"the traced step of {layer.cell}")
     assert isinstance(layer, RecurrentLayer)
@@ -52,9 +52,9 @@ def support_nodes(layer: Recurrence) -> Support:
 
 
 def project(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
-    """The inputs' part of every step, x W + b: (a, b, width) to (a, b, gates * units).
+    """Return the inputs' part of every step, x W + b: (a, b, width) to (a, b, gates * units).
 
-    Of a step known only whole it is x itself.
+    For a traced step it is x itself.
     """
     if not isinstance(layer, RecurrentLayer):
         return x
@@ -65,7 +65,7 @@ def project(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
 
 
 def project_rows(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
-    """The same of one step: (rows, width) to (rows, gates * units)."""
+    """Return the inputs' part of one step: (rows, width) to (rows, gates * units)."""
     if not isinstance(layer, RecurrentLayer):
         return x
     kernel, _, bias = _arranged(layer)
@@ -74,7 +74,7 @@ def project_rows(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> ir.Value:
 
 
 def projected_shape(layer: Recurrence) -> tuple[int, ...]:
-    """The shape of one step of `project`, without its batch."""
+    """Return the shape of one step of `project`, without its batch."""
     if isinstance(layer, TracedLayer):
         return layer.width
     assert isinstance(layer, RecurrentLayer)
@@ -82,19 +82,19 @@ def projected_shape(layer: Recurrence) -> tuple[int, ...]:
 
 
 def zeros(ops: NodeWriter, layer: Recurrence, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
-    """Zeros (batch, *shape) for the batch of x."""
+    """Return zeros (batch, *shape) for the batch of x."""
     batch = ops("Shape", x, start=0, end=1)
     sizes = ops("Concat", batch, ops.constant("sizes", np.array(shape, np.int64)), axis=0)
     return ops("ConstantOfShape", sizes, value=ir.tensor(np.zeros(1, layer.dtype)))
 
 
 def zero_states(ops: NodeWriter, layer: Recurrence, x: ir.Value) -> States:
-    """The initial states where none are given."""
+    """Return initial states of zero."""
     return tuple(zeros(ops, layer, x, shape) for shape in layer.state_shapes)
 
 
 def step_of(ops: NodeWriter, layer: Recurrence) -> StepWriter:
-    """The step of a layer; its weights are written once, by `ops`."""
+    """Return the writer of a layer's step; `ops` writes its weights once."""
     if isinstance(layer, TracedLayer):
         return ConvertedStep(ops, layer)
     assert isinstance(layer, RecurrentLayer)
@@ -102,7 +102,7 @@ def step_of(ops: NodeWriter, layer: Recurrence) -> StepWriter:
 
 
 class ConvertedStep:
-    """A step as tf2onnx writes it."""
+    """A step, converted by tf2onnx."""
 
     def __init__(self, ops: NodeWriter, layer: TracedLayer) -> None:
         self._layer = layer
@@ -121,12 +121,12 @@ class ConvertedStep:
         return StepResult(output, tuple(after))
 
     def from_zero(self, ops: NodeWriter, x: ir.Value) -> StepResult:
-        """As from any state: what the step makes of it is not known."""
+        """Write it like a step from any state, since its computation is unknown."""
         return self(ops, x, zero_states(ops, self._layer, x))
 
 
 class CellStep:
-    """The recurrent part of a step; its weights are written once, by `ops`."""
+    """The recurrent part of a step; `ops` writes its weights once."""
 
     def __init__(self, ops: NodeWriter, layer: RecurrentLayer) -> None:
         self._layer = layer
@@ -134,7 +134,7 @@ class CellStep:
         if layer.cell != "gru":
             self._R = ops.constant("R", R)
             return
-        # The candidate has a product of its own: the reset gate comes before or after it.
+        # The candidate has its own product, because the reset gate comes before or after it.
         units = layer.units
         self._R = ops.constant("R_zr", np.ascontiguousarray(R[:, : 2 * units]))
         self._R_h = ops.constant("R_h", np.ascontiguousarray(R[:, 2 * units :]))
@@ -143,7 +143,7 @@ class CellStep:
             self._b_h = (ops.constant("b_h", layer.bias[1, 2 * units :]),)
 
     def __call__(self, ops: NodeWriter, x: ir.Value, states: Sequence[ir.Value]) -> StepResult:
-        """x (batch, gates * units) and the states (batch, units) to the output, the next states."""
+        """Write x (batch, gates * units) and states (batch, units) to output and next states."""
         cells: dict[str, Callable[..., States]] = {
             "simple_rnn": self._simple_rnn,
             "gru": self._gru,
@@ -153,7 +153,7 @@ class CellStep:
         return StepResult(after[0], after)
 
     def from_zero(self, ops: NodeWriter, x: ir.Value) -> StepResult:
-        """The same without the products of states that are zero."""
+        """Write the step without the products of states that are zero."""
         cells: dict[str, Callable[..., States]] = {
             "simple_rnn": self._simple_rnn_from_zero,
             "gru": self._gru_from_zero,
@@ -213,10 +213,10 @@ class CellStep:
 
 
 def _arranged(layer: RecurrentLayer) -> tuple[Weights, Weights, Weights | None]:
-    """Kernel, recurrent kernel and bias of the inputs' part, as the steps here want them.
+    """Return kernel, recurrent kernel and bias of the inputs' part in the order of this module.
 
-    LSTM: the gates that sigma takes side by side, i f o g. GRU: what the recurrent product adds to
-    z and r is added with the inputs' bias.
+    LSTM: the gates with the activation sigma side by side, i f o g. GRU: the recurrent biases of z
+    and r are added to the inputs' bias.
     """
     kernel, recurrent, bias, units = layer.kernel, layer.recurrent_kernel, layer.bias, layer.units
     if layer.cell == "lstm":
@@ -236,11 +236,11 @@ def advance(
     x: ir.Value,
     states: Sequence[ir.Value],
     mask: ir.Value | None,
-    held: ir.Value | None,
+    previous: ir.Value | None,
 ) -> StepResult:
-    """A step that a mask (batch, 1) may hold back: the output, and the next states.
+    """Write a step under a mask (batch, 1); return its output and its next states.
 
-    held: the output before, where the layer carries it.
+    previous: the previous output, if the layer carries it.
     """
     new = step(ops, x, states)
     if mask is None:
@@ -250,14 +250,14 @@ def advance(
         ops("Where", masks(shape), a, b)
         for a, b, shape in zip(new.states, states, layer.state_shapes, strict=True)
     )
-    if held is None:
+    if previous is None:
         return StepResult(after[0], after)
-    before = ops.scalar("zero", 0.0) if layer.zero_output_for_mask else held
+    before = ops.scalar("zero", 0.0) if layer.zero_output_for_mask else previous
     return StepResult(ops("Where", masks(layer.output_shape), new.output, before), after)
 
 
 def _by_rank(ops: NodeWriter, mask: ir.Value) -> Callable[[tuple[int, ...]], ir.Value]:
-    """The mask (batch, 1) with as many axes as values (batch, *shape)."""
+    """Return the mask (batch, 1) with as many axes as values (batch, *shape)."""
 
     def shaped(shape: tuple[int, ...]) -> ir.Value:
         if len(shape) == 1:
@@ -274,7 +274,7 @@ def _split(ops: NodeWriter, x: ir.Value, *sizes: int) -> Sequence[ir.Value]:
 
 
 def _converted(layer: TracedLayer) -> tuple[ir.Model, list[str]]:
-    """The traced step as ONNX, and its inputs; the entry points of a trace share it."""
+    """Return the traced step as ONNX, and its inputs; entry points with the same trace share it."""
     if layer.step not in _CONVERTED:
         frozen = convert_variables_to_constants(layer.step)
         inputs = [tensor.name for tensor in frozen.inputs]

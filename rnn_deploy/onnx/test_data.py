@@ -1,10 +1,10 @@
 """Golden vectors as ONNX test data, for tools that read the ONNX backend test layout.
 
     Case, ONNX model --> test_data/ENTRY/test_data_set_N/input_0.pb ... output_0.pb ...
-                         test_data/ENTRY/model.onnx, the entry point's own file once more
+                         test_data/ENTRY/model.onnx, a copy of the entry point's file
 
-Each file is a TensorProto named like the graph's input or output and numbered in the graph's
-order; initial states are written out where they are zero. The outputs are TensorFlow's in float32.
+Each file is a TensorProto, named like the graph's input or output and numbered in the graph's
+order; initial states of zero are written too. The outputs are TensorFlow's in float32.
 The layout is that of onnx.backend.test (docs/OnnxBackendTest.md of ONNX).
 """
 
@@ -33,7 +33,7 @@ def write_test_data(
         graph = models[entry.name].graph
         inputs = {tensor.name: tensor for tensor in entry.all_inputs}
         outputs = {tensor.name: tensor for tensor in entry.all_outputs}
-        kinds = ("", "encode-decode")  # the latter are all that encode and decode have
+        kinds = ("", "encode-decode")  # encode and decode have only cases of the second kind
         plain = [case for case in cases if entry.name in case.entries and case.check in kinds]
         for number, case in enumerate(plain):
             values = {
@@ -53,7 +53,7 @@ def write_test_data(
 
 
 def place_models(root: Path, artifacts: Sequence[Artifact]) -> list[str]:
-    """Copy each model beside its data sets, as the layout requires, with the weights it reads.
+    """Copy each model and its weights beside its data sets, as the layout requires.
 
     Return the paths.
     """

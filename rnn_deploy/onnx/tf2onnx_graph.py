@@ -1,9 +1,9 @@
-"""A TensorFlow graph as ONNX, through tf2onnx: all that is not a recurrent loop.
+"""Convert a TensorFlow graph to ONNX with tf2onnx: everything except the recurrent loops.
 
-Two operators that Keras' activations need and tf2onnx lacks are added here. A choice between two
-values stays one: tf2onnx's form of it, cond * a + (1 - cond) * b, makes NaN of what was not chosen
-where that is infinite or NaN itself (0 / 0 of no step that counts, the logarithm of a negative).
-Whole numbers are divided downwards, where tf2onnx's form goes towards zero.
+This module adds two operators that Keras' activations need and tf2onnx lacks. A choice between two
+values becomes Where. tf2onnx's own form, cond * a + (1 - cond) * b, is NaN if the other value is
+infinite or NaN (0 / 0 without an unmasked step, the logarithm of a negative number). Integer
+division rounds down, while tf2onnx's form rounds towards zero.
 """
 
 import logging
@@ -22,14 +22,14 @@ from tf2onnx.onnx_opset.math import FloorDiv, FloorMod
 from rnn_deploy.keras.tracing import MARKER
 from rnn_deploy.onnx.format import OPSET
 
-# Where the names of one step begin to be numbered, clear of those of the graph around it.
+# The first number in the names of a step, far from those of the graph around it.
 OF_STEP = 1_000_000
 
 
 def convert(graph: Any, first: int = 1) -> ir.Model:
-    """A frozen ConcreteFunction as ONNX, markers in it; inputs that nothing reads are gone.
+    """Return a frozen ConcreteFunction as ONNX with markers; inputs without a reader are removed.
 
-    first: where the numbers in made-up names begin, so that the same graph gets the same names.
+    first: the first number in generated names, so that the same graph always has the same names.
     """
     with _quiet_tf2onnx(), _numbering_from(first):
         proto, _ = tf2onnx.convert.from_graph_def(
@@ -49,34 +49,34 @@ def convert(graph: Any, first: int = 1) -> ir.Model:
 
 
 def _forget_made_up(value: ir.Value) -> None:
-    """Open dimensions lose the names that tf2onnx made up, in an order of its own."""
+    """Remove names that tf2onnx generated for open dimensions, because their order is random."""
     if value.shape is not None:
         dims = (dim if isinstance(dim, int) else dim.value for dim in value.shape)
         value.shape = ir.Shape(None if str(dim).startswith("unk__") else dim for dim in dims)
 
 
 def _erfc(context: Any, node: Any, name: str, args: Any) -> None:
-    """1 - erf(x), as Keras' gelu has it."""
+    """Write 1 - erf(x), for Keras' gelu."""
     one = context.make_const(f"{node.name}_one", np.ones((), _dtype(context, node)))
     erf = context.make_node("Erf", list(node.input), name=f"{node.name}_erf")
     _replace(context, node, "Sub", [one.output[0], erf.output[0]])
 
 
 def _expm1(context: Any, node: Any, name: str, args: Any) -> None:
-    """exp(x) - 1, as Keras' celu has it."""
+    """Write exp(x) - 1, for Keras' celu."""
     one = context.make_const(f"{node.name}_one", np.ones((), _dtype(context, node)))
     exp = context.make_node("Exp", list(node.input), name=f"{node.name}_exp")
     _replace(context, node, "Sub", [exp.output[0], one.output[0]])
 
 
 def _select(context: Any, node: Any, name: str, args: Any) -> None:
-    """Where, which looks at nothing but what is chosen."""
-    node.set_attr("handles_nan", True)  # what tf2onnx goes by
+    """Write Where, which ignores the value that was not chosen."""
+    node.set_attr("handles_nan", True)  # tf2onnx reads this attribute
     Select.version_9(context, node)
 
 
 def _floor_mod(context: Any, node: Any, name: str, args: Any) -> None:
-    """The remainder, which has the divisor's sign: of whole numbers, ONNX's Mod."""
+    """Write the remainder, which has the divisor's sign; for integers, ONNX's Mod."""
     if np.dtype(_dtype(context, node)).kind == "f":
         FloorMod.version_7(context, node)
     else:
@@ -84,7 +84,7 @@ def _floor_mod(context: Any, node: Any, name: str, args: Any) -> None:
 
 
 def _floor_div(context: Any, node: Any, name: str, args: Any) -> None:
-    """The quotient, rounded down: of whole numbers, (x - remainder) / y, which is exact."""
+    """Write the quotient, rounded down; for integers the exact (x - remainder) / y."""
     if np.dtype(_dtype(context, node)).kind == "f":
         FloorDiv.version_6(context, node)
         return
@@ -114,7 +114,7 @@ def _dtype(context: Any, node: Any) -> Any:
 
 @contextmanager
 def _numbering_from(first: int) -> Iterator[None]:
-    """tf2onnx counts the names that it makes up by process."""
+    """While open, tf2onnx numbers generated names from `first`, not by process."""
     before, tf2onnx.utils.INTERNAL_NAME = tf2onnx.utils.INTERNAL_NAME, first
     try:
         yield
@@ -124,7 +124,7 @@ def _numbering_from(first: int) -> Iterator[None]:
 
 @contextmanager
 def _quiet_tf2onnx() -> Iterator[None]:
-    """tf2onnx logs that it does not know the markers' shapes; we do, and set them."""
+    """Hide a warning: tf2onnx does not know the shapes of the markers, which we set."""
     logger = logging.getLogger("tf2onnx")
     tensorflow_logger = logging.getLogger("tensorflow")
     levels = logger.level, tensorflow_logger.level

@@ -1,4 +1,4 @@
-"""A layer with every step written out, for a sequence of fixed length: no loop at all."""
+"""A layer with every step written out, without a loop, for a sequence of fixed length."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ MOST_STEPS = 512
 
 
 def support(layer: Recurrence) -> Support:
-    """Whether the steps can be written out: their number must be fixed, and not too large."""
+    """Return whether the steps can be written out: their number must be fixed and small."""
     nodes = support_nodes(layer)
     if not nodes.ok:
         return nodes
@@ -39,7 +39,7 @@ def lower(
     states: Sequence[ir.Value] | None,
     mask: ir.Value | None,
 ) -> LoweredLayer:
-    """x (batch, steps, *width), states (batch, *shape) each or None, mask (batch, steps)."""
+    """Lower x (batch, steps, *width), states (batch, *shape) or None, mask (batch, steps)."""
     step, axis1 = step_of(ops, layer), ops.constant("axis1", np.array([1], np.int64))
     columns = _columns(ops, layer, x, axis1)
     order = list(_order(layer))
@@ -49,13 +49,13 @@ def lower(
         states = new.states
         outputs.append(new.output)
     states = tuple(states or zero_states(ops, layer, x))
-    held = zeros(ops, layer, x, layer.output_shape) if layer.carries_output else None
+    previous = zeros(ops, layer, x, layer.output_shape) if layer.carries_output else None
     for t in order:
         m_t = None
         if mask is not None:
             m_t = ops("Gather", mask, ops.constant("m", np.array([t], np.int64)), axis=1)
-        new = advance(ops, step, layer, columns[t], states, m_t, held)
-        states, held = new.states, new.output if layer.carries_output else None
+        new = advance(ops, step, layer, columns[t], states, m_t, previous)
+        states, previous = new.states, new.output if layer.carries_output else None
         outputs.append(new.output)
     if not layer.return_sequences:
         return LoweredLayer(outputs[-1], states)
@@ -64,7 +64,7 @@ def lower(
 
 
 def _columns(ops: NodeWriter, layer: Recurrence, x: ir.Value, axis1: ir.Value) -> list[ir.Value]:
-    """The inputs' part of each step."""
+    """Return the inputs' part of each step."""
     if layer.steps == 1:
         return [project_rows(ops, layer, ops("Squeeze", x, axis1))]
     projected = project(ops, layer, x)

@@ -1,10 +1,10 @@
-"""ONNX: convert the traced graph with tf2onnx, then put lowerings in place of the markers.
+"""Convert the traced graph to ONNX with tf2onnx, then replace the markers by lowerings.
 
     Trace --tf2onnx--> ONNX with markers --lower_markers--> ONNX --cleanup--> bytes
 
 The conversion is done once per trace; each entry point is assembled from a clone of it. In the
-stream entry point a layer's state is a graph input and a graph output, placed here and not in
-TensorFlow, so both entry points share everything else.
+stream entry point a layer's state is a graph input and a graph output. They are added here, not in
+TensorFlow, so that both entry points share everything else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 def convert(trace: Trace) -> ir.Model:
-    """The traced graph as ONNX, markers still in it."""
+    """Return the traced graph as ONNX, with its markers."""
     graph = trace.graph
     model = onnx_graph.convert(graph)
     order_inputs(model, [tensor.name for tensor in graph.inputs])
@@ -43,7 +43,7 @@ def assemble(
     entry: EntryPoint,
     label: ModelMetadata,
 ) -> ir.Model:
-    """One entry point's model: lowerings in place, states connected, cleaned, named, checked."""
+    """Return the model of one entry point: lowered, with its states, cleaned, named and checked."""
     model = converted.clone()
     given = {state.key: _value(state.tensor) for state in entry.states}
     finals = _lower_markers(model.graph, calls, choices, given)
@@ -63,7 +63,7 @@ def assemble(
 
 
 def order_inputs(model: ir.Model, names: Sequence[str]) -> None:
-    """Put the graph inputs in the order of `names`; tf2onnx drops those that nothing reads."""
+    """Put the graph inputs in the order of `names`; tf2onnx drops those without a reader."""
     there = {value.name: value for value in model.graph.inputs}
     missing = [name for name in names if name not in there]
     if missing:
@@ -77,7 +77,7 @@ def order_inputs(model: ir.Model, names: Sequence[str]) -> None:
 
 
 def refuse_unknown_operators(model: ir.Model) -> None:
-    """Raise UnsupportedModelError for operators of no ONNX domain: tf2onnx only logs them."""
+    """Raise UnsupportedModelError for unknown operators, which tf2onnx only logs."""
     nodes = model.graph.all_nodes()
     unknown = [n for n in nodes if n.domain not in KNOWN_DOMAINS or not _has_schema(n)]
     if unknown:
@@ -98,10 +98,10 @@ def _lower_markers(
     choices: Sequence[LoweringChoice],
     given: Mapping[StateKey, ir.Value],
 ) -> dict[StateKey, ir.Value]:
-    """Put lowerings in place of the markers; the final states."""
+    """Replace the markers by lowerings; return the final states."""
     lowerings = {choice.layer: choice.lowering for choice in choices}
     finals: dict[StateKey, ir.Value] = {}
-    prefixes: set[str] = set()  # of a layer that is called twice, the second call's differs
+    prefixes: set[str] = set()  # so that the second call of a layer has another prefix
     for node in [node for node in graph.all_nodes() if node.op_type == "PyFuncStateless"]:
         called = calls[int(_token(node).removeprefix(f"{MARKER}:"))]
         lowered = lower_call(called, lowerings, list(node.inputs), given, prefixes)

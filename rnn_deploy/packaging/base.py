@@ -1,7 +1,7 @@
 """A packager turns a bundle into files for one destination.
 
-A packager reads the bundle only, so it needs neither TensorFlow nor onnx. It takes files from the
-bundle with `bundle.checked`, which compares sizes and hashes, and returns new ones by path.
+A packager reads only the bundle, so it needs neither TensorFlow nor onnx. It takes files from the
+bundle with `bundle.checked`, which compares sizes and hashes, and returns new files by path.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ SWITCHED_ON = "yes"
 class PackagerOption:
     """One option of a packager: --NAME on the command line. help: one sentence.
 
-    switch: the option has no value on the command line; given, its value is SWITCHED_ON.
+    switch: the option has no value on the command line; if present, its value is SWITCHED_ON.
     """
 
     name: str
@@ -27,7 +27,7 @@ class PackagerOption:
 
     @property
     def flag(self) -> str:
-        """The option on the command line."""
+        """Return the option as on the command line."""
         return "--" + self.name.replace("_", "-")
 
 
@@ -36,7 +36,7 @@ class PackageFiles:
     """The files of a package: contents by path, "/" between folders; notes for the user.
 
     single: the package is one file, which is written to the destination itself. Its first line
-    contains `writing.MARK`, by which --force knows that it replaces a package.
+    contains `writing.MARK`, so that --force recognises it as a package.
     """
 
     files: Mapping[str, bytes]
@@ -48,9 +48,9 @@ class PackageFiles:
 class Packager:
     """A packager.
 
-    name: the word after --for. help: what it makes, in one sentence. make: bundle, and options by
-    name with every default filled in, to files. Raises InputError for a bundle that lacks what the
-    destination needs. format: the format that the bundle must have, empty for any.
+    name: the word after --for. help: what it makes, in one sentence. make: takes the bundle, and
+    options by name with every default filled in, and returns files. Raises InputError if the bundle
+    lacks something. format: the format that the bundle must have, empty for any.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What packagers share to prove a package at its destination: entry point and error budgets."""
+"""The entry point and the error budgets with which packages check themselves."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from rnn_deploy.verifying.judge.tolerance import Budgets, derive_budgets
 
 
 def widest_entry(bundle: Bundle) -> EntryPoint:
-    """Return the entry point whose names cover the states too, if there is one."""
+    """Return the entry point with the states, if there is one, otherwise the sequence."""
     names = [entry.name for entry in bundle.manifest.entries]
     return bundle.manifest.entry(STREAM if STREAM in names else SEQUENCE)
 

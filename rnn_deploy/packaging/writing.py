@@ -1,7 +1,7 @@
-"""The files of a package in a folder: written whole or not at all.
+"""Write the files of a package: all of them, or none.
 
-A package has a file that says what it is made of, by which --force knows that it replaces a package
-and nobody's own folder.
+A package has a file that names its bundle. By this file --force recognises that it replaces a
+package, and not a user's own folder.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.packaging.base import Packager
 
 MARK = "rnn-deploy-package.json"
-LONGEST_FIRST_LINE = 500  # bytes; of a package that is one file
+LONGEST_FIRST_LINE = 500  # bytes, of a package that is one file
 
 
 def write_package(
@@ -24,7 +24,7 @@ def write_package(
 ) -> None:
     """Write the files below the folder `output`.
 
-    Raises InputError if it exists and `force` is false, or if it is no package.
+    Raises InputError if it exists and `force` is false, or if it is not a package.
     """
     refuse_output(output, force=force)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def write_package(
 
 
 def write_single_file(content: bytes, output: Path, *, force: bool) -> None:
-    """Write a package that is one file. Raises InputError as `write_package` does."""
+    """Write a package that is one file. Raises the same errors as `write_package`."""
     refuse_output(output, force=force)
     if output.is_dir():
         raise InputError(

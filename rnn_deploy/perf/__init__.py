@@ -1,6 +1,6 @@
 """Measure and tune.
 
 bench/   runtimes, lowerings and peers side by side
-peers/   the same model as other exporters write it
-tuning/  try candidates, keep what wins, write a bundle with a plan
+peers/   the same model, exported by other tools
+tuning/  try candidates, keep the fastest, write a bundle with a plan
 """

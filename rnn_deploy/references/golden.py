@@ -1,8 +1,8 @@
-"""Golden vectors from the reference, and what the oracle says about chunks.
+"""Golden vectors from the reference, and the test whether chunks equal the whole sequence.
 
-Every case is run by TensorFlow in float32 and in float64. Whether chunks give what the whole
-gives is measured in float64, where the difference between "the same" and "not" is ten orders of
-magnitude: a recurrence carries its state, a layer that looks along time does not.
+TensorFlow runs every case in float32 and in float64. The chunk test is in float64, where "equal"
+and "different" are ten orders of magnitude apart: a recurrence carries its state, and a layer that
+looks along time does not.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,12 +17,12 @@ from rnn_deploy.references.rows import MOST_ROWS, SAME, batch_of, same, why_coup
 from rnn_deploy.references.samples import draw, is_drawable, ragged, unmasked
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, Support, TensorSpec, chunks
 
-# (batch, time): one sequence and several, one step and several; and more sequences than a vector
-# register has lanes
+# (batch, time): one sequence and several, one step and several, and more sequences than a vector
+# register has lanes.
 SHAPES = ((1, 1), (1, 7), (3, 5), (17, 3), (2, 16))
 FIXED_SHAPES = ((1, 1), (3, 1), (7, 1))  # where time is not open
 STATE_SHAPES = ((1, 1), (3, 6))
-WIDE = 7  # rows or steps from which on every row is masked somewhere
+WIDE = 7  # with so many rows or steps, every row has some masked steps
 SAMPLES = "samples"
 UNTRIED = "no golden vector has more than one step"
 LONG = 300  # steps
@@ -37,7 +37,7 @@ class ReferenceRunner(Protocol):
 
 @dataclass(frozen=True)
 class References:
-    """The reference in float32, and the oracle in float64 where there is one."""
+    """The reference in float32, and the oracle in float64 if there is one."""
 
     reference: ReferenceRunner
     oracle: ReferenceRunner | None
@@ -55,9 +55,9 @@ def make_cases(
 ) -> list[GoldenCase]:
     """Make golden vectors for the entry points: generated ones, and one from `samples` if given.
 
-    drawn: generates them in place of `samples.draw`.
+    drawn: generates the inputs in place of `samples.draw`.
 
-    Raises InputError if the model rejects one; without `every_length` only if it rejects all (a
+    Raises InputError if the model rejects a case; without `every_length` only if it rejects all (a
     convolution before the recurrence needs more than one step).
     """
     rng = np.random.default_rng(seed)
@@ -84,7 +84,7 @@ def chunks_match(
 ) -> Support:
     """Return whether every case, run in its chunks, has the same results as the whole sequence.
 
-    truth: the oracle; for a model without one, the reference, with `near` for its rounding.
+    truth: the oracle; for a model without one, the reference, with `near` as its rounding error.
     """
     for tensor in stream.outputs:
         if any(tensor.shape.count(symbol) > 1 for symbol in stream.time_symbols):
@@ -119,10 +119,10 @@ def chunks_match(
 
 
 def _looks_far_back(truth: ReferenceRunner, stream: EntryPoint, near: float) -> bool:
-    """Whether a long sequence differs from its chunks: a layer reaches further than the cases.
+    """Return whether a long sequence differs from its chunks: a layer looks back beyond the cases.
 
-    Where the recurrence itself is so sensitive that a state just above zero is seen at the end,
-    rounding is seen too, and the test has no result.
+    If the recurrence is so sensitive that a state just above zero changes the end, rounding changes
+    it too, and the test has no result.
     """
     if not all(map(is_drawable, stream.inputs)):
         return False
@@ -138,7 +138,7 @@ def _looks_far_back(truth: ReferenceRunner, stream: EntryPoint, near: float) -> 
         whole = truth.run(feeds)
         pieces = run_in_chunks(truth, stream, feeds, (LONG // 3, 1, LONG - LONG // 3 - 1))
     except InputError:
-        return False  # the model takes no sequence so long
+        return False  # the model does not accept such a long sequence
     if all(same(value, whole[name], near) for name, value in pieces.items()):
         return False
     sensitive = truth.run(feeds | nudged)
@@ -148,7 +148,7 @@ def _looks_far_back(truth: ReferenceRunner, stream: EntryPoint, near: float) -> 
 def run_in_chunks(
     runs: ReferenceRunner, entry: EntryPoint, feeds: Mapping[str, Array], lengths: Sequence[int]
 ) -> dict[str, Array]:
-    """Run `feeds` piece by piece, carrying the states; the outputs, and the final states."""
+    """Run `feeds` chunk by chunk and carry the states; return the outputs and final states."""
     carried = {s.tensor.name: feeds[s.tensor.name] for s in entry.states if s.tensor.name in feeds}
     pieces: list[dict[str, Array]] = []
     for piece in chunks.cut(entry, feeds, lengths):
@@ -187,7 +187,7 @@ def _feeds(
 def _draw_masked(
     tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Drawn values; of a wide or long batch no row goes without a mask, and none is all masked."""
+    """Return drawn values; in a wide or long batch every row has masked and unmasked steps."""
     if max(sizes.values(), default=0) < WIDE:
         return draw(tensors, sizes, rng)
     return ragged(tensors, unmasked(tensors, sizes, rng))
@@ -235,7 +235,7 @@ def fitting(
 def check_untouched(
     model: Any, reference: ReferenceRunner, case: GoldenCase, entry: EntryPoint, call: Any
 ) -> None:
-    """Raise if the model, called as its user calls it, differs from the reference."""
+    """Raise an error if the model, called as its user calls it, differs from the reference."""
     tensors = [case.feeds[tensor.name] for tensor in entry.inputs]
     for tensor, value in zip(entry.outputs, call(model, tensors), strict=True):
         plain, observed = np.asarray(value), case.reference[tensor.name]
@@ -266,7 +266,7 @@ def _fits(entry: EntryPoint, feeds: Mapping[str, Array], *, stateless: bool) -> 
 
 
 def random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """`total` as a sum of two to four lengths, or itself where it is 1."""
+    """Return two to four random lengths whose sum is `total`, or `total` if it is 1."""
     if total == 1:
         return (1,)
     count = int(rng.integers(1, min(4, total)))
@@ -275,7 +275,7 @@ def random_lengths(total: int, rng: np.random.Generator) -> tuple[int, ...]:
 
 
 def sizes_of(entry: EntryPoint, batch: int, time: int) -> dict[str, int]:
-    """A size for each symbol of an entry point."""
+    """Return a size for each symbol of an entry point."""
     symbols = {dim for tensor in entry.all_inputs for dim in tensor.shape if isinstance(dim, str)}
     times = {symbol: time + i for i, symbol in enumerate(entry.time_symbols)}
     return {symbol: times.get(symbol, batch if symbol == "batch" else 3) for symbol in symbols}

@@ -1,7 +1,7 @@
-"""The golden case of very many steps, and cases that are left out.
+"""The golden case with very many steps, and the cases that are left out.
 
-A model's values may run away: after an overflow no float32 value has a meaning, so the case ends
-before one.
+The values of a model may grow without limit. After an overflow no float32 value has a meaning, so
+the case ends before one.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from rnn_deploy.references.golden import References, fitting, sizes_of
 from rnn_deploy.spec import Array, EntryPoint, chunks
 
 LONG = "long"
-PROBES = (0, 1, 3, 9, 31, 99, 315, 999, 3161)  # and the last one
+PROBES = (0, 1, 3, 9, 31, 99, 315, 999, 3161)  # and the last step
 FEWEST_LONG = 20  # steps; the other golden cases have up to 16
-LARGEST = 1e30  # float32 overflows at 3e38, and sums within a layer are larger than what it returns
+LARGEST = 1e30  # float32 overflows at 3e38, and sums within a layer exceed its output
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ def long_case(
     seed: int,
     wanted: int,
 ) -> Iterator[GoldenCase | LeftOut]:
-    """A long sequence, cut where the model's values run away: after an overflow no float32 value
-    has a meaning."""
+    """Return a long sequence, cut before the model's values overflow."""
     steps = wanted
     while steps >= FEWEST_LONG:
         cases = list(_of_length(references, sequence, stream, seed, steps))
@@ -54,9 +53,9 @@ def long_case(
 
 
 def _in_range(case: GoldenCase) -> bool:
-    """Return whether every value of reference and oracle is far from an overflow of float32."""
+    """Return whether every value of reference and oracle is far below the overflow of float32."""
     values = [*case.reference.values(), *case.oracle.values()]
-    # A comparison with NaN is false.
+    # A comparison with NaN is false, as it must be here.
     return all(bool((np.abs(value) < LARGEST).all()) for value in values if value.dtype.kind == "f")
 
 
@@ -97,6 +96,6 @@ def _of_length(
 def case_for(
     references: References, name: str, entries: tuple[str, ...], feeds: dict[str, Array], check: str
 ) -> GoldenCase:
-    """Return the case of a check, with what the references compute for it."""
+    """Return the case of a check, with the results of the references."""
     oracle = references.oracle.run(feeds) if references.oracle else {}
     return GoldenCase(name, entries, (), feeds, references.reference.run(feeds), oracle, check)

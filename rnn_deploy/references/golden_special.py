@@ -1,11 +1,11 @@
-"""Golden vectors that are for one check alone.
+"""Golden vectors that are for one check only.
 
 teacher-forced   every step of a sequence side by side in the batch, each from the oracle's own
-                 state before it: an error has no step to grow in
+                 state before it, so that errors cannot accumulate
 masks            a row for each way to mask: none, right, left, holes, everything, every second, one
 extremes         zeros, saturating inputs, denormals, infinities, NaN; large initial states
-long             one sequence of very many steps, drawn from a seed, seen at a few of them; fewer
-                 steps for a model whose values run away
+long             one sequence of very many steps, drawn from a seed and compared at a few of them;
+                 fewer steps for a model whose values overflow
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ Values = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class SpecialCases:
-    """The cases of special checks, and those that could not be taken."""
+    """The cases of special checks, and those that were left out."""
 
     cases: list[GoldenCase]
     left_out: list[LeftOut]
@@ -49,11 +49,11 @@ def special_cases(
     long: int,
     nan: bool = True,
 ) -> SpecialCases:
-    """Return the cases of every special check that the model takes.
+    """Return the cases of every special check that the model accepts.
 
-    stream: with what is known of its chunks. plain: the cases for all checks, whose longest is
-    taken apart into steps. long: so many steps, none if 0. nan: whether what the model makes of
-    NaN is defined.
+    stream: with the result of the chunk test. plain: the cases for all checks; the longest one is
+    cut into single steps. long: the number of steps, 0 for no such case. nan: whether the model's
+    result for NaN is defined.
     """
     found = list(_cases(references, sequence, stream, plain, seed, long, nan))
     cases = [case for case in found if isinstance(case, GoldenCase)]
@@ -93,9 +93,9 @@ def _cases(
 
 
 def _flushing_matters(references: References, feeds: dict[str, Array]) -> bool:
-    """Return whether zeros in place of denormals give another result.
+    """Return whether zeros in place of denormals change the result.
 
-    TensorFlow flushes them itself, so numbers just large enough stand for those that are kept.
+    TensorFlow flushes denormals, so slightly larger numbers represent runtimes that keep them.
     """
     truth = references.oracle or references.reference
     try:
@@ -116,7 +116,7 @@ def _taken(
     sequence: EntryPoint,
     stream: EntryPoint | None,
 ) -> Iterator[GoldenCase]:
-    """The case, if the model runs on it and its two precisions agree on what is finite."""
+    """Return the case, if the model accepts it and both precisions agree on finite values."""
     entries = fitting(sequence, stream, feeds)
     try:
         case = case_for(references, name, entries, feeds, check)
@@ -165,7 +165,7 @@ def _unmasked(entry: EntryPoint, seed: int, rows: int, time: int) -> dict[str, A
 
 
 def _masked(entry: EntryPoint, usual: dict[str, Array]) -> dict[str, Array] | None:
-    """Rows masked in seven ways; None where no input says what is masked."""
+    """Return rows masked in seven ways; None if no input determines the mask."""
     if not any(map(says_mask, entry.inputs)):
         return None
     feeds = {name: value.copy() for name, value in usual.items()}
@@ -196,16 +196,16 @@ def _extremes(
     largest = {t.name: np.full_like(usual[t.name], (t.below or 1) - 1) for t in tokens}
     yield "largest", usual | largest if tokens else None
     yield "saturating", with_floats(lambda x: _held(_times(x, 1e3)))
-    if all(tensor.padding != 0 for tensor in entry.inputs):  # else it is one by the machine's mode
+    if all(tensor.padding != 0 for tensor in entry.inputs):  # flushed denormals would be padding
         yield DENORMAL, with_floats(lambda x: _times(x, 1e-40))
     yield "infinite", with_floats(lambda x: _at_one_place(x, np.inf))
     yield NAN, with_floats(lambda x: _at_one_place(x, np.nan))
 
 
 def _large_states(stream: EntryPoint, seed: int) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Initial states far outside what tanh gives, before some steps and before one.
+    """Yield initial states far beyond the range of tanh, before some steps and before one.
 
-    In a row each: all of them, those that are outputs (h), the others (c).
+    One row has all states large, one those that are outputs (h), one the others (c).
     """
     for time in (4, 1) if stream.time_symbols else (1,):
         rng = np.random.default_rng([seed, 2, time])
@@ -226,7 +226,7 @@ def _times(x: Array, factor: float) -> Array:
 
 
 def _held(x: Array) -> Array:
-    """The first step again and again, in every row but the first: what adds up over steps does."""
+    """Repeat the first step in every row but the first, so that effects add up over steps."""
     held = x.copy()
     if x.ndim > 2:
         held[min(1, len(x) - 1) :] = x[min(1, len(x) - 1) :, :1]
@@ -234,7 +234,7 @@ def _held(x: Array) -> Array:
 
 
 def _at_one_place(x: Array, value: float) -> Array:
-    """`value` at one step of the first row, and with its other sign in the last row."""
+    """Put `value` at one step of the first row, and its negative in the last row."""
     spoiled = x.copy()
     middle = tuple(size // 2 for size in x.shape[1:])
     spoiled[(0, *middle)], spoiled[(-1, *middle)] = value, -value

@@ -1,8 +1,8 @@
-"""What every layer of the original model gives, for a comparison layer by layer.
+"""The output of every layer of the original model, for a comparison layer by layer.
 
-`keras.layers.Layer.__call__` is where every layer's call arrives. While the model is traced, each
-call's floating-point outputs are noted under the layer's name, made unique where it is met again.
-A layer called inside a loop is left out: its values exist step by step only.
+Every layer's call goes through `keras.layers.Layer.__call__`. While the model is traced, each
+call's floating-point outputs are recorded under the layer's name, which is made unique. A layer
+inside a loop is left out: its values exist only step by step.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ Noted = list[tuple[str, Any]]
 
 
 class LayerOutputs:
-    """A reference that says what every layer gave; a model's own inputs are no layers."""
+    """A reference that returns the output of every layer; a model's own inputs are not layers."""
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
@@ -28,7 +28,7 @@ class LayerOutputs:
         self._function = reference.traced(self._call)
 
     def run(self, feeds: Mapping[str, Array]) -> list[tuple[str, Array]]:
-        """Each layer's name and its output, in the order of the calls."""
+        """Return each layer's name and its output, in the order of the calls."""
         values = self._reference.results(self._function, feeds)
         return [(name, value.numpy()) for name, value in zip(self._names, values, strict=True)]
 
@@ -53,7 +53,7 @@ def _noting(noted: Noted, model: Any) -> Iterator[None]:
         if self is model or not tensors or access.is_a(self, "InputLayer"):
             return outputs
         if hasattr(self, "state_size") and not access.is_a(self, "RNN"):
-            return outputs  # a cell, called for one step
+            return outputs  # a cell that is called for one step
         first = tensors[0]
         if isinstance(first, tf.Tensor) and first.graph is graph and first.dtype.is_floating:
             name = unused(self.name, used)

@@ -1,4 +1,4 @@
-"""What goes into a recurrent layer of the original model, and what comes out of it.
+"""The values that enter and leave a recurrent layer of the original model.
 
 a Call while it is traced  --seen_of-->  tensors  --layer_run-->  LayerRun, in NumPy
 """
@@ -17,7 +17,7 @@ Tensors = dict[str, Any]
 
 
 def seen_of(call: LayerCall, before: list[Any] | None, output: Any, after: list[Any]) -> Tensors:
-    """The tensors of one call. before: its initial states, None for zero."""
+    """Return the tensors of one call. before: its initial states, None for zero."""
     return {
         "x": tf.convert_to_tensor(call.sequences),
         "mask": [] if call.mask is None else [call.mask],
@@ -28,7 +28,7 @@ def seen_of(call: LayerCall, before: list[Any] | None, output: Any, after: list[
 
 
 def layer_run(layers: tuple[RecurrentLayer, ...], tensors: Mapping[str, Any]) -> LayerRun:
-    """The values of one call of a stack of `layers`."""
+    """Return the values of one call of a stack of `layers`."""
     x = tensors["x"].numpy()
     shapes = [shape for layer in layers for shape in layer.state_shapes]
     before = [state.numpy() for state in tensors["before"]]

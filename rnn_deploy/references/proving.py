@@ -1,6 +1,6 @@
-"""The references held against each other, layer by layer, and a sequence's running bound.
+"""Compare the references with each other, layer by layer, and bound a sequence's rounding error.
 
-Made on export, since it needs the layers' weights; what it finds travels in the bundle.
+The export does this, since it needs the layers' weights; the bundle stores the results.
 """
 
 import math
@@ -17,16 +17,16 @@ from rnn_deploy.numerics.rounding import Mask, RunningBound, running_bound
 from rnn_deploy.references.reference import Reference
 from rnn_deploy.spec import Array, EntryPoint, StateKey, chunks
 
-OTHERS = 16.0  # a layer's input may be off by so many times what it is in TensorFlow
+OTHERS = 16.0  # the error of a layer's input in other runtimes, relative to TensorFlow's
 MOST_STEPS = 64
 
 
 def proof_of(
     reference: Reference, oracle: Reference, entry: EntryPoint, cases: Sequence[GoldenCase]
 ) -> Proof:
-    """What can be proven of the references on the plain cases, step by step on the longest one.
+    """Compare the references on the plain cases, and bound every step of the longest one.
 
-    entry: with what is known of its chunks: a running bound is only for what can be stepped.
+    entry: with the result of the chunk test: only a model that can run step by step has a bound.
     """
     usable = [c for c in cases if entry.name in c.entries and not c.check]
     usable = [c for c in usable if not c.chunks or sum(c.chunks) <= MOST_STEPS]
@@ -76,7 +76,7 @@ def _votes(ours: LayerRun, true: LayerRun) -> ReferenceDistances:
 
 
 def bounds_of(ours: LayerRun, true: LayerRun) -> dict[StateKey, RunningBound]:
-    """The running bound of each layer of a stack; what leaves one is what enters the next."""
+    """Return the running bound of each layer of a stack; an output error enters the next one."""
     found: dict[StateKey, RunningBound] = {}
     x = true.x[0].astype(np.float64)
     error: float | Float = OTHERS * _distance((ours.x,), (true.x,))
@@ -90,7 +90,7 @@ def bounds_of(ours: LayerRun, true: LayerRun) -> dict[StateKey, RunningBound]:
         outputs, _ = run(layer, x[None], tuple(state[:1] for state in states), _row(mask))
         x, error = outputs[0], bound.states[0]
         if mask is not None and layer.go_backwards:
-            mask = mask[::-1]  # what comes next runs over the steps in this order
+            mask = mask[::-1]  # the next layer runs over the steps in this order
     return found
 
 
@@ -120,7 +120,7 @@ def _running(
 
 
 def _steps(runs: Reference, stream: EntryPoint, feeds: dict[str, Array]) -> dict[str, Array]:
-    """Every state after every step."""
+    """Return every state after every step."""
     carried = {s.tensor.name: feeds[s.tensor.name] for s in stream.states if s.tensor.name in feeds}
     seen: dict[str, list[Array]] = {state.next_name: [] for state in stream.states}
     for piece in chunks.cut(stream, feeds, [1] * chunks.length_of(stream, feeds)):

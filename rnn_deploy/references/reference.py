@@ -1,8 +1,8 @@
 """The original model's outputs and recurrent states: the reference (float32), the oracle (float64).
 
-Keras' own loops do the work. What is added is that each recurrent call starts from a state that
-is given and says which state it ended in; a layer whose initial state the model itself gives
-keeps it.
+Keras' own loops compute everything. This module adds that each recurrent call starts from a given
+state and returns its final state. A layer whose initial state the model itself computes keeps that
+state.
 """
 
 import re
@@ -15,6 +15,7 @@ from rnn_deploy.keras import access
 from rnn_deploy.keras.intercept import LayerCall, intercepting, unused
 from rnn_deploy.keras.keras2.package import is_keras2
 from rnn_deploy.keras.keras2.precision import in_precision
+from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.pooling import flat_pooling
 from rnn_deploy.keras.precision import computing_in
 from rnn_deploy.keras.reading import keys_of, read, read_known
@@ -33,16 +34,17 @@ from rnn_deploy.spec import (
     TensorSpec,
 )
 
-# Shown of a recurrent call: the call, its initial states or None for zero, its output, its states.
+# Called for every recurrent call: with the call, its initial states or None for zero, its output,
+# and its final states.
 Watch = Callable[[LayerCall, list[Any] | None, Any, list[Any]], None]
 FLOAT_OF = {"float32": tf.float32, "float64": tf.float64}
 
 
 class Reference:
-    """The original model under TensorFlow, states given and taken, in one precision.
+    """The original model under TensorFlow in one precision, with states as inputs and outputs.
 
-    A runner of an entry point like any other: `run(feeds)` takes inputs and initial states by
-    name (states may be left out: zero) and returns outputs and final states by name, these in the
+    It is a runner of an entry point: `run(feeds)` takes inputs and initial states by name (missing
+    states are zero) and returns outputs and final states by name. The final states have the
     precision of the reference.
     """
 
@@ -54,17 +56,17 @@ class Reference:
     ) -> None:
         self.entry = entry
         self.dtype = dtype
-        self.model = in_precision(model, dtype) if is_keras2(model) else model
+        self.model = _computing_in(model, dtype)
         self._layers: list[tuple[RecurrentLayer, ...]] = []  # of the calls that are seen
         self._function = tf.function(self._seen, autograph=False, input_signature=self._specs())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs and final states for the inputs and initial states in `feeds`."""
+        """Return outputs and final states for the inputs and initial states in `feeds`."""
         results, _ = self.results(self._function, feeds)
         names = (tensor.name for tensor in self.entry.all_outputs)
         values = {name: value.numpy() for name, value in zip(names, results, strict=True)}
-        # Whether pooling of fewer steps than its window is an error or gives an empty tensor
-        # depends on the processor. An empty output is no evidence, so both are an error here.
+        # On some processors, pooling of fewer steps than its window is an error; on others it
+        # returns an empty tensor. An empty output is no evidence, so both are an error here.
         empty = [name for name, value in values.items() if not value.size]
         if empty and all(value.size for value in feeds.values()):
             shapes = ", ".join(f"'{name}' {value.shape}" for name, value in feeds.items())
@@ -76,7 +78,7 @@ class Reference:
         return values
 
     def layer_runs(self, feeds: Mapping[str, Array]) -> list[LayerRun]:
-        """What went into and came out of every recurrent call whose cells are Keras' own."""
+        """Return inputs, outputs and states of every recurrent call with Keras' own cells."""
         _, seen = self.results(self._function, feeds)
         return [layer_run(layers, t) for layers, t in zip(self._layers, seen, strict=True)]
 
@@ -113,12 +115,12 @@ class Reference:
         """Release nothing: the model belongs to its owner."""
 
     def traced(self, call: Callable[..., Any]) -> Any:
-        """A function of the entry point's inputs and states, traced."""
+        """Return a function of the entry point's inputs and states, traced."""
         function = tf.function(call, autograph=False, input_signature=self._specs())
         return function.get_concrete_function()
 
     def call(self, *tensors: Any, watch: Watch | None = None) -> list[Any]:
-        """Outputs and final states as tensors, for inputs and initial states in order."""
+        """Return outputs and final states as tensors, for inputs and initial states in order."""
         states, count = self.entry.states, len(self.entry.inputs)
         inputs, initial = tensors[:count], tensors[count:]
         given = dict(zip((state.key for state in states), initial, strict=True))
@@ -143,14 +145,14 @@ class Reference:
         return [*outputs, *(finals[state.key] for state in states)]
 
     def _seen(self, *tensors: Any) -> tuple[list[Any], list[Tensors]]:
-        """Outputs and final states, and what is seen of the recurrent calls on the way."""
+        """Return outputs and final states, and the tensors of the recurrent calls."""
         graph = tf.compat.v1.get_default_graph()
         layers: list[tuple[RecurrentLayer, ...]] = []
         seen: list[Tensors] = []
 
         def watch(call: LayerCall, before: list[Any] | None, output: Any, after: list[Any]) -> None:
             known = read_known(call)
-            if known is not None and output.graph is graph:  # not inside a condition or loop
+            if known is not None and output.graph is graph:  # not inside a condition or a loop
                 layers.append(known)
                 seen.append(seen_of(call, before, output, after))
 
@@ -166,26 +168,35 @@ class Reference:
         ]
 
 
+def _computing_in(model: Any, dtype: str) -> Any:
+    """Return a model or a part of one; of Keras 2, built anew in this precision."""
+    whole = model.model if isinstance(model, ModelPart) else model
+    if not is_keras2(whole):
+        return model
+    built = in_precision(whole, dtype)
+    return model.of(built) if isinstance(model, ModelPart) else built
+
+
 def _mixes_precisions(error: Exception, where: str) -> bool:
     """Return whether a layer, or an operation in it, got both float32 and float64."""
-    said = str(error)
-    in_layer = bool(where) and "float32" in said and "float64" in said
+    message = str(error)
+    in_layer = bool(where) and "float32" in message and "float64" in message
     either = "elements double but list elements float", "that does not match type float"
-    return in_layer or any(words in said for words in either)
+    return in_layer or any(words in message for words in either)
 
 
 def _lacks_float64(error: Exception) -> bool:
     """Return whether TensorFlow has no float64 kernel for an operation."""
-    said = str(error)
-    if "No OpKernel was registered" in said:
-        return "T=DT_DOUBLE" in said
-    return "has DataType float64 not in list of allowed values" in said
+    message = str(error)
+    if "No OpKernel was registered" in message:
+        return "T=DT_DOUBLE" in message
+    return "has DataType float64 not in list of allowed values" in message
 
 
 def _layer_of_node(error: Exception, model: Any) -> str:
-    """Return the layer whose scope contains the node that an error names, to begin a sentence.
+    """Return the layer whose scope contains the node that an error names, as a sentence's start.
 
-    TensorFlow numbers a scope that is entered again.
+    TensorFlow appends a number to the name of a scope that it enters again.
     """
     node = re.search(r"{{node ([^}]*)}}", str(error))
     scopes = node[1].split("/") if node else []
@@ -206,9 +217,9 @@ def tensorflow_refused(error: Exception) -> InputError:
 def states_of(
     layers: Sequence[Recurrence], batch: int | str, taken: Iterable[str]
 ) -> tuple[StateSpec, ...]:
-    """The states of the stream entry point: every layer whose initial state is free.
+    """Return the states of the stream entry point: those of every layer without an initial state.
 
-    taken: the names of the model's own inputs and outputs, which keep theirs.
+    taken: the names of the model's own inputs and outputs, which they keep.
     """
     used = set(taken)
     states = []
@@ -223,10 +234,10 @@ def states_of(
 
 
 def _continued(call: LayerCall, output: Any, states: list[Any]) -> Any:
-    """The output of a stream: before the first step that counts, it repeats what came before.
+    """Return the output of a stream: steps before the first that counts repeat the last output.
 
-    Keras begins with zero there, not knowing the output before; in a stream it is the state h of
-    the last cell, if its output is that state at all.
+    Keras starts there with zero, because it does not know the previous output. In a stream that is
+    the state h of the last cell, if the output equals that state.
     """
     layer, last = call.layer, read(call)[-1]
     if layer.zero_output_for_mask or not last.output_is_state:
@@ -241,7 +252,7 @@ def _continued(call: LayerCall, output: Any, states: list[Any]) -> Any:
 
 
 def _over(mask: Any, values: Any) -> Any:
-    """A mask of the first axes of `values`, with axes of one for the others."""
+    """Return a mask of the first axes of `values`, with axes of length one for the others."""
     for _ in range(values.shape.rank - mask.shape.rank):
         mask = mask[..., None]
     return mask

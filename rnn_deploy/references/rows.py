@@ -1,7 +1,7 @@
-"""Whether the rows of a batch are sequences of their own, as a reference says.
+"""Test with a reference whether the rows of a batch are independent sequences.
 
-A mean or a softmax over the batch has a row for each sequence, and none is that sequence's own: no
-shape tells. So a few rows are run alone and held against their batch.
+A mean or a softmax over the batch has a row for each sequence, although no row belongs to one
+sequence. Shapes do not show this, so a few rows are run alone and compared with their batch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +12,16 @@ from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array, EntryPoint, Support
 
-MOST_ROWS = 4  # of a batch that are run alone
-SAME = 1e-9  # in float64
-ROUNDED = 1e-4  # in float32, where a batch of another size is computed in another order
+MOST_ROWS = 4  # the rows of a batch that are run alone
+SAME = 1e-9  # for float64
+ROUNDED = 1e-4  # for float32, where another batch size changes the order of summation
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
 def rows_match(run: Run, entry: EntryPoint, cases: Sequence[GoldenCase]) -> Support:
-    """Whether, in every case, each row alone gives what it gives in its batch.
+    """Return whether, in every case, each row alone has the same results as in its batch.
 
-    run: the oracle; for cases that have no oracle's values, the reference.
+    run: the oracle; for cases without values of the oracle, the reference.
     """
     batches = [
         c for c in cases if entry.name in c.entries and not c.check and batch_of(c.feeds) > 1
@@ -39,7 +39,7 @@ def rows_match(run: Run, entry: EntryPoint, cases: Sequence[GoldenCase]) -> Supp
 def why_coupled(
     run: Run, feeds: Mapping[str, Array], whole: Mapping[str, Array], near: float = SAME
 ) -> str | None:
-    """Why the first rows alone are not what their batch gives; None where they are."""
+    """Return why the first rows alone differ from their batch; None if they do not."""
     batch = batch_of(feeds)
     others = [
         name for name, value in (*feeds.items(), *whole.items()) if value.shape[:1] != (batch,)

@@ -8,16 +8,16 @@ import numpy as np
 from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array, TensorSpec
 
-# Which of three steps are masked, as bits; first those that leave the first step.
+# The masked steps of three, as bits; the ways that keep the first step come first.
 WAYS = np.array([2, 4, 1, 6, 3, 5])
 
 
 def draw(
     tensors: Sequence[TensorSpec], sizes: Mapping[str, int], rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Draw a value for each tensor; sizes: those of its symbols.
+    """Draw a value for each tensor. sizes: the size of each symbol.
 
-    Raises InputError for an integer input that reaches no Embedding: its range is unknown.
+    Raises InputError for an integer input without an Embedding, because its range is unknown.
     """
     return {tensor.name: _padded(tensor, _value(tensor, sizes, rng), rng) for tensor in tensors}
 
@@ -42,7 +42,7 @@ def unmasked(
 
 
 def ragged(tensors: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Mask some steps in every row: each row in one of the six ways to mask one or two of three."""
+    """Mask some steps in every row: each row in one of six ways to mask one or two of three."""
     masked = {name: value.copy() for name, value in feeds.items()}
     for shift, tensor in enumerate(filter(says_mask, tensors)):
         value = masked[tensor.name]

@@ -1,7 +1,7 @@
 """A model file without a bundle, from any exporter: .onnx on ONNX Runtime, .tflite on LiteRT.
 
-The file itself describes its inputs and outputs; dimensions that it leaves open are symbols. It
-has no named states, and no manifest with its hash.
+The file itself describes its inputs and outputs; its open dimensions become symbols. It has no
+named states and no manifest with its hash.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,16 +37,16 @@ class ArtifactRunner:
         arrays = dict(zip(names, self._check(feeds), strict=True))
         try:
             results = self._answer(arrays)
-        except Exception as error:  # neither runtime's exceptions have a base of their own
+        except Exception as error:  # the exceptions of both runtimes have no common base class
             raise refused_by(f"'{self.entry.name}'", error) from error
         return {tensor.name: results[tensor.name] for tensor in self.entry.outputs}
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
 
 def open_artifact(place: Path) -> Runner:
-    """Load a model file by its ending; InputError if it is not a model file."""
+    """Load a model file by its ending; raise InputError if it is not a model file."""
     loader = LOADERS.get(place.suffix.lower())
     if loader is None:
         raise InputError(
@@ -136,7 +136,7 @@ def _of_tensors(place: Path, interpreter: Callable[[], Any]) -> Runner:
     outputs = tuple(_tflite_spec(detail["name"], detail) for detail in first.get_output_details())
 
     def answer(feeds: dict[str, Array]) -> dict[str, Array]:
-        model = interpreter()  # a new one for each set of shapes: see litert.py
+        model = interpreter()  # a new one for each call, because shapes may change: see litert.py
         for detail in model.get_input_details():
             model.resize_tensor_input(detail["index"], feeds[detail["name"]].shape, strict=True)
         model.allocate_tensors()

@@ -1,6 +1,6 @@
-"""What a runtime is: something that loads one entry point of a bundle into a Runner.
+"""The interface of a runtime, which loads one entry point of a bundle into a Runner.
 
-Runners are pure: states are data that goes in and comes out; a runner keeps nothing between calls.
+Runners are pure: states are inputs and outputs; a runner keeps nothing between calls.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to load an entry point.
+    """The options for loading an entry point.
 
-    threads: within an operator; None leaves the number to the runtime. provider: options of the
-    execution provider. artifact: the path of a variant, None for the usual one. session: settings
-    of ONNX Runtime's session, as a plan has them (`onnxruntime.SETTINGS`). step_form: whether the
-    bundle's form for one step may run single steps of a stream.
+    threads: within an operator; None lets the runtime choose. provider: options of the execution
+    provider. artifact: the path of a variant, None for the usual file. session: settings of ONNX
+    Runtime's session, as in a plan (`onnxruntime.SETTINGS`). step_form: whether the bundle's file
+    for one step may run single steps of a stream.
 
-    InputError for fewer threads than 1, and for so many that they would exhaust the machine.
+    Raises InputError for fewer threads than 1, and for so many that they would exhaust the machine.
     """
 
     entry: str = SEQUENCE
@@ -59,7 +59,7 @@ class Runner(Protocol):
 
 
 class BoundRunner(Protocol):
-    """A runner on memory of its own, for one set of shapes, which keeps the states between steps.
+    """A runner with its own memory for one set of shapes, which keeps the states between steps.
 
     takes: whether arrays in the order of the inputs have those shapes. step: returns the outputs
     in order; after an InputError the states are as before. states: by input name, a copy.
@@ -84,7 +84,7 @@ class BindableRunner(Protocol):
 
 
 class Runtime(Protocol):
-    """What executes artifacts of one format; its name is stable."""
+    """A runtime executes artifacts of one format; its name is stable."""
 
     @property
     def name(self) -> str: ...
@@ -99,7 +99,7 @@ class Runtime(Protocol):
         """Return why this runtime cannot be used here, None if it can."""
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
-        """Load an entry point; RuntimeUnavailableError if this runtime cannot be used here."""
+        """Load an entry point; raise RuntimeUnavailableError if the runtime is unavailable."""
 
 
 @runtime_checkable
@@ -110,7 +110,7 @@ class ReportsFiles(Protocol):
 
 
 def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:
-    """Return the artifact to load; InputError if the bundle has none of that format."""
+    """Return the artifact to load; raise InputError if the bundle has none of that format."""
     found = bundle.manifest.artifact(format, options.entry)
     if options.artifact is not None:
         variants = (a for a in bundle.manifest.artifacts if a.path == options.artifact)
@@ -125,7 +125,7 @@ def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:
 
 
 def step_beside(bundle: Bundle, artifact: Artifact) -> Artifact | None:
-    """Return the form for one step that lies beside a stream's artifact, None if there is none."""
+    """Return the file for one step that belongs to a stream's artifact, None if there is none."""
     if artifact.entry != STREAM:
         return None
     folder = PurePosixPath(artifact.path).parent
@@ -148,13 +148,13 @@ def not_loaded(runtime: Runtime, path: object, error: Exception) -> RuntimeUnava
 
 
 def refuse_session_settings(runtime: str, options: RunOptions) -> None:
-    """Raise InputError if a runtime other than ONNX Runtime gets settings of its session."""
+    """Raise InputError for settings of ONNX Runtime's session on another runtime."""
     if options.session:
         raise BundleError("E-BUNDLE-PLAN", f"{runtime} has no session settings; {TUNE_AGAIN}")
 
 
 def refuse_provider_options(runtime: str, options: RunOptions) -> None:
-    """Raise InputError if a runtime without provider options gets some."""
+    """Raise InputError for provider options on a runtime without any."""
     if options.provider:
         name = options.provider[0][0]
         raise InputError(
@@ -164,7 +164,7 @@ def refuse_provider_options(runtime: str, options: RunOptions) -> None:
 
 
 def why_wrong(bundle: Bundle, runtime: Runtime) -> str | None:
-    """Return why `runtime` is known to get this bundle wrong, as the export found out."""
+    """Return why `runtime` is known to compute this bundle wrongly, according to the export."""
     entries = [entry.name for entry in bundle.manifest.entries]
     usual = (bundle.manifest.artifact(runtime.format, entry) for entry in entries)
     reasons = (artifact_wrong_on(artifact, runtime.name) for artifact in usual if artifact)
@@ -172,7 +172,7 @@ def why_wrong(bundle: Bundle, runtime: Runtime) -> str | None:
 
 
 def artifact_wrong_on(artifact: Artifact, runtime: str) -> str | None:
-    """Return why a runtime is known to get an artifact wrong."""
+    """Return why a runtime is known to compute an artifact wrongly."""
     for choice in artifact.choices:
         if runtime in choice.not_on:
             return (

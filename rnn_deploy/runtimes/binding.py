@@ -1,4 +1,4 @@
-"""Bind an ONNX Runtime session to memory of its own, where a stream's states stay.
+"""Bind an ONNX Runtime session to its own memory, where a stream's states stay.
 
     x --copied--> input memory --+                +--> output memory --copied--> y
                                  +--> session run +
@@ -20,7 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class OrtBound:
-    """Steps of one set of shapes; the states, (batch, units) each, are held here.
+    """Steps of one set of shapes; this object has the states, (batch, units) each.
 
     shapes: of every input, output and state input by name.
     """
@@ -53,7 +53,7 @@ class OrtBound:
             place[...] = states[state.tensor.name]
 
     def takes(self, arrays: Sequence[object]) -> bool:
-        """Return whether plain arrays, in the order of the inputs, fit what is bound."""
+        """Return whether plain arrays, in the order of the inputs, have the bound shapes."""
         for array, (shape, dtype) in zip(arrays, self._fits, strict=True):
             if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
                 return False
@@ -62,8 +62,8 @@ class OrtBound:
     def step(self, arrays: Sequence[Array]) -> list[Array]:
         """Run arrays that it takes, keep the new states, return the outputs in order.
 
-        InputError for token ids outside the vocabulary and if ONNX Runtime refuses the inputs; the
-        states are then as before.
+        Raises InputError for token ids outside the vocabulary, and if ONNX Runtime refuses the
+        inputs. The states are then as before.
         """
         if self._tokens:
             names = (tensor.name for tensor in self._entry.inputs)
@@ -72,7 +72,7 @@ class OrtBound:
             place[...] = array
         try:
             self._run(self._bindings[self._now])
-        except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             raise refused_by("ONNX Runtime", error) from error
         self._now = 1 - self._now
         return [place.copy() for place in self._outputs]

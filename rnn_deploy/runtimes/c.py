@@ -59,7 +59,7 @@ class CLibrary:
         self.work_floats.restype = ctypes.c_size_t
 
     def steps_of(self, shapes: Sequence[tuple[int, ...]]) -> list[int]:
-        """The lengths that the library wants, from the shapes of the inputs in order."""
+        """Return the lengths that the library wants, from the shapes of the inputs in order."""
         found: dict[int, int] = {}
         for index, shape in enumerate(shapes):
             time = self.time_of(index)
@@ -69,7 +69,7 @@ class CLibrary:
 
 
 class CCall:
-    """One call on arrays that stay where they are: inputs, states, outputs, next states."""
+    """One call on arrays that stay at their addresses: inputs, states, outputs, next states."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ def _pointers(arrays: Sequence[Array]) -> Any:
 
 
 class CRunner:
-    """An entry point in a compiled library; each row of a batch is run by itself."""
+    """An entry point in a compiled library; it runs each row of a batch alone."""
 
     def __init__(self, entry: EntryPoint, library: CLibrary) -> None:
         self.entry = entry
@@ -121,7 +121,7 @@ class CRunner:
         return dict(zip(names, results, strict=True))
 
     def bound(self, shapes: Shapes) -> "CBound":
-        """Return steps on memory of their own, for one set of shapes."""
+        """Return steps with their own memory, for one set of shapes."""
         return CBound(self.entry, self._library, shapes)
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class CBound:
 
     @property
     def states(self) -> dict[str, Array]:
-        """A copy of the states by input name."""
+        """Return a copy of the states by input name."""
         held = self._states[self._now]
         return {s.tensor.name: v.copy() for s, v in zip(self._entry.states, held, strict=True)}
 
@@ -159,7 +159,7 @@ class CBound:
             place[...] = states[state.tensor.name]
 
     def takes(self, arrays: Sequence[object]) -> bool:
-        """Whether plain arrays, in the order of the inputs, have the shapes and dtypes bound."""
+        """Return whether plain arrays, in the order of the inputs, have the bound types."""
         for array, (shape, dtype) in zip(arrays, self._fits, strict=True):
             if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
                 return False
@@ -189,7 +189,7 @@ def _empty(tensor: TensorSpec, sizes: Mapping[str, int]) -> Array:
 
 
 def _refused(entry: EntryPoint, arrays: Sequence[Array], error: int) -> InputError:
-    """Return the error for a call that the library refused, or raise it: a wrong token id."""
+    """Return the error for a call that the library refused; raise it for a wrong token id."""
     names = [tensor.name for tensor in entry.inputs]
     check_vocabulary(entry, dict(zip(names, arrays, strict=False)))
     return InputError("E-INPUT-REFUSED", f"the compiled model refused the inputs: error {error}")
@@ -216,7 +216,7 @@ class CRuntime:
         return artifact_for(bundle, self.format, options).path
 
     def load(self, bundle: Bundle, options: RunOptions) -> CRunner:
-        """Compile an entry point and load it; RuntimeUnavailableError if that fails."""
+        """Compile an entry point and load it; raise RuntimeUnavailableError if that fails."""
         refuse_if_unavailable(self)
         refuse_provider_options(self.name, options)
         refuse_session_settings(self.name, options)

@@ -1,7 +1,7 @@
-"""The local C compiler: found, asked for its version, and used to build shared libraries.
+"""The local C compiler: find it, read its version, and build shared libraries with it.
 
-Libraries are kept in a cache outside of all bundles, by a hash of the sources, the compiler, its
-flags and the processor, so that a bundle is compiled once on each machine.
+Libraries are stored in a cache outside of all bundles, by a hash of the sources, the compiler, its
+flags and the processor, so that each machine compiles a bundle once.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ NAMES = ("cc", "gcc", "clang")
 FLAGS = ("-std=c99", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno")
 SHARED = ("-shared", "-fPIC")
 SECONDS = 600.0
-MOST_KEPT = 64  # libraries in the cache, the newest
+MOST_KEPT = 64  # libraries in the cache; older ones are removed
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Compiler:
 
 @cache
 def compiler() -> Compiler | None:
-    """Return the compiler that $CC names, or the first of `NAMES` that is here; None without."""
+    """Return the compiler that $CC names, or the first available one of `NAMES`, or None."""
     wanted = os.environ.get("CC")
     for name in (wanted,) if wanted else NAMES:
         path = shutil.which(name)
@@ -108,7 +108,7 @@ def _refused(found: Compiler, why: str) -> RuntimeUnavailableError:
 
 
 def _cache_folder() -> Path:
-    """$RNN_DEPLOY_CACHE, or the user's cache folder, or a folder of this process' own user."""
+    """Return $RNN_DEPLOY_CACHE, or the user's cache folder, or a folder for this user."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     for root in (os.environ.get("RNN_DEPLOY_CACHE"), Path(home) / "rnn-deploy"):
         if root is None:

@@ -1,4 +1,4 @@
-"""The files that an ONNX file reads: its tensors with external data, found without onnx.
+"""Find the files that an ONNX file reads (tensors with external data), without onnx.
 
 Every field that cannot lead to a tensor is skipped. Field numbers are those of onnx.proto3.
 """
@@ -29,7 +29,7 @@ CHILDREN = {
 
 
 def external_files(content: bytes) -> list[str]:
-    """Return the paths that the tensors of an ONNX file name; ValueError if it is damaged."""
+    """Return the paths that the tensors of an ONNX file name; raise ValueError if it is damaged."""
     if LOCATION not in content:
         return []
     return list(dict.fromkeys(_locations(memoryview(content), "model", 0)))
@@ -39,7 +39,7 @@ def external_contents(bundle: Bundle, path: str, content: bytes) -> dict[str, by
     """Return the files that an ONNX file of a bundle reads, by their name in it.
 
     path: of the ONNX file in the bundle. Raises BundleError for files outside of its folder, for
-    files that the manifest does not list, and for those that are not as recorded.
+    files that the manifest does not list, and for files that differ from their record.
     """
     folder = PurePosixPath(path).parent
     found = {}

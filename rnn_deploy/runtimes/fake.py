@@ -1,4 +1,4 @@
-"""A runtime whose answers come from a function, to test a check with a planted fault."""
+"""A runtime whose results come from a function, to test a check with a planted fault."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ Answer = Callable[[EntryPoint, Mapping[str, Array]], dict[str, Array]]
 
 @dataclass(frozen=True)
 class FakeRunner:
-    """Answers with a function of the entry point and the complete feeds."""
+    """Computes results by a function of the entry point and the complete feeds."""
 
     entry: EntryPoint
     answer: Answer
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return every output and final state by name; InputError if the function lacks one."""
+        """Return every output and final state by name; raise InputError if one is missing."""
         names = [tensor.name for tensor in self.entry.all_inputs]
         arrays = checker(self.entry)(feeds)
         answer = self.answer(self.entry, dict(zip(names, arrays, strict=True)))
@@ -32,14 +32,14 @@ class FakeRunner:
         return answer
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
 
 @dataclass(frozen=True)
 class FakeRuntime:
     """Loads any bundle that has an artifact of `format`.
 
-    in_process: never isolated; only an answer that can be pickled can go to a worker.
+    in_process: never isolate it; only a function that can be pickled can run in a worker.
     """
 
     answer: Answer
@@ -52,7 +52,7 @@ class FakeRuntime:
         return "0"
 
     def why_unavailable(self) -> str | None:
-        """Return None: it is always here."""
+        """Return None: it is always available."""
         return None
 
     def load(self, bundle: Bundle, options: RunOptions) -> FakeRunner:

@@ -1,8 +1,8 @@
 """Check the inputs of a call before a runtime sees them.
 
-Runtimes differ in what they do with a wrong shape: some refuse it, some abort the process, some
-compute something else. Here every input either fits the entry point exactly or is an InputError.
-A check is made once per runner; a call costs a few microseconds.
+Runtimes handle a wrong shape differently: some refuse it, some abort the process, some compute
+something else. Here every input either fits the entry point exactly or is an InputError. The first
+check prepares the runner; after that a call costs a few microseconds.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Kind = tuple[tuple[int, ...], np.dtype[Any]] | None
 def checker(entry: EntryPoint) -> Check:
     """Return a function from feeds by name to arrays in the order of `entry.all_inputs`.
 
-    It accepts arrays of the shapes and dtypes that passed last time without another look.
+    Arrays with the shapes and dtypes of the last call that passed are accepted at once.
     """
     plans = [(t.name, np.dtype(t.dtype), len(t.shape), _axes(t), t) for t in entry.all_inputs]
     names = {tensor.name for tensor in entry.all_inputs}
@@ -59,7 +59,7 @@ def checker(entry: EntryPoint) -> Check:
 
 
 def closed(_: object) -> NoReturn:
-    """Replace a runner's check, or the function that would load it again, after it is closed."""
+    """Replace a closed runner's check, or the function that would load the runner again."""
     raise ClosedError("E-RUNTIME-CLOSED", "this model is closed; load the bundle again")
 
 
@@ -70,7 +70,7 @@ def _kind(array: Array) -> Kind:
 def check_vocabulary(entry: EntryPoint, feeds: Mapping[str, Array]) -> None:
     """Raise InputError if token ids in `feeds` are outside the vocabulary.
 
-    Runtimes would wrap them into the range, or read memory that is not theirs.
+    Runtimes would wrap them into the range, or read memory of something else.
     """
     for tensor in entry.inputs:
         if tensor.below is None:
@@ -86,7 +86,7 @@ def check_vocabulary(entry: EntryPoint, feeds: Mapping[str, Array]) -> None:
 
 
 def refused_by(runtime: str, error: Exception) -> InputError:
-    """Return the error for inputs that passed the check and that a runtime refused."""
+    """Return the error for inputs that passed the check and that the runtime refused."""
     return InputError("E-INPUT-REFUSED", f"{runtime} refused the inputs: {one_line(error)}")
 
 
@@ -133,7 +133,7 @@ def _completed(
 
 
 def _without_subclass(tensor: TensorSpec, array: Array) -> Array:
-    """Return a plain array; InputError for a masked one, whose mask would be lost silently."""
+    """Return a plain array; raise InputError for a masked one, since its mask would be lost."""
     if isinstance(array, np.ma.MaskedArray):
         raise InputError(
             "E-INPUT-MASKED-ARRAY",

@@ -1,11 +1,11 @@
-"""A runtime in a process of its own, under a time limit: a crash or a hang there is an error.
+"""Run a runtime in its own process, under a time limit: a crash or a hang there is an error.
 
     Runtime --isolated--> IsolatedRuntime --load--> IsolatedRunner        one worker per runtime
 
-ONNX Runtime ends its whole process on some inputs, and native code may do so anywhere. Here a
-crash is a RuntimeAbortedError with the signal's name, and a hang one with the time limit. The next
-call starts a new worker, until too many have ended in a row. A call costs about 0.1 ms and a copy
-of the arrays.
+ONNX Runtime ends its whole process on some inputs, and any native code may do so. Here a crash is a
+RuntimeAbortedError with the signal's name, and a hang is one with the time limit. The next call
+starts a new worker, until too many have ended in a row. A call costs about 0.1 ms and a copy of the
+arrays.
 """
 
 import itertools
@@ -30,9 +30,9 @@ ACTIVITY = {
 
 
 def isolated(runtimes: Sequence[Runtime], time_limit: float = TIME_LIMIT) -> list[Runtime]:
-    """Put each runtime in a process of its own, except those that have `in_process` set.
+    """Put each runtime in its own process, except those that have `in_process` set.
 
-    time_limit: seconds for one call. InputError when it is not positive.
+    time_limit: seconds for one call. Raises InputError if it is not positive.
     """
     if not time_limit > 0:
         raise InputError(
@@ -63,16 +63,20 @@ class IsolatedRunner:
         self._worker = worker
         self._to_load = (bundle, options)
         self._key = worker.new_key()
-        self._loaded_in = 0  # which of the worker's processes has this loaded
+        self._loaded_in = 0  # the number of the worker's process that has loaded this
+        self.aborted: RuntimeAbortedError | None = None  # while it was loaded first
 
     def load(self) -> None:
-        """Load in the worker, unless that is done."""
+        """Load in the worker, unless its current process has done so."""
         if self._loaded_in != self._worker.starts or not self._worker.is_alive:
             self._worker.ask("load", self._key, *self._to_load)
             self._loaded_in = self._worker.starts
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return every output and final state by name; RuntimeAbortedError after a crash."""
+        """Return every output and final state by name; raise RuntimeAbortedError after a crash."""
+        aborted, self.aborted = self.aborted, None
+        if aborted is not None:  # reported once, even if the next process loads it
+            raise aborted
         self.load()
         return self._worker.ask("run", self._key, dict(feeds))
 
@@ -113,14 +117,14 @@ class IsolatedRuntime:
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
         """Return a runner in the worker.
 
-        A runner that crashes while loading is returned as well. It raises the error whenever it
-        runs, so that each check that needs it fails.
+        A runner that crashes while loading is returned too. Its first call raises the error, and
+        the next ones load it again, so that at least one check fails.
         """
         runner = IsolatedRunner(self._worker, bundle, options)
         try:
             runner.load()
-        except RuntimeAbortedError:
-            return runner
+        except RuntimeAbortedError as error:
+            runner.aborted = error
         except BaseException:
             runner.close()
             raise
@@ -143,14 +147,14 @@ class IsolatedRuntime:
 class RuntimeProcess:
     """The process: it starts with the first request and ends when its last user leaves.
 
-    starts: how often it was started.
+    starts: how often the process was started.
     """
 
     def __init__(self, runtime: Runtime, time_limit: float) -> None:
         self._runtime, self._time_limit = runtime, time_limit
         try:
             pickle.dumps(runtime)
-        except Exception as error:  # whatever a runtime's own parts raise
+        except Exception as error:  # the parts of a runtime may raise any exception
             raise InputError(
                 "E-RUNTIME-NOT-ISOLABLE",
                 f"runtime '{runtime.name}' cannot run in a process of its own, since it cannot be"
@@ -166,13 +170,13 @@ class RuntimeProcess:
         return self._process is not None
 
     def new_key(self) -> int:
-        """Return a key for one more user."""
+        """Return a key for a new user."""
         key = next(self._keys)
         self._users.add(key)
         return key
 
     def leave(self, key: int) -> None:
-        """Take away one user; the process ends with the last one."""
+        """Remove one user; the process ends with the last one."""
         self._users.discard(key)
         if not self._users:
             self._end()

@@ -1,8 +1,8 @@
-"""LiteRT (TFLite's interpreter), on the CPU (`litert`).
+"""LiteRT (TFLite's interpreter) on the CPU (`litert`).
 
-One interpreter serves one set of shapes. Given others, LiteRT 2.3 with its XNNPACK delegate is
-now and then wrong without a word: seen in one of six verifications of an LSTM, none of 80 without
-the delegate, which is what makes it fast.
+One interpreter serves one set of shapes. If the shapes change, LiteRT 2.3 with its XNNPACK delegate
+sometimes computes wrong values without an error: seen in one of six verifications of an LSTM, and
+in none of 80 without the delegate. The delegate makes LiteRT fast, so it stays.
 """
 
 import threading
@@ -26,15 +26,15 @@ from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused
 from rnn_deploy.runtimes.integer_tensors import integer_tensors
 from rnn_deploy.spec import STEP, STREAM, Array, EntryPoint, one_step
 
-MOST_SHAPES = 4  # interpreters kept, those used last
+MOST_SHAPES = 4  # interpreters that are kept, those used last
 Key = tuple[tuple[int, ...], ...]  # the shapes of all inputs, in order
 
 
 class LiteRtRunner:
     """An entry point as a signature of LiteRT interpreters, one for each set of shapes.
 
-    step: the entry point that the file has for a single step, if it has one. It runs in place of
-    `entry` wherever it fits.
+    step: the file's entry point for a single step, if it has one. It runs in place of `entry`
+    whenever the shapes fit.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class LiteRtRunner:
         self._step = step
         self._interpreter = interpreter
         self._signatures: OrderedDict[Key, Any] = OrderedDict()
-        # Made now, so that a file that LiteRT does not take is known at once.
+        # Load now, so that a file that LiteRT does not accept is an error at once.
         self._next: Any = self._interpreter()
         signature = self._next.get_signature_runner(entry.name)
         self._integers = integer_tensors(
@@ -52,7 +52,7 @@ class LiteRtRunner:
             {tensor.name: tensor.dtype for tensor in (*entry.all_inputs, *entry.all_outputs)},
         )
         self._check = checker(entry)
-        self._lock = threading.Lock()  # of two calls at a time one interpreter dies
+        self._lock = threading.Lock()  # two calls at a time crash an interpreter
         self._inputs = [tensor.name for tensor in entry.all_inputs]
         self._outputs = [tensor.name for tensor in entry.all_outputs]
 
@@ -133,14 +133,14 @@ class LiteRtRuntime:
         return one_step(bundle.manifest.entry(STREAM))
 
     def load(self, bundle: Bundle, options: RunOptions) -> LiteRtRunner:
-        """Load an entry point; RuntimeUnavailableError if LiteRT does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if LiteRT does not take it."""
         refuse_if_unavailable(self)
         refuse_provider_options(self.name, options)
         refuse_session_settings(self.name, options)
         entry = bundle.manifest.entry(options.entry)
         artifact = artifact_for(bundle, self.format, options)
         step = self._step(bundle, options)
-        content = bundle.read(artifact.path)  # for every interpreter to come
+        content = bundle.read(artifact.path)  # for all later interpreters too
         litert = require("ai_edge_litert.interpreter")
 
         def interpreter() -> Any:

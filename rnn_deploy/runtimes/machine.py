@@ -1,4 +1,4 @@
-"""This machine, as far as speed depends on it."""
+"""The properties of this machine that affect speed."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ def processor() -> str:
 
 
 def graphics_card() -> str | None:
-    """Return the name, driver and memory of NVIDIA cards; None if their own tool is not here."""
+    """Return the name, driver and memory of NVIDIA cards; None if nvidia-smi is not installed."""
     try:
         shown = subprocess.run(_CARD, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,6 +1,6 @@
-"""An ONNX file of a bundle with the files that it reads, as the bytes that were checked.
+"""An ONNX file of a bundle and the files that it reads, as bytes that were checked.
 
-A runtime gets these bytes and never the path, whose content may have changed since.
+A runtime receives these bytes and never the path, whose content may have changed since.
 """
 
 import tempfile
@@ -16,7 +16,7 @@ from rnn_deploy.runtimes.external_data import external_contents
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """path: for messages. external: the content of the files that it reads, by name."""
+    """A checked ONNX file. path: for messages. external: the files that it reads, by name."""
 
     path: Path
     content: bytes

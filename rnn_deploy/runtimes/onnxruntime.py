@@ -1,8 +1,8 @@
 """ONNX Runtime, on the CPU (`ort-cpu`) and on CUDA (`ort-cuda`).
 
-ONNX Runtime falls back to the CPU with no more than a log line, for a provider it cannot start
-and for single nodes. Here both are errors: a provider that did not start, and any misplaced node
-(`placement`), found by running once under the profiler.
+If ONNX Runtime cannot start a provider, or cannot run a single node on it, it uses the CPU and only
+writes a log line. Here both are errors: a provider that did not start, and any misplaced node
+(`placement`), which one run under the profiler finds.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,16 +36,16 @@ from rnn_deploy.spec import Array, EntryPoint
 CPU = "CPUExecutionProvider"
 # Settings of a session that differ from ONNX Runtime's defaults.
 SETTINGS = {"spinning": ("off",), "arena": ("off",), "optimisation": ("basic",)}
-SPLIT = ("batch", "split")  # not the session's own: parts of the batch run side by side
-MOST_NAMED = 10  # misplaced nodes in a message
+SPLIT = ("batch", "split")  # not a setting of the session: parts of the batch run side by side
+MOST_NAMED = 10  # misplaced nodes that a message lists
 PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
 class OrtRunner:
     """An entry point in an ONNX Runtime session.
 
-    step: loads the session of the bundle's form for one step, if it has one. That session runs in
-    place of the other wherever it fits, and is loaded when it first does.
+    step: loads the session of the bundle's file for one step, if it has one. It is loaded at the
+    first call that it can run, and runs all such calls.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class OrtRunner:
         """Return every output and final state by name."""
         arrays = self._check(feeds)
         named = dict(zip(self._inputs, arrays, strict=True))
-        if self._tokens:  # the operators of tf2onnx wrap some ids into the range
+        if self._tokens:  # operators of tf2onnx wrap some ids into the range
             check_vocabulary(self.entry, named)
         session = self._session
         if self._timed is not None and arrays[self._timed].shape[1] == 1:
@@ -73,12 +73,12 @@ class OrtRunner:
             closed(None)
         try:
             results = session.run(self._outputs, named)
-        except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             raise refused_by("ONNX Runtime", error) from error
         return dict(zip(self._outputs, results, strict=True))
 
     def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> OrtBound | None:
-        """Bind to memory of its own; None on a device, which has another memory."""
+        """Bind the session to its own memory; None on a device with another memory."""
         if self._session is None:
             closed(None)
         if self._session.get_providers()[0] != CPU:
@@ -125,7 +125,7 @@ class OrtRuntime:
         )
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
-        """Load an entry point; RuntimeUnavailableError if the provider does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if the provider does not take it."""
         if SPLIT not in options.session:
             return self._runner(bundle, options)
         rest = tuple(setting for setting in options.session if setting != SPLIT)
@@ -143,14 +143,14 @@ class OrtRuntime:
         session = self._session(read_onnx(bundle, artifact), options)
         if self.provider != CPU:
             self._prove_placement(bundle, options)
-            return OrtRunner(entry, session)  # the form for one step is faster on the CPU only
+            return OrtRunner(entry, session)  # the file for one step is faster only on the CPU
         one = step_beside(bundle, artifact)
         if one is None or not options.step_form:
             return OrtRunner(entry, session)
         file = read_onnx(bundle, one)
         if not file.external:
             return OrtRunner(entry, session, partial(self._session, file, options))
-        # Large weights are not kept for a session that may never be needed.
+        # Do not keep large weights in memory for a session that may never be needed.
         return OrtRunner(entry, session, lambda: self._session(read_onnx(bundle, one), options))
 
     def _session(self, file: OnnxFile, options: RunOptions, **extra: Any) -> Any:
@@ -166,7 +166,7 @@ class OrtRuntime:
         providers = [(self.provider, dict(options.provider))]
         try:
             session = ort_session(ort, file, settings, providers=providers)
-        except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             raise not_loaded(self, file.path, error) from error
         if self.provider not in session.get_providers():
             raise RuntimeUnavailableError(
@@ -214,7 +214,7 @@ class OrtRuntime:
 
 
 def _set(ort: ModuleType, settings: Any, setting: str, value: str) -> None:
-    """Apply one of SETTINGS; BundleError for any other."""
+    """Apply one of SETTINGS; raise BundleError for any other."""
     if value not in SETTINGS.get(setting, ()):
         raise BundleError("E-BUNDLE-PLAN", f"unknown setting {setting}={value}; {TUNE_AGAIN}")
     if setting == "spinning":
@@ -226,7 +226,7 @@ def _set(ort: ModuleType, settings: Any, setting: str, value: str) -> None:
 
 
 def _golden_feeds(bundle: Bundle, entry: EntryPoint) -> dict[str, Array]:
-    """Return inputs that the model is known to run on."""
+    """Return inputs on which the model is known to run."""
     cases = cases_of(bundle)
     case = next((case for case in cases if entry.name in case.entries), None)
     if case is None:

@@ -1,8 +1,8 @@
 """OpenVINO on the CPU (`openvino-cpu`), in float32.
 
-Left alone it computes in bfloat16 where the processor can, which is no longer the model; and it
-makes one kernel of an attention, product, softmax and product, which after a call of one step is
-wrong from 16 steps on (2026.4, AVX-512). It is kept from kernels of its own making ("snippets").
+Two defaults of OpenVINO are changed. It would compute in bfloat16 if the processor can, which is
+not the model. And it would build one kernel ("snippet") from an attention's product, softmax and
+product; after a call of one step this kernel is wrong from 16 steps on (2026.4, AVX-512).
 """
 
 import threading
@@ -34,8 +34,8 @@ from rnn_deploy.spec import Array, EntryPoint
 DEVICE = "CPU"
 PRECISION = "INFERENCE_PRECISION_HINT"
 NO_SNIPPETS = {"SNIPPETS_MODE": "DISABLE"}
-# Compiled models that a runner still holds, so that `placements` asks the one that runs; to compile
-# it again would be half the time of a small model's verification.
+# Compiled models that a runner still uses, so that `placements` examines the one that runs. To
+# compile it again would take half the time of a small model's verification.
 _IN_USE: WeakValueDictionary[tuple[object, ...], Any] = WeakValueDictionary()
 
 
@@ -46,7 +46,7 @@ class OpenVinoRunner:
         self.entry = entry
         self._compiled = compiled
         self._request = compiled.create_infer_request()
-        self._lock = threading.Lock()  # a request serves one call at a time
+        self._lock = threading.Lock()  # a request can run one call at a time
         self._check = checker(entry)
         self._inputs = [_port(compiled.inputs, tensor.name) for tensor in entry.all_inputs]
         self._outputs = [
@@ -60,7 +60,7 @@ class OpenVinoRunner:
         named = dict(zip(names, arrays, strict=True))
         check_vocabulary(self.entry, named)
         _check_range(named)
-        # OpenVINO reads the memory as it lies, whatever the strides say.
+        # OpenVINO ignores the strides of an array, so its memory must be contiguous.
         packed = {i: np.ascontiguousarray(a) for i, a in zip(self._inputs, arrays, strict=True)}
         with self._lock:
             if self._request is None:  # another thread has closed it since the check
@@ -69,7 +69,7 @@ class OpenVinoRunner:
                 self._request.infer(packed)
             except RuntimeError as error:
                 raise refused_by("OpenVINO", error) from error
-            # The request's own memory is written over by its next run.
+            # The next run overwrites the request's own memory.
             return {n: self._request.get_output_tensor(i).data.copy() for n, i in self._outputs}
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class OpenVinoRunner:
 
 @dataclass(frozen=True)
 class OpenVinoRuntime:
-    """OpenVINO's CPU plugin. provider: the device it is asked to run on."""
+    """OpenVINO's CPU plugin. provider: the requested device."""
 
     name: str = "openvino-cpu"
     format: str = "onnx"
@@ -98,7 +98,7 @@ class OpenVinoRuntime:
         return f"openvino is not installed; {pip_line('openvino')}"
 
     def load(self, bundle: Bundle, options: RunOptions) -> OpenVinoRunner:
-        """Load an entry point; RuntimeUnavailableError if OpenVINO does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if OpenVINO does not take it."""
         return OpenVinoRunner(bundle.manifest.entry(options.entry), self._compiled(bundle, options))
 
     def file_of(self, bundle: Bundle, options: RunOptions, shapes: Shapes) -> str:
@@ -106,7 +106,7 @@ class OpenVinoRuntime:
         return artifact_for(bundle, self.format, options).path
 
     def placements(self, bundle: Bundle, options: RunOptions) -> list[NodePlacement] | None:
-        """Return every node of the graph that OpenVINO made of an entry point, and its device."""
+        """Return every node of OpenVINO's compiled graph of an entry point, and its device."""
         if bundle.manifest.artifact(self.format, options.entry) is None:
             return None
         compiled = self._compiled(bundle, options)
@@ -160,7 +160,7 @@ def _properties(core: ModuleType, options: RunOptions) -> dict[str, Any]:
 
 
 def _check_range(feeds: Mapping[str, Array]) -> None:
-    """Raise InputError for integers that OpenVINO would cut off silently."""
+    """Raise InputError for integers that OpenVINO would clip silently."""
     for name, value in feeds.items():
         if value.dtype == np.int64 and not np.array_equal(value, value.astype(np.int32)):
             raise InputError(

@@ -1,7 +1,7 @@
-"""Where a runtime really put each node: ONNX Runtime's profile of one run, OpenVINO's own graph.
+"""Find the device of each node: from ONNX Runtime's profile of one run, or OpenVINO's own graph.
 
-A misplaced node is one that did not run on the provider that was asked for, unless it is shape
-arithmetic. ONNX Runtime computes shapes on the CPU on purpose, since a GPU needs them there.
+A misplaced node is one that did not run on the requested provider, unless it is shape arithmetic.
+ONNX Runtime computes shapes on the CPU on purpose, since a GPU needs them there.
 """
 
 import json
@@ -16,11 +16,10 @@ from rnn_deploy.bundle import Bundle
 from rnn_deploy.runtimes.base import RunOptions
 from rnn_deploy.spec import Array
 
-# Operators that read the shape of a tensor and none of its values.
+# Operators that read only the shape of a tensor.
 READS_SHAPE = ("Shape", "Size")
-# Operators that may compute with shapes: on vectors of a few whole numbers or truth values, or on
-# single numbers of any type. The condition of a Loop is computed with these, too; tf2onnx compares
-# its counter in float32.
+# Operators that may compute shapes: on vectors of a few integers or booleans, or on single numbers
+# of any type. They also compute the condition of a Loop, whose counter tf2onnx compares in float32.
 COMPUTES_SHAPES = (
     *("Gather", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Split", "Flatten"),
     *("Cast", "Identity", "Constant", "ConstantOfShape", "Expand", "Range", "Where"),
@@ -28,7 +27,7 @@ COMPUTES_SHAPES = (
     *("ReduceProd", "ReduceMax", "ReduceMin", "ReduceSum"),
     *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Not"),
 )
-MOST_SHAPE_VALUES = 16  # the begins and ends of a tensor of 8 dimensions, as Pad takes them
+MOST_SHAPE_VALUES = 16  # Pad takes the begins and ends of a tensor of 8 dimensions
 SHAPE_TYPES = ("int64", "int32", "bool")
 # A tensor in a profile: its type and its dimensions.
 ProfiledTensor = tuple[str, tuple[int, ...]]
@@ -38,7 +37,7 @@ ProfiledTensor = tuple[str, tuple[int, ...]]
 class NodePlacement:
     """One node that ran, and the provider that ran it.
 
-    tensors: its inputs and outputs in all its runs, as far as the runtime reports them.
+    tensors: its inputs and outputs in all its runs, if the runtime reports them.
     """
 
     node: str
@@ -48,7 +47,7 @@ class NodePlacement:
 
     @property
     def is_shape_arithmetic(self) -> bool:
-        """Whether it computes nothing but shapes, so that it may run on the CPU anywhere."""
+        """Return whether it computes only shapes, so that it may run on the CPU."""
         if self.op_type in READS_SHAPE:
             return True
         return self.op_type in COMPUTES_SHAPES and all(
@@ -62,9 +61,9 @@ class NodePlacement:
 
 @runtime_checkable
 class ReportsPlacement(Protocol):
-    """A runtime that reports where each node of an entry point really ran.
+    """A runtime that reports the device on which each node of an entry point ran.
 
-    provider: where every node is asked to run.
+    provider: the device requested for every node.
     """
 
     @property
@@ -95,7 +94,7 @@ def placements(events: Iterable[Mapping[str, Any]]) -> list[NodePlacement]:
 
 
 def misplaced(nodes: Iterable[NodePlacement], provider: str) -> list[NodePlacement]:
-    """Return the nodes that should have run on `provider` and did not."""
+    """Return the nodes that should have run on `provider` but did not."""
     return [n for n in nodes if n.provider != provider and not n.is_shape_arithmetic]
 
 

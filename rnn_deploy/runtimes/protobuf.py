@@ -1,6 +1,6 @@
 """A minimal reader of the protobuf wire format, so that the run side needs no onnx package.
 
-Source: protobuf.dev/programming-guides/encoding. ValueError for bytes that are not protobuf.
+Source: protobuf.dev/programming-guides/encoding. Raises ValueError for other bytes.
 """
 
 from collections.abc import Iterator

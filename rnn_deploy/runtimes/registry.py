@@ -1,4 +1,4 @@
-"""The runtimes by name, and which of them are here."""
+"""The runtimes by name, and which of them are available."""
 
 from dataclasses import dataclass
 
@@ -22,20 +22,20 @@ RUNTIMES: dict[str, Runtime] = {
     "c": CRuntime(),
     "ort-web": OrtWebRuntime(),
 }
-# Apart from them, since it runs the others as a bundle's plan says.
+# Not among them, because it runs the others according to a bundle's plan.
 BY_PLAN = TunedRuntime(RUNTIMES)
 
 
 @dataclass(frozen=True)
 class SkippedRuntime:
-    """A runtime that is not used, and why."""
+    """A runtime that is not used, with the reason."""
 
     runtime: str
     reason: str
 
 
 def runtime_named(name: str) -> Runtime:
-    """Return the runtime called `name`; InputError if there is none."""
+    """Return the runtime called `name`; raise InputError if there is none."""
     if name == BY_PLAN.name:
         return BY_PLAN
     if name not in RUNTIMES:
@@ -46,7 +46,7 @@ def runtime_named(name: str) -> Runtime:
 
 
 def runtimes_for(bundle: Bundle) -> tuple[list[Runtime], list[SkippedRuntime]]:
-    """Return the runtimes that are here and have an artifact in `bundle`; the others with reasons.
+    """Return the available runtimes that have an artifact in `bundle`, and the others with reasons.
 
     If the bundle has a plan, the runtime that follows it comes first.
     """
@@ -72,7 +72,7 @@ def possible_runtimes(bundle: Bundle) -> tuple[str, ...]:
 
 
 def default_runtime(bundle: Bundle) -> Runtime:
-    """Return the first runtime that can run `bundle`; RuntimeUnavailableError if none can."""
+    """Return the first runtime that can run `bundle`; raise RuntimeUnavailableError if none can."""
     usable, skipped = runtimes_for(bundle)
     if usable:
         return usable[0]

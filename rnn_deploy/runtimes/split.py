@@ -1,11 +1,11 @@
-"""Cut a batch in parts, one for each core, and run them at the same time.
+"""Cut a batch into parts, one for each core, and run them at the same time.
 
     feeds --rows 0..k--> run, in the caller's thread --+
-          --rows k..n--> run, in a thread of ours -----+--joined--> outputs
+          --rows k..n--> run, in its own thread ---------+--joined--> outputs
 
-Some operators use one core whatever the batch, and a loop waits for all cores at every step. Parts
-of the batch wait for each other only once. It pays where a call takes some hundred microseconds,
-which `tune` measures.
+Some operators use one core for any batch, and a loop waits for all cores at every step. Parts of a
+batch wait for each other only once. Splitting is faster if a call takes some hundred microseconds;
+`tune` measures it.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ from rnn_deploy.spec import Array
 class SplitBatchRunner:
     """Runs the rows of a batch in `parts`, side by side.
 
-    runner: runs on one thread; several threads call its `run`. BundleError if the batch cannot be
-    cut.
+    runner: runs on one thread; several threads call its `run`. Raises BundleError if the batch
+    cannot be cut.
     """
 
     def __init__(self, runner: Runner, parts: int) -> None:
@@ -42,7 +42,7 @@ class SplitBatchRunner:
         rows = len(first) if isinstance(first, np.ndarray) and first.ndim else 0
         alike = all(isinstance(v, np.ndarray) and v.shape[:1] == (rows,) for v in feeds.values())
         parts = min(self._parts, rows)
-        if parts < 2 or not alike:  # the runner refuses what does not fit
+        if parts < 2 or not alike:  # the runner refuses feeds that do not fit
             return self._runner.run(feeds)
         edges = [rows * part // parts for part in range(parts + 1)]
         pieces = [
@@ -51,12 +51,12 @@ class SplitBatchRunner:
         ]
         try:
             others = [self._threads.submit(self._runner.run, piece) for piece in pieces[1:]]
-        except RuntimeError:  # another thread has closed it since
+        except RuntimeError:  # another thread has closed this runner since
             closed(None)
         try:
             results = [self._runner.run(pieces[0])]
         finally:
-            waited = [other.exception() for other in others]  # none may outlast the call
+            waited = [other.exception() for other in others]  # end all parts before returning
         if any(waited):
             raise next(filter(None, waited))
         results += [other.result() for other in others]
@@ -64,6 +64,6 @@ class SplitBatchRunner:
 
     def close(self) -> None:
         """Release the runner and the threads."""
-        self._parts = 1  # from here on the runner refuses every call
+        self._parts = 1  # the runner refuses every further call
         self._threads.shutdown()
         self._runner.close()

@@ -1,6 +1,6 @@
-"""TFLite-Micro's own interpreter, which its Python package runs on this machine (`tflite-micro`).
+"""TFLite-Micro's own interpreter, which its Python package contains (`tflite-micro`).
 
-The file of the entry point `stream` is one step, called again for every step.
+The file of the entry point `stream` computes one step, and is called for every step.
 """
 
 import threading
@@ -25,7 +25,7 @@ from rnn_deploy.spec import STREAM, Array, EntryPoint, chunks
 
 
 class MicroRunner:
-    """An entry point in TFLite-Micro's interpreter, in an arena as large as the bundle says."""
+    """An entry point in TFLite-Micro's interpreter, in an arena with the size in the bundle."""
 
     def __init__(self, entry: EntryPoint, interpreter: Any) -> None:
         self.entry = entry
@@ -109,7 +109,7 @@ class MicroRuntime:
         return artifact_for(bundle, self.format, options).path
 
     def load(self, bundle: Bundle, options: RunOptions) -> MicroRunner:
-        """Load an entry point; RuntimeUnavailableError if the interpreter does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if the interpreter refuses it."""
         refuse_if_unavailable(self)
         refuse_provider_options(self.name, options)
         if options.threads is not None:

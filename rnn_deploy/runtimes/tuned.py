@@ -1,6 +1,6 @@
-"""`tuned`: follow a bundle's plan, so that each call runs in the way that is fastest for its shape.
+"""`tuned`: follow a bundle's plan, so that each call runs in the fastest way for its shape.
 
-feeds --batch and time--> the nearest rule --> its runner, loaded when it is first needed
+feeds --batch and time--> the nearest rule --> its runner, loaded at the first use
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ TUNED = "tuned"
 
 
 class TunedRunner:
-    """An entry point whose calls run by the nearest of several rules."""
+    """An entry point; each call runs by the nearest of several rules."""
 
     def __init__(
         self, entry: EntryPoint, rules: tuple[PlanRule, ...], load: Callable[[PlanRule], Runner]
@@ -38,7 +38,7 @@ class TunedRunner:
         self._runners: dict[PlanRule, Runner] = {}
         self._by_shape: dict[tuple[int, ...], Runner] = {}
         self._timed = entry.timed
-        self._at((1, 1))  # so that a file that does not load is an error now
+        self._at((1, 1))  # load one file now, so that a file that does not load is an error
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return every output and final state by name."""
@@ -54,7 +54,7 @@ class TunedRunner:
     def close(self) -> None:
         """Release every runner."""
         self._load = closed
-        for runner in list(self._runners.values()):  # another thread may be adding one
+        for runner in list(self._runners.values()):  # a copy: another thread may add one
             runner.close()
         self._runners.clear()
         self._by_shape.clear()
@@ -73,7 +73,7 @@ class TunedRunner:
 
 @dataclass(frozen=True)
 class TunedRuntime:
-    """The runtimes of a bundle's plan, each for the shapes it is fastest at."""
+    """The runtimes of a bundle's plan, each for the shapes for which it is fastest."""
 
     runtimes: Mapping[str, Runtime]
     name: str = TUNED
@@ -84,13 +84,13 @@ class TunedRuntime:
         return None
 
     def why_unavailable(self) -> str | None:
-        """Return None: it is always here, even if a bundle has no plan."""
+        """Return None: it is always available, even if a bundle has no plan."""
         return None
 
     def load(self, bundle: Bundle, options: RunOptions) -> Runner:
-        """Return a runner that follows the rules of the plan whose runtimes are here.
+        """Return a runner that follows the rules of the plan whose runtimes are available.
 
-        InputError for a bundle without a plan, and for options that the plan sets itself.
+        Raises InputError for a bundle without a plan, and for options that the plan sets itself.
         """
         plan = bundle.manifest.plan
         if plan is None:
@@ -125,7 +125,7 @@ class TunedRuntime:
         return f"{runtime.file_of(bundle, options, shapes)} on {runtime.name}"
 
     def _rules(self, plan: TunedPlan, options: RunOptions) -> tuple[PlanRule, ...]:
-        """Return the rules that can be followed here; none if each is for one number of steps."""
+        """Return the usable rules; none if each of them is for only one number of steps."""
         rules = tuple(rule for rule in plan.rules_of(options.entry) if self._has(rule))
         return () if all(rule.only_time for rule in rules) else rules
 
@@ -134,7 +134,7 @@ class TunedRuntime:
         return runtime is not None and runtime.why_unavailable() is None
 
     def _without_rule(self, bundle: Bundle) -> Runtime:
-        """Return the runtime for an entry point without a rule that can be followed here."""
+        """Return the runtime for an entry point without a usable rule."""
         formats = {artifact.format for artifact in bundle.manifest.artifacts}
         for runtime in self.runtimes.values():
             if runtime.format in formats and runtime.why_unavailable() is None:
@@ -146,7 +146,7 @@ class TunedRuntime:
 
 def _rule_for(rules: tuple[PlanRule, ...], shape: tuple[int, ...]) -> PlanRule:
     """Return the nearest rule for this shape of the input that has the time axis."""
-    # The runner refuses an input that is empty or has no such axes.
+    # The runner refuses an input that is empty or lacks these axes.
     batch, time = (max(1, size) for size in (*shape, 1, 1)[:2])
     return nearest(rules, batch, time)
 
@@ -156,6 +156,6 @@ def _by_rule(rule: PlanRule, options: RunOptions) -> RunOptions:
 
 
 def misfits(plan: TunedPlan, runtimes: Mapping[str, Runtime]) -> list[str]:
-    """Return what differs here from where the plan was made."""
+    """Return the differences between this machine and the one where the plan was made."""
     versions = {name: runtimes[name].version() for name in plan.versions if name in runtimes}
     return plan.misfits(processor(), cores(), versions)

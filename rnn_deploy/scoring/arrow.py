@@ -1,7 +1,7 @@
-"""Arrow columns to arrays and back.
+"""Convert Arrow columns to arrays and back.
 
 An input is a list column: list<double> for (time,), list<list<double>> or a list of fixed-size
-lists for (time, features), a fixed-shape tensor, or plain numbers for one number a sequence. An
+lists for (time, features), a fixed-shape tensor, or plain numbers for one number per sequence. An
 output is written in the same way: numbers, a fixed-size list, or a list over time.
 """
 
@@ -50,9 +50,9 @@ def is_number(kind: Any) -> bool:
 
 
 def ragged_of(column: Any, tensor: TensorSpec) -> tuple[Ragged, dict[int, Fault]]:
-    """Return the values of a column for an input, and the rows that have none.
+    """Return the values of a column for an input, and the rows without values.
 
-    column: an Arrow array whose type `depth_of` found to fit. A row with a missing value, or with
+    column: an Arrow array whose type `depth_of` accepts. A row with a missing value, or with
     steps of different widths, becomes a fault and an empty row.
     """
     rank = len(tensor.shape) - 1
@@ -62,7 +62,7 @@ def ragged_of(column: Any, tensor: TensorSpec) -> tuple[Ragged, dict[int, Fault]
     faults: dict[int, Fault] = {}
     good = list(range(len(column)))
     found, more = _flattened(column, rank)
-    while more:  # without those, faults of another kind may appear
+    while more:  # without the faulty rows, faults of another kind may appear
         faults |= {good[row]: fault for row, fault in more.items()}
         good = [row for row in good if row not in faults]
         found, more = _flattened(column.take(arrow.array(good, arrow.int64())), rank)
@@ -140,7 +140,7 @@ def type_of(tensor: TensorSpec) -> Any:
 
 
 def column_of(tensor: TensorSpec, rows: list[Array | None]) -> Any:
-    """Return the column of an output: a row each, null where there is no result."""
+    """Return the column of an output, one item per row, null for rows without a result."""
     arrow = require("pyarrow")
     kind = type_of(tensor)
     there = np.array([row is not None for row in rows], bool)

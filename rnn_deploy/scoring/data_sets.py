@@ -1,10 +1,10 @@
-"""Score data sets that exist already in Dask or Ray, lazily, without files in between.
+"""Score existing Dask or Ray data sets lazily, without files in between.
 
     scored = score_dask_frame("build/model", frame, sequence="customer")      # a Dask DataFrame
     scored = score_ray_dataset("build/model", dataset, sequence="customer")   # a Ray Dataset
 
-Each partition or batch is scored by itself, so a key that occurs in two of them is not noticed. The
-columns of the result are those of `rnn-deploy score`.
+Each partition or batch is scored on its own, so a key that occurs in two of them is not detected.
+The columns of the result are those of `rnn-deploy score`.
 """
 
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ def _opened(bundle: str | Path | Bundle) -> Bundle:
 
 
 def _empty(job: ScoreJob, whole: bool) -> Any:
-    """Return a scored table without rows. whole: whether keys are whole numbers."""
+    """Return a scored table without rows. whole: whether keys are integers."""
     arrow = require("pyarrow")
     bundle = _opened(job.bundle)
     keys = arrow.array([], arrow.int64() if whole else arrow.string())

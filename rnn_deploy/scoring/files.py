@@ -1,4 +1,4 @@
-"""Parquet files that are there whole or not at all, also after a kill and a loss of power."""
+"""Write Parquet files whole or not at all, even after a kill or a power failure."""
 
 import json
 import os
@@ -16,7 +16,7 @@ UNFINISHED = ".unfinished"  # the ending of temporary names
 def write_whole(place: Path, tables: Iterator[Any], facts: Mapping[str, Any]) -> None:
     """Write tables of one schema to a Parquet file, through a unique temporary file.
 
-    facts: plain data that goes into the file's metadata.
+    facts: plain data that are stored in the file's metadata.
     """
     parquet = require("pyarrow.parquet")
     descriptor, name = tempfile.mkstemp(
@@ -44,7 +44,7 @@ def write_whole(place: Path, tables: Iterator[Any], facts: Mapping[str, Any]) ->
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder last; a system that cannot open folders does it by itself."""
+    """Make a rename in a folder permanent; systems that cannot open folders do so themselves."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -55,7 +55,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def facts_in(place: Path) -> dict[str, Any] | None:
-    """Return the facts of a file that `write_whole` wrote, None if it is none or damaged."""
+    """Return the facts of a file that `write_whole` wrote, None if it is another or damaged."""
     arrow, parquet = require("pyarrow"), require("pyarrow.parquet")
     try:
         metadata = parquet.read_schema(place).metadata or {}
@@ -66,6 +66,6 @@ def facts_in(place: Path) -> dict[str, Any] | None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed writers left."""
+    """Remove the temporary files of killed writers."""
     for path in folder.glob(f".*{UNFINISHED}"):
         path.unlink(missing_ok=True)

@@ -16,12 +16,12 @@ CARRIED = "_carried-{:05d}.parquet"
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """How to score, whatever the engine.
+    """The options of a run, for any engine.
 
     rules: the columns of a table. runtime: None for the first available. threads: of one operator
-    in one worker. batch_size: sequences in one call. states: whether final states are written.
-    state_in: the output folder of a previous run. workers: None for one a core. retries: how often
-    a shard is repeated that a crash ended. shard_bytes: of numbers, in one shard.
+    in one worker. batch_size: sequences in one call. states: whether to write final states.
+    state_in: the output folder of a previous run. workers: None for one per core. retries: how
+    often a shard is repeated after a crash. shard_bytes: the bytes of numbers in one shard.
     """
 
     rules: TableRules = field(default_factory=TableRules)
@@ -47,7 +47,7 @@ class ScoreOptions:
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """What all shards have in common. It is sent to workers, on other machines too.
+    """The common input of all shards. It is sent to workers, on other machines too.
 
     digest: of the bundle. duplicates: keys that occur twice, which are not scored.
     """
@@ -66,7 +66,7 @@ class ScoreJob:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the content of the output, besides the inputs."""
+        """Return everything that determines the content of the output, besides the inputs."""
         facts = asdict(self)
         for name in ("bundle", "state_in", "duplicates", "rules"):
             del facts[name]
@@ -77,7 +77,7 @@ class ScoreJob:
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of one input file, and the file that its result goes to.
+    """A part of one input file, and the file for its result.
 
     size, changed: of the input file, in bytes and nanoseconds, when the run was planned.
     """
@@ -91,16 +91,16 @@ class Shard:
 
     @property
     def path(self) -> Path:
-        """Where the result goes."""
+        """Return the path of the result."""
         return Path(self.output) / PART.format(self.number)
 
     @property
     def label(self) -> str:
-        """A name of the shard for messages."""
+        """Return a name of the shard for messages."""
         return f"{self.place}, {self.path.name}"
 
     def identity(self, job: ScoreJob) -> str:
-        """Return a digest of all that decides the result; a part with another one is not ours."""
+        """Return a digest of everything that determines the result of this shard."""
         facts = [Path(self.place).name, self.size, self.changed, asdict(self.span), job.settings]
         twice = sorted(map(str, job.duplicates))
         return hashlib.sha256(json.dumps([facts, twice]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the key and the inputs.
+"""Find the columns of a table with the key and the inputs.
 
 A table has a list column for each input and a row for each sequence, or it is long: a row for each
 step, columns for the key and the features, the rows of a sequence one after another.
@@ -19,12 +19,12 @@ from rnn_deploy.optional import require
 from rnn_deploy.scoring.arrow import depth_of, is_list, is_number
 from rnn_deploy.spec import SEQUENCE, EntryPoint, TensorSpec
 
-ROW = "row"  # the column of the keys where the input has none
+ROW = "row"  # the column of the keys if the input has none
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs as users have them, the columns that they name, and the model's feature names."""
+    """The inputs as users supply them, the columns that they name, and the feature names."""
 
     tensors: tuple[TensorSpec, ...]
     rules: TableRules
@@ -32,12 +32,12 @@ class Inputs:
 
     @property
     def key_name(self) -> str:
-        """The name of the column of keys in the output."""
+        """Return the name of the column of keys in the output."""
         return self.rules.id or ROW
 
     @property
     def only(self) -> TensorSpec | None:
-        """The input, if there is only one."""
+        """Return the input, if there is only one."""
         return self.tensors[0] if len(self.tensors) == 1 else None
 
 
@@ -60,18 +60,18 @@ class TableLayout:
 
     @property
     def is_long(self) -> bool:
-        """Whether each row of the table is one step."""
+        """Return whether each row of the table is one step."""
         return bool(self.features)
 
     @property
     def names(self) -> list[str]:
-        """All columns that are read."""
+        """Return all columns that are read."""
         special = [name for name in (self.inputs.rules.id, self.inputs.rules.time) if name]
         return list(dict.fromkeys([*special, *self.columns.values(), *self.features]))
 
 
 def layout_of(schema: Any, inputs: Inputs, where: str) -> TableLayout:
-    """Return the roles of the columns of a table; InputError if a column is missing or unfit."""
+    """Return the roles of a table's columns; raise InputError if one is missing or does not fit."""
     rules = inputs.rules
     names = tuple(schema.names)
     for name in (rules.id, rules.time):

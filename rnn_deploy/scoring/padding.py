@@ -1,7 +1,7 @@
-"""Pad sequences to few lengths, only where the model masks, so that more of them share a batch.
+"""Pad sequences to few lengths if the model masks padding, so that more of them share a batch.
 
-A length is rounded up by at most an eighth. A model that says that it masks may still look at
-padding in a layer that knows no mask, so the same sequences are run without it and compared once.
+A length is rounded up by at most an eighth. A model that masks padding may still read it in a layer
+without mask support, so some sequences run once with and without padding and are compared.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ ALLOWED = 1e-5  # of the largest value of an output; kernels for other shapes ro
 
 
 class Padding:
-    """Pads the inputs of an entry point and cuts its outputs, once it is known to be harmless."""
+    """Pads the inputs of an entry point and cuts its outputs, after a test that it is harmless."""
 
     def __init__(self, entry: EntryPoint) -> None:
         self._entry = entry
@@ -30,7 +30,7 @@ class Padding:
         self._harmless: bool | None = None
 
     def run(self, feeds: Mapping[str, Fitted], call: Call) -> dict[str, Fitted]:
-        """Return the outputs of all sequences in order, as `run_rows` does."""
+        """Return the outputs of all sequences in order, like `run_rows`."""
         lengths = [len(row) for row in feeds[self._timed[0].name]] if self._possible else []
         padded = [rounded(length) for length in lengths]
         if padded == lengths:
@@ -61,7 +61,7 @@ class Padding:
 
 
 def rounded(length: int) -> int:
-    """Return the length that a sequence is padded to."""
+    """Return the length to which a sequence is padded."""
     step = max(1, 1 << max(0, length.bit_length() - 4))
     return -(-length // step) * step
 

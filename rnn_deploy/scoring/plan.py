@@ -1,4 +1,4 @@
-"""Cut the input files in shards, and find keys that occur twice. Reads only columns of keys."""
+"""Cut the input files into shards, and find keys that occur twice. Reads only columns of keys."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ MOST_DUPLICATES = 10_000
 
 @dataclass(frozen=True)
 class Plan:
-    """The shards of a run, how many sequences they hold, and the keys that occur twice."""
+    """The shards of a run, their number of sequences, and the keys that occur twice."""
 
     shards: tuple[Shard, ...]
     sequences: int
@@ -28,7 +28,7 @@ class Plan:
 def plan_of(
     places: list[Path], inputs: Inputs, output: Path, target: int, show: Callable[[str], None]
 ) -> Plan:
-    """Return the plan for input files and folders; InputError for files that do not fit."""
+    """Return the plan for input files and folders; raise InputError for files that do not fit."""
     files = input_files(places)
     sources: list[Source] = []
     scans: list[Scan] = []

@@ -1,11 +1,11 @@
-"""Progress of a run: shards, sequences a second, time that remains."""
+"""The progress of a run: shards, sequences per second, remaining time."""
 
 import time
 from collections.abc import Callable
 
 
 class Progress:
-    """Counts what is done and shows it. skipped: shards that were there already."""
+    """Counts finished shards and shows the progress. skipped: shards of an earlier run."""
 
     def __init__(
         self, sequences: int, shards: int, skipped: int, show: Callable[[str], None]
@@ -15,13 +15,13 @@ class Progress:
         self._done_shards = self._done_sequences = 0
 
     def add(self, sequences: int) -> None:
-        """Note that one more shard is done."""
+        """Count one more finished shard."""
         self._done_shards += 1
         self._done_sequences += sequences
         self._show(self.line(time.monotonic() - self._began))
 
     def line(self, seconds: float) -> str:
-        """Return where the run is after `seconds`."""
+        """Return the progress after `seconds`, as a line."""
         left = self._shards - self._skipped - self._done_shards
         remaining = seconds / self._done_shards * left if self._done_shards else 0.0
         rate = self._done_sequences / seconds if seconds else 0.0
@@ -30,7 +30,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people write it: 8 s, 3 min, 2 h 10 min."""
+    """Return a time in words: 8 s, 3 min, 2 h 10 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

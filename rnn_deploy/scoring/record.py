@@ -1,7 +1,7 @@
-"""`_run.json` in the output folder: what a run was made from, and how it ended.
+"""`_run.json` in the output folder: the inputs and settings of a run, and how it ended.
 
-It is written when the run starts, so that a repetition knows whether it continues the same run, and
-again at the end. The counts come from the parts.
+It is written when the run starts, so that the next run can continue it, and again at the end. The
+counts come from the parts.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run. settings: what decides the output, besides the inputs. inputs: files with their sizes.
+    """A run. settings: determine the output, besides the inputs. inputs: files with their sizes.
 
     failures: the first failed sequences, with key and reason; failed counts them all.
     """
@@ -44,13 +44,13 @@ class RunRecord:
 
     @property
     def identity(self) -> str:
-        """A digest of what decided the output."""
+        """Return a digest of everything that determined the output."""
         facts = json.dumps([self.digest, self.settings, self.inputs], sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the record of a run; InputError if the folder has none, or it is damaged."""
+        """Read the record of a run; raise InputError if it is missing or damaged."""
         place = folder / NAME
         try:
             facts = json.loads(place.read_text(encoding="utf-8"))
@@ -68,7 +68,7 @@ class RunRecord:
             ) from error
 
     def write(self, folder: Path) -> None:
-        """Write the record, in place of an older one."""
+        """Write the record, and replace an older one."""
         with writing_file(folder / NAME, force=True) as draft:
             draft.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
@@ -78,7 +78,7 @@ class RunRecord:
 
 
 def refuse_other_run(folder: Path, planned: RunRecord, *, force: bool) -> None:
-    """Raise InputError if the folder holds another run, unless `force` replaces what differs."""
+    """Raise InputError if the folder has another run, unless `force` replaces what differs."""
     if not (folder / NAME).exists():
         if any(not path.name.startswith(".") for path in folder.iterdir()):
             raise InputError(

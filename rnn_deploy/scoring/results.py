@@ -1,4 +1,4 @@
-"""The counts, failures and keys in the parts of a run. Reads footers and single columns."""
+"""Read counts, failures and keys from the parts of a run: only footers and single columns."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from rnn_deploy.scoring.scorer import ERROR
 from rnn_deploy.scoring.shard import rows_of_part
 from rnn_deploy.scoring.table_rows import keys_of
 
-MOST_FAILURES = 1000  # that the record lists
+MOST_FAILURES = 1000  # the most failures that the record lists
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Sequences in all parts, how many failed, and the first of those with key and reason."""
+    """The sequences in all parts, the number of failures, and the first ones with reasons."""
 
     sequences: int
     failed: int
@@ -24,7 +24,7 @@ class Counts:
 
 
 def counts_of(shards: Sequence[Shard], job: ScoreJob, key: str) -> Counts:
-    """Count what is in the parts."""
+    """Count the sequences and failures in the parts."""
     parquet = require("pyarrow.parquet")
     total = failed = 0
     failures: list[dict[str, Any]] = []
@@ -72,7 +72,7 @@ def keys_of_parts(shards: Sequence[Shard], key: str) -> Any:
 
 
 def remove_other_parts(output: Path, shards: Sequence[Shard]) -> None:
-    """Remove parts that an earlier run with more shards left."""
+    """Remove the parts that an earlier run with more shards left."""
     ours = {shard.path for shard in shards}
     for path in output.glob("part-*.parquet"):
         if path not in ours:

@@ -1,9 +1,9 @@
-"""Run sequences through a loaded bundle; one that fails keeps its key and gets a reason.
+"""Run sequences through a loaded bundle; a failed one keeps its key and has a reason.
 
     Sequences --checks--> good rows --preprocessing, batches of one length--> outputs --> a table
 
 The table has a row for each sequence in the order of the input: its key, the outputs, labels, final
-states, and `error`, null where everything went well.
+states, and `error`, which is null if there is none.
 """
 
 from collections.abc import Mapping
@@ -33,20 +33,20 @@ from rnn_deploy.scoring.sequences import Fault, Ragged, Sequences
 from rnn_deploy.spec import STREAM, Array, EntryPoint
 
 ERROR = "error"
-STATE = "state:"  # starts the name of a column of states
-LABEL = "_label"  # ends the name of a column of labels
+STATE = "state:"  # the start of a column name for states
+LABEL = "_label"  # the end of a column name for labels
 
 
 @dataclass(frozen=True)
 class InitialStates:
-    """States of sequences by input name, (rows, ...), and rows whose state cannot be used."""
+    """States of sequences by input name, (rows, ...), and faults of unusable states by row."""
 
     states: Mapping[str, Array]
     faults: Mapping[int, Fault]
 
 
 class Scorer:
-    """A bundle that is loaded for a job."""
+    """A bundle that was loaded for a job."""
 
     def __init__(self, bundle: Bundle, job: ScoreJob) -> None:
         self.entry: EntryPoint = bundle.manifest.entry(job.entry)
@@ -64,7 +64,7 @@ class Scorer:
             self._call = self._runner.run
         self._padding = Padding(self.entry)
         timed = [tensor for tensor in self.entry.inputs if has_time(tensor)]
-        # A model of a fixed number of steps that masks takes shorter sequences, too.
+        # A model with a fixed number of steps that masks padding accepts shorter sequences too.
         self._fixed_time = bool(timed) and all(
             isinstance(tensor.shape[1], int) and tensor.padding is not None for tensor in timed
         )
@@ -83,7 +83,7 @@ class Scorer:
         return self._table(sequences, found, faults)
 
     def _check(self, sequences: Sequences, faults: dict[int, Fault]) -> None:
-        """Find what would make a whole batch fail, or its result meaningless."""
+        """Find rows that would make a whole batch fail, or its result meaningless."""
         if self._job.duplicates:
             twice = Fault("E-SCORE-KEY", "the key occurs more than once in the input")
             for row, key in enumerate(sequences.keys.to_pylist()):
@@ -112,7 +112,7 @@ class Scorer:
         self, sequences: Sequences, initial: InitialStates | None, rows: list[int],
         found: dict[str, list[Array | None]], faults: dict[int, Fault],
     ) -> None:  # fmt: skip
-        """Run rows; if that fails, run each half, until the rows that fail are known."""
+        """Run rows; if that fails, run each half, until the failing rows are found."""
         if not rows:
             return
         try:
@@ -194,7 +194,7 @@ class Scorer:
 def _stream_runner(
     bundle: Bundle, job: ScoreJob, runner: Runner, runtime: Runtime
 ) -> Runner | None:
-    """Return a runner that runs sequences in segments, None if the model has none."""
+    """Return a runner that runs sequences in segments; None if the model cannot."""
     entries = [entry for entry in bundle.manifest.entries if entry.name == STREAM]
     if not entries or not can_segment(entries[0]):
         return None
@@ -206,7 +206,7 @@ def _stream_runner(
 
 
 def refuse_coupled(entry: EntryPoint) -> None:
-    """Raise InputError for a model whose rows cannot be batched freely."""
+    """Raise InputError for a model whose rows depend on their batch."""
     fixed = {tensor.shape[0] for tensor in entry.inputs if isinstance(tensor.shape[0], int)}
     why = entry.why_one_batch
     if why is not None and fixed != {1}:
@@ -218,7 +218,7 @@ def refuse_coupled(entry: EntryPoint) -> None:
 
 
 def refuse_names(entry: EntryPoint, key: str) -> None:
-    """Raise InputError if a column of the output would have the name of another."""
+    """Raise InputError if two columns of the output would have the same name."""
     names = [tensor.name for tensor in entry.outputs]
     for tensor in (*entry.outputs, *(state.tensor for state in entry.states)):
         type_of(tensor)
@@ -240,7 +240,7 @@ def label_column(rows: list[Array | None], labels: Any, over_time: bool) -> Any:
 
 
 def _likeliest(value: Any, names: Any) -> Any:
-    if len(names) == 2 and value.shape[-1] == 1:  # the probability of the second
+    if len(names) == 2 and value.shape[-1] == 1:  # the probability of the second label
         index = (value[..., 0] > 0.5).astype(int)
     else:
         index = value.argmax(axis=-1)

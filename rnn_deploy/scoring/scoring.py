@@ -1,4 +1,4 @@
-"""Score files: plan, run the shards that are missing, and record how it ended.
+"""Score files: plan, run the missing shards, and record how the run ended.
 
 plan -> engine -> parts -> counts from the parts -> _run.json
 """
@@ -40,11 +40,11 @@ Show = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """How a run ended.
+    """The result of a run.
 
-    sequences: of the input. scored: those in the parts. failed: those of them that have a reason in
-    place of outputs. skipped: shards that were there already. failed_shards: shards without a part,
-    with the reason.
+    sequences: in the input. scored: in the parts. failed: scored ones with a reason in place of
+    outputs. skipped: shards of an earlier run. failed_shards: shards without a part, with the
+    reason.
     """
 
     output: Path
@@ -59,12 +59,12 @@ class ScoreResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every shard has a part."""
+        """Return whether every shard has a part."""
         return not self.failed_shards
 
     @property
     def exit_code(self) -> int:
-        """0 if every sequence was scored, 2 if inputs did not fit, 3 if a worker failed."""
+        """Return 0 if every sequence was scored, 2 for invalid inputs, 3 if a worker failed."""
         crashed = {"E-SCORE-WORKER", "E-SCORE-SHARD"} & {
             fault.code for fault in self.failed_shards.values()
         }
@@ -72,7 +72,7 @@ class ScoreResult:
 
     @property
     def ok(self) -> bool:
-        """Whether every sequence was scored."""
+        """Return whether every sequence was scored."""
         return self.complete and not self.failed
 
 
@@ -99,15 +99,15 @@ def score(
 ) -> ScoreResult:
     """Score a data set that is too large for one process: files in, Parquet files out.
 
-    input: files or folders (.parquet, .npz, .npy, .jsonl, .csv). output: a folder; a run that was
-    stopped continues there. sequence: the column with the key. order, features: columns of a table
-    with a row for each step. states: write final states; state_in: the output of a previous run,
-    from whose states the sequences go on, by key. engine: "local", "dask" or "ray". address: of
-    its cluster. workers: processes, by default one a core. shard_size: MiB of numbers in one shard.
-    force: replace parts of an earlier run that differ. progress: is called with lines of text.
+    input: files or folders (.parquet, .npz, .npy, .jsonl, .csv). output: a folder; a stopped run
+    continues there. sequence: the column with the key. order, features: columns of a table with a
+    row for each step. states: write final states; state_in: the output of a previous run, from
+    whose states the sequences continue, by key. engine: "local", "dask" or "ray". address: of its
+    cluster. workers: processes, by default one per core. shard_size: MiB of numbers in one shard.
+    force: replace parts of an earlier run that differ. progress: called with lines of text.
 
     Sequences that cannot be scored have a reason in the column `error`; see `ScoreResult`. Raises
-    InputError for inputs, options and output folders that do not fit.
+    InputError for invalid inputs, options and output folders.
     """
     places = [input] if isinstance(input, str | Path) else input
     options = ScoreOptions(
@@ -131,7 +131,7 @@ def score_files(
     address: str | None = None,
     show: Show = lambda text: None,
 ) -> ScoreResult:
-    """Score input files to Parquet files in the folder `output`. show: gets lines of progress."""
+    """Score input files to Parquet files in the folder `output`. show: called with progress."""
     began = time.monotonic()
     require("pyarrow")
     chosen = engine_named(engine, address)
@@ -162,7 +162,7 @@ def _run(
     address: str | None,
     show: Show,
 ) -> tuple[dict[int, Fault], int]:
-    """Run the shards that have no part; return what went wrong, and how many there were."""
+    """Run the shards without a part; return the failures, and the number of existing parts."""
     missing = [shard for shard in plan.shards if rows_of_part(job, shard) is None]
     progress = Progress(plan.sequences, len(plan.shards), len(plan.shards) - len(missing), show)
     faults: dict[int, Fault] = {}
@@ -181,7 +181,7 @@ def _ended(
     bundle: Bundle, job: ScoreJob, plan: Plan, record: RunRecord, faults: dict[int, Fault],
     run: tuple[int, float],
 ) -> ScoreResult:  # fmt: skip
-    """Count what the parts contain, carry states over, and write the record."""
+    """Count the sequences in the parts, carry states over, and write the record."""
     missing, began = run
     output = Path(plan.shards[0].output)
     remove_other_parts(output, plan.shards)
@@ -204,7 +204,7 @@ def _ended(
 
 
 def job_of(bundle: Bundle, options: ScoreOptions, key: str) -> ScoreJob:
-    """Return the job for a bundle; InputError if states or options do not fit it."""
+    """Return the job for a bundle; raise InputError if states or options do not fit it."""
     runtime: Runtime
     if options.runtime is None:
         runtime = default_runtime(bundle)
@@ -262,5 +262,5 @@ def _locked(output: Path) -> Iterator[None]:
     finally:
         lock.release()
         (output / LOCK).unlink(missing_ok=True)
-        with suppress(OSError):  # it has files, or another run uses it
+        with suppress(OSError):  # the folder has files, or another run uses it
             output.rmdir()

@@ -1,11 +1,11 @@
-"""Run sequences of different lengths in one batch without padding: in segments, with the states.
+"""Run sequences of different lengths in one batch without padding: in segments, with states.
 
     lengths 3, 5, 5, 9:   steps 0-2 of all four,   3-4 of three,   5-8 of the last
 
 Sequences are sorted by length, and those of one batch run together until the shortest ends; the
-others go on from their states. Each step is computed once, in batches much larger than those of
-equal lengths. It needs an entry point that gives the same in chunks as in one piece
-(`EntryPoint.chunked`), which a bidirectional layer, for instance, rules out.
+others continue from their states. Each step is computed once, in batches much larger than those of
+equal lengths. It needs an entry point whose chunks compute the same as the whole sequence
+(`EntryPoint.chunked`), which excludes, for example, bidirectional layers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from rnn_deploy.inference.rows import Call
 from rnn_deploy.runtimes.feeds import zero_states
 from rnn_deploy.spec import Array, EntryPoint
 
-WORTH = 32  # with more sequences of each length, a batch for each length is as fast
+WORTH = 32  # with more sequences of each length, one batch per length is as fast
 
 
 def can_segment(entry: EntryPoint) -> bool:
@@ -34,7 +34,7 @@ def can_segment(entry: EntryPoint) -> bool:
 
 
 def is_worth_it(lengths: Sequence[int]) -> bool:
-    """Return whether batches of one length would be small."""
+    """Return whether batches of equal lengths would be small."""
     return len(lengths) < WORTH * len(set(lengths)) and len(set(lengths)) > 1
 
 
@@ -102,7 +102,7 @@ class _Batch:
 
 
 def _side_by_side(rows: Sequence[Array]) -> Array:
-    """Return rows as one array; what follows the end of a row is never read."""
+    """Return rows as one array; values after the end of a row are never read."""
     full = np.zeros((len(rows), len(rows[-1]), *rows[-1].shape[1:]), rows[-1].dtype)
     for row, value in enumerate(rows):
         full[row, : len(value)] = value

@@ -1,4 +1,4 @@
-"""Sequences of different lengths with a key each, and what is wrong with single ones."""
+"""Sequences of different lengths with a key each, and the faults of single sequences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ import numpy as np
 from rnn_deploy.errors import RnnDeployError, one_line
 from rnn_deploy.spec import Array
 
-Values = "Ragged | list[Any]"  # a list: texts, which preprocessing turns into numbers
+Values = "Ragged | list[Any]"  # a list: texts, which preprocessing converts to numbers
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why one sequence, or one shard, has no result."""
+    """The reason why a sequence or a shard has no result."""
 
     code: str
     reason: str
 
     @classmethod
     def of(cls, error: RnnDeployError) -> "Fault":
-        """Return the code and the message of an error."""
+        """Return the code and the message of an error as a fault."""
         return cls(error.code, one_line(error))
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class Ragged:
 
     @property
     def lengths(self) -> Any:
-        """The number of steps of each row."""
+        """Return the number of steps of each row."""
         return np.diff(self.offsets)
 
     def row(self, index: int) -> Array:
@@ -48,16 +48,16 @@ class Ragged:
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     def row_of(self, steps: Array) -> Array:
-        """Return the row of each step, given by its place in `values`."""
+        """Return the row of each step; a step is an index into `values`."""
         return np.searchsorted(self.offsets, steps, side="right") - 1
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences that are read, one row each.
+    """Sequences that were read, one per row.
 
-    keys: an Arrow array, one key a row. feeds: by input name, as users have them. faults: by row;
-    such a row has no meaning in `feeds`.
+    keys: an Arrow array, one key per row. feeds: by input name, as users supply them. faults: by
+    row; the feeds of such a row are meaningless.
     """
 
     keys: Any

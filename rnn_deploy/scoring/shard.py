@@ -1,7 +1,7 @@
 """Score one shard: read it chunk by chunk, run it, write one part. Repeating it is harmless.
 
-A part that is there and has the identity of the shard is not scored again. What goes wrong with the
-shard as a whole is the result, too, so that no worker shows a traceback.
+An existing part with the identity of the shard is not scored again. A failure of the whole shard is
+a result too, so that no worker shows a traceback.
 """
 
 import os
@@ -28,7 +28,7 @@ _loaded: dict[ScoreJob, "LoadedJob"] = {}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a shard. skipped: its part was there. fault: why it has no part."""
+    """The outcome of a shard. skipped: its part existed. fault: why it has no part."""
 
     number: int
     sequences: int = 0
@@ -63,7 +63,7 @@ class LoadedJob:
 
 
 def score_shard(job: ScoreJob, shard: Shard) -> Outcome:
-    """Score a shard and write its part; return what became of it."""
+    """Score a shard and write its part; return the outcome."""
     try:
         found = rows_of_part(job, shard)
         if found is not None:
@@ -75,13 +75,13 @@ def score_shard(job: ScoreJob, shard: Shard) -> Outcome:
         return Outcome(shard.number, rows_of_part(job, shard) or 0)
     except RnnDeployError as error:
         return Outcome(shard.number, fault=Fault.of(error))
-    except Exception as error:  # the driver reports whatever it is
+    except Exception as error:  # the driver reports any exception
         reason = f"{type(error).__name__}: {one_line(error)}"
         return Outcome(shard.number, fault=Fault("E-SCORE-SHARD", reason))
 
 
 def score_table(job: ScoreJob, table: Any) -> Any:
-    """Return the scored sequences of an Arrow table; InputError if it does not fit."""
+    """Return the scored sequences of an Arrow table; raise InputError if it does not fit."""
     loaded = _loaded_job(job)
     layout = layout_of(table.schema, loaded.inputs, "the table")
     if layout.is_long:
@@ -97,7 +97,7 @@ def _loaded_job(job: ScoreJob) -> LoadedJob:
 
 
 def rows_of_part(job: ScoreJob, shard: Shard) -> int | None:
-    """Return the number of sequences in the part of a shard, None if it is not there."""
+    """Return the number of sequences in the part of a shard, None if there is no part."""
     facts = facts_in(shard.path) if shard.path.exists() else None
     if facts is None or facts.get(IDENTITY) != shard.identity(job):
         return None
@@ -117,12 +117,12 @@ def _refuse_changed(shard: Shard) -> None:
 
 
 class ShardServer:
-    """Scores shards in a worker process of our own."""
+    """Scores shards in a worker process of this machine."""
 
     def __init__(self, job: ScoreJob) -> None:
         self._job = job
         os.environ.setdefault("OMP_NUM_THREADS", str(job.threads))
-        require("pyarrow").set_cpu_count(1)  # one thread a worker, as many workers as cores
+        require("pyarrow").set_cpu_count(1)  # one thread per worker, since each core has a worker
 
     def score(self, shard: Shard) -> Outcome:
         """Score a shard."""

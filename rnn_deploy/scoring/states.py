@@ -1,7 +1,7 @@
-"""The states of a previous run, by key: those that a shard continues from, and those carried over.
+"""The states of a previous run, by key: to continue from them, or to carry them over.
 
 A key that the previous run did not have starts from zero. A key that failed there has no state, so
-it fails here, too, until that run is repeated: to go on without its steps would be wrong.
+it fails here too until that run is repeated: to continue without its steps would be wrong.
 """
 
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ class PreviousStates:
 
 
 def previous_run(folder: Path, weights: str, key: str) -> RunRecord:
-    """Return the record of the previous run; InputError if its states do not belong here."""
+    """Return the record of the previous run; raise InputError if its states do not fit."""
     record = RunRecord.read(folder)
     if not record.states:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Turn the rows of an Arrow table into sequences."""
+"""Convert the rows of an Arrow table to sequences."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -58,7 +58,7 @@ def missing_keys(keys: Any) -> dict[int, Fault]:
 
 
 def starts_of(keys: Any) -> Array:
-    """Return where a new sequence starts in the keys of a long table."""
+    """Return the rows of a long table at which a new sequence starts."""
     compute = require("pyarrow.compute")
     if not len(keys):
         return np.empty(0, np.int64)
@@ -67,7 +67,7 @@ def starts_of(keys: Any) -> Array:
 
 
 def whole_sequences(batches: Iterator[Any], layout: TableLayout, most: int) -> Iterator[Any]:
-    """Yield long tables of about `most` rows that end where a sequence ends."""
+    """Yield long tables of about `most` rows; each ends at the end of a sequence."""
     arrow = require("pyarrow")
     waiting: list[Any] = []
     rows = 0
@@ -87,7 +87,7 @@ def whole_sequences(batches: Iterator[Any], layout: TableLayout, most: int) -> I
 
 
 def sequences_from_steps(table: Any, layout: TableLayout) -> Sequences:
-    """Return the sequences of a long table; those with two steps at one time are faults."""
+    """Return the sequences of a long table; two steps at one time make a sequence a fault."""
     tensor = layout.inputs.only
     assert tensor is not None
     keys = keys_of(table[layout.inputs.key_name])

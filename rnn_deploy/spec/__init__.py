@@ -1,5 +1,5 @@
-"""The vocabulary of both wings. NumPy only: the Keras side fills it in, the bundle stores it, the
-runtimes obey it.
+"""The vocabulary of both wings (NumPy only). The Keras side writes it, the bundle stores it, and
+the runtimes read it.
 
 types         short names for types
 entry_points  inputs, outputs and states of the exported model

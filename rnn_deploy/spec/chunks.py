@@ -1,6 +1,6 @@
-"""Cut a sequence along time and put the pieces together again (NumPy only).
+"""Cut a sequence along time and join the pieces again (NumPy only).
 
-Inputs are cut along the axis whose symbol stands for time. An output with that symbol is the
+Inputs are cut along the axis with the symbol of time. An output with that symbol is the
 concatenation of its pieces; one without it (the last step's output) is the last piece.
 """
 
@@ -68,7 +68,7 @@ def time_axes(entry: EntryPoint) -> dict[str, int]:
 def at_steps(
     entry: EntryPoint, values: Mapping[str, Array], steps: Sequence[int]
 ) -> dict[str, Array]:
-    """Return values by name, those over time at the given steps only."""
+    """Return values by name; those over time only at the given steps."""
     axes = time_axes(entry)
     return {
         name: np.take(value, steps, axis=axes[name]) if name in axes else value

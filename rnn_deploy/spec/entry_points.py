@@ -1,7 +1,7 @@
 """Ways to call an exported model: its inputs, outputs and states.
 
 TensorSpec  a named tensor; a str in its shape is a symbol such as "batch" or "time"
-StateSpec   the input that a state enters by and the output that it leaves by
+StateSpec   the input through which a state enters, and the output through which it leaves
 EntryPoint  one way to call the model
 Support     yes, or no with the reason
 """
@@ -14,12 +14,12 @@ SEQUENCE = "sequence"
 STREAM = "stream"
 ENCODE = "encode"
 DECODE = "decode"
-STEP = "step"  # the stream at one step, where a file has a form of its own for it
+STEP = "step"  # the stream at one step, if a bundle has a file of its own for it
 
 
 @dataclass(frozen=True)
 class Support:
-    """Whether something can be done; a refusal carries its reason."""
+    """Whether something can be done, with the reason if it cannot."""
 
     ok: bool
     reason: str = ""
@@ -30,9 +30,9 @@ class TensorSpec:
     """A named tensor.
 
     shape: ints are fixed, strings are symbols; equal symbols of one call have equal sizes.
-    dtype: NumPy's name of it.
+    dtype: NumPy's name of the type.
     below: for token ids, the vocabulary size; ids lie in [-below, below) as Embedding takes them.
-    padding: a step that holds this value and nothing else is masked.
+    padding: a step that contains only this value is masked.
     """
 
     name: str
@@ -42,7 +42,7 @@ class TensorSpec:
     padding: float | None = None
 
     def admits(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array of `shape` has this rank and these fixed dimensions."""
+        """Return whether an array of `shape` has this rank and these fixed dimensions."""
         return len(shape) == len(self.shape) and all(
             isinstance(dim, str) or dim == size for dim, size in zip(self.shape, shape, strict=True)
         )
@@ -62,7 +62,7 @@ class StateSpec:
 
     @property
     def key(self) -> StateKey:
-        """What it is a state of, whatever its names."""
+        """Return the layer and the role of the state, independent of its names."""
         return self.layer, self.role
 
     @property
@@ -74,9 +74,9 @@ class StateSpec:
 class EntryPoint:
     """One way to call the exported model.
 
-    chunked: whether a sequence run in chunks, states carried, gives what the whole gives.
-    rows: whether a sequence alone gives what it gives in a batch. Both are measured on the float64
-    oracle, since layers beside the recurrent ones decide them too.
+    chunked: whether chunks, with carried states, have the same results as the whole sequence.
+    rows: whether a sequence alone has the same results as in a batch. Both are measured on the
+    float64 oracle, since they depend on other layers than the recurrent ones too.
     """
 
     name: str
@@ -88,9 +88,9 @@ class EntryPoint:
 
     @property
     def time_symbols(self) -> tuple[str, ...]:
-        """The symbols that stand for a number of steps.
+        """Return the symbols for a number of steps.
 
-        Of `decode` that of the target, which comes first: its memory stays as long as it is.
+        In `decode` only the symbol of the target, which comes first; its memory is never cut.
         """
         inputs = self.inputs[:1] if self.name == DECODE else self.inputs
         dims = (t.shape[1] for t in inputs if len(t.shape) > 1)
@@ -98,21 +98,24 @@ class EntryPoint:
 
     @property
     def timed(self) -> str:
-        """The input whose axis 1 says how many steps a call has: not always the first, which may
-        hold what does not change in time. The first where no number of steps is open."""
+        """Return the input whose axis 1 is the number of steps of a call.
+
+        It is not always the first input, which may be constant in time. It is the first if no
+        number of steps is open.
+        """
         symbols = self.time_symbols[:1]
         timed = [t.name for t in self.inputs if symbols and t.shape[1:2] == symbols]
         return (timed or [self.inputs[0].name])[0]
 
     @property
     def of_whole_batch(self) -> tuple[str, ...]:
-        """The outputs whose first axis is not the batch, so that rows are no sequences' own."""
+        """Return the outputs whose first axis is not the batch, so that rows are not sequences."""
         batch = self.inputs[0].shape[:1]
         return tuple(tensor.name for tensor in self.outputs if tensor.shape[:1] != batch)
 
     @property
     def why_one_batch(self) -> str | None:
-        """Why its batch cannot be cut into sequences and joined again; None where it can."""
+        """Return why its batch cannot be cut into sequences and joined again; None if it can."""
         fixed = [tensor.name for tensor in self.all_inputs if isinstance(tensor.shape[0], int)]
         if fixed:
             return f"input '{fixed[0]}' has a fixed batch"
@@ -130,7 +133,7 @@ class EntryPoint:
 
 
 def one_step(stream: EntryPoint) -> EntryPoint:
-    """The entry point `step`: the stream with the one symbol of its time fixed at 1."""
+    """Return the entry point `step`: the stream with the one symbol of its time fixed at 1."""
     (time,) = stream.time_symbols
 
     def fixed(tensor: TensorSpec) -> TensorSpec:

@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Opening:
-    """Options of everything that opens a model.
+    """The options of everything that opens a model.
 
-    trust_source: let the file run code of its own (a Lambda layer). weights: a file with the
-    weights, for a file with the layers alone. model_from: FILE.py:FUNCTION, or a function, that
+    trust_source: allow the file's own code (a Lambda layer). weights: a file with the weights, for
+    a file that contains only the layers. model_from: FILE.py:FUNCTION, or a function, that
     builds the model whose weights the file contains. custom: Python files that define the classes
     and functions which the file needs.
     """

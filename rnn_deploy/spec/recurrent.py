@@ -1,7 +1,7 @@
 """Recurrent layers as they were read from Keras.
 
 RecurrentLayer       one call of a layer with one of Keras' own cells, weights included
-TracedLayer          one call of a layer whose cell is known by its traced step only
+TracedLayer          one call of a layer of which only the traced step of its cell is known
 BidirectionalLayers  one call of a Bidirectional layer: two stacks of such layers
 """
 
@@ -17,17 +17,18 @@ ROLES = ("h", "c")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Recurrence:
-    """One call of a recurrent layer, whatever its cell.
+    """One call of a recurrent layer with any cell.
 
-    name: the Keras layer's name, made unique when a layer is called more than once.
-    cell: what the cell is called. units: the size of the output's last axis.
+    name: the Keras layer's name, made unique if a layer is called more than once.
+    cell: the name of the cell. units: the size of the output's last axis.
     go_backwards: the sequence is processed, and returned, last step first.
     return_sequences: every step's output is returned, not only the last one's.
-    masked: a mask (batch, time) says which steps count; at the others states stay, and the output
-    is the one before, or zero with zero_output_for_mask.
-    steps: how many steps the sequence has, None when that is open.
-    initial_state: the model itself gives the initial state (so a stream may not).
-    within_step: it runs anew within each step of a TimeDistributed, from zero (nor may a stream).
+    masked: a mask (batch, time) says which steps count. At a masked step the states do not change,
+    and the output is the previous one, or zero with zero_output_for_mask.
+    steps: the number of steps of the sequence, None if it is open.
+    initial_state: the model itself computes the initial state, so a stream may not set it.
+    within_step: it runs within each step of a TimeDistributed, from zero, so a stream may not set
+    its state.
     """
 
     name: str
@@ -43,49 +44,49 @@ class Recurrence:
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The states the cell carries, in Keras' order."""
+        """Return the states that the cell carries, in Keras' order."""
         return roles_of(len(self.state_shapes))
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The shape of each state, without its batch."""
+        """Return the shape of each state, without its batch."""
         raise NotImplementedError
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """The shape of one step's output, without its batch."""
+        """Return the shape of one step's output, without its batch."""
         raise NotImplementedError
 
     @property
     def dtype(self) -> np.dtype[np.floating[Any]]:
-        """What it computes in: float32, or float64 where the model does."""
+        """Return the type of the computation: float32, or float64 if the model uses it."""
         raise NotImplementedError
 
     @property
     def output_is_state(self) -> bool:
-        """Whether a step's output is its first state."""
+        """Return whether a step's output is its first state."""
         raise NotImplementedError
 
     @property
     def carries_output(self) -> bool:
-        """Whether the output must be carried beside the states, since it may differ from h.
+        """Return whether the output must be carried beside the states, since it may differ from h.
 
-        At a masked step the output before it is repeated, which is h; except that it is zero
-        where the layer says so, and, after an initial state that the model gives, until the first
-        step that counts. A stream's state is the output of the steps before.
+        At a masked step the previous output is repeated, which usually is h. There are two
+        exceptions. It is zero if the layer says so. After an initial state from the model, it is
+        zero until the first unmasked step. In a stream the state is the previous output.
         """
         same = self.output_is_state and not self.zero_output_for_mask and not self.initial_state
         return self.masked and not same
 
     @property
     def free(self) -> bool:
-        """Whether a stream gives the initial state."""
+        """Return whether a stream sets the initial state."""
         return not self.initial_state and not self.within_step
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RecurrentLayer(Recurrence):
-    """A layer with one of Keras' own cells, read: its weights and its options.
+    """A layer with one of Keras' own cells: its weights and its options.
 
     cell: "simple_rnn", "gru" or "lstm"; with g = 1, 3, 4 gates side by side in Keras' order:
     kernel (width, g * units), recurrent_kernel (units, g * units), bias (g * units,) or None; a
@@ -124,10 +125,10 @@ class RecurrentLayer(Recurrence):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TracedLayer(Recurrence):
-    """A layer whose cell is known by its step alone: a cell of the user's own, a ConvLSTM.
+    """A layer of which only the cell's step is known: a user's own cell, a ConvLSTM.
 
     cell: the name of the cell's class. step: the traced function of x (batch, *width) and the
-    states (batch, *state shape) to the output and the next states, weights within.
+    states (batch, *state shape) to the output and the next states; it contains the weights.
     """
 
     step: Any
@@ -146,8 +147,8 @@ Stack = tuple[Recurrence, ...]
 class BidirectionalLayers:
     """One call of a Bidirectional layer `name`: two stacks over one sequence.
 
-    The backward one's outputs are turned back into the order of the sequence. merge: Keras'
-    merge_mode, None for both outputs.
+    The outputs of the backward stack are in the order of the sequence. merge: Keras' merge_mode,
+    None for both outputs.
     """
 
     name: str
@@ -156,22 +157,22 @@ class BidirectionalLayers:
     merge: str | None
 
 
-# What one call of a recurrent layer runs.
+# The layers that one call runs.
 Called = Stack | BidirectionalLayers
 
 
 def roles_of(count: int) -> tuple[Role, ...]:
-    """What the states of a cell that has `count` of them are called."""
+    """Return the names of a cell's states, if it has `count` of them."""
     return tuple(ROLES[i] if i < len(ROLES) else f"s{i}" for i in range(count))
 
 
 def layers_of(called: Called) -> Stack:
-    """The layers of a call, in the order of their states."""
+    """Return the layers of a call, in the order of their states."""
     return (
         (*called.forward, *called.backward) if isinstance(called, BidirectionalLayers) else called
     )
 
 
 def state_keys(stack: Stack) -> list[StateKey]:
-    """The states of a stack, in the order Keras keeps them."""
+    """Return the states of a stack, in Keras' order."""
     return [(layer.name, role) for layer in stack for role in layer.roles]

@@ -1,4 +1,4 @@
-"""Batch x time: the shapes that are measured, or that a model is expected to be called with."""
+"""Shapes as batch x time, to measure, or as the expected shapes of a model's calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from rnn_deploy.spec import SEQUENCE, EntryPoint
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """A batch of sequences, all of `time` steps."""
+    """A batch of sequences with `time` steps each."""
 
     batch: int
     time: int
@@ -19,7 +19,7 @@ class Shape:
 
 
 def shape_from(text: str, option: str = "--shape") -> Shape:
-    """Return the shape that "BATCHxTIME" names; InputError for anything else."""
+    """Return the shape that "BATCHxTIME" names; raise InputError for anything else."""
     batch, _, time = text.partition("x")
     if not (text.isascii() and batch.isdigit() and time.isdigit() and int(batch) and int(time)):
         raise InputError(
@@ -53,8 +53,8 @@ def shapes_for(
 ) -> tuple[Shape, ...]:
     """Return the requested shapes, or the usual ones with the batch and length that `entry` fixes.
 
-    option: what messages call the request. Raises InputError if a requested shape has another batch
-    or length than `entry` fixes.
+    option: the name of the request in messages. Raises InputError if a requested shape has another
+    batch or length than `entry` fixes.
     """
     fixed = _fixed(entry)
     if not requested:

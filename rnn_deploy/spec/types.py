@@ -8,5 +8,5 @@ from numpy.typing import NDArray
 Dim = int | str  # a size, or a symbol such as "batch" or "time"
 Array = NDArray[np.generic]
 Weights = NDArray[np.floating[Any]]
-Role = str  # what a state is to its cell: "h", "c"
+Role = str  # the name of a state in its cell: "h", "c"
 StateKey = tuple[str, Role]  # the layer's name and the role

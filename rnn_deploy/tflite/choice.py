@@ -1,9 +1,9 @@
-"""Which TFLite lowering each layer gets, and why.
+"""Choose the TFLite lowering of each layer, with a reason.
 
-`auto` unrolls a layer whose length is known and short, and whose weights, packed once per step,
+`auto` unrolls a layer if its length is fixed and short, and if its weights, packed once per step,
 stay small. Any other layer becomes a loop that writes its outputs in place, or, for an interpreter
-that copies the values a loop carries, a loop over blocks. It takes `fused`, which is slower in
-batches, where the batch is known to be one and the units are few.
+that copies the values a loop carries, a loop over blocks. `auto` takes `fused`, which is slower in
+batches, if the batch is one and the units are few.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from rnn_deploy.tflite.format import FUSED, INPLACE, LOWERINGS, UNROLLED, Tflite
 
 # The modules with `support` and `lower`.
 TFLITE_LOWERINGS = {name: import_module(f"rnn_deploy.tflite.{name}") for name in LOWERINGS}
-# Written out by `auto` up to so many steps, and up to so many bytes of weights over all steps.
+# `auto` writes out at most so many steps, with at most so many bytes of weights over all steps.
 SHORT = 64
 SMALL = 2 << 20
-# One operator up to so many units, for one sequence; measured, see docs/internals/lowerings.md.
+# At most so many units become one operator, for one sequence; see docs/internals/lowerings.md.
 FEW = {"simple_rnn": 32, "lstm": 16}
 
 
@@ -36,7 +36,7 @@ def choices_of(
     """Return the TFLite lowering of every layer of an entry point.
 
     alone: the batch is one, and neither a quantiser nor a microcontroller must know the operators.
-    loop: the loop that `auto` takes.
+    loop: the kind of loop that `auto` takes.
 
     Raise InputError for an unknown layer, UnsupportedModelError if a requested lowering cannot
     express its layer.
@@ -72,7 +72,7 @@ def _is_few(layer: Recurrence) -> bool:
 
 
 def _against_unrolled(layer: Recurrence) -> str | None:
-    """Return why the steps are not written out, None if they are."""
+    """Return why the steps are not written out; None if they are."""
     steps = layer.steps
     if steps is None:
         return "not unrolled: the number of steps is open"

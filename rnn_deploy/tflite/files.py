@@ -114,6 +114,6 @@ def quantisation_of(format: str, files: Sequence[QuantisedFile]) -> Quantisation
 
 
 def _parts(plan: ExportPlan, options: ExportOptions) -> tuple[TfliteEntry, ...]:
-    # In place, products and outputs share a buffer, and so the one scale that integers give it.
+    # In place, products and outputs share a buffer, and so would share one scale of integers.
     loop = LOOP if options.quantize in WITH_RANGES else INPLACE
     return parts_of(plan, request_from(options), plain=options.quantised, loop=loop)

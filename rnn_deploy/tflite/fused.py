@@ -1,8 +1,8 @@
 """A layer for TFLite as one builtin operator: UNIDIRECTIONAL_SEQUENCE_RNN or _LSTM.
 
-TensorFlow has no operation that the converter turns into these, so a marker stands in the graph,
-as in `keras.tracing`, and `flatbuffer.fuse` puts the operator in its place in the file.
-The marker: x (batch, time, width) and the states in; every step's output, and an LSTM's c, out.
+No TensorFlow operation is converted to these operators. So the graph has a marker, as in
+`keras.tracing`, and `flatbuffer.fuse` replaces it by the operator in the file. The inputs of the
+marker are x (batch, time, width) and the states, its outputs every step's output and an LSTM's c.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ OPERATORS = {"simple_rnn": "UNIDIRECTIONAL_SEQUENCE_RNN", "lstm": "UNIDIRECTIONA
 
 
 def support(layer: Recurrence) -> Support:
-    """Whether the operators express the layer: no GRU, no masks, few activations."""
+    """Return whether the operators express the layer: no GRU, no masks, few activations."""
     if not isinstance(layer, RecurrentLayer) or layer.cell not in OPERATORS:
         return Support(
             False, f"TFLite has an operator for SimpleRNN and LSTM only, not {layer.cell}"
@@ -37,7 +37,7 @@ def support(layer: Recurrence) -> Support:
 def lower(
     layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
 ) -> tuple[Any, States]:
-    """As `loop.lower`; mask is None."""
+    """Lower like `loop.lower`; mask is None."""
     assert mask is None
     if layer.go_backwards:
         x = tf.reverse(x, [1])

@@ -1,15 +1,15 @@
-"""A layer for TFLite as a loop whose outputs are written where they stay.
+"""A layer for TFLite as a loop that writes its outputs in place.
 
-The loop carries the outputs of the whole sequence and writes some rows of them at every turn. As
-the converter leaves it, TFLite copies all of them at every turn, twice; `flatbuffer.alias`
-names the tensors in the file so that it copies none.
+The loop carries the outputs of the whole sequence and writes some rows of them at every turn. In
+the converter's file TFLite copies all of them twice at every turn; `flatbuffer.alias` renames the
+tensors so that it copies nothing.
 
-A sequence is gone through by one or two loops, one after the other:
+One or two loops run over a sequence, one after the other:
 
-    singles, chunks    where weights are small: a step a turn, for the steps that make no whole
+    singles, chunks    for small weights: first a step a turn, for the steps that do not fill a
                        chunk; then a few steps a turn, written out
-    products, rows     where they are large, a step a turn: over inputs' products that were made
-                       ahead, all of few sequences, of many the first; then each at its turn
+    products, rows     for large weights, a step a turn: first over inputs' products that were made
+                       ahead (all of few sequences, the first of many); then one at each turn
 
 Batch is first throughout, so nothing is transposed. A backwards layer reads its rows from the end.
 """
@@ -24,17 +24,17 @@ from rnn_deploy.spec import Recurrence, RecurrentLayer, Support
 from rnn_deploy.tflite.loop import zero_of
 from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked, steps_to_a_turn
 
-# Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
-# every step that is written out. Measured, see docs/internals/tflite.md.
+# Steps to a turn, with the largest bytes of recurrent weights for it: XNNPACK packs a copy of the
+# weights for every step that is written out. Measured, see docs/internals/tflite.md.
 CHUNKS = ((8, 1 << 16), (4, 1 << 17))
-UNKNOWN = 1 << 17  # of a cell that is known by its step alone
-# So many sequences at most are few: more than a few, and weights that are read at every step cost
-# less than to hold all products.
+UNKNOWN = 1 << 17  # bytes, for a cell of which only the step is known
+# The largest number of sequences whose products are all made ahead. For more, reading the weights
+# at every step is cheaper than storing all products.
 FEW = 8
 
 
 def support(layer: Recurrence) -> Support:
-    """Every layer can be such a loop."""
+    """Return that this lowering supports the layer: every layer can be such a loop."""
     length = "batch and time open" if layer.steps is None else f"{layer.steps} steps"
     k = chunk_of(layer)
     turn = f"{k} step{'s' if k > 1 else ''} to a turn of a WHILE"
@@ -44,7 +44,7 @@ def support(layer: Recurrence) -> Support:
 def lower(
     layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
 ) -> tuple[Any, States]:
-    """As `loop.lower`."""
+    """Lower like `loop.lower`."""
     length = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
     loop, parts = _InplaceLoop(StepWalk(layer), mask, length), list(_parts(layer, x, length))
     place = _InplaceOutputs(_room(layer, x, length, parts), loop.walk.start(tf.shape(x)[0], states))
@@ -55,7 +55,7 @@ def lower(
 
 
 def chunk_of(layer: Recurrence) -> int:
-    """How many steps a turn takes; of a length that is known, so that few are left over."""
+    """Return the steps of a turn; for a fixed length, so that few steps are left over."""
     return steps_to_a_turn(layer, CHUNKS, UNKNOWN, lambda steps, k: steps % k)
 
 
@@ -63,8 +63,8 @@ def chunk_of(layer: Recurrence) -> int:
 class _InplaceSteps:
     """The steps from `start` to `end`, `k` to a turn.
 
-    inputs (batch, time, ...): the layer's, or their products, if `made`; in the order of the
-    steps, if `sorted`. within: they stand where the outputs go.
+    inputs (batch, time, ...): the layer's, or their products if `made`; in the order of the steps
+    if `sorted`. within: they are in the memory of the outputs.
     """
 
     start: Any
@@ -78,7 +78,7 @@ class _InplaceSteps:
 
 @dataclass(frozen=True)
 class _InplaceOutputs:
-    """The outputs so far, if they are kept, and what is carried on."""
+    """The outputs so far, if they are kept, and the carried values."""
 
     outputs: Any | None
     carried: States
@@ -97,9 +97,9 @@ class _InplaceLoop:
     length: Any
 
     def over(self, part: _InplaceSteps, begin: _InplaceOutputs) -> _InplaceOutputs:
-        """The place after the part's steps."""
+        """Return the outputs and carried values after the part's steps."""
         k, layer = part.k, self.walk.layer
-        # Rows that are written fit into the outputs, also of fewer steps than a turn takes.
+        # Cut the written rows to the outputs, which may have fewer steps than a turn.
         cut = k > 1 and not isinstance(self.length, int)
         written = tf.range(tf.minimum(k, self.length)) if cut else None
         flat = [tf.convert_to_tensor(part.start), *begin.flat]
@@ -117,7 +117,7 @@ class _InplaceLoop:
                 buffer = xla_dynamic_update_slice(buffer, new, at)
             end = [start + k, *_InplaceOutputs(buffer, after[-1]).flat]
             for tensor, shape in zip(end, shapes, strict=True):
-                tensor.set_shape(shape)  # a traced step does not know a batch that is fixed
+                tensor.set_shape(shape)  # a traced step does not know a fixed batch
             return end
 
         _, *rest = tf.while_loop(lambda start, *_: start < part.end, turn, flat, shapes)
@@ -151,7 +151,7 @@ def _parts(layer: Recurrence, x: Any, length: Any) -> Iterator[_InplaceSteps]:
 
 
 def _room(layer: Recurrence, x: Any, length: Any, parts: Sequence[_InplaceSteps]) -> Any | None:
-    """Where the outputs go."""
+    """Return the buffer for the outputs."""
     if not layer.return_sequences:
         return None
     if parts[-1].within:
@@ -165,7 +165,7 @@ def _split(layer: Recurrence, flat: Sequence[Any]) -> _InplaceOutputs:
 
 
 def _is_narrow(layer: Recurrence) -> bool:
-    """Whether the inputs' weights are small beside the recurrent ones."""
+    """Return whether the inputs' weights are small compared with the recurrent ones."""
     return (
         isinstance(layer, RecurrentLayer)
         and 2 * layer.kernel.nbytes <= layer.recurrent_kernel.nbytes
@@ -173,7 +173,7 @@ def _is_narrow(layer: Recurrence) -> bool:
 
 
 def _in_products(layer: Recurrence) -> bool:
-    """Whether an output can stand where the product of its step's input stood, which it needs."""
+    """Return whether an output fits in the place of its step's product, which it needs."""
     return (
         layer.cell == "simple_rnn"
         and isinstance(layer, RecurrentLayer)

@@ -1,16 +1,16 @@
-"""A layer for TFLite as a loop: a WHILE of blocks, in it a WHILE of chunks.
+"""A layer for TFLite as a loop: a WHILE over blocks, with a WHILE over chunks inside.
 
     blocks   one product for the inputs of all their steps, then an inner WHILE of chunks
     chunks   a few steps a turn, written out
 
-At every turn TFLite copies what a WHILE carries, and twice: so a turn takes several steps, and a
-block gathers its outputs in a small buffer before they go to the large one. The block that moves
-the fewest bytes grows with the square root of the length, so it is worked out at run time where
-the length is open.
+At every turn TFLite copies the values that a WHILE carries, twice. So a turn takes several steps,
+and a block collects its outputs in a small buffer before they are copied to the large one. The best
+block size grows with the square root of the length, so it is computed at run time if the length is
+open.
 
-The first block is the short one. Its last chunk may run past its end; the states of the step that
-is its last are looked up, and what was written past it is written again by the next block. Where
-there is none, rows past the end are the last one again and again, and their outputs are dropped.
+The first block is the short one. Its last chunk may exceed it. Then the states of its last step are
+looked up, and the next block overwrites the outputs beyond it. If there is no next block, the last
+row is repeated beyond the end, and its outputs are dropped.
 
 Batch is first throughout, so nothing is transposed. A backwards layer reads its rows from the end.
 """
@@ -25,17 +25,17 @@ from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import Recurrence, Support
 from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked, steps_to_a_turn
 
-# Steps to a turn, by the bytes of recurrent weights up to which: XNNPACK packs a copy of them for
-# every step that is written out. Measured, see docs/internals/lowerings.md.
+# Steps to a turn, with the largest bytes of recurrent weights for it: XNNPACK packs a copy of the
+# weights for every step that is written out. Measured, see docs/internals/lowerings.md.
 CHUNKS = ((10, 1 << 18), (5, 4 << 20), (2, 8 << 20))
 LONGEST_CHUNK = CHUNKS[0][0]
-UNKNOWN = 1 << 20  # of a cell that is known by its step alone
-# A turn of blocks costs as much as copying so many bytes there and back.
+UNKNOWN = 1 << 20  # bytes, for a cell of which only the step is known
+# A turn of blocks costs as much as copying so many bytes twice.
 TURN = 40_000
 
 
 def support(layer: Recurrence) -> Support:
-    """Every layer can be a loop."""
+    """Return that this lowering supports the layer: every layer can be a loop."""
     length = "batch and time open" if layer.steps is None else f"{layer.steps} steps"
     return Support(True, f"{length}, {chunk_of(layer)} steps to a turn of a WHILE")
 
@@ -43,7 +43,7 @@ def support(layer: Recurrence) -> Support:
 def lower(
     layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
 ) -> tuple[Any, States]:
-    """x (batch, time, *width), states (batch, *shape) each or None for zero, mask (batch, time).
+    """Lower x (batch, time, *width), states (batch, *shape) or None, mask (batch, time).
 
     Returns the output and the final states.
     """
@@ -58,11 +58,11 @@ def lower(
         rows = [batch, steps, *layer.output_shape]
         return tf.fill(rows, zero) if layer.return_sequences else None
 
-    # Made out of the loop, in which no shape may depend on a value.
+    # Made outside of the loop, in which no shape may depend on a value.
     small, ahead, written = room(size), tf.range(size), tf.range(most)
 
     def block(start: Any, place: _BlockOutputs) -> _BlockOutputs:
-        """`size` steps from step `start` on; those before step 0 are left out."""
+        """Compute `size` steps from step `start` on, without those before step 0."""
         begin, steps = (0, most) if isinstance(start, int) else _within(start, size)
         rows = _taken(layer, StepInputs(x, mask), begin + ahead, length)
         rows = StepInputs(project(layer, rows.projected), rows.mask)
@@ -77,19 +77,19 @@ def lower(
 
 
 def chunk_of(layer: Recurrence) -> int:
-    """How many steps a turn takes; of a length that is known, so that few are taken in vain."""
+    """Return the steps of a turn; for a fixed length, so that few steps are wasted."""
     return steps_to_a_turn(layer, CHUNKS, UNKNOWN, lambda steps, k: -steps % k)
 
 
 @dataclass(frozen=True)
 class _BlockOutputs:
-    """The outputs so far, if they are kept, and what is carried on."""
+    """The outputs so far, if they are kept, and the carried values."""
 
     buffer: Any | None
     carried: States
 
     def after(self, start: Any, outputs: Any | None, carried: States) -> "_BlockOutputs":
-        """The place when the outputs from step `start` on are there, too."""
+        """Return the outputs and carried values after the steps from `start` on."""
         if self.buffer is None or outputs is None:
             return _BlockOutputs(None, carried)
         if self.buffer.shape[1] == outputs.shape[1] is not None:
@@ -102,21 +102,21 @@ class _BlockOutputs:
 class _BlockLoop:
     """Chunks of `k` steps.
 
-    From one to the next, what is carried is kept for each step of a chunk, (batch, k, ...), since
-    the last chunk may be short; except where none is, or the outputs tell it: then (batch, ...).
+    The carried values exist for each step of a chunk, (batch, k, ...), since the last chunk may be
+    short. If none is short, or the outputs contain them, they are (batch, ...).
     """
 
     walk: StepWalk
     k: int
 
     def begin(self, carried: States) -> States:
-        """What is kept before the first chunk."""
+        """Return the values that are carried before the first chunk."""
         return [
             one if self._last_only(i) else stacked([one] * self.k) for i, one in enumerate(carried)
         ]
 
     def over(self, rows: StepInputs, count: Any, place: _BlockOutputs) -> _BlockOutputs:
-        """The place after the first `count` of the rows."""
+        """Return the outputs and carried values after the first `count` of the rows."""
 
         def chunk(start: Any, place: _BlockOutputs) -> _BlockOutputs:
             before = [
@@ -134,7 +134,7 @@ class _BlockLoop:
         return _repeated(chunk, 0, self.k, count, place)
 
     def finals(self, place: _BlockOutputs, length: Any) -> States:
-        """What is carried after `length` steps."""
+        """Return the values that are carried after `length` steps."""
         at = (length - 1) % self.k
         carried = [
             kept if self._last_only(i) else tf.gather(kept, at, axis=1)
@@ -150,7 +150,7 @@ class _BlockLoop:
 
     @property
     def _told_by_outputs(self) -> bool:
-        """Whether the first state is every step's output."""
+        """Return whether the first state is every step's output."""
         layer = self.walk.layer
         return layer.return_sequences and layer.output_is_state and not layer.carries_output
 
@@ -162,7 +162,7 @@ def _repeated(
     length: Any,
     begin: _BlockOutputs,
 ) -> _BlockOutputs:
-    """`turn` at `start`, `start` + `size`, ... below `length`; it keeps every shape."""
+    """Call `turn` at `start`, `start` + `size`, ... below `length`; it does not change shapes."""
     if not _open(start, size, length) and start + size >= length:
         return turn(0, begin)
     outputs = [] if begin.buffer is None else [begin.buffer]
@@ -176,7 +176,7 @@ def _repeated(
         end = turn(start, place)
         after = [start + size, *([end.buffer] if outputs else []), *end.carried]
         for tensor, shape in zip(after, shapes, strict=True):
-            tensor.set_shape(shape)  # a traced step does not know a batch that is fixed
+            tensor.set_shape(shape)  # a traced step does not know a fixed batch
         return after
 
     _, *rest = tf.while_loop(lambda start, *_: start < length, body, flat, shapes)
@@ -184,17 +184,17 @@ def _repeated(
 
 
 def _open(*sizes: Any) -> bool:
-    """Whether one of the sizes is known at run time only."""
+    """Return whether one of the sizes is known only at run time."""
     return not all(isinstance(size, int) for size in sizes)
 
 
 def _within(start: Any, size: Any) -> tuple[Any, Any]:
-    """Where a block begins, and its steps: what is before step 0 is left out."""
+    """Return the start and the steps of a block, without those before step 0."""
     return tf.maximum(start, 0), tf.minimum(size, start + size)
 
 
 def zero_of(x: Any) -> Any:
-    """Zero; where all sizes are fixed the converter must not know, or it writes buffers out."""
+    """Return a zero that the converter cannot fold, or it would write buffers of fixed size."""
     if x.shape[0] is None:
         return tf.constant(0.0)
     first = tf.reshape(tf.slice(x, [0] * x.shape.rank, [1] * x.shape.rank), [])
@@ -202,7 +202,7 @@ def zero_of(x: Any) -> Any:
 
 
 def _taken(layer: Recurrence, rows: StepInputs, steps: Any, length: Any) -> StepInputs:
-    """The rows of these steps; past the end, the last one again and again."""
+    """Return the rows of these steps; beyond the end, the last row again."""
     steps = tf.minimum(steps, length - 1)
     return _gathered(rows, length - 1 - steps if layer.go_backwards else steps)
 
@@ -213,9 +213,9 @@ def _gathered(rows: StepInputs, steps: Any) -> StepInputs:
 
 
 def _blocks(layer: Recurrence, length: Any, k: int) -> tuple[Any, Any]:
-    """The number of blocks, and their steps, whole chunks: so that the fewest bytes are moved.
+    """Return the number of blocks and their steps, in whole chunks, that move the fewest bytes.
 
-    Of n steps, chunks of k in blocks of b move n/k * b rows, blocks n/b * (n + what a turn costs).
+    For n steps, chunks of k in blocks of b move n/k * b rows, blocks n/b * (n + cost of a turn).
     """
     more = TURN / (4 * math.prod(layer.output_shape))
     chunks = (length + (k - 1)) // k
@@ -228,5 +228,5 @@ def _blocks(layer: Recurrence, length: Any, k: int) -> tuple[Any, Any]:
 
 
 def _first(buffer: Any, steps: Any, count: Any) -> Any:
-    """Its first `count` rows, `steps`."""
+    """Return the first `count` rows of a buffer; `steps` are all row numbers."""
     return buffer if buffer.shape[1] == count else tf.gather(buffer, steps, axis=1)

@@ -1,10 +1,10 @@
-"""One step of each cell in TensorFlow operations, and what a mask does to it, for TFLite.
+"""One step of each cell in TensorFlow operations, with masks, for TFLite.
 
     project    the input's part of every step at once: (batch, time, *width) -> (batch, time, ...)
-    Walk       what a layer carries from step to step, and its step over a few rows
+    StepWalk   the values that a layer carries from step to step, and its step over a few rows
 
-Only operations that the converter turns into builtins. The step of a cell that is not Keras' own
-is called as it was traced.
+Only operations that the converter maps to builtins. For a cell that is not Keras' own, the traced
+step is called.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from rnn_deploy.numerics.cells import HARD_SIGMOID_OF_KERAS_2
 from rnn_deploy.spec import Recurrence, RecurrentLayer, TracedLayer
 
 States = list[Any]
-# Of x and the states: the output, and the next states.
+# Takes x and the states; returns the output and the next states.
 Step = Callable[..., tuple[Any, States]]
 
 
@@ -34,33 +34,33 @@ class StepInputs:
 class StepWalk:
     """A layer's steps over rows.
 
-    What is carried are the states and, where it is no state and must be kept, the output.
+    The carried values are the states, and the output if it is not a state but is needed.
     """
 
     layer: Recurrence
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Of what is carried, without the batch."""
+        """Return the shapes of the carried values, without the batch."""
         kept = [self.layer.output_shape] if self._keeps_output else []
         return [*self.layer.state_shapes, *kept]
 
     def start(self, batch: Any, states: Sequence[Any] | None) -> States:
-        """What is carried at first: the states given or zero, and an output of zero."""
+        """Return the first carried values: the given or zero states, and an output of zero."""
         zeros = [tf.zeros([batch, *shape]) for shape in self.shapes]
         return [*(states or zeros[: len(self.layer.roles)]), *zeros[len(self.layer.roles) :]]
 
     def finals(self, carried: States) -> States:
-        """The states in what is carried."""
+        """Return the states among the carried values."""
         return carried[: len(self.layer.roles)]
 
     def last(self, carried: States) -> Any:
-        """The last step's output."""
+        """Return the last step's output."""
         return carried[-1] if self._keeps_output else carried[0]
 
     def over(self, rows: StepInputs, count: int, carried: States) -> tuple[list[Any], list[States]]:
-        """Take `count` steps, written out: the output and what is carried after each of them."""
-        step = _step_of(self.layer)  # its weights are constants of this loop's body, not captured
+        """Write out `count` steps; return the output and the carried values after each of them."""
+        step = _step_of(self.layer)  # its weights are constants inside this loop's body
         outputs, after = [], []
         masks = [None] * count if rows.mask is None else _unstacked(rows.mask, count)
         for x, mask in zip(_unstacked(rows.projected, count), masks, strict=True):
@@ -88,7 +88,7 @@ class StepWalk:
 
 
 def project(layer: Recurrence, x: Any) -> Any:
-    """One product for the inputs of all steps; x itself for a traced cell."""
+    """Return one product for the inputs of all steps; x itself for a traced cell."""
     if not isinstance(layer, RecurrentLayer):
         return x
     product = tf.matmul(x, tf.constant(layer.kernel))
@@ -96,21 +96,21 @@ def project(layer: Recurrence, x: Any) -> Any:
 
 
 def _unstacked(rows: Any, count: int) -> list[Any]:
-    """(batch, count, ...) as `count` of (batch, ...); of a single one, a mere change of shape."""
+    """Split (batch, count, ...) into `count` of (batch, ...); a single one is only reshaped."""
     if count > 1:
         return list(tf.unstack(rows, num=count, axis=1))
     return [tf.reshape(rows, [-1, *rows.shape[2:]])]
 
 
 def stacked(outputs: list[Any]) -> Any:
-    """Each (batch, ...) as (batch, count, ...)."""
+    """Stack `count` outputs (batch, ...) to (batch, count, ...)."""
     if len(outputs) > 1:
         return tf.stack(outputs, axis=1)
     return tf.reshape(outputs[0], [-1, 1, *outputs[0].shape[1:]])
 
 
 def _where(mask: Any, new: Any, old: Any) -> Any:
-    """By the mask (batch,), for values of any rank."""
+    """Choose by the mask (batch,), for values of any rank."""
     return tf.where(tf.reshape(mask, [-1, *[1] * (new.shape.rank - 1)]), new, old)
 
 
@@ -201,11 +201,11 @@ def steps_to_a_turn(
     unknown: int,
     lost: Callable[[int, int], int],
 ) -> int:
-    """How many steps of a layer a turn of a loop takes.
+    """Return how many steps of a layer one turn of a loop computes.
 
-    fitting: so many up to so many bytes of recurrent weights, the most steps first; unknown: the
-    bytes of a cell that is known by its step alone. Of a length that is known, so many that the
-    fewest steps are `lost(steps, k)`.
+    fitting: (steps, bytes): so many steps up to so many bytes of recurrent weights, the most steps
+    first. unknown: the bytes for a cell of which only the step is known. For a fixed length, the
+    number for which `lost(steps, k)` is smallest.
     """
     size = layer.recurrent_kernel.nbytes if isinstance(layer, RecurrentLayer) else unknown
     most = next((k for k, largest in fitting if size <= largest), 1)

@@ -1,6 +1,7 @@
-"""A layer for TFLite with every step written out, for a length that is known.
+"""A layer for TFLite with every step written out, for a fixed length.
 
-The least overhead on small models; file, conversion and what XNNPACK packs grow with the length.
+It has the least overhead for small models. The file, the conversion and XNNPACK's copies grow with
+the length.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from rnn_deploy.keras.tensorflow import tf
 from rnn_deploy.spec import Recurrence, Support
 from rnn_deploy.tflite.step import States, StepInputs, StepWalk, project, stacked
 
-MOST_STEPS = 256  # beyond, conversion takes minutes
+MOST_STEPS = 256  # with more steps, conversion takes minutes
 
 
 def support(layer: Recurrence) -> Support:
-    """The number of steps must be known."""
+    """Return whether this lowering supports the layer: its number of steps must be fixed."""
     if layer.steps is None:
         return Support(False, "its number of steps is open; add --time N")
     if layer.steps > MOST_STEPS:
@@ -26,7 +27,7 @@ def support(layer: Recurrence) -> Support:
 def lower(
     layer: Recurrence, x: Any, states: Sequence[Any] | None, mask: Any | None
 ) -> tuple[Any, States]:
-    """As `loop.lower`; time must be fixed in x."""
+    """Lower like `loop.lower`; x must have a fixed number of steps."""
     assert layer.steps is not None
     walk = StepWalk(layer)
     if layer.go_backwards:

@@ -1,6 +1,6 @@
-"""TFLite: trace with our own loops in place of Keras', convert, give the signature its names.
+"""TFLite: trace with our own loops in place of Keras', convert, and name the signature.
 
-Builtin operators only; what would need TensorFlow's own (Flex) is refused. The converter keeps
+Builtin operators only; a model that needs TensorFlow's own (Flex) is refused. The converter keeps
 the order of inputs and outputs and loses their names, so signatures are written afterwards.
 """
 
@@ -31,7 +31,7 @@ from rnn_deploy.tflite.format import FUSED, INPLACE, LOOP, TfliteLoweringRequest
 
 @dataclass(frozen=True)
 class TfliteEntry:
-    """One entry point to convert, and how its layers are lowered.
+    """One entry point to convert, and the lowerings of its layers.
 
     undeclared: it has a number of steps that the model does not say it takes. part: what is
     traced in place of the model; None for the model itself.
@@ -63,7 +63,7 @@ def parts_of(
 
 
 def convert(model: Any, parts: Sequence[TfliteEntry]) -> bytes:
-    """One TFLite file with a signature for each part, sharing their weights."""
+    """Return one TFLite file with a signature for each part, sharing their weights."""
     if precision_of(model) == "float64":
         raise UnsupportedModelError(
             "E-MODEL-FLOAT64",
@@ -84,8 +84,8 @@ def _step_of(plan: ExportPlan) -> TfliteEntry | None:
 def _convert_part(model: Any, part: TfliteEntry) -> Any:
     """Return one entry point in object form.
 
-    It stays in object form until the file is whole: to read and write a file of a small model takes
-    as long as the converter itself.
+    It stays in object form until the file is complete: reading and writing the file of a small
+    model takes as long as the conversion.
     """
     entry = part.entry
     given: dict[StateKey, Any] = {}
@@ -96,7 +96,7 @@ def _convert_part(model: Any, part: TfliteEntry) -> Any:
         inputs, initial = tensors[: len(entry.inputs)], tensors[len(entry.inputs) :]
         given.update(zip((state.key for state in entry.states), initial, strict=True))
         outputs = call_flat(model, inputs)
-        # Outputs that are one tensor would be merged into one; an identity keeps each its own.
+        # The converter merges outputs that are the same tensor; an identity keeps them separate.
         return [tf.identity(t) for t in (*outputs, *(finals[s.key] for s in entry.states))]
 
     lowerings = {choice.layer: choice.lowering for choice in part.choices}
@@ -133,7 +133,7 @@ def _lowered_by(
         output, after = tf.cast(call.sequences, tf.float32), []
         for layer in stack:
             states = [initial[key] for key in state_keys((layer,)) if key in initial] or None
-            chosen = lowerings.get(layer.name, LOOP)  # of one that nothing depends on, whatever
+            chosen = lowerings.get(layer.name, LOOP)  # a layer without an effect may have any
             if chosen == FUSED and isinstance(layer, RecurrentLayer):
                 fused[layer.name] = layer
             output, layer_after = TFLITE_LOWERINGS[chosen].lower(layer, output, states, mask)
@@ -141,7 +141,7 @@ def _lowered_by(
             output.set_shape([call.sequences.shape[0], *steps, *layer.output_shape])
             after += layer_after
             if mask is not None and layer.go_backwards:
-                mask = tf.reverse(mask, [1])  # what comes next runs over the steps in this order
+                mask = tf.reverse(mask, [1])  # the next layer runs over the steps in this order
         finals.update(zip(keys, after, strict=True))
         return output, after
 
@@ -149,9 +149,9 @@ def _lowered_by(
 
 
 def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> bytes:
-    """A frozen graph as TFLite, by the converter that TFLiteConverter calls in the end.
+    """Convert a frozen graph to TFLite with the converter that TFLiteConverter calls at the end.
 
-    (It would freeze the graph once more, and read and write the file for metadata we drop.)
+    (It would freeze the graph again, and read and write the file for metadata that we drop.)
     """
     try:
         content = convert_graphdef(
@@ -170,18 +170,18 @@ def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> byt
 
 
 def _reason(model: Any, error: ConverterError) -> str:
-    """Return what the converter could not convert, and where, from its pages of messages."""
-    said = str(error)
-    found = re.search(r'fused\["(\w+):", "([^"@]+)', said)
+    """Return what the converter could not convert, and where, from its long messages."""
+    message = str(error)
+    found = re.search(r'fused\["(\w+):", "([^"@]+)', message)
     if found is None:
         return f"TFLite's builtin operators cannot express it ({one_line(error)})"
     operator, place = found.groups()
     names = {layer.name for layer in layers_in(model, include_self=False)}
-    # For a cell that was traced by itself, the loop of its layer is named further on.
-    loop = re.search(r'at fused\["While:", "([^"]+)', said)
+    # For a separately traced cell, a later part of the message names its layer's loop.
+    loop = re.search(r'at fused\["While:", "([^"]+)', message)
     parts = [re.sub(r"_\d+$", "", p) for p in f"{loop[1] if loop else ''}/{place}".split("/")]
     layer = next((part for part in parts if part in names), None)
     where = f"layer '{layer}'" if layer else f"at {place}"
-    if "static" in said:
+    if "static" in message:
         return f"{where}: TFLite's form of {operator} needs static shapes, and batch is open"
     return f"{where}: TFLite has no builtin operator for {operator}"

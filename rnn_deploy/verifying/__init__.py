@@ -4,9 +4,9 @@ run                   verify a bundle: every golden case x runtime x check
 request               what to verify: checks, golden cases, budgets
 runtime_verification  verify one runtime: run the checks, localise what failed
 assembling            assemble the report from the results
-checked_runner        a runner whose results are complete, and whose files are known
+checked_runner        a runner whose results are complete, and whose model files are known
 judge/                decide: the checks, the tolerance of a tensor, the comparison, placement
-diagnose/             find out where and why a runtime is wrong
+diagnose/             find out where a runtime is wrong, and why
 report/               the result: a Report, as text, JSON, HTML, JUnit XML, saved tensors
 pairing               compare any two models
 quantisation_error    measure the error of a quantised bundle, on export

@@ -1,4 +1,4 @@
-"""A runner under verification: its results must be complete, and the files that it runs are known.
+"""A runner under verification: it must return complete results, and its model files are known.
 
 Runner --checked_runner--> CheckedRunner --run--> results with every tensor in the right type
 """
@@ -25,7 +25,7 @@ from rnn_deploy.spec import Array, EntryPoint
 
 
 class FilesRun:
-    """The files that runners ran since the last call of `take`, each once; and the sizes."""
+    """The files that runners ran since the last `take`, each once, and the sizes of their calls."""
 
     def __init__(self) -> None:
         self._files: dict[str, None] = {}
@@ -41,7 +41,7 @@ class FilesRun:
             self._files[file] = None
 
     def take_shapes(self) -> set[tuple[int, int]]:
-        """Return the rows and steps of the calls since the last call of this, each pair once."""
+        """Return the rows and steps of the calls since the last `take_shapes`, each pair once."""
         shapes, self._shapes = self._shapes, set()
         return shapes
 
@@ -105,7 +105,7 @@ class CheckedRunner:
 
 
 class _CheckedBound:
-    """A bound runner whose failures are errors of ours."""
+    """A bound runner that reports failures as RnnDeployErrors."""
 
     def __init__(self, bound: BoundRunner) -> None:
         self._bound = bound
@@ -128,9 +128,9 @@ class _CheckedBound:
 
 @contextmanager
 def failures_as_errors() -> Iterator[None]:
-    """Raise RuntimeAbortedError for whatever a runtime in this process raises.
+    """Raise RuntimeAbortedError for any exception that a runtime in this process raises.
 
-    A runtime in a process of its own reports its failures so already.
+    A runtime in its own process already reports its failures in this way.
     """
     try:
         yield
@@ -160,7 +160,7 @@ def load_checked(
 
 
 def has_step_file(runtime: Runtime, bundle: Bundle, options: RunOptions) -> bool:
-    """Whether a runtime runs single steps of an entry point by a model file of their own."""
+    """Return whether a runtime has a model file of its own for single steps of an entry point."""
     entry = bundle.manifest.entry(options.entry)
     if not isinstance(runtime, ReportsFiles) or len(entry.time_symbols) != 1:
         return False

@@ -1,10 +1,10 @@
-"""How good a bundle is on the user's own data: metrics of every runtime and way to run it.
+"""Evaluate a bundle on the user's own data: metrics of every runtime and way to run it.
 
-    inputs, labels --evaluate--> an Evaluation for each runtime, model file, whole or streamed
+    inputs, labels --evaluate--> an Evaluation for each runtime, model file, and whole or streamed
 
-With integer labels an output is a classification: the largest value of the last axis, or a single
-value above 0.5. Other labels are numbers that the output should be. Changed predictions are those
-that differ from the reference: Keras, or the first row.
+With integer labels an output is a classification: the class is the index of the largest value of
+the last axis, or whether a single value is above 0.5. Other labels are the expected numbers.
+Changed predictions are those that differ from the reference: Keras, or the first row.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ class Changed:
 class Metrics:
     """The metrics of one output: accuracy of classes, or errors of numbers.
 
-    agreement: the share of predictions that are the reference's. difference: the largest distance
+    agreement: the share of predictions that equal the reference's. difference: the largest distance
     of a value from the reference's.
     """
 
@@ -71,7 +71,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Inputs by name, labels by output, and the reference's outputs if there is one."""
+    """Inputs by name, labels by output, and the outputs of the reference if there is one."""
 
     feeds: Values
     labels: Mapping[str, Fitted] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def evaluate(
     bundle: Bundle, runtimes: Sequence[Runtime], data: EvaluationData, *, chunk: int = 1,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Iterator[tuple[Evaluation, Values]]:  # fmt: skip
-    """Yield the evaluation, and the outputs, of each runtime: whole, and streamed if that is right.
+    """Yield the evaluation and the outputs of each runtime: whole, and streamed if that is exact.
 
     chunk: steps of one call of a stream. Raises InputError for labels that fit no output.
     """
@@ -201,7 +201,7 @@ def _changes(name: str, past: Sequence[Array], now: Sequence[Array]) -> Iterator
 
 
 def _fitting(name: str, label: Fitted, found: Sequence[Array]) -> list[Array]:
-    """Return the labels of each sequence; InputError if there are more or fewer."""
+    """Return the labels of each sequence; raise InputError if there are more or fewer."""
     rows = [np.asarray(row) for row in label]
     if len(rows) != len(found):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Load and run what an export wrote in the runtimes that it was written for, in processes apart."""
+"""Load and run an exported bundle in the runtimes of its formats, each in its own process."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def check_loads(
 ) -> tuple[str, ...]:
     """Load and run every entry point in the runtimes of these names, once.
 
-    known: the runtimes to choose from. Returns notes on runtimes that are not installed. Raises
+    known: the runtimes to choose from. Returns notes about missing runtimes. Raises
     UnsupportedModelError if one does not load or run a file.
     """
     wanted = [runtime for runtime in known if runtime.name in names]

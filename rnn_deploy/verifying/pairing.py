@@ -1,8 +1,8 @@
 """Compare two models on the same inputs, output by output.
 
-Inputs and outputs are paired by name. If the names differ and both models have as many, they are
-paired by order, and a note says so. The first model is the truth. Since it has no oracle, an error
-may be ULPS_WITHOUT_ORACLE * u * s (judge/tolerance.py), unless the user sets a tolerance.
+Inputs and outputs are paired by name. If the names differ and both models have the same number,
+they are paired by order, with a note. The first model is the truth. Since it has no oracle, an
+error may be ULPS_WITHOUT_ORACLE * u * s (judge/tolerance.py), unless the user sets a tolerance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,11 @@ class NamedRunner:
 
 @dataclass(frozen=True)
 class OutputStatistics:
-    """How far the second model's values of one output are from the first's, over all inputs.
+    """The distance of the second model's output from the first's, over all inputs.
 
-    mean_error, root_mean_square, largest_error: of finite values. predictions, agreement: how many
-    places have a largest value along the last axis, and the share whose place is the same; None for
-    an output that is no classification.
+    mean_error, root_mean_square, largest_error: of finite values. predictions: the number of places
+    with a largest value along the last axis. agreement: the share of them whose largest value is at
+    the same index. Both are None for an output that is not a classification.
     """
 
     output: str
@@ -52,7 +52,7 @@ class PairComparison:
     """Two models compared.
 
     comparisons: of each output, the worst over all inputs. runtimes: of both models. notes: how
-    inputs and outputs were paired, and NaN of the first.
+    inputs and outputs were paired, and NaN in the first model's outputs.
     """
 
     first: str
@@ -64,7 +64,7 @@ class PairComparison:
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared, and everything is within its budget."""
+        """Return whether something was compared, and everything is within its budget."""
         return bool(self.comparisons) and all(c.passed for c in self.comparisons)
 
     @property
@@ -86,14 +86,14 @@ def compare_models(
 
     inputs: one or more sets of arrays, each with a name for the report.
 
-    Raises InputError if inputs or outputs cannot be paired, or a tolerance names no output.
+    Raises InputError if inputs or outputs cannot be paired, or a tolerance is for no output.
     """
     a, b = first.runner.entry, second.runner.entry
     models = (first.name, second.name)
     names, input_notes = _pairs(a.all_inputs, b.all_inputs, "inputs", models)
     outputs, output_notes = _pairs(a.all_outputs, b.all_outputs, "outputs", models)
     tolerance.check_names(outputs)
-    predictions = {tensor.name for tensor in a.outputs}  # states predict nothing
+    predictions = {tensor.name for tensor in a.outputs}  # states are not predictions
     compared: dict[str, list[tuple[Comparison, TensorPair]]] = {name: [] for name in outputs}
     for case, feeds in inputs.items():
         first_feeds = _first_names(feeds, names)
@@ -151,7 +151,7 @@ def _has_classes(value: Array) -> bool:
 
 
 def _run(runner: Runner, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Run all sequences; a batch that the model fixes is looped over."""
+    """Run all sequences, in batches if the model fixes the batch."""
     results = run_rows(runner.entry, feeds, runner.run)
     return {name: np.asarray(value) for name, value in results.items()}
 

@@ -1,8 +1,8 @@
 """Measure the error of a quantised bundle on export.
 
-The runtime has a process of its own, so that a file that aborts it does not abort the export. For
-each output and state, over all cases and every check that applies, with t the oracle's values and
-e the error:
+The runtime has its own process, so that a file that crashes it does not abort the export. For each
+output and state, over all cases and every check that applies, with the oracle's values t and the
+error e:
 
     SNR = 10 log10( sum t^2 / sum e^2 )   dB
 """
@@ -37,7 +37,7 @@ from rnn_deploy.verifying.judge.quantisation import (
 )
 from rnn_deploy.verifying.judge.subject import CheckSubject
 
-# They need more than one call or runtime, and measure no other error.
+# These need more than one call or runtime, and measure no further error.
 _NOT_MEASURED = ("hand-over", "reset", "batch")
 
 
@@ -61,8 +61,8 @@ def appraise(
 ) -> Appraisal:
     """Return the errors of a quantised bundle on the first runtime for its format, and warnings.
 
-    cases: golden vectors and calibration data with their true values. held_out: other real inputs;
-    the errors of each model file are those on them, or on `cases` if there are none. Raises
+    cases: golden vectors and calibration data with their true values. held_out: other real inputs,
+    on which the errors of each model file are measured; without them, on `cases`. Raises
     UnsupportedModelError if the runtime refuses the file or aborts.
     """
     quantisation = bundle.manifest.quantisation
@@ -81,7 +81,7 @@ def appraise(
         ) from error
     every = [known, other] if held_out else [known]
     costs = _totals(sums for each in every for sums in each.values())
-    # A result that several files computed together is no evidence about one of them.
+    # A result that several files computed together says nothing about a single one.
     single = {files[0]: sums for files, sums in other.items() if len(files) == 1}
     files = (FileErrors(file, _totals([sums])) for file, sums in single.items())
     return Appraisal(costs, tuple(_warning(c) for c in costs if below_floor(c)), tuple(files))
@@ -141,7 +141,7 @@ def _results(
     for case in cases:
         for check in checks:
             for result in CHECKS[check](subject, case) if applies(check, case) else ():
-                if result.expected is None:  # others do not belong to the truth of the case
+                if result.expected is None:  # other results are not compared with the case's truth
                     yield check, case, result.values
 
 

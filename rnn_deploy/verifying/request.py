@@ -23,7 +23,7 @@ from rnn_deploy.verifying.judge.tolerance import (
 )
 from rnn_deploy.verifying.report.observation import Record, record_nothing
 
-MOST_KEPT = 32 * 2**20  # bytes of golden vectors that stay in memory
+MOST_KEPT = 32 * 2**20  # the most bytes of golden vectors that stay in memory
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class VerificationOptions:
 
 @dataclass(frozen=True)
 class VerificationRequest:
-    """The options of a verification, and what the bundle adds to them.
+    """The options of a verification, together with facts of the bundle.
 
     states: the names of all final states. read: reads the golden cases, one at a time. bounds: the
     largest errors of the states in the case for `running-bound`. distances: of the references.
@@ -62,7 +62,7 @@ class VerificationRequest:
         return *self.options.checks, *given
 
     def for_quantised(self, quantisation: Quantisation | None) -> "VerificationRequest":
-        """Return the request for a runtime whose model file is quantised so; None for float32."""
+        """Return the request for a runtime with this quantisation; None means float32."""
         return replace(
             self,
             options=replace(self.options, checks=checks_for(quantisation, self.options.checks)),
@@ -71,7 +71,7 @@ class VerificationRequest:
 
 
 def request_for(bundle: Bundle, options: VerificationOptions) -> VerificationRequest:
-    """Return what to verify of a bundle; InputError for an unknown check or tensor."""
+    """Return what to verify of a bundle; raise InputError for an unknown check or tensor."""
     unknown = [name for name in options.checks if name not in CHECKS]
     if unknown:
         raise InputError(
@@ -102,7 +102,7 @@ def _reader(
     checks: Sequence[str],
     extra: Sequence[GoldenCase] = (),
 ) -> Callable[[], Iterable[GoldenCase]]:
-    """Return a function that reads the cases; last those that are derived from others, and `extra`.
+    """Return a function that reads the cases, then derived cases, then `extra`.
 
     The file is read once if its cases fit in MOST_KEPT bytes, otherwise again in every call.
     """
@@ -124,7 +124,7 @@ def _reader(
             yield case
         yield from sources.cases()
         yield from extra
-        if case is not None:  # without other cases it would prove nothing
+        if case is not None:  # alone, without other cases, it proves nothing
             yield from running
 
     if cases is None and _golden_bytes(bundle) > MOST_KEPT:

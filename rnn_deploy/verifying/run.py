@@ -2,9 +2,9 @@
 
     verify --> a RuntimeVerification for each runtime: checks --> hand-over --> localise --> Report
 
-Runtimes in processes of their own are checked at the same time, as many as there are cores;
-hand-over, which needs two of them, and localising come after. Golden cases are read one at a time,
-so memory does not grow with their number.
+Runtimes in their own processes are checked at the same time, as many as there are cores. After
+that come hand-over, which needs two runtimes, and localisation. Golden cases are read one at a
+time, so that memory does not grow with their number.
 """
 
 import os
@@ -61,10 +61,10 @@ def verify(
 
     runtimes: the runtimes to check; by default all that are available. checks: names of checks.
     tolerance: replaces the derived budgets. original: the Keras model, to localise and explain
-    faults. record: is called with every comparison and its tensors. time_limit: seconds for one
-    call of a runtime; each runtime runs in a process of its own, except those with `in_process`.
-    None runs all runtimes in this process, which they may end or disturb. given: shapes and inputs
-    of your own to run, too. required: runtimes that must be verified; otherwise a check fails.
+    faults. record: called with every comparison and its tensors. time_limit: seconds for one call
+    of a runtime; each runtime runs in its own process, except those with `in_process`. None runs
+    all runtimes in this process, which they can crash or disturb. given: additional shapes and
+    inputs of your own. required: runtimes that must be verified; otherwise a check fails.
 
     Raises RuntimeUnavailableError for a runtime in `runtimes` that is not available, InputError
     for an unknown check or tensor. A report without comparisons has not passed.
@@ -114,9 +114,9 @@ def _changed_weights(
     *,
     failed: bool,
 ) -> tuple[FailedCheck, ...]:
-    """Return a failed check for each file whose weights are not those of the export.
+    """Return a failed check for each file whose weights differ from those of the export.
 
-    failed: whether a comparison failed; then all weights are compared with the Keras model's.
+    failed: whether a comparison failed; if so, compare all weights with the Keras model's.
     """
     every = failed and original is not None
 
@@ -182,7 +182,7 @@ def _locked(record: Record) -> Record:
 def _partner(
     bundle: Bundle, verifications: Sequence[RuntimeVerification], index: int
 ) -> RuntimeVerification:
-    """Return the next runtime with the same numbers: both float32, or both quantised alike."""
+    """Return the next runtime with the same numbers: both float32, or both equally quantised."""
     others = [*verifications[index + 1 :], *verifications[: index + 1]]
     own = quantisation_on(bundle, verifications[index].runtime)
     return next(other for other in others if quantisation_on(bundle, other.runtime) == own)

@@ -1,9 +1,9 @@
-"""Verify one runtime: load it once, run the checks, localise what failed.
+"""Verify one runtime: load it once, run the checks, localise the failures.
 
-    load --> check --> hand_over (another runtime takes over) --> localise
+    load --> check --> hand_over (another runtime continues) --> localise
 
-`load` and `check` use nothing but this runtime, so several may run at the same time. Golden cases
-are read one at a time.
+`load` and `check` use only this runtime, so several can run at the same time. Golden cases are read
+one at a time.
 """
 
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ class RuntimeVerification:
         )
 
     def fail_to_load(self, error: RnnDeployError) -> None:
-        """Record that the runtime cannot load the model, as a failed check of its own."""
+        """Record that the runtime cannot load the model, as a failed check."""
         self.results.append(FailedCheck(self.runtime.name, "load", "golden vectors", str(error)))
 
     def check(self) -> None:
@@ -108,7 +108,7 @@ class RuntimeVerification:
                 self._run_check(self._subject, check, case)
 
     def hand_over(self, partner: "RuntimeVerification") -> None:
-        """Run the check hand-over; if `partner` is not loaded, a second instance takes over."""
+        """Run the check hand-over; if `partner` is not loaded, a second instance continues."""
         subject = self._subject
         if HAND_OVER not in self._request.checks or subject is None or subject.stream is None:
             return
@@ -202,11 +202,11 @@ class RuntimeVerification:
         try:
             return by_layer(self._bundle, self.runtime, run, feeds, options.original)
         except RnnDeployError:
-            return LayerReport(())  # the layers are not visible; the finding remains without
+            return LayerReport(())  # the layers are not visible; the finding stays without them
 
 
 def _entry_of(failed: Comparison, case: GoldenCase) -> str:
-    """Return the entry point whose layers to compare."""
+    """Return the entry point whose layers are compared."""
     return SEQUENCE if failed.check == SEQUENCE or STREAM not in case.entries else STREAM
 
 
@@ -240,13 +240,13 @@ def _compare_check(
 
 
 class _Groups:
-    """The observations of groups that are right: of each tensor the one nearest to its budget."""
+    """The right observations of groups; for each tensor the one nearest to its budget."""
 
     def __init__(self) -> None:
         self._worst: dict[tuple[str, str, tuple[str, ...]], Observation] = {}
 
     def keep(self, observation: Observation, group: str) -> bool:
-        """Keep an observation that is right and belongs to a group; return whether it does."""
+        """Keep an observation if it is right and in a group; return whether it is."""
         c = observation.comparison
         if not group or not c.within:
             return False

@@ -1,8 +1,8 @@
-"""Processes of our own that may crash or hang without harm to the process that started them.
+"""Worker processes, which may crash or hang without harm to the process that started them.
 
-process  start one, ask it, end it; or make a single call in one
-serving  the loop inside it, which answers
+process  start a process, send it requests, end it; or make a single call in a new process
+serving  the loop inside the process, which answers requests
 
 The users: runtimes/isolation (runtimes under verification), perf/bench/side_by_side (contenders),
-tflite/quantise and tflite/micro (tools that may not share a process with TensorFlow).
+tflite/quantise and tflite/micro (tools that must not share a process with TensorFlow).
 """

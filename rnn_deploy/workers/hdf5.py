@@ -1,6 +1,6 @@
-"""Read an HDF5 file completely, in a process of its own: the HDF5 library may crash or hang.
+"""Read an HDF5 file completely in its own process, because the HDF5 library may crash or hang.
 
-Imports h5py alone, so that the process starts fast.
+Imports only h5py, so that the process starts fast.
 """
 
 import io
@@ -14,10 +14,10 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def read_all(path: str, limit: int) -> tuple[str, int]:
-    """Read every attribute and dataset; return what is wrong, empty if nothing is, and a size.
+    """Read every attribute and dataset; return a fault (empty if there is none) and a size.
 
-    path: an HDF5 file, or a .keras archive with some in it. limit: bytes of memory; if the file
-    asks for more, and for more than its own size, nothing is read, and the size is returned.
+    path: an HDF5 file, or a .keras archive that contains some. limit: bytes of memory; if the file
+    needs more, and more than its own size, nothing is read, and the size is returned.
     """
     place = Path(path)
     with place.open("rb") as file:

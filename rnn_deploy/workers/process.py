@@ -1,11 +1,11 @@
-"""Start a worker process and ask it: it answers, it raises, it crashes or it hangs.
+"""Start a worker process and send it requests: it answers, raises an error, crashes or hangs.
 
     WorkerProcess(Server, *arguments, time_limit=) --ask(method, ...)--> the method's result
     call_in_process("module:function", *arguments, time_limit=) --> the function's result
 
-The process imports the module of the server or function and nothing else of this package. An
-RnnDeployError that is raised there is raised here as it is; everything else is a WorkerError. A
-call costs about 0.1 ms and a copy of what is sent.
+The process imports only the module of the server or function from this package. An RnnDeployError
+that it raises is raised here unchanged; every other exception is a WorkerError. A call costs about
+0.1 ms and a copy of the arguments.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ FAILED, CRASHED, HUNG = "E-RUNTIME-FAILED", "E-RUNTIME-CRASHED", "E-RUNTIME-HUNG
 
 
 class WorkerError(RuntimeAbortedError):
-    """A call in a worker process came to no result.
+    """A call in a worker process had no result.
 
-    code: FAILED (it raised an error that is not ours; the process lives), CRASHED (the process
-    ended) or HUNG (it gave no answer in time and was ended). reason: what happened, as the end of
-    a sentence. stderr: everything that the process wrote to standard error.
+    code: FAILED (it raised another error; the process lives), CRASHED (the process ended) or HUNG
+    (it did not answer in time and was ended). reason: what happened, as the end of a sentence.
+    stderr: everything that the process wrote to standard error.
     """
 
     def __init__(self, code: str, reason: str, stderr: str = "") -> None:
@@ -44,10 +44,10 @@ class WorkerProcess:
     """A process that serves one object, `server(*arguments)`; both must pickle."""
 
     def __init__(self, server: type, *arguments: Any, time_limit: float) -> None:
-        """time_limit: seconds that one answer may take."""
+        """Start the process. time_limit: seconds that one answer may take."""
         self._time_limit = time_limit
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
-        # It searches for modules where this process does, so that both find the same ones.
+        # It searches for modules in the same folders as this process.
         code = f"import sys; sys.path[:] = {sys.path!r}; from rnn_deploy.workers import serving"
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"{code}; serving.main()"],
@@ -58,11 +58,11 @@ class WorkerProcess:
         self._answers: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        with contextlib.suppress(OSError):  # if it has died already, the first question reports it
+        with contextlib.suppress(OSError):  # if it has died already, the first request reports it
             self._send((server, arguments))
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """Return what a method of the served object returns; WorkerError if it comes to nothing."""
+        """Return the result of a method of the served object; raise WorkerError without one."""
         try:
             self._send((method, *arguments))
             answer = self._answers.get(timeout=self._time_limit)
@@ -117,9 +117,9 @@ class WorkerProcess:
 
 
 def call_in_process(target: str, *arguments: Any, time_limit: float) -> Any:
-    """Return what a function returns when a process of its own calls it; WorkerError if nothing.
+    """Call a function in its own process and return its result; raise WorkerError without one.
 
-    target: "package.module:function"; only that process imports the module. time_limit: seconds.
+    target: "package.module:function"; only the process imports the module. time_limit: seconds.
     """
     with WorkerProcess(FunctionServer, time_limit=time_limit) as process:
         return process.ask("call", target, *arguments)
@@ -128,7 +128,9 @@ def call_in_process(target: str, *arguments: Any, time_limit: float) -> Any:
 def how_it_ended(code: int) -> str:
     """Describe the exit code of a process; negative codes are signals, as in `subprocess`."""
     if code >= 0:
-        return f"left with exit code {code if code < 256 else hex(code)}"  # hexadecimal on Windows
+        return (
+            f"left with exit code {code if code < 256 else hex(code)}"  # Windows uses large codes
+        )
     try:
         return f"ended with {signal.Signals(-code).name}"
     except ValueError:  # a real-time signal has no name

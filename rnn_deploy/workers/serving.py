@@ -1,12 +1,12 @@
-"""The loop inside a worker process: first comes what to serve, then request after request.
+"""The loop inside a worker process: it reads the object to serve, then one request after another.
 
     standard input --(class, arguments)--> served object
     standard input --(method, *arguments)--> served.method(*arguments) --(kind, value)--> output
 
 The kind of an answer is "done" with the result, "refused" with one of our own errors, or "failed"
-with the message of any other. Native code may write to standard output, so the answers go to the
-descriptor it had at the start, and what is written there later goes to standard error. Imports
-nothing but what the served object does.
+with the message of any other exception. Native code may write to standard output, so answers go to
+a copy of its descriptor, and everything that is written to standard output goes to standard error.
+Imports only what the served object imports.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ class FunctionServer:
     """Calls functions by name, so that only the worker process imports their modules."""
 
     def call(self, target: str, *arguments: Any) -> Any:
-        """Return what "package.module:function" returns."""
+        """Return the result of "package.module:function"."""
         _die_with_caller()
         module, _, name = target.partition(":")
         return getattr(importlib.import_module(module), name)(*arguments)
@@ -52,8 +52,8 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent ends, whatever the main thread does."""
-    if os.name == "nt":  # there the parent's number stays the same
+    """End this process when its parent ends, even if the main thread is busy."""
+    if os.name == "nt":  # the parent's number does not change on Windows
         return
     parent = os.getppid()
 
@@ -66,9 +66,9 @@ def _end_with_parent() -> None:
 
 
 def _die_with_caller() -> None:
-    """On Linux, end with the calling thread, also out of native code that keeps Python's lock.
+    """On Linux, end with the calling thread, even during native code that keeps Python's lock.
 
-    Only where that thread waits for the answer: man 2 prctl, PR_SET_PDEATHSIG.
+    Use it only if that thread waits for the answer: man 2 prctl, PR_SET_PDEATHSIG.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -79,5 +79,5 @@ def _answer(served: object, method: str, arguments: list[Any]) -> tuple[str, Any
         return "done", getattr(served, method)(*arguments)
     except RnnDeployError as error:
         return "refused", error
-    except Exception as error:  # the parent reports whatever it is
+    except Exception as error:  # the parent reports any exception
         return "failed", f"{type(error).__name__}: {one_line(error)}"

@@ -1,5 +1,6 @@
 """`rnn-deploy generate`: text in, text out."""
 
+import html
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import rnn_deploy
 from rnn_deploy.cli import main
 from rnn_deploy.errors import InputError
-from rnn_deploy.inference.vocabulary import Vocabulary, read_vocabulary, source_values
+from rnn_deploy.inference.vocabulary import Vocabulary, read_vocabulary, source_values, token_id
 from rnn_deploy.spec import TensorSpec
 from tests.support.errors import raises
 
@@ -60,6 +61,21 @@ def test_ids_and_json_with_all_beams_and_attention(capsys, translator_bundle, tm
     assert [len(each["others"]) for each in facts] == [1, 1]
 
 
+def test_a_page_shows_sources_and_attention(capsys, translator_bundle, vocabularies, tmp_path):
+    source, target = vocabularies
+    options = ("--vocabulary", target, "--source-vocabulary", source, "--start", "<start>")
+    page = tmp_path / "page.html"
+    args = (translator_bundle.root, "abc", *options, "--max-steps", 3, "--html", page)
+    code, out, err = run(capsys, *args)
+    assert (code, f"wrote {page}" in err) == (0, True)
+    text = page.read_text(encoding="utf-8")
+    assert f"abc → {html.escape(out.strip())}" in text
+    assert text.count('<th scope="row">') == 3
+    assert text.count('<th scope="col">') == 3
+    assert run(capsys, *args)[0] == 2  # it exists
+    assert run(capsys, *args, "--force")[0] == 0
+
+
 def test_sources_come_from_an_array_file(capsys, translator_bundle, tmp_path):
     np.savez(tmp_path / "x.npz", source=np.array([[3, 4, 5]], np.int32))
     code, out, _ = run(capsys, translator_bundle.root, "--inputs", tmp_path / "x.npz", "--start", 1)
@@ -90,13 +106,41 @@ def test_a_vocabulary_splits_and_joins(tmp_path):
     words = Vocabulary(("<pad>", "a", "b c"), "words")
     assert words.ids_of("a  a") == [1, 1]
     assert words.text_of([1, 2, 7]) == "a b c <7>"
-    assert words.special("2") == 2
     (tmp_path / "v.txt").write_text("a\nb\na\n")
     with raises(InputError, "E-GENERATE-VOCABULARY"):
         read_vocabulary(tmp_path / "v.txt", "words")
     (tmp_path / "v.txt").write_bytes(b"\xff\xfe")
     with raises(InputError, "E-DATA-DAMAGED"):
         read_vocabulary(tmp_path / "v.txt", "words")
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens", "found"),
+    [
+        ("2", ("<pad>", "a", "b"), 2),
+        ("a", ("<pad>", "a", "b"), 1),
+        ("1", ("0", "1"), 1),  # the id of the token that is so called
+        ("id=1", ("<pad>", "a", "b", "1"), 1),
+        ("id=7", None, 7),
+        ("7", None, 7),
+    ],
+)
+def test_an_option_names_a_token_or_an_id(word, tokens, found):
+    assert token_id(word, tokens and Vocabulary(tokens), "--start") == found
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens", "code"),
+    [
+        ("1", ("<pad>", "a", "b", "1"), "E-GENERATE-AMBIGUOUS"),
+        ("c", ("<pad>", "a"), "E-GENERATE-UNKNOWN-TOKEN"),
+        ("id=a", ("<pad>", "a"), "E-GENERATE-UNKNOWN-TOKEN"),
+        ("a", None, "E-GENERATE-UNKNOWN-TOKEN"),
+    ],
+)
+def test_a_word_that_is_a_token_and_an_id_or_neither_is_refused(word, tokens, code):
+    with raises(InputError, code, word):
+        token_id(word, tokens and Vocabulary(tokens), "--start")
 
 
 def test_sources_become_one_hot_vectors_where_the_model_takes_them():

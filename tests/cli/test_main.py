@@ -1,3 +1,4 @@
+import io
 import os
 import shlex
 import signal
@@ -11,7 +12,7 @@ import pytest
 
 import rnn_deploy
 from rnn_deploy.bundle.store import writing_file
-from rnn_deploy.cli import CLOSED_PIPE, VERBS, export
+from rnn_deploy.cli import CLOSED_PIPE, VERBS, console, export
 from rnn_deploy.errors import (
     BundleError,
     InputError,
@@ -240,3 +241,28 @@ def test_progress_is_written_in_lines_where_there_is_no_terminal(capfd, monkeypa
     with console.progress() as step:
         step("measuring")
     assert capfd.readouterr().err == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_table_on_a_narrow_terminal_keeps_its_words_whole(monkeypatch, width):
+    words = ["ort-cpu", "running-bound", "n17t3[16, 1, 2]", "unexpected" * 2, "", "6.4e-07", "4"]
+    columns = ["runtime", "worst in", "worst case", "why", "note", ">error", ">rows"]
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    console.table("a bundle", columns, [words, words])
+    lines = sys.stdout.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines[1:])
+    found = " ".join(lines).replace(";", " ").split()
+    whole = [part for word in words for part in word.split() if len(part) <= width - 4]
+    assert all(found.count(part) == 2 for part in whole)
+
+
+def test_a_table_that_no_terminal_shows_is_as_wide_as_its_words(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    console.table("wide", ["a", "b"], [["x" * 100, "y" * 100]])
+    assert "x" * 100 + " │ " + "y" * 100 in sys.stdout.getvalue()

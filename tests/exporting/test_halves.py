@@ -15,7 +15,7 @@ from rnn_deploy.verifying import verify
 from tests.support.models import randomised
 from tests.support.translators import translator, vectors
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*using a softmax over axis")
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 CHECK = "encode-decode"
 
 
@@ -166,6 +166,8 @@ def test_a_decoder_that_looks_at_future_steps_is_not_split_and_a_note_says_so(tm
 def test_a_format_without_encode_and_decode_is_verified_all_the_same(tmp_path):
     model = vectors(additive)
     bundle = exported(model, tmp_path / "b", "onnx", "tflite", quantize="float16")
+    (note,) = [n for n in bundle.manifest.notes if "lack the entry points" in n]
+    assert note.startswith("the tflite files")
     assert {a.entry for a in bundle.manifest.artifacts if a.format == "tflite"} == {
         *("sequence", "stream"),
     }
@@ -173,3 +175,42 @@ def test_a_format_without_encode_and_decode_is_verified_all_the_same(tmp_path):
     report = verify(bundle, runtimes=runtimes, checks=(CHECK,))
     assert not report.failed_checks
     assert {c.runtime for c in report.comparisons} == {"ort-cpu"}
+
+
+def model_of_keras_2(bidirectional, *, masked=True):
+    """Embeddings, an encoder, a decoder from its states, and Attention, of tf_keras."""
+    import tf_keras
+
+    kinds = tf_keras.layers
+    source, target = (
+        tf_keras.Input((None,), dtype="int32", name=name) for name in ("source", "target")
+    )
+    x = kinds.Embedding(11, 4, mask_zero=masked)(source)
+    if bidirectional:
+        cell = kinds.GRU(3, return_sequences=True, return_state=True)
+        encoded, *states = kinds.Bidirectional(cell, name="encoder")(x)
+        states = [kinds.Concatenate()(states)]
+    else:
+        cell = kinds.LSTM(6, return_sequences=True, return_state=True, name="encoder")
+        encoded, *states = cell(x)
+    kind = kinds.GRU if bidirectional else kinds.LSTM
+    y = kinds.Embedding(9, 4, mask_zero=masked)(target)
+    y = kind(6, return_sequences=True, name="decoder")(y, initial_state=states)
+    y = kinds.Concatenate()([y, kinds.Attention(name="look")([y, encoded])])
+    model = tf_keras.Model([source, target], kinds.Dense(9, activation="softmax", name="next")(y))
+    rng = np.random.default_rng(2)
+    model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_model_of_keras_2_is_split(tmp_path, bidirectional):
+    encode, decode = proven(exported(model_of_keras_2(bidirectional), tmp_path / "b"))
+    assert [t.name for t in encode.outputs][:2] == ["encoder", "encoder_mask"]
+    assert decode.chunked.ok
+
+
+def test_an_h5_file_of_keras_2_is_split(tmp_path):
+    model_of_keras_2(bidirectional=False, masked=False).save(tmp_path / "old.h5")
+    _, decode = proven(exported(str(tmp_path / "old.h5"), tmp_path / "b"))
+    assert [s.tensor.name for s in decode.states] == ["decoder_h_in", "decoder_c_in"]

@@ -24,6 +24,13 @@ def model(translator_bundle):
         yield model
 
 
+@pytest.fixture(scope="module")
+def openvino_bundle(translator_model, tmp_path_factory):
+    """The same model with forms that OpenVINO computes right under masks."""
+    place = tmp_path_factory.mktemp("openvino") / "translator"
+    return rnn_deploy.export(translator_model, place, to=["onnx"], profile="openvino", long=0)
+
+
 def whole(keras_model, source, target):
     """The distribution of the token after `target`, by the whole Keras model."""
     given = {"source": np.array([source]), "target": np.array([target])}
@@ -31,7 +38,6 @@ def whole(keras_model, source, target):
     return np.asarray(outputs["y"])[0, -1].astype(np.float64), np.asarray(outputs["scores"])[0]
 
 
-@pytest.mark.filterwarnings("ignore:.*using a softmax over axis")
 def test_greedy_tokens_scores_and_attention_are_those_of_the_whole_model(model, translator_model):
     generated = model.generate(SOURCES, start=START, end=END, max_steps=6)
     assert len({len(each.ids) for each in generated}) == len(SOURCES)
@@ -56,15 +62,17 @@ def test_greedy_tokens_scores_and_attention_are_those_of_the_whole_model(model, 
     "strategy",
     [{}, {"strategy": "beam", "beams": 3}, {"strategy": "sample", "seed": 5, "temperature": 0.8}],
 )
-def test_results_are_the_same_on_every_runtime_and_alone(model, translator_bundle, strategy):
+def test_results_are_the_same_on_every_runtime_and_alone(
+    model, translator_bundle, openvino_bundle, strategy
+):
     options = {"start": START, "end": END, "max_steps": 8, **strategy}
     together = model.generate(SOURCES, **options)
-    with rnn_deploy.load(translator_bundle, runtime="litert") as other:
-        elsewhere = other.generate(SOURCES, **options)
-    assert [each.ids for each in together] == [each.ids for each in elsewhere]
-    np.testing.assert_allclose(
-        [each.score for each in together], [each.score for each in elsewhere], atol=1e-4
-    )
+    for runtime, bundle in (("litert", translator_bundle), ("openvino-cpu", openvino_bundle)):
+        with rnn_deploy.load(bundle, runtime=runtime) as other:
+            elsewhere = other.generate(SOURCES, **options)
+        assert [each.ids for each in together] == [each.ids for each in elsewhere], runtime
+        scores = [each.score for each in elsewhere]
+        np.testing.assert_allclose([each.score for each in together], scores, atol=1e-4)
     if "seed" not in strategy:
         alone = [model.generate([source], **options)[0] for source in SOURCES]
         assert [each.ids for each in together] == [each.ids for each in alone]

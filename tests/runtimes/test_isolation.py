@@ -55,6 +55,18 @@ class DiesOnLoading(FakeRuntime):
         os.abort()
 
 
+class DiesOnLoadingOnce(FakeRuntime):
+    """Is ended by a signal when it is to load, the first time."""
+
+    def load(self, bundle, options):
+        mark = bundle.root / "died"
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), 35)
+            time.sleep(60)
+        return super().load(bundle, options)
+
+
 def feeds(steps):
     return {"x": np.ones((1, steps, 3), np.float32)}
 
@@ -120,6 +132,15 @@ def test_an_abort_on_loading_is_said_when_it_is_to_run(small_bundle):
     runner = runtime.load(open_bundle(small_bundle), RunOptions())
     with raises(RuntimeAbortedError, "E-RUNTIME-CRASHED", "SIGABRT", "loading"):
         runner.run(feeds(1))
+    runner.close()
+
+
+def test_an_abort_on_loading_is_reported_even_if_the_next_process_loads(small_bundle):
+    runtime = IsolatedRuntime(DiesOnLoadingOnce(zeros), time_limit=60)
+    runner = runtime.load(open_bundle(small_bundle), RunOptions())
+    with raises(RuntimeAbortedError, "E-RUNTIME-CRASHED", "signal 35", "loading"):
+        runner.run(feeds(1))
+    assert runner.run(feeds(1))["y"].shape == (1, 1, 2)
     runner.close()
 
 

@@ -1,14 +1,14 @@
-"""Configurations of models as Keras 1 and 2 wrote them, as tf_keras understands them.
+"""Convert configurations of models that Keras 1 and 2 wrote to the form that tf_keras understands.
 
-Only JSON: nothing is imported and no code of the file runs. What changes:
+Only JSON: nothing is imported and no code of the file runs. The changes:
 
-- constraints, regularisers and initialisers go: they have no meaning in a trained model, and their
-  classes may be unknown;
+- constraints, regularisers and initialisers are removed: they have no effect in a trained model,
+  and their classes may be unknown;
 - a GRU without `reset_after` has False, as in Keras up to 2.2 (tf_keras assumes True);
 - CuDNNLSTM and CuDNNGRU become LSTM and GRU, whose weights tf_keras converts;
-- a Sequential model that was never given an input shape gets one from its first weights;
-- spellings of Keras 3 become those of Keras 2, in a file that says it is older: some converters
-  keep the version of the file that they read;
+- a Sequential model without an input shape gets one from its first weights;
+- spellings of Keras 3 become those of Keras 2 in a file with an older version number: some
+  converters keep the version of the file that they read;
 - names and arguments of Keras 1 become those of Keras 2 (keras1).
 """
 
@@ -32,7 +32,7 @@ _ONLY_FOR_TRAINING = ("_constraint", "_regularizer", "_initializer")
 def corrected(model: Config, version: str) -> Config:
     """Return a model's configuration, {class_name, config}, as tf_keras understands it.
 
-    version: the Keras that wrote it, "" if the file does not say (Keras 1 before 1.1).
+    version: of the Keras that wrote it, "" if the file has none (Keras 1 before 1.1).
     """
     if version[:2] in ("", "0.", "1."):
         model = from_keras_1(model)
@@ -40,9 +40,9 @@ def corrected(model: Config, version: str) -> Config:
 
 
 def unknown_training_classes(config: Any, known: Callable[[str, str], bool]) -> Iterator[str]:
-    """Yield the classes of constraints, regularisers and initialisers that are not known.
+    """Yield the unknown classes of constraints, regularisers and initialisers.
 
-    known: whether Keras has a class, by kind ("constraint", ...) and name.
+    known: returns whether Keras has a class, by kind ("constraint", ...) and name.
     """
     for key, value in _items(config):
         ending = next((e for e in _ONLY_FOR_TRAINING if str(key).endswith(e)), None)
@@ -54,7 +54,7 @@ def unknown_training_classes(config: Any, known: Callable[[str, str], bool]) -> 
 
 
 def class_names(config: Any) -> Iterator[str]:
-    """Yield the name of every class in a configuration, layers within layers included."""
+    """Yield the name of every class in a configuration, including layers inside layers."""
     if isinstance(config, dict) and isinstance(config.get("class_name"), str):
         yield config["class_name"]
     for _, value in _items(config):
@@ -62,7 +62,7 @@ def class_names(config: Any) -> Iterator[str]:
 
 
 def foreign_modules(config: Any) -> Iterator[tuple[str, str]]:
-    """Yield (module, class) of everything that is no part of Keras, in a .keras configuration."""
+    """Yield (module, class) of everything outside Keras in a .keras configuration."""
     if (
         isinstance(config, dict)
         and "class_name" in config
@@ -78,9 +78,9 @@ def foreign_modules(config: Any) -> Iterator[tuple[str, str]]:
 def with_input_shape(model: Config, shapes: Mapping[str, list[tuple[int, ...]]]) -> Config | None:
     """Return a Sequential configuration whose first layer has an input shape.
 
-    shapes: those of each layer's weights, by the layer's name.
+    shapes: the shapes of each layer's weights, by the layer's name.
 
-    Returns the configuration itself if it has a shape, None if none follows from the weights.
+    Returns the configuration unchanged if it has a shape, None if the weights determine none.
     """
     layers = _layers_of(model)
     if model["class_name"] != "Sequential" or not layers:
@@ -104,7 +104,7 @@ def with_input_shape(model: Config, shapes: Mapping[str, list[tuple[int, ...]]])
 def _input_shape(
     layers: list[Config], shapes: Mapping[str, list[tuple[int, ...]]]
 ) -> list[int | None] | None:
-    """The input shape that follows from the first weights, None if none does."""
+    """Return the input shape that the first weights determine, or None."""
     first = next((layer for layer in layers if layer["class_name"] not in _SAME_SHAPE), None)
     if first is None:
         return None
@@ -128,7 +128,7 @@ def _input_shape(
 
 
 def _shape_of_one(kind: str, kernel: tuple[int, ...]) -> list[int | None] | None:
-    """The shape of what a layer takes, by its first weight."""
+    """Return the input shape of a layer, from its first weight."""
     if kind in ("Dense", "BatchNormalization"):
         return [None, kernel[0]]
     if kind in ("Conv1D", "SeparableConv1D"):

@@ -1,8 +1,8 @@
-"""Answer for the loops of tf_keras' recurrent layers.
+"""Answer the calls of loops of tf_keras' recurrent layers.
 
-LSTM and GRU have a `call` of their own beside `RNN.call`, and ConvLSTM has one too; all of them are
-replaced. A call gets its initial state as an argument, or behind the sequence in one list. The
-answer for a `time_major` layer is asked with the batch first.
+LSTM, GRU and ConvLSTM have their own `call` beside `RNN.call`; all of them are replaced. A call has
+its initial state as an argument, or after the sequence in one list. For a `time_major` layer, the
+sequence is transposed, so that the answer always sees the batch first.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Call = Callable[..., Any]
 
 
 class AnswersCalls(Protocol):
-    """What is asked for every call of a recurrent layer and of a Bidirectional."""
+    """Answers every call of a recurrent layer and of a Bidirectional."""
 
     def answer(
         self, layer: Any, sequences: Any, initial_state: Any, mask: Any, loop: Call, training: Any
@@ -30,13 +30,13 @@ class AnswersCalls(Protocol):
 
 
 @contextmanager
-def intercepting_keras2(asked: AnswersCalls) -> Iterator[None]:
-    """While open, `asked` answers for the recurrent layers of tf_keras, if it is loaded."""
+def intercepting_keras2(interception: AnswersCalls) -> Iterator[None]:
+    """While open, `interception` answers for tf_keras' recurrent layers, if it is loaded."""
     if loaded() is None:
         yield
         return
-    # tf_keras wraps errors in others of the same class, made from their message alone, but for
-    # those that it has seen before.
+    # tf_keras converts an error to a new one of the same class, made from its message alone, unless
+    # the error has this attribute.
     RnnDeployError._keras_call_info_injected = True  # type: ignore[attr-defined]
     layers, conv = package().layers, conv_rnn()
     originals = {kind: kind.call for kind in (layers.RNN, conv, layers.GRU, layers.LSTM)}
@@ -59,7 +59,7 @@ def intercepting_keras2(asked: AnswersCalls) -> Iterator[None]:
         loop = _loop(originals[conv if isinstance(self, conv) else layers.RNN])
         if self.time_major:
             inputs, mask = _swapped(inputs), _swapped(mask)
-        output, states = asked.answer(self, inputs, initial_state, mask, loop, training)
+        output, states = interception.answer(self, inputs, initial_state, mask, loop, training)
         if self.time_major and self.return_sequences:
             output = _swapped(output)
         return [output, *states] if self.return_state else output
@@ -76,7 +76,7 @@ def intercepting_keras2(asked: AnswersCalls) -> Iterator[None]:
         halves = (self.forward_layer, self.backward_layer)
         if all(type(half) in simple and not half.time_major for half in halves):
             given = _apart(inputs, initial_state, mask)
-            answer = asked.answer_both(self, *given, _loop(originals[layers.RNN]), training)
+            answer = interception.answer_both(self, *given, _loop(originals[layers.RNN]), training)
             if answer is not None:
                 outputs, finals = answer
                 if self.return_state:
@@ -91,8 +91,40 @@ def intercepting_keras2(asked: AnswersCalls) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def watched_calls(starting: Call) -> Iterator[None]:
+    """While open, a recurrent layer of tf_keras starts from `starting(initial_state)`."""
+    if loaded() is None:
+        yield
+        return
+    layers = package().layers
+
+    def through(original: Call) -> Call:
+        @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+        def call(
+            self: Any,
+            inputs: Any,
+            mask: Any = None,
+            training: Any = None,
+            initial_state: Any = None,
+            **constants: Any,
+        ) -> Any:
+            inputs, initial_state, mask = _apart(inputs, initial_state, mask)
+            state = starting(initial_state)
+            return original(
+                self, inputs, mask=mask, training=training, initial_state=state, **constants
+            )
+
+        return call
+
+    with ExitStack() as stack:
+        for kind in (layers.RNN, conv_rnn(), layers.GRU, layers.LSTM):
+            stack.enter_context(compat.replaced(kind, "call", through(kind.call)))
+        yield
+
+
 def starts_elsewhere(layer: Any) -> bool:
-    """Return whether a layer of tf_keras, or its cell, makes an initial state that is not zero."""
+    """Return whether a tf_keras layer or its cell creates an initial state that is not zero."""
     layers, conv = package().layers, conv_rnn()
     if type(layer).get_initial_state not in (layers.RNN.get_initial_state, conv.get_initial_state):
         return True
@@ -103,7 +135,7 @@ def starts_elsewhere(layer: Any) -> bool:
 
 
 def _apart(inputs: Any, initial_state: Any, mask: Any) -> tuple[Any, Any, Any]:
-    """The sequence, its initial state, and its mask; one list may hold sequence and states."""
+    """Return the sequence, its initial state and its mask; one list may hold the first two."""
     if isinstance(inputs, list):
         inputs, *states = inputs
         initial_state = states or initial_state
@@ -111,7 +143,7 @@ def _apart(inputs: Any, initial_state: Any, mask: Any) -> tuple[Any, Any, Any]:
 
 
 def _loop(original: Call) -> Call:
-    """Keras' own loop over the cell, batch first: the one that runs on every device."""
+    """Return Keras' own loop over the cell, batch first: the loop that runs on every device."""
 
     def loop(
         layer: Any, sequences: Any, initial_state: Any, mask: Any, training: bool = False

@@ -1,4 +1,4 @@
-"""Configurations of models as Keras 1 wrote them, in the words of Keras 2.
+"""Convert configurations of models that Keras 1 wrote to Keras 2.
 
 Only JSON, as in `configuration`. Source: keras.legacy.interfaces of Keras 2.0, which accepted the
 arguments of Keras 1, and the layers of Keras 1.2.
@@ -112,7 +112,7 @@ def _merge(options: Config) -> Config:
 
 
 def _options(kind: str, options: Config) -> Config:
-    """The arguments of one layer under their new names."""
+    """Return the arguments of one layer under their new names."""
     kept = options.items()
     if kind == "Embedding":
         own = ("input_dim", "input_length")

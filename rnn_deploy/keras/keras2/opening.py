@@ -1,6 +1,6 @@
-"""Files that Keras 1 or 2 wrote, opened as tf_keras models.
+"""Open files that Keras 1 or 2 wrote, as tf_keras models.
 
-Nothing in a file runs code: a Lambda layer needs `trust_source`, and modules outside Keras are not
+No code in a file runs: a Lambda layer needs `trust_source`, and modules outside Keras are not
 imported.
 """
 
@@ -30,7 +30,7 @@ Known = Mapping[str, Any]
 
 
 def open_h5(file: ModelFile, known: Known, *, trust_source: bool) -> tuple[Any, Notes]:
-    """Open an HDF5 file of Keras 1 or 2: the tf_keras model, and notes for the user.
+    """Open an HDF5 file of Keras 1 or 2; return the tf_keras model, and notes for the user.
 
     known: the user's classes and functions by name.
     """
@@ -59,7 +59,7 @@ def open_layers(
 
 
 def open_archive(file: ModelFile, known: Known, *, trust_source: bool) -> tuple[Any, Notes]:
-    """Open a .keras archive of Keras 2.12 to 2.15: the tf_keras model, and notes for the user."""
+    """Open a .keras archive of Keras 2.12 to 2.15; return the tf_keras model, and notes."""
     with tempfile.TemporaryDirectory() as folder, _loading(file, known):
         copy, place = Path(folder) / "copy.keras", Path(folder) / "model.keras"
         weights.copy_with_slashes(file.place, copy)
@@ -80,7 +80,7 @@ def open_archive(file: ModelFile, known: Known, *, trust_source: bool) -> tuple[
 
 
 def open_folder(place: Path, known: Known, *, trust_source: bool) -> tuple[Any | None, str]:
-    """Open a SavedModel with Keras 2's layers; None if they cannot be read, and why."""
+    """Open a SavedModel with Keras 2's layers; return None and the reason if that is impossible."""
     metadata = find("tf_keras.protobuf.saved_metadata_pb2").SavedMetadata()
     metadata.ParseFromString((place / "keras_metadata.pb").read_bytes())
     configs = [json.loads(node.metadata) for node in metadata.nodes if node.metadata]
@@ -92,7 +92,7 @@ def open_folder(place: Path, known: Known, *, trust_source: bool) -> tuple[Any |
             opened = package().models.load_model(
                 str(place), custom_objects=_usable(known), compile=False
             )
-    except Exception as error:  # a class that is unknown, or a file that tf_keras cannot read
+    except Exception as error:  # an unknown class, or a file that tf_keras cannot read
         name = name_in(str(error))
         if name is not None:
             return None, _unknown(name)
@@ -110,7 +110,7 @@ def _unknown(name: str) -> str:
 
 
 def _revived_in(model: Any) -> str | None:
-    """The first class that is unknown: its layer is revived from the graph, without its options."""
+    """Return the first unknown class; Keras revives its layer from the graph without options."""
     if not access.is_model(model):
         return None
     revived = find("tf_keras.src.saving.legacy.saved_model.load").__name__
@@ -121,7 +121,7 @@ def _revived_in(model: Any) -> str | None:
 def _built(
     file: ModelFile, model: Any, shapes: Mapping[str, Any], known: Known, *, trust_source: bool
 ) -> tuple[Any, Notes]:
-    """The model of a configuration, with the weights that Keras draws."""
+    """Return the model of a configuration, with new random weights."""
     notes = _check(model, file, known, trust_source=trust_source)
     model = configuration.corrected(model, "2" if file.version is None else file.version)
     shaped = configuration.with_input_shape(model, shapes)
@@ -139,7 +139,7 @@ def _built(
 
 
 def _check(model: Any, file: ModelFile, known: Known, *, trust_source: bool) -> Notes:
-    """Refuse code in a configuration; notes on what is left out of it."""
+    """Refuse code in a configuration; return notes on parts that are ignored."""
     if "Lambda" in configuration.class_names(model) and not trust_source:
         raise code_in(file.place)
     for _, name in configuration.foreign_modules(model):
@@ -161,7 +161,7 @@ def _is_known(kind: str, name: str) -> bool:
 
 
 def _theano_notes(file: ModelFile, model: Any) -> Notes:
-    """A note if the kernels of convolutions may be mirrored: Keras 1 did not store its backend."""
+    """Return a note if convolution kernels may be mirrored: Keras 1 did not store its backend."""
     old = (file.version or "")[:2] in ("", "0.", "1.") and file.version is not None
     if old and any("Conv" in name for name in configuration.class_names(model)):
         return (
@@ -173,7 +173,7 @@ def _theano_notes(file: ModelFile, model: Any) -> Notes:
 
 @contextmanager
 def _loading(file: ModelFile, known: Known) -> Any:
-    """Turn whatever tf_keras raises into one clear error."""
+    """Convert any exception of tf_keras to one clear error."""
     try:
         yield
     except RnnDeployError:
@@ -214,7 +214,7 @@ def _is_of_keras_3(value: Any) -> bool:
 
 
 def _computing_in_floats(model: Any) -> Any:
-    """The model in float32, or in float64 if a layer of it is; half precision is for training."""
+    """Return the model in float32, or in float64 if a layer uses it; never in half precision."""
     computed = {layer.compute_dtype for layer in access.layers_in(model)}
     if not computed & {"float16", "bfloat16"}:
         return model

@@ -41,7 +41,7 @@ def package() -> Any:
     """Import tf_keras and check its signatures, or raise MissingExtraError with the pip command."""
     first = "tf_keras" not in sys.modules
     keras2 = require("tf_keras")
-    if first:  # the settings in ~/.keras/keras.json must not change what a model file means
+    if first:  # the settings in ~/.keras/keras.json must not change the meaning of a model file
         keras2.backend.set_floatx("float32")
         keras2.backend.set_epsilon(1e-7)
         keras2.backend.set_image_data_format("channels_last")
@@ -88,8 +88,8 @@ def activation_name(activation: Any) -> str | None:
 def state_shapes(cell: Any, width: tuple[int, ...] | None = None) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of a cell's states, each without the batch.
 
-    width: the shape of one step, needed for the cell of a ConvLSTM; without it only their number
-    is right.
+    width: the shape of one step, needed for the cell of a ConvLSTM; without it only the number of
+    shapes is right.
     """
     sizes = tf.nest.flatten(cell.state_size)
     if hasattr(cell, "input_conv") and width is not None:

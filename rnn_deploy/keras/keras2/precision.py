@@ -1,7 +1,7 @@
-"""A tf_keras model in another precision: the same configuration and weights, built anew.
+"""A tf_keras model in another precision: a new model with the same configuration and weights.
 
-A layer of tf_keras creates its weights in the precision in which it computes, so its precision
-cannot change afterwards as that of a Keras 3 layer can.
+A layer of tf_keras creates its weights in the precision of its computation, so unlike a Keras 3
+layer it cannot change its precision afterwards.
 """
 
 import inspect
@@ -32,7 +32,7 @@ def computing_by_default_in(dtype: str) -> Iterator[None]:
 
 
 def in_precision(model: Any, dtype: str) -> Any:
-    """Return `model` itself if it computes in `dtype`, else the same model built in `dtype`.
+    """Return `model` itself if it computes in `dtype`, else a copy that does.
 
     Raises UnsupportedModelError if the model cannot be built from its configuration.
     """
@@ -48,7 +48,7 @@ def in_precision(model: Any, dtype: str) -> Any:
                 twin.build(model.input_shape)
             values = zip(model.get_weights(), twin.get_weights(), strict=True)
             twin.set_weights([np.asarray(value).astype(like.dtype) for value, like in values])
-        except Exception as error:  # the layers may be the user's, so is what they raise
+        except Exception as error:  # the user's layers may raise anything
             raise UnsupportedModelError(
                 "E-MODEL-REBUILD",
                 f"model '{model.name}' cannot be built in {dtype} from its configuration"
@@ -58,7 +58,7 @@ def in_precision(model: Any, dtype: str) -> Any:
 
 
 def _classes_and_functions_of(model: Any) -> dict[str, Any]:
-    """The user's classes and functions in a model, by the names that its configuration has."""
+    """Return the user's classes and functions in a model, by their names in the configuration."""
     found: dict[str, Any] = {}
     for layer in layers_in(model):
         values = (type(layer), *vars(layer).values())
@@ -88,6 +88,6 @@ def _with_dtype(config: Any, dtype: str) -> Any:
 
 
 def _is_float(value: Any) -> bool:
-    if isinstance(value, dict):  # a policy, as layers of Keras 2.4 and later write it
+    if isinstance(value, dict):  # a policy, as Keras 2.4 and later write it
         value = value.get("config", {}).get("name")
     return value in _FLOATS

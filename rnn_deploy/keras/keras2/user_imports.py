@@ -1,7 +1,7 @@
 """Import the user's own code so that `keras` in it means Keras 2.
 
-Code that belongs to an old file says `import keras` or `from tensorflow.keras import layers`; for
-this file both are tf_keras.
+Code for an old file contains `import keras` or `from tensorflow.keras import layers`; for this file
+both must be tf_keras.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from rnn_deploy.keras.keras2.package import package
 from rnn_deploy.keras.tensorflow import tf
 
 _NAMES = ("keras", "tensorflow.keras", "tensorflow.python.keras")
-# Where Keras 1 and 2.0 to 2.3 kept layers.
+# Modules in which Keras 1 and 2.0 to 2.3 had layers.
 _FORMER = (
     *("engine", "engine.topology", "engine.base_layer", "engine.training", "layers.core"),
     *("layers.recurrent", "layers.wrappers", "layers.embeddings", "layers.convolutional"),
@@ -25,7 +25,7 @@ _FORMER = (
 
 @contextmanager
 def keras_is_keras_2() -> Iterator[None]:
-    """While open, imports of keras, also within TensorFlow, give tf_keras."""
+    """While open, imports of keras, also through TensorFlow, return tf_keras."""
     keras2 = package()
     ours = {name: module for name, module in sys.modules.items() if _is_keras(name)}
     before = vars(tf).get("keras")
@@ -34,7 +34,7 @@ def keras_is_keras_2() -> Iterator[None]:
         for name in ours:
             del sys.modules[name]
         sys.modules.update(aliases)
-        setattr(tf, "keras", keras2)  # noqa: B010 - a lazy module, which mypy sees as constant
+        setattr(tf, "keras", keras2)  # noqa: B010 - a lazy module that mypy considers constant
         yield
     finally:
         setattr(tf, "keras", before)  # noqa: B010
@@ -44,7 +44,7 @@ def keras_is_keras_2() -> Iterator[None]:
 
 
 def use_keras_2(module: ModuleType) -> None:
-    """Let `tf.keras` mean Keras 2 also where the module's functions say it, whenever they run."""
+    """Let `tf.keras` mean Keras 2 inside the module's functions too, whenever they run."""
     for name, value in list(vars(module).items()):
         if value is tf:
             setattr(module, name, _TensorFlowWithKeras2("tensorflow"))
@@ -73,9 +73,9 @@ def _aliases(keras2: Any) -> Iterator[tuple[str, ModuleType]]:
 
 @contextmanager
 def building_as(version: str | None) -> Iterator[tuple[str, ...]]:
-    """While open, the user's code builds a model as the Keras of this version did.
+    """While open, the user's code builds a model like the Keras of this version.
 
-    Yields notes for the user. version: that of the file with the weights, None if unknown.
+    Yields notes for the user. version: of the file with the weights, None if unknown.
     """
     release = None if version is None else _release(version)
     if version is None or release is None or release >= (3, 0):
@@ -101,14 +101,14 @@ def building_as(version: str | None) -> Iterator[tuple[str, ...]]:
 
 
 def _release(version: str) -> tuple[int, int]:
-    """The first two numbers of a version; (1, 0) for the oldest files, which state none."""
+    """Return the first two numbers of a version; (1, 0) for the oldest files, which have none."""
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
     return (numbers[0], numbers[1]) if len(numbers) == 2 else ((numbers or [1])[0], 0)
 
 
 @contextmanager
 def _defaults_of(kind: Any, **values: Any) -> Iterator[None]:
-    """While open, the constructor of a class has other defaults."""
+    """While open, the constructor of a class has other default values."""
     function = inspect.unwrap(kind.__init__)  # TensorFlow decorates some constructors
     before, names = function.__defaults__, inspect.getfullargspec(function).args
     first = len(names) - len(before)

@@ -1,4 +1,4 @@
-"""Weights that Keras 1 or 2 wrote, loaded into a tf_keras model."""
+"""Load weights that Keras 1 or 2 wrote into a tf_keras model."""
 
 import io
 import zipfile
@@ -23,7 +23,7 @@ CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "Conv3DTranspos
 
 
 def load_weights(model: Any, file: ModelFile) -> None:
-    """Load the weights of a file into a tf_keras model; InputError if they do not fit."""
+    """Load the weights of a file into a tf_keras model; raise InputError if they do not fit."""
     with loading_weights(file), ExitStack() as stack:
         if file.kind == CHECKPOINT:
             _restore(model, file.place)
@@ -46,7 +46,7 @@ def load_weights(model: Any, file: ModelFile) -> None:
 
 
 def group_in(opened: Any) -> Any:
-    """Return the group with the weights in an HDF5 file, of a whole model or of weights alone."""
+    """Return the group with the weights in an HDF5 file with a whole model or only weights."""
     return opened.get("model_weights", opened)
 
 
@@ -70,7 +70,7 @@ def shapes_in(group: Any) -> Mapping[str, list[tuple[int, ...]]]:
 
 
 def copy_with_slashes(source: Path, target: Path) -> None:
-    """Copy a .keras archive, the backslashes of Windows in the names of its weights replaced."""
+    """Copy a .keras archive, and replace the Windows backslashes in the names of its weights."""
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as corrected:
         for name in archive.namelist():
             content = archive.read(name)
@@ -80,7 +80,7 @@ def copy_with_slashes(source: Path, target: Path) -> None:
 
 
 def with_slashes(content: bytes) -> bytes:
-    """Return the weights of an archive, the backslashes of Windows in their names replaced."""
+    """Return the weights of an archive with slashes in place of Windows backslashes in names."""
     with h5py.File(io.BytesIO(content)) as file:
         names: list[str] = []
         file.visit(names.append)
@@ -88,7 +88,7 @@ def with_slashes(content: bytes) -> bytes:
             return content
         target = io.BytesIO()
         with h5py.File(target, "w") as corrected:
-            corrected.require_group("vars")  # the model's own weights, which it may not have
+            corrected.require_group("vars")  # the model's own weights, which may be missing
 
             def copy(name: str, item: Any) -> None:
                 if isinstance(item, h5py.Dataset):
@@ -115,7 +115,7 @@ def _restore(model: Any, prefix: Path) -> None:
 
 
 def _flip_kernels(model: Any) -> None:
-    """Turn the kernels of convolutions around: Theano mirrors them, TensorFlow does not."""
+    """Reverse the kernels of convolutions: Theano mirrors them, TensorFlow does not."""
     for layer in layers_in(model):
         inner = layer.cell if isinstance(layer, conv_rnn()) else layer
         if inner is not layer or is_a(layer, *CONVOLUTIONS):
@@ -127,7 +127,7 @@ def _flip_kernels(model: Any) -> None:
 
 
 def _attribute(group: Any, name: str) -> list[str]:
-    """An attribute that is a list of names; a long one is cut into several."""
+    """Return an attribute that is a list of names; a long list is split over several attributes."""
     if name in group.attrs:
         return [text(value) for value in group.attrs[name]]
     found, number = [], 0
@@ -138,10 +138,10 @@ def _attribute(group: Any, name: str) -> list[str]:
 
 
 class _OrderedGroup:
-    """A group of an HDF5 file in the order of a model's layers, which says which Keras wrote it.
+    """A group of an HDF5 file in the order of a model's layers, with the Keras version in it.
 
-    tf_keras loads weights in the order of the file, whose layers may have another order than the
-    same layers have in the model.
+    tf_keras loads weights in the order of the file, which may differ from the order of the layers
+    in the model.
     """
 
     def __init__(self, group: Any, version: str, model: Any) -> None:

@@ -1,1 +1,1 @@
-"""The package for C: the sources under a name of the user's, a self-test, a README."""
+"""The package for C: the sources with the user's prefix, a self-test, a README."""

@@ -1,4 +1,4 @@
-"""How the functions of a bundle's C files are called, as the manifest describes it."""
+"""The calls of the functions in a bundle's C files, from the manifest."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,7 @@ class CInterface:
 
     @staticmethod
     def read(data: Any) -> "CInterface":
-        """Read the manifest's form; KeyError, TypeError or ValueError if it is damaged."""
+        """Read the manifest's data; KeyError, TypeError or ValueError if they are damaged."""
         return CInterface(
             tuple(CTensor(**tensor) for tensor in data["inputs"]),
             bool(data["mask"]),
@@ -51,11 +51,11 @@ class CInterface:
         )
 
     def run(self, inputs: list[str], steps: list[str], outputs: list[str], work: str) -> str:
-        """A call of model_run."""
+        """Return a call of model_run."""
         given = ["&state", *inputs, *(["NULL"] if self.mask else []), *steps, *outputs]
         return f"model_run({', '.join([*given, *([work] if self.work else [])])})"
 
     def one_step(self, inputs: list[str], outputs: list[str]) -> str:
-        """A call of model_step."""
+        """Return a call of model_step."""
         given = ["&state", *inputs, *(["NULL"] if self.mask else []), *outputs]
         return f"model_step({', '.join(given)})"

@@ -1,4 +1,4 @@
-"""`--for c`: the C sources of a bundle, renamed, with what proves and explains them."""
+"""`--for c`: the C sources of a bundle, renamed, with a self-test and a README."""
 
 import re
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
 
 
 def interface_of(bundle: Bundle) -> CInterface:
-    """Return how the functions of a bundle's C files are called."""
+    """Return the arguments of the functions in a bundle's C files."""
     extension = bundle.manifest.extensions.get("c")
     try:
         return CInterface.read(None if extension is None else extension.data)
@@ -50,7 +50,7 @@ def interface_of(bundle: Bundle) -> CInterface:
 
 
 def _with_budgets(header: str, entry: EntryPoint, budgets: Budgets, cases: list[Any]) -> str:
-    """The header with the largest error that is allowed of each output and state."""
+    """Return the header with the largest allowed error of each output and state."""
     largest = {
         tensor.name: max((budgets.budget_of(case, tensor.name).atol for case in cases), default=0.0)
         for tensor in entry.all_outputs
@@ -64,7 +64,7 @@ def _with_budgets(header: str, entry: EntryPoint, budgets: Budgets, cases: list[
 
 
 def _renamed(text: str, prefix: str) -> str:
-    """Names and file names that begin with `model` begin with `prefix`."""
+    """Make `prefix` the start of names and file names that start with `model`."""
     text = re.sub(r"\bMODEL(?=_)", prefix.upper(), text)
     return re.sub(r"\bmodel(?=_|\.[ch]\b)", prefix, text)
 

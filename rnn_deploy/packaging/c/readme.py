@@ -1,10 +1,10 @@
-"""README.md of a C package: what the files are and how other build systems take them."""
+"""README.md of a C package: the files, and how to use them in other build systems."""
 
 from rnn_deploy.packaging.c.interface import CInterface
 
 
 def readme(model: str, interface: CInterface) -> str:
-    """The file's text."""
+    """Return the file's text."""
     inputs = [t.identifier for t in interface.inputs]
     outputs = [t.identifier for t in interface.outputs]
     if interface.step:

@@ -1,7 +1,7 @@
-"""model_selftest.c: golden vectors with their budgets, so that the user's own compiler is proven.
+"""model_selftest.c: golden vectors with budgets, so that the user's own compiler is checked.
 
-Each case is a sequence of the bundle's golden vectors. It is run whole and, where the model takes
-single steps, step by step; outputs and final states must be within the budgets that `verify` uses.
+Each case is a sequence of the bundle's golden vectors. It runs whole and, if the model accepts
+single steps, step by step; outputs and final states must be within the budgets of `verify`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from rnn_deploy.packaging.c.interface import CInterface, CTensor
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.judge.tolerance import Budgets
 
-MOST_ROWS = 2  # of each golden vector
-MOST_FLOATS = 4096  # of one row, inputs and outputs together
+MOST_ROWS = 2  # rows of each golden vector
+MOST_FLOATS = 4096  # numbers of one row, inputs and outputs together
 PER_LINE = 6
 
 
@@ -32,7 +32,7 @@ class SelfTestCase:
 def selftest(
     interface: CInterface, entry: EntryPoint, cases: Sequence[GoldenCase], budgets: Budgets
 ) -> str:
-    """The file's text."""
+    """Return the file's text."""
     chosen = list(_chosen(entry, cases, budgets))
     parts = [_one_case(index, case, interface, entry) for index, case in enumerate(chosen)]
     calls = "".join(f"    failed += case_{index}();\n" for index in range(len(parts)))
@@ -60,7 +60,7 @@ def _chosen(
 
 
 def _one_case(index: int, case: SelfTestCase, interface: CInterface, entry: EntryPoint) -> str:
-    """The arrays of a case, and the function that runs it."""
+    """Return the arrays of a case, and the function that runs it."""
     steps = _steps(case, interface)
     arrays = [
         _array(f"case_{index}_in_{i}", case.feeds[t.name], t.type)
@@ -131,7 +131,7 @@ def _compared(
 
 
 def _steps(case: SelfTestCase, interface: CInterface) -> dict[str, int]:
-    """The length of each kind of sequence in a case."""
+    """Return the length of each kind of sequence in a case."""
     return {t.steps: len(case.feeds[t.name]) for t in interface.inputs if t.steps is not None}
 
 
@@ -159,7 +159,7 @@ def _word(number: float | int | bool, suffix: str) -> str:
 
 
 def _text(name: str) -> str:
-    """Text that is safe in a string constant of C."""
+    """Escape text for a string constant of C."""
     return "".join(c if c.isalnum() or c in " _.,:/-" else "_" for c in name if c.isascii())
 
 

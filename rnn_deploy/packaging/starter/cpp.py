@@ -12,7 +12,7 @@ from rnn_deploy.packaging.starter.program import StarterProgram, preparation, pr
 from rnn_deploy.packaging.starter.vectors import CheckCase, binary_of, check_cases, open_sizes
 from rnn_deploy.spec import Dim, TensorSpec
 
-# The type of an element, and ONNX Runtime's name for it. C++ has no vector of plain bool.
+# The type of an element, and ONNX Runtime's name for it. A C++ vector of bool stores bits.
 TYPES = {
     "float32": ("float", "FLOAT"),
     "float64": ("double", "DOUBLE"),
@@ -27,7 +27,7 @@ OWN = ("Model", "Result", "batch", "values", "tensor", "file", "result", "model"
 
 
 def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
-    """Return the class, an example, a self-test with its vectors, and how to build them."""
+    """Return the class, an example, a self-test with its vectors, and a build file."""
     program = program_of(bundle, "onnx", "ort-cpu", (*OWN, *text.KEYWORDS))
     _refuse_other_types(program)
     cases = check_cases(program)
@@ -119,7 +119,7 @@ class CppSource:
         return [*given, *batch, *(f"int64_t {self.sizes[s]}" for s in self.symbols)]
 
     def example(self) -> str:
-        """Return example.cpp: calls on zeros."""
+        """Return example.cpp, which calls the model with zeros."""
         sizes = {s: "1" if s == self.program.time and self.program.streams else "3"
                  for s in self.symbols}  # fmt: skip
         given = [

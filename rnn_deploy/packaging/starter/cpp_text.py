@@ -1,6 +1,6 @@
 """The fixed parts of a C++ program."""
 
-# What C++ and the program itself use as names.
+# Names that C++ and the program itself use.
 _WORDS = """
 alignas alignof and asm auto bitand bitor bool break case catch char class compl concept const
 consteval constexpr constinit const_cast continue co_await co_return co_yield decltype default

@@ -20,7 +20,7 @@ FOLDER = "Starter"
 
 
 def make(bundle: Bundle, options: Mapping[str, str]) -> PackageFiles:
-    """Return the sources of an app, and the files that make an Xcode project of them."""
+    """Return the sources of an app, and the files from which an Xcode project is made."""
     phone = phone_program_of(bundle, "ios", text.RESERVED)
     program = phone.program
     cases = check_cases(program, rows=1)

@@ -1,4 +1,4 @@
-"""Names and texts in source code. A bundle may come from anyone, so no name is used as it is."""
+"""Names and texts in source code. A bundle may come from anyone, so every name is converted."""
 
 import keyword
 import re
@@ -8,9 +8,9 @@ from rnn_deploy.errors import BundleError
 
 
 def identifiers(names: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:
-    """Return an identifier for each name: letters of ASCII, digits and _; all are different.
+    """Return a unique identifier for each name, of ASCII letters, digits and _.
 
-    reserved: identifiers that the program has already.
+    reserved: identifiers that the program already has.
     """
     taken = {*reserved, *keyword.kwlist}
     found: dict[str, str] = {}
@@ -26,14 +26,14 @@ def identifiers(names: Iterable[str], reserved: Iterable[str] = ()) -> dict[str,
 
 
 def shown(text: str) -> str:
-    """Return text for a comment or a heading: it ends no line, comment or string."""
+    """Return text for a comment or a heading; it cannot end a line, a comment or a string."""
     return re.sub(r"[^\w .,:;()=+-]", "_", text, flags=re.ASCII)[:200]
 
 
 def quoted(text: str) -> str:
     """Return text as a string of C++, Swift or Python in double quotes.
 
-    Raises BundleError for what none of them can hold, such as the end of a line.
+    Raises BundleError for characters that none of them can hold, such as the end of a line.
     """
     if not text.isprintable():
         raise BundleError(

@@ -1,4 +1,4 @@
-"""Shared by the starter programs for phones: one step of one sequence by the signature `step`."""
+"""The common part of the programs for phones: one step of one sequence by the signature `step`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class PhoneTensor:
 
 @dataclass(frozen=True)
 class PhoneProgram:
-    """The tensors of the signature. next_states: by the order of `states`."""
+    """The tensors of the signature. next_states: in the order of `states`."""
 
     program: StarterProgram
     inputs: tuple[PhoneTensor, ...]

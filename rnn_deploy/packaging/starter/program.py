@@ -15,7 +15,7 @@ from rnn_deploy.spec import SEQUENCE, STREAM, EntryPoint, TensorSpec
 class StarterProgram:
     """An entry point and its model file.
 
-    streams: the program may run a sequence in chunks, since the states are carried.
+    streams: the program may run a sequence in chunks, since it carries the states.
     """
 
     bundle: Bundle
@@ -25,7 +25,7 @@ class StarterProgram:
 
     @property
     def model(self) -> str:
-        """The name of the model."""
+        """Return the name of the model."""
         return self.bundle.manifest.source.name
 
     @property
@@ -34,38 +34,38 @@ class StarterProgram:
 
     @property
     def time(self) -> str | None:
-        """The symbol of the steps, None if there is not exactly one."""
+        """Return the symbol of the steps, None if there is not exactly one."""
         symbols = self.entry.time_symbols
         return symbols[0] if len(symbols) == 1 else None
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """The identifier of each input, output and state by tensor name."""
+        """Return the identifier of each input, output and state by tensor name."""
         tensors = (*self.entry.all_inputs, *self.entry.all_outputs)
         return identifiers((tensor.name for tensor in tensors), self.reserved)
 
     def is_timed(self, tensor: TensorSpec) -> bool:
-        """Whether axis 1 of a tensor is the steps."""
+        """Return whether axis 1 of a tensor is the steps."""
         return len(tensor.shape) > 1 and self.time is not None and tensor.shape[1] == self.time
 
     def model_files(self) -> dict[str, bytes]:
-        """The model file, and the file with its weights if there is one, without their folders."""
+        """Return the model file, and its weights file if there is one, without their folders."""
         paths = [self.artifact.path, *([self.artifact.weights] if self.artifact.weights else [])]
         return {path.rpartition("/")[2]: self.bundle.read(path) for path in paths}
 
     @property
     def model_file(self) -> str:
-        """The name of the model file."""
+        """Return the name of the model file."""
         return self.artifact.path.rpartition("/")[2]
 
 
 def program_of(
     bundle: Bundle, format: str, runtime: str, reserved: tuple[str, ...] = ()
 ) -> StarterProgram:
-    """Return the program of a bundle: a stream where chunks are right, else whole sequences.
+    """Return the program of a bundle: a stream if chunks are exact, else whole sequences.
 
-    reserved: identifiers that the program uses itself. Raises an error for a bundle without that
-    format, for a runtime that computes it wrongly, and for shapes that a program cannot fill in.
+    reserved: identifiers that the program uses itself. Raises an error for a bundle without the
+    format, for a runtime that computes it wrongly, and for shapes that a program cannot fill.
     """
     entries = {entry.name: entry for entry in bundle.manifest.entries}
     stream = entries.get(STREAM)
@@ -93,7 +93,7 @@ def program_of(
 
 
 def preparation(program: StarterProgram) -> str:
-    """Return a paragraph for the README if the bundle prepares inputs, which a program does not."""
+    """Return a README paragraph if the bundle preprocesses inputs, which the program does not."""
     steps = attachments_of(program.bundle).steps
     if not any(steps.values()):
         return ""

@@ -96,7 +96,7 @@ def _zeros(tensor: TensorSpec) -> str:
 
 
 def _example(program: StarterProgram) -> str:
-    """Return example.py: the calls of a user's program, on zeros."""
+    """Return example.py, with the calls of a user's program on zeros."""
     entry, names = program.entry, program.names
     steps = 5 if program.time else 1
     first = entry.inputs[0].shape[0]
@@ -128,7 +128,7 @@ def _example(program: StarterProgram) -> str:
 
 
 def _size(dim: Dim, program: StarterProgram, steps: int) -> int:
-    """Return a size for an axis; 3 for an open one that is not the steps."""
+    """Return a size for an axis; 3 for an open axis other than the steps."""
     if isinstance(dim, int):
         return dim
     return steps if dim == program.time else 3

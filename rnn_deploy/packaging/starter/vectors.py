@@ -14,7 +14,7 @@ from rnn_deploy.packaging.starter.program import StarterProgram
 from rnn_deploy.runtimes.feeds import zero_states
 from rnn_deploy.spec import Array
 
-MOST_VALUES = 50_000  # of one case, inputs and outputs together
+MOST_VALUES = 50_000  # numbers of one case, inputs and outputs together
 MOST_CASES = 8
 
 
@@ -29,9 +29,9 @@ class CheckCase:
 
 
 def check_cases(program: StarterProgram, *, rows: int | None = None) -> list[CheckCase]:
-    """Return the cases that a program checks itself with, at least one.
+    """Return the cases with which a program checks itself, at least one.
 
-    rows: at most so many sequences of each case, where a row does not depend on the others.
+    rows: the most sequences of each case, if rows are independent.
     Raises BundleError if the bundle has none.
     """
     found = [case for _, case in zip(range(MOST_CASES), _all_cases(program, rows), strict=False)]
@@ -80,8 +80,8 @@ def npz_of(cases: list[CheckCase]) -> bytes:
 def binary_of(program: StarterProgram, cases: list[CheckCase]) -> bytes:
     """Return golden.bin: float64, little endian.
 
-    For each case the batch and the other open sizes; the values of each input and state; then of
-    each output and state its budget and values. The number of values comes before them.
+    For each case: the batch and the other open sizes; the values of each input and state; then the
+    budget and the values of each output and state. The number of values precedes them.
     """
     parts: list[Array] = []
     for case in cases:

@@ -1,7 +1,7 @@
 """The configuration of one model in a Triton repository, and its text in config.pbtxt.
 
 Source: the protobuf definition ModelConfig (model_config.proto) and the documentation of Triton
-24.10. Dimensions leave out the batch if Triton makes batches (`max_batch` above 0).
+24.10. Dimensions omit the batch if Triton makes batches (`max_batch` above 0).
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,8 +22,10 @@ DATA_TYPES = {
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output as a client sees it. dims: -1 for an open dimension. timed: steps lie
-    along the first axis after the batch."""
+    """An input or output as a client sees it.
+
+    dims: -1 for an open dimension. timed: the first axis after the batch is the steps.
+    """
 
     name: str
     dtype: str
@@ -55,12 +57,12 @@ class ModelConfig:
 
     @property
     def carries_state(self) -> bool:
-        """Whether Triton, not the backend's own code, carries the states."""
+        """Return whether Triton, not the backend's own code, carries the states."""
         return bool(self.states) and self.backend == ONNX_RUNTIME
 
 
 def stateless(name: str, entry: EntryPoint, backend: str) -> ModelConfig:
-    """Return a model without memory: states, if there are any, are inputs and outputs."""
+    """Return a stateless model: its states, if there are any, are inputs and outputs."""
     batched = entry.why_one_batch is None and all(len(t.shape) > 1 for t in _tensors(entry))
     return ModelConfig(
         name,
@@ -175,7 +177,7 @@ def _state_text(state: StatePort) -> str:
 
 
 def _separated(items: Iterable[str]) -> Iterator[str]:
-    """Items of a list, with commas between them and none after the last."""
+    """Yield the items of a list with commas between them, and none after the last."""
     yield ",\n".join(items)
 
 
@@ -188,7 +190,7 @@ def _shape(dims: tuple[int, ...]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string of protobuf's text format: printable ASCII, everything else as bytes in octal."""
+    """Return a string of protobuf's text format: printable ASCII, other bytes in octal."""
     safe = (
         chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in text.encode("utf-8")
     )

@@ -1,4 +1,4 @@
-"""expected.json and golden.npz: what check.py compares a running server with."""
+"""expected.json and golden.npz: data with which check.py compares a running server."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from rnn_deploy.packaging.triton.config import DATA_TYPES, ModelConfig, Port
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.judge.tolerance import Budgets
 
-MOST_NUMBERS = 65_536  # of one case
+MOST_NUMBERS = 65_536  # numbers of one case
 MOST_CASES = 12
 
 
@@ -34,7 +34,7 @@ def chosen_cases(
             continue
         if config.max_batch and batch > config.max_batch:
             continue
-        # Each sequence of a stateful model is run alone, and starts from zero.
+        # Each sequence of a stateful model runs alone, and starts from zero.
         if config.states and (states & set(case.feeds) or not (case.rows_alone or entry.rows.ok)):
             continue
         kept.append(case)

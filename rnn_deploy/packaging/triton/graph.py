@@ -1,6 +1,6 @@
-"""The inputs and outputs of an ONNX file, and what in a configuration contradicts them.
+"""The inputs and outputs of an ONNX file, and contradictions with a configuration.
 
-Triton reports a model as READY though a state has a wrong name or no initial value, and then
+If a state has a wrong name or no initial value, Triton still reports the model as READY and then
 returns wrong numbers. So each configuration is compared with its graph before it is written.
 """
 
@@ -15,7 +15,7 @@ ONNX_TYPES = {
     **{1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64"},
     **{9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64"},
 }
-# The newest versions that the ONNX Runtime in Triton 24.10 loads.
+# The newest versions that ONNX Runtime in Triton 24.10 loads.
 NEWEST_IR, NEWEST_OPSET = 10, 21
 
 
@@ -58,7 +58,7 @@ def graph_of(content: bytes) -> OnnxSignature:
 
 
 def contradictions(config: ModelConfig, graph: OnnxSignature) -> list[str]:
-    """Return what in a configuration contradicts the graph; empty if nothing does."""
+    """Return the contradictions between the configuration and the graph."""
     found = [*_ports_that_differ(config, graph), *_states_that_differ(config, graph)]
     fed = {port.name for port in config.inputs} | {state.input for state in config.states}
     found += [f"nothing feeds the graph's input '{n}'" for n in graph.inputs if n not in fed]
@@ -69,7 +69,7 @@ def contradictions(config: ModelConfig, graph: OnnxSignature) -> list[str]:
 
 
 def too_new(graph: OnnxSignature) -> str:
-    """Return which version a server of the tested release does not load; empty if it loads it."""
+    """Return the version that a server of the tested release cannot load; empty if it can."""
     if graph.ir > NEWEST_IR:
         return f"IR version {graph.ir}, newer than {NEWEST_IR}"
     if graph.opset > NEWEST_OPSET:
@@ -127,7 +127,7 @@ def _inner(part: memoryview, field: int) -> memoryview:
 
 
 def _tensor(info: memoryview) -> GraphTensor:
-    """ValueInfoProto.type.tensor_type: its elem_type and shape.dim."""
+    """Read ValueInfoProto.type.tensor_type: its elem_type and shape.dim."""
     tensor = _inner(_inner(info, 2), 1)
     kind = dict(fields_in(tensor)).get(1, 0)
     dims = [_dim(part) for number, part in messages_in(_inner(tensor, 2)) if number == 1]

@@ -2,7 +2,7 @@
 
 packager      `--for web`: the files of the page
 golden        golden vectors with their budgets, as JSON
-controls      which control fits the model's inputs
+controls      choose the control for the model's inputs
 single_file   all files in one HTML file
 page          HTML, CSS and JavaScript of the page
 """

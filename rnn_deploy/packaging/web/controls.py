@@ -1,8 +1,8 @@
-"""Which control of the page fits the model's inputs, unless the user names one.
+"""Choose the control of the page for the model's inputs, unless the user names one.
 
 text   text, for an input with a vocabulary
 draw   a drawing pad, for rows of pixels: ten classes (digits) of one sequence of 6 to 64 features
-csv    a table that streams row by row, for a model with one input over time that can stream
+csv    a table that streams row by row, for a model with one input over time and a stream
 table  numbers, for all others
 """
 

@@ -10,21 +10,26 @@ from rnn_deploy.bundle import GoldenCase
 from rnn_deploy.spec import Array, EntryPoint
 from rnn_deploy.verifying.judge.tolerance import Budgets
 
-MOST_NUMBERS = 65_536  # of one case: a page should open quickly
+MOST_NUMBERS = 65_536  # numbers of one case, so that a page opens quickly
 MOST_IN_ALL = 262_144
 
 
-def golden_json(entry: EntryPoint, cases: Sequence[GoldenCase], budgets: Budgets) -> dict[str, Any]:
-    """Return the golden vectors as plain JSON values.
+def golden_json(
+    entry: EntryPoint, cases: Sequence[GoldenCase], budgets: Budgets, check: str = ""
+) -> dict[str, Any]:
+    """Return the golden vectors of a check as plain JSON values.
 
-    A case runs step by step, too, if its chunks give what the whole gives.
+    A case also runs step by step if its chunks compute the same as the whole.
     """
-    return {"cases": [_case(entry, case, budgets) for case in chosen(entry, cases)]}
+    return {"cases": [_case(entry, case, budgets) for case in chosen(entry, cases, check)]}
 
 
-def chosen(entry: EntryPoint, cases: Sequence[GoldenCase]) -> list[GoldenCase]:
-    """Return the plain cases of an entry point that are small enough; at least the smallest."""
-    plain = [c for c in cases if entry.name in c.entries and not c.check and not c.probes]
+def chosen(entry: EntryPoint, cases: Sequence[GoldenCase], check: str = "") -> list[GoldenCase]:
+    """Return the cases of an entry point that are small enough; at least the smallest.
+
+    check: the one that the cases belong to; empty for the plain ones.
+    """
+    plain = [c for c in cases if entry.name in c.entries and c.check == check and not c.probes]
     ordered = sorted(plain, key=_numbers)
     kept: list[GoldenCase] = []
     left = MOST_IN_ALL

@@ -1,7 +1,7 @@
-"""All files of the page in one HTML file, which also opens from a disk without a server.
+"""Put all files of the page into one HTML file, which also opens from a disk without a server.
 
-The modules become one script: their imports of each other are removed, so their names at top level
-must differ. Other files are compressed and written as base64; browsers decompress them themselves.
+The modules become one script: their imports of each other are removed, so their top-level names
+must differ. Other files are compressed and written as base64; browsers decompress them.
 """
 
 import base64
@@ -11,12 +11,15 @@ from collections.abc import Mapping
 
 from rnn_deploy.packaging.writing import MARK
 
-# In the order in which they use each other.
+# In the order of their imports.
 SCRIPTS = (
-    *("rnn-text.js", "rnn-model.js", "verify.js", "plots.js", "results.js", "controls.js"),
-    "page.js",
+    *("rnn-text.js", "rnn-model.js", "rnn-generate.js", "verify.js", "plots.js", "results.js"),
+    *("attention.js", "controls.js", "generate.js", "page.js"),
 )
-EMBEDDED = ("model.json", "golden.json", "model.onnx", "model.onnx.data", "ort/ort.mjs")
+EMBEDDED = (
+    *("model.json", "golden.json", "model.onnx", "model.onnx.data", "ort/ort.mjs"),
+    *("encode.json", "golden-encode.json", "encode.onnx", "encode.onnx.data"),
+)
 WASM = "ort/ort-wasm.wasm"
 _IMPORT = re.compile(r'^import [^;]*? from "\./[\w.-]+";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:class|const|function))", re.MULTILINE)
@@ -50,7 +53,7 @@ def _embedded(name: str, content: bytes) -> str:
 
 
 def _in_script(text: str) -> str:
-    """HTML ends a script at its first end tag, also within a string."""
+    """Escape end tags: HTML ends a script at the first one, even within a string."""
     return text.replace("</script", "<\\/script")
 
 

@@ -3,12 +3,12 @@
     contenders --open--> a worker process each --rounds--> BenchResult per shape and contender
 
 measure       latency in interleaved rounds
-contender     what can be measured, as data
-opening       how each kind of contender is loaded and called
-worker        the server in the process that a contender runs in
+contender     one thing to measure, as data
+opening       load and call each kind of contender
+worker        the server in a contender's process
 side_by_side  all contenders over all shapes
 feeds         random inputs of a shape
-limits        how fast the recurrent layers could be at most
+limits        the highest possible speed of the recurrent layers
 plot          the results as a picture
 """
 

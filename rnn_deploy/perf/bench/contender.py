@@ -1,4 +1,4 @@
-"""What can be measured, as plain data that can be sent to the process that opens it."""
+"""One thing to measure, as plain data that can be sent to another process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ class Contender:
     """One thing to measure.
 
     kind: how to open it, a key of `opening.OPENERS`. path: of the bundle or the peer's file.
-    threads: within an operator; None leaves the number to the runtime. only: the one shape that it
-    can run at. steps: the one number of steps that it takes. For bundles: runtime, by its name;
-    entry and session as in RunOptions.
+    threads: within an operator; None lets the runtime choose. only: the one shape at which it can
+    run, None for any. steps: the one number of steps that it accepts, None for any. For bundles:
+    runtime, by its name; entry and session as in RunOptions.
     """
 
     name: str

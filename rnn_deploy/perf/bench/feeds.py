@@ -7,7 +7,7 @@ import numpy as np
 from rnn_deploy.spec import Array, EntryPoint, TensorSpec
 from rnn_deploy.spec.shapes import Shape
 
-MOST_BYTES, MOST = 1 << 20, 16  # of all variations of an input together; how many of them
+MOST_BYTES, MOST = 1 << 20, 16  # the most bytes and the most variations of an input
 USUAL = (Shape(1, 1), Shape(1, 32), Shape(32, 32))
 
 
@@ -18,11 +18,10 @@ def feeds_of(entry: EntryPoint, shape: Shape) -> dict[str, Array]:
 
 
 def varied(feeds: Mapping[str, Array]) -> list[dict[str, Array]]:
-    """Return the feeds and others with the same values in other places.
+    """Return the feeds and variations with the same values in other places.
 
-    A processor that sees the same numbers again remembers which way each branch went. ONNX
-    Runtime's operator RNN has a branch in every tanh: 100 steps of new numbers take up to 1.5
-    times as long.
+    A processor that sees the same numbers again predicts every branch. ONNX Runtime's operator RNN
+    has a branch in every tanh: 100 steps of new numbers take up to 1.5 times as long.
     """
     rng = np.random.default_rng(0)
     size = sum(value.nbytes for value in feeds.values())

@@ -1,11 +1,11 @@
-"""How fast the recurrent layers of a model could be, measured in the contenders' rounds.
+"""The highest possible speed of a model's recurrent layers, measured in the contenders' rounds.
 
 product   NumPy's matrix product with as many multiplications as the recurrent products of all
           steps; the steps depend on one another, so they cannot be faster than one product
-memory    reading as much memory as every step reads of recurrent weights
+memory    reading as many bytes as the recurrent weights of every step
 
-The larger of the two is the limit. The rest of the model (input products, other layers) comes on
-top, so no contender reaches the limit, and half of it is good.
+The larger of the two times is the limit. The rest of the model (input products, other layers) takes
+more time, so no contender reaches the limit, and half of its speed is good.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,13 @@ from rnn_deploy.numerics.layouts import GATES
 from rnn_deploy.perf.bench.measure import CallLatency
 from rnn_deploy.spec.shapes import Shape
 
-READ = 64 * 1024  # floats: as large as weights that stay in a core's own cache
+READ = 64 * 1024  # floats: about the size of weights that stay in a core's own cache
 _PRODUCT, _MEMORY = "limit: product of {}", "limit: memory"
 
 
 @dataclass(frozen=True)
 class SpeedLimits:
-    """The limits of a model at a shape. sizes: of each recurrent layer, its gates and units."""
+    """The limits of a model at a shape. sizes: the gates and units of each recurrent layer."""
 
     sizes: tuple[tuple[int, int], ...]
     shape: Shape
@@ -42,9 +42,9 @@ class SpeedLimits:
         return calls
 
     def share(self, timings: Mapping[str, CallLatency], name: str) -> float:
-        """Return the limit's part of the time of the contender `name`, from their least times.
+        """Return the limit's share of the time of the contender `name`, from their least times.
 
-        A busy machine disturbs a product on all cores most, hence the least times.
+        A busy machine disturbs a product on all cores most, so medians would be wrong.
         """
         product = sum(timings[_PRODUCT.format(size)].min_us for size in self.sizes)
         weights = sum(gates * units**2 for gates, units in self.sizes)

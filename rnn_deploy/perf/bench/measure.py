@@ -1,7 +1,7 @@
 """Measure the latency of several contenders in one run.
 
-Machines are shared and noisy, so the contenders take turns: in every round each is called a few
-times, and the figures are over all rounds. A disturbance then hits all of them alike.
+Machines are shared and noisy, so contenders take turns: in every round each is called a few times,
+and the figures are over all rounds. A disturbance then affects all of them equally.
 """
 
 import math
@@ -17,7 +17,7 @@ Timed = Callable[[int], Sequence[int]]
 
 @dataclass(frozen=True)
 class TurnTaking:
-    """How contenders take turns.
+    """The way in which contenders take turns.
 
     settling: how long a contender runs before it is timed, as a multiple of its turn.
     """
@@ -35,7 +35,7 @@ LONG_TURNS = TurnTaking(3, settling=1.5)
 class CallLatency:
     """Latency of one call in microseconds, over `calls` calls.
 
-    by_round: the median of each round, in which the other contenders had their turns, too.
+    by_round: the median of each round; the other contenders had their turns in the same round.
     """
 
     median_us: float

@@ -1,7 +1,7 @@
-"""Load and call each kind of contender: feeds by name in, outputs in order out.
+"""Load and call each kind of contender: from feeds by name to outputs in order.
 
 A bundle runs through our runners with all their checks, a peer's file directly in its runtime. A
-peer's input is found by its name, or by its position if the peer has renamed it.
+peer's input is found by name, or by position if the peer has renamed it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from rnn_deploy.spec import Array
 
 Feeds = Mapping[str, Array]
 Call = Callable[[], Sequence[Array]]
-# Given the feeds, the call that is measured.
+# Takes the feeds, and returns the call to measure.
 Opened = Callable[[Feeds], Call]
 
 
@@ -109,7 +109,7 @@ def _tensorflow(contender: Contender) -> Opened:
         def call() -> Sequence[Array]:
             return [output.numpy() for output in loaded.run(*map(tf.constant, arrays))]
 
-        call.kept = loaded  # type: ignore[attr-defined]  # it owns the variables
+        call.kept = loaded  # type: ignore[attr-defined]  # keep it: it owns the variables
         return call
 
     return given

@@ -1,6 +1,6 @@
 """Draw the results: a panel for each shape, a row for each contender.
 
-A dot is the median, its whisker the 95th percentile, on a logarithmic axis.
+A dot is the median, and its whisker ends at the 95th percentile, on a logarithmic axis.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ OURS, THEIRS = "#2a6f97", "#9a6b1f"
 
 
 def check_place(place: Path) -> None:
-    """Raise InputError for an ending that cannot be drawn, MissingExtraError without matplotlib."""
+    """Raise InputError for an unknown ending, MissingExtraError without matplotlib."""
     if place.suffix.lower() not in ENDINGS:
         raise InputError(
             "E-OPTION-ENDING", f"--plot {place}: expected a file that ends in {', '.join(ENDINGS)}"

@@ -1,8 +1,8 @@
-"""Measure all contenders over all shapes, each in a process of its own, taking turns.
+"""Measure all contenders over all shapes, each in its own process, in turns.
 
-For each shape every contender starts anew, so that start-up, first call and peak memory belong to
-a process that does nothing else. The outputs of the others are compared with those of the first
-contender, since a fast wrong answer is worth nothing.
+For each shape every contender starts a new process, so that start-up, first call and peak memory
+are not affected by other work. The outputs of all contenders are compared with those of the first,
+since a fast wrong result is useless.
 """
 
 import time
@@ -30,12 +30,12 @@ TIME_LIMIT = 300.0  # seconds that one answer of a contender's process may take
 
 @dataclass(frozen=True)
 class BenchResult:
-    """One contender at one shape; `failure` says why there are no figures.
+    """One contender at one shape; `failure` is the reason if there are no figures.
 
-    startup_ms: from no process to a loaded model. first_ms: the first call. peak_bytes: memory of
-    the whole process, None if the system does not tell. difference: the largest from the first
-    contender's outputs, None for that one. of_limit: the part of its time that the recurrences
-    would take at least, None if unknown.
+    startup_ms: from the start of the process to a loaded model. first_ms: the first call.
+    peak_bytes: memory of the whole process, None if unknown. difference: the largest difference
+    from the first contender's outputs, None for the first. of_limit: the smallest possible time of
+    the recurrences, as a part of its time; None if unknown.
     """
 
     shape: Shape
@@ -50,7 +50,7 @@ class BenchResult:
 
     @property
     def per_second(self) -> float:
-        """Sequences per second."""
+        """Return the sequences per second."""
         return 0.0 if self.timing is None else self.shape.batch / self.timing.median_us * 1e6
 
 
@@ -143,7 +143,7 @@ def _calls(name: str, process: WorkerProcess, failures: dict[str, str], count: i
 
 
 def difference(expected: Sequence[Array], found: Sequence[Array]) -> float:
-    """Return the largest difference; infinite if shapes differ or NaN are in other places."""
+    """Return the largest difference; infinite if shapes differ or NaN are at different places."""
     if [a.shape for a in expected] != [a.shape for a in found]:
         return float("inf")
     apart = [_apart(a.astype(np.float64), b.astype(np.float64))

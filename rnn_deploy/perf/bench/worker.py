@@ -18,7 +18,7 @@ except ImportError:  # Windows has no such module
 
 
 class ContenderServer:
-    """One contender; `load` comes first, then `first`, then `calls`."""
+    """Serves one contender; call `load` first, then `first`, then `calls`."""
 
     def __init__(self) -> None:
         self._opened: Opened = lambda feeds: lambda: ()
@@ -31,7 +31,7 @@ class ContenderServer:
     def first(self, feeds: Feeds) -> tuple[int, list[Array]]:
         """Make the first call with `feeds`; return its nanoseconds and its outputs.
 
-        Later calls take turns with other numbers (`feeds.varied`).
+        Later calls alternate between other numbers (`feeds.varied`).
         """
         call = self._opened(feeds)
         start = time.perf_counter_ns()
@@ -46,9 +46,9 @@ class ContenderServer:
         return list(timed(self._call)(count))
 
     def peak_bytes(self) -> int | None:
-        """Return the most memory this process has held, None if the system does not tell.
+        """Return the largest memory use of this process, None if unknown.
 
-        On Linux it is VmHWM, which starts anew with each program; ru_maxrss keeps the parent's.
+        On Linux it is VmHWM, which starts again with each program; ru_maxrss includes the parent's.
         """
         status = Path("/proc/self/status")
         if status.is_file():

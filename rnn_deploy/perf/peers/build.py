@@ -1,8 +1,8 @@
-"""The peers by name: each writes its own export of a model and says how to run it.
+"""The peers by name: each exports a model in its own way, and returns how to run it.
 
 tf2onnx        tf2onnx's conversion of the model's tf.function, on ONNX Runtime
 keras-export   Keras' own model.export(format="onnx"), on ONNX Runtime
-keras-predict  model.predict, as people call it, in one batch
+keras-predict  model.predict, as users call it, in one batch
 tensorflow     the tf.function itself
 openvino       OpenVINO's own conversion of the TensorFlow graph, in float32
 litert-stock   TensorFlow's TFLite converter with builtin operators only; for recurrent models it
@@ -29,7 +29,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PeerRequest:
-    """What a peer needs: the model, an empty folder, the shapes, the threads."""
+    """The input of a peer: the model, an empty folder, the shapes, the threads."""
 
     model: PeerModel
     folder: Path
@@ -39,7 +39,7 @@ class PeerRequest:
 
 @dataclass(frozen=True)
 class UnavailablePeer:
-    """A peer that cannot be measured, and why."""
+    """A peer that cannot be measured, with the reason."""
 
     name: str
     reason: str
@@ -53,7 +53,7 @@ def build(
     threads: int | None = None,
     progress: Progress = lambda step: None,
 ) -> tuple[list[Contender], list[UnavailablePeer]]:
-    """Let peers export `model` below `folder`; return what to measure, and what failed and why."""
+    """Let peers export `model` below `folder`; return contenders, and failed peers with reasons."""
     contenders: list[Contender] = []
     left_out: list[UnavailablePeer] = []
     for name in names:
@@ -63,7 +63,7 @@ def build(
         try:
             with _quiet():
                 contenders += PEERS[name](PeerRequest(model, own, shapes, threads))
-        except Exception as error:  # whatever stops a peer is one line, and the others go on
+        except Exception as error:  # report any failure of a peer in one line, and continue
             left_out.append(UnavailablePeer(name, one_line(error) or type(error).__name__))
     return contenders, left_out
 
@@ -117,7 +117,7 @@ def _litert_stock(request: PeerRequest) -> list[Contender]:
 
 def _litert_at(request: PeerRequest, shape: Shape) -> Contender:
     place = request.folder / f"{shape}.tflite"
-    # The interpreter finds no variables, so they become constants.
+    # The interpreter does not find variables, so they become constants.
     frozen = convert_variables_to_constants(request.model.function(shape).get_concrete_function())
     signature = request.model.signature(shape)
     called = tf.function(lambda *tensors: frozen(*tensors), signature, autograph=False)
@@ -145,7 +145,7 @@ def _save(request: PeerRequest) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what the converters log and warn about, but not their errors."""
+    """Hide the log lines and warnings of the converters, but not their errors."""
     loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""Export the same model in other lowerings of ours: bundles in a temporary folder."""
+"""Export the same model in other lowerings of rnn_deploy, as bundles in a temporary folder."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,10 +18,10 @@ FORMAT = "onnx"
 def candidates(
     names: Sequence[str], model: PeerModel, folder: Path, progress: Progress
 ) -> tuple[dict[str, Bundle], list[UnavailablePeer]]:
-    """Export an ONNX bundle by each name below `folder`; also return what failed and why.
+    """Export an ONNX bundle for each name below `folder`; also return failures with reasons.
 
-    names: lowerings; "auto-BATCHxTIME" is auto for that expected shape, "unrolled-TIME" takes
-    that number of steps and no other.
+    names: lowerings; "auto-BATCHxTIME" is auto for that expected shape, "unrolled-TIME" accepts
+    only that number of steps.
     """
     bundles: dict[str, Bundle] = {}
     left_out: list[UnavailablePeer] = []
@@ -38,7 +38,7 @@ def candidates(
 
 
 def steps_of(name: str) -> int | None:
-    """Return the one number of steps that a candidate takes; None if it takes any."""
+    """Return the one number of steps that a candidate accepts; None if it accepts any."""
     _, _, of = name.partition("-")
     return int(of) if of.isdigit() else None
 

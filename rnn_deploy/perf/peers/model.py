@@ -1,4 +1,4 @@
-"""The Keras model a bundle was made from, from which each peer starts."""
+"""The Keras model from which a bundle was made; every peer starts from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class PeerModel:
 
 
 def model_of(bundle: Bundle, place: Path, opening: Opening = Opening()) -> PeerModel:  # noqa: B008
-    """Open the model of a bundle; InputError if it is another model, or lacks the states."""
+    """Open the model of a bundle; raise InputError if it is another model, or lacks the states."""
     opened, _ = without_preprocessing(open_model(place, **vars(opening)))
     if not isinstance(opened, OpenedModel):
         raise UnsupportedModelError(
@@ -72,7 +72,7 @@ def model_of(bundle: Bundle, place: Path, opening: Opening = Opening()) -> PeerM
              if len(theirs.shape) > 1 and isinstance(theirs.shape[1], str)]  # fmt: skip
     time = next((dim for dim in fixed if isinstance(dim, int)), None)
     model = PeerModel(opened.model, inputs, time)
-    model.function().get_concrete_function()  # some peers want a model that has been called
+    model.function().get_concrete_function()  # some peers need a model that has been called
     return model
 
 

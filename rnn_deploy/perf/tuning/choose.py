@@ -4,17 +4,17 @@ from collections.abc import Container, Hashable, Mapping, Sequence
 from math import inf, log
 from typing import TypeVar
 
-# A second artifact or a setting must gain more than this; rounds of one run differ by as much.
+# A second artifact or a setting must gain more than this, because rounds of one run differ by it.
 WORTH = 1.05
 Place = TypeVar("Place", bound=Hashable)
 Medians = Mapping[Place, Mapping[str, float]]
 
 
 def winners(medians: Medians[Place], of_one_time: Container[str]) -> dict[Place, Sequence[str]]:
-    """Return the contenders for each place, each of which is an entry point at a shape.
+    """Return the contenders for each place; a place is an entry point at a shape.
 
-    The last one takes any number of steps. Before it comes the best of those that take only the
-    place's number of steps (`of_one_time`), if it gains enough.
+    The last one accepts any number of steps. Before it comes the best contender that accepts only
+    the place's number of steps (`of_one_time`), if it gains enough.
     """
     of_any = {
         place: {name: median for name, median in at_place.items() if name not in of_one_time}
@@ -30,10 +30,10 @@ def winners(medians: Medians[Place], of_one_time: Container[str]) -> dict[Place,
 
 
 def choose(medians: Medians[Place], worth: float = WORTH) -> dict[Place, str]:
-    """Return the contender for each place, from the median of each contender there.
+    """Choose the contender for each place, from the median of each contender there.
 
-    Starts with the contender that is best on the whole. Adds the one that gains most while at
-    some place the best chosen one is slower than the best of all by the factor `worth`.
+    Starts with the contender that is best over all places. While at some place the best chosen one
+    is slower than the best of all by the factor `worth`, adds the one that gains most.
     """
     best = {place: min(at_place.values()) for place, at_place in medians.items()}
 

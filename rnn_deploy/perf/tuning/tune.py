@@ -25,15 +25,15 @@ from rnn_deploy.verifying import verify
 
 Progress = Callable[[str], None]
 LOWERINGS = ("native", "scan")
-MOST_UNROLLED = 16  # steps of a shape up to which they are unrolled for it alone
-AS_IT_IS = ""  # the bundle itself among the candidates
+MOST_UNROLLED = 16  # a shape with at most so many steps has a candidate unrolled for it alone
+AS_IT_IS = ""  # the name of the unchanged bundle among the candidates
 USUAL = {SEQUENCE: (Shape(1, 10), Shape(1, 100), Shape(32, 100)), STREAM: (Shape(1, 1),)}
 Place = tuple[str, Shape]  # an entry point at a shape
 
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What tuning found. variants: the candidates by name. results: every measurement."""
+    """The results of tuning. variants: the candidates by name. results: every measurement."""
 
     plan: TunedPlan
     variants: Mapping[str, Bundle]
@@ -43,10 +43,10 @@ class TuningResult:
 
 @dataclass
 class _TuningState:
-    """What is known so far: contenders by entry point, and what was left out.
+    """The results so far: contenders by entry point, and what was left out.
 
-    candidate_of: a contender's candidate. of_one_time: the contenders that take only one number of
-    steps. seen: the lowerings that have a contender.
+    candidate_of: a contender's candidate. of_one_time: the contenders that accept only one number
+    of steps. seen: the lowerings that have a contender.
     """
 
     contenders: dict[str, list[Contender]] = field(default_factory=dict)
@@ -60,10 +60,10 @@ def tune(
     bundle: Bundle, model: PeerModel, places: Sequence[Place], folder: Path, *, seconds: float,
     progress: Progress = lambda step: None,
 ) -> TuningResult:  # fmt: skip
-    """Find what is fastest for each entry point and shape; candidates are exported to `folder`.
+    """Find the fastest for each entry point and shape; candidates are exported to `folder`.
 
-    A candidate that fails verification on a runtime is not measured there. RuntimeUnavailableError
-    if nothing is left.
+    A candidate that fails verification on a runtime is not measured there. Raises
+    RuntimeUnavailableError if nothing is left.
     """
     bundles, refused = candidates(_names(bundle, places), model, folder, progress)
     found = _TuningState(left_out=list(refused))
@@ -99,14 +99,14 @@ def tune(
 
 
 def _with_remaining(progress: Progress, seconds: float) -> Progress:
-    """Return `progress` with the least time that measuring still takes."""
+    """Return `progress`, which also shows the least time that measuring still takes."""
     return lambda step: progress(f"{step}; at least {seconds:.0f} s more")
 
 
 def _names(bundle: Bundle, places: Sequence[Place]) -> list[str]:
     """Return the candidates to export.
 
-    Several layers may mix lowerings; a few steps may be unrolled for that number alone.
+    Several layers can mix lowerings. A model can be unrolled for one small number of steps.
     """
     shapes = [shape for entry, shape in places if entry == SEQUENCE]
     mixed = [f"auto-{shape}" for shape in shapes] if len(_lowerings(bundle, SEQUENCE)) > 1 else []
@@ -117,7 +117,7 @@ def _names(bundle: Bundle, places: Sequence[Place]) -> list[str]:
 
 
 def _lowerings(bundle: Bundle, entry: str) -> list[tuple[str, str]]:
-    """Return each layer's lowering in an entry point's usual ONNX artifact, and in its one step."""
+    """Return each layer's lowering in an entry point's ONNX file, and in its one-step file."""
     artifact = bundle.manifest.artifact("onnx", entry)
     one = None if artifact is None else step_beside(bundle, artifact)
     return [(c.layer, c.lowering) for a in (artifact, one) if a for c in a.choices]
@@ -126,7 +126,7 @@ def _lowerings(bundle: Bundle, entry: str) -> list[tuple[str, str]]:
 def _verify_candidate(
     found: _TuningState, name: str, candidate: Bundle, entries: Sequence[str], progress: Progress
 ) -> None:
-    """Verify a candidate on each runtime that is here; it is a contender where it passes.
+    """Verify a candidate on each available runtime; if it passes, it is a contender there.
 
     Skip entry points in which an earlier candidate has the same lowerings.
     """

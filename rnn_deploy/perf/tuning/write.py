@@ -1,4 +1,4 @@
-"""Write the tuned bundle: a copy of the bundle, the variants that won, and the plan."""
+"""Write the tuned bundle: a copy of the bundle, the chosen variants, and the plan."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ def variant_path(name: str, path: str) -> str:
 def write(
     bundle: Bundle, variants: Mapping[str, Bundle], plan: TunedPlan, output: Path, *, force: bool
 ) -> Bundle:
-    """Write a copy of `bundle` with a plan and the variants' artifacts that the plan names."""
+    """Write a copy of `bundle` with a plan, and the variants that the plan names."""
     manifest = bundle.manifest
     named = {rule.artifact for rule in plan.rules}
     with writing_bundle(output, force=force) as root:
@@ -51,7 +51,7 @@ def write(
 
 
 def _is_variant(path: str) -> bool:
-    """Return whether a file belongs to the plan, which is about to be replaced."""
+    """Return whether a file belongs to the old plan, which is about to be replaced."""
     return path.startswith(f"{VARIANTS}/")
 
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime in JavaScript (onnxruntime-web), and the module by which pages and Node use it.
+"""ONNX Runtime in JavaScript (onnxruntime-web), and the module with which pages and Node use it.
 
 npm_package   the files of onnxruntime-web, of one pinned version, from npm or from the user
 description   a bundle as the JavaScript module reads it

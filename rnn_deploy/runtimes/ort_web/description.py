@@ -1,4 +1,4 @@
-"""A bundle as the JavaScript module reads it: one entry point, its file, how inputs are made."""
+"""A bundle as the JavaScript module reads it: one entry point, its file, its preprocessing."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -9,15 +9,18 @@ from rnn_deploy.runtimes.ort_web.npm_package import VERSION
 from rnn_deploy.spec import EntryPoint, TensorSpec
 
 MODEL, WEIGHTS = "model.onnx", "model.onnx.data"
-# Types of tensors that onnxruntime-web takes and that JavaScript has arrays for.
+STEM = MODEL.removesuffix(".onnx")
+# Types of tensors that onnxruntime-web accepts and for which JavaScript has arrays.
 DTYPES = (
     *("float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"),
     *("uint64", "bool"),
 )
 
 
-def description(bundle: Bundle, entry: EntryPoint, artifact: Artifact) -> dict[str, Any]:
-    """Return the content of model.json, as plain JSON values."""
+def description(
+    bundle: Bundle, entry: EntryPoint, artifact: Artifact, stem: str = STEM
+) -> dict[str, Any]:
+    """Return the content of STEM.json, as plain JSON values; its model file is STEM.onnx."""
     attachments = attachments_of(bundle)
     times = entry.time_symbols
     found = {
@@ -41,14 +44,14 @@ def description(bundle: Bundle, entry: EntryPoint, artifact: Artifact) -> dict[s
             "streams": bool(entry.states) and entry.chunked.ok and len(times) == 1,
             "why": why_no_stream(entry),
         },
-        "model": {"path": MODEL, "size": _size(bundle, artifact.path)},
+        "model": {"path": f"{stem}.onnx", "size": _size(bundle, artifact.path)},
         "steps": attachments.steps,
         "labels": attachments.labels,
         "features": attachments.features,
     }
     if artifact.weights is not None:
         found["weights"] = {
-            "path": WEIGHTS,
+            "path": f"{stem}.onnx.data",
             "size": _size(bundle, artifact.weights),
             # The name by which the model file refers to it.
             "name": PurePosixPath(artifact.weights).name,
@@ -66,7 +69,7 @@ def why_no_stream(entry: EntryPoint) -> str:
 
 
 def unsupported_dtypes(entry: EntryPoint) -> list[TensorSpec]:
-    """Return the tensors that JavaScript has no arrays for."""
+    """Return the tensors for which JavaScript has no arrays."""
     return [t for t in (*entry.all_inputs, *entry.all_outputs) if t.dtype not in DTYPES]
 
 
@@ -76,6 +79,7 @@ def _tensor(tensor: TensorSpec) -> dict[str, Any]:
         "shape": list(tensor.shape),
         "dtype": tensor.dtype,
         "below": tensor.below,
+        "padding": tensor.padding,
     }
 
 

@@ -1,8 +1,7 @@
 """The files of onnxruntime-web, of one pinned version: from the user, the cache, or npm.
 
-They are no part of this package (14 MB). Each file is compared with its SHA-256, so it does not
-matter where it comes from. `npm` is preferred for the download, because it knows the user's
-registry and proxy.
+They are not part of this package (14 MB). Each file is compared with its SHA-256, so its origin
+does not matter. `npm` downloads them, because it knows the user's registry and proxy.
 """
 
 import base64
@@ -111,7 +110,7 @@ def _checked(files: Mapping[str, bytes], where: str) -> OrtWebFiles:
 
 
 def _altered(files: Mapping[str, bytes]) -> str:
-    """Return the first file that is missing or has another SHA-256, empty if there is none."""
+    """Return the first file that is missing or has another SHA-256, empty if all are right."""
     for name, sha256 in SHA256.items():
         if name not in files or hashlib.sha256(files[name]).hexdigest() != sha256:
             return name
@@ -119,7 +118,7 @@ def _altered(files: Mapping[str, bytes]) -> str:
 
 
 def _downloaded() -> bytes:
-    """Return the archive; RuntimeUnavailableError if it cannot be downloaded or is another."""
+    """Return the archive; raise RuntimeUnavailableError if the download fails or differs."""
     try:
         content = _by_npm()
     except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -138,7 +137,7 @@ def _downloaded() -> bytes:
 
 
 def _by_npm() -> bytes:
-    """Return the archive from the registry that the user's npm is set up for."""
+    """Return the archive from the registry that the user has set for npm."""
     if shutil.which("npm") is None:
         raise ValueError("npm is not installed; it comes with Node.js")
     with tempfile.TemporaryDirectory(prefix="rnn-deploy-npm-") as folder:
@@ -160,7 +159,7 @@ def cache_folder() -> Path:
 
 
 def _keep(files: OrtWebFiles) -> None:
-    """Write the files into the cache; where it cannot be written, the next call downloads again."""
+    """Write the files into the cache; if that fails, the next call downloads them again."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,7 +1,7 @@
 """ONNX Runtime in WebAssembly under Node.js (`ort-web`), by the module of the web package.
 
-What a page computes can so be verified without a browser. Each runner has a Node process of its
-own, which gets a line of JSON for each call.
+With it, `verify` checks the computation of a page without a browser. Each runner has its own Node
+process, which receives a line of JSON for each call.
 """
 
 import base64
@@ -68,7 +68,12 @@ class NodeRunner:
             "states": {n: _packed(v) for n, v in named.items() if n in self._states},
         }
         with self._lock:
-            answer = ask(self._process, message)
+            try:
+                answer = ask(self._process, message)
+            except RuntimeAbortedError:
+                if self._check is closed:  # another thread has closed it since the check
+                    closed(None)
+                raise
         if "error" in answer:
             raise refused_by(PACKAGE, RuntimeError(answer["error"]))
         found = {t.name: _unpacked(answer["outputs"][t.name], t.dtype) for t in self.entry.outputs}
@@ -80,7 +85,9 @@ class NodeRunner:
     def close(self) -> None:
         """End the process."""
         self._check = closed
-        end(self._process)
+        self._process.kill()  # ends a call of another thread, which has the lock
+        with self._lock:
+            end(self._process)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -111,7 +118,7 @@ class OrtWebRuntime:
         return artifact_for(bundle, self.format, options).path
 
     def load(self, bundle: Bundle, options: RunOptions) -> NodeRunner:
-        """Load an entry point; RuntimeUnavailableError if onnxruntime-web does not take it."""
+        """Load an entry point; raise RuntimeUnavailableError if onnxruntime-web refuses it."""
         refuse_if_unavailable(self)
         refuse_provider_options(self.name, options)
         refuse_session_settings(self.name, options)
@@ -152,7 +159,7 @@ def _write_model(bundle: Bundle, entry: EntryPoint, artifact: Artifact, folder: 
 
 
 def started(folder: Path) -> "subprocess.Popen[str]":
-    """Start Node with the model in a folder; its first answer says whether it is loaded."""
+    """Start Node with the model in a folder; its first answer reports whether loading succeeded."""
     with as_file(files("rnn_deploy.runtimes.ort_web").joinpath("js")) as modules:
         return subprocess.Popen(
             [NODE, str(modules / "node-server.mjs"), str(modules), str(cache_folder()), folder],
@@ -162,7 +169,7 @@ def started(folder: Path) -> "subprocess.Popen[str]":
 
 
 def ask(process: "subprocess.Popen[str]", message: Mapping[str, Any]) -> dict[str, Any]:
-    """Send one line and return the answer; RuntimeAbortedError if the process has ended."""
+    """Send one line and return the answer; raise RuntimeAbortedError if the process has ended."""
     try:
         assert process.stdin is not None
         process.stdin.write(json.dumps(message) + "\n")
@@ -175,8 +182,11 @@ def ask(process: "subprocess.Popen[str]", message: Mapping[str, Any]) -> dict[st
 def answer_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
     """Return the next answer of the process."""
     assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
+    try:
+        line = process.stdout.readline()
+    except ValueError as error:  # the pipe is closed
+        raise _aborted() from error
+    if not line.endswith("\n"):  # it ended while it wrote, or before
         raise _aborted()
     answer: dict[str, Any] = json.loads(line)
     return answer
@@ -191,7 +201,7 @@ def end(process: "subprocess.Popen[str]") -> None:
             try:
                 pipe.close()
             except BrokenPipeError:
-                continue  # what it had not read is lost, as intended
+                continue  # input that it had not read is lost, as intended
 
 
 def _aborted() -> RuntimeAbortedError:

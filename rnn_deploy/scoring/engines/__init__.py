@@ -1,1 +1,1 @@
-"""What runs shards: `local` (processes of this machine), `dask` and `ray` (clusters)."""
+"""The engines, which run shards: `local` (processes of this machine), `dask`, `ray` (clusters)."""

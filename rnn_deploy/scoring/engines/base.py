@@ -1,4 +1,4 @@
-"""What an engine is: it runs `score_shard` on shards, somewhere, in any order."""
+"""The interface of an engine, which runs `score_shard` on shards, somewhere, in any order."""
 
 import os
 from collections.abc import Generator, Sequence
@@ -13,8 +13,9 @@ Outcomes = Generator[Outcome, None, None]
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """address: of a cluster, None to start one on this machine. workers: None for one a core.
+    """The options of an engine.
 
+    address: of a cluster, None to start one on this machine. workers: None for one per core.
     retries: how often a shard is repeated after the process that ran it ended.
     """
 
@@ -24,7 +25,7 @@ class EngineOptions:
 
     @property
     def processes(self) -> int:
-        """The number of workers on this machine."""
+        """Return the number of workers on this machine."""
         return self.workers or cores()
 
 
@@ -32,7 +33,7 @@ class Engine(Protocol):
     """Runs shards. Raises InputError or RuntimeUnavailableError if it cannot start."""
 
     def run(self, job: ScoreJob, shards: Sequence[Shard], options: EngineOptions) -> Outcomes:
-        """Yield what became of each shard, as soon as it is known."""
+        """Yield the outcome of each shard, as soon as it is known."""
 
 
 def cores() -> int:

@@ -1,6 +1,6 @@
 """Dask: a cluster at an address, or workers on this machine.
 
-All machines need rnn-deploy, and the bundle, the inputs and the output under the same paths.
+All machines need rnn-deploy, and the same paths for the bundle, the inputs and the output.
 """
 
 import logging
@@ -18,7 +18,7 @@ from rnn_deploy.scoring.sequences import Fault
 from rnn_deploy.scoring.shard import Outcome, score_shard
 
 CONNECT = 15.0  # seconds to reach a scheduler
-WITHOUT_WORKERS = 60.0  # seconds that a cluster may be without any worker
+WITHOUT_WORKERS = 60.0  # seconds that a cluster may have no worker
 WAIT = 1.0
 
 
@@ -26,10 +26,10 @@ class DaskEngine:
     """Tasks on Dask workers."""
 
     def run(self, job: ScoreJob, shards: Sequence[Shard], options: EngineOptions) -> Outcomes:
-        """Yield what became of each shard."""
+        """Yield the outcome of each shard."""
         distributed = require("distributed")
         for name in ("distributed", "distributed.client", "tornado.application"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are our own lines
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # we report failures ourselves
         with ExitStack() as stack:
             client = _client(distributed, options, stack)
             submitted = {
@@ -67,10 +67,10 @@ def _client(distributed: Any, options: EngineOptions, stack: ExitStack) -> Any:
 
 @contextmanager
 def _without_standard_error() -> Iterator[None]:
-    """While open, new processes inherit no standard error.
+    """While open, new processes do not inherit standard error.
 
-    The command line waits until all have closed it, and Python's resource tracker, which the
-    workers need, ends only after this process.
+    A program that reads our standard error waits until all processes have closed it. Python's
+    resource tracker, which the workers need, ends only after this process.
     """
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

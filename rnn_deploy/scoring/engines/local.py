@@ -1,7 +1,7 @@
-"""Processes of this machine. A process that ends is replaced, and its shard repeated.
+"""Processes of this machine. A process that ends is replaced, and its shard is repeated.
 
-Each process has a thread here that hands it one shard after another, so it is always known which
-shard ended it.
+Each process has a thread here that sends it one shard at a time, so that it is known which shard
+ended it.
 """
 
 import queue
@@ -15,15 +15,15 @@ from rnn_deploy.scoring.sequences import Fault
 from rnn_deploy.scoring.shard import Outcome, ShardServer
 from rnn_deploy.workers.process import WorkerError, WorkerProcess
 
-SHARD_SECONDS = 3600.0  # a shard takes seconds
-WAIT = 0.2  # seconds between two looks at a signal
+SHARD_SECONDS = 3600.0  # the limit for one shard, which usually takes seconds
+WAIT = 0.2  # seconds between two checks for a signal
 
 
 class LocalEngine:
     """A pool of processes."""
 
     def run(self, job: ScoreJob, shards: Sequence[Shard], options: EngineOptions) -> Outcomes:
-        """Yield what became of each shard; ending the iteration ends the processes."""
+        """Yield the outcome of each shard; ending the iteration ends the processes."""
         waiting: queue.SimpleQueue[Shard] = queue.SimpleQueue()
         for shard in shards:
             waiting.put(shard)
@@ -75,7 +75,7 @@ class _PoolWorker(threading.Thread):
         self._close()
 
     def end(self) -> None:
-        """End the process at once; what it does is repeated by the next run."""
+        """End the process at once; the next run repeats its shard."""
         self._stopped = True
         self._close()
 
@@ -90,7 +90,7 @@ class _PoolWorker(threading.Thread):
             except WorkerError as error:
                 reason = f"the worker process {error.message}"
                 self._close()
-            except Exception as error:  # this thread must report every shard, whatever happens
+            except Exception as error:  # this thread must report every shard, after any exception
                 self._close()
                 reason = f"{type(error).__name__}: {one_line(error)}"
         tries = f"tried {self._retries + 1} times" if self._retries else "tried once"

@@ -1,6 +1,6 @@
 """Ray: tasks on a cluster at an address, or on this machine.
 
-All machines need rnn-deploy, and the bundle, the inputs and the output under the same paths.
+All machines need rnn-deploy, and the same paths for the bundle, the inputs and the output.
 """
 
 import logging
@@ -18,14 +18,14 @@ from rnn_deploy.scoring.shard import Outcome, score_shard
 
 CONNECT = 10.0  # seconds to reach a cluster
 WAIT = 1.0
-AHEAD = 4  # shards a core that are submitted at a time
+AHEAD = 4  # shards per core that are submitted at a time
 
 
 class RayEngine:
     """Ray Core tasks."""
 
     def run(self, job: ScoreJob, shards: Sequence[Shard], options: EngineOptions) -> Outcomes:
-        """Yield what became of each shard."""
+        """Yield the outcome of each shard."""
         ray = _started(options)
         try:
             task = ray.remote(score_shard).options(max_retries=options.retries, num_cpus=1)
@@ -45,11 +45,11 @@ class RayEngine:
 
 
 def _started(options: EngineOptions) -> Any:
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise Ray warns
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = require("ray")
     _refuse_unreachable(options.address)
-    # "local": without it, Ray would join a cluster whose address it finds in a file.
+    # With "local", Ray does not join a cluster whose address it finds in a file.
     own = {"num_cpus": options.processes, "include_dashboard": False}
     try:
         ray.init(
@@ -62,10 +62,10 @@ def _started(options: EngineOptions) -> Any:
 
 
 def _refuse_unreachable(address: str | None) -> None:
-    """Raise RuntimeUnavailableError if nothing answers; Ray itself would try for minutes."""
+    """Raise RuntimeUnavailableError if nothing answers, since Ray itself would try for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        return  # "auto", or none
+        return  # "auto", or no address
     try:
         socket.create_connection((host, int(port)), CONNECT).close()
     except OSError as error:

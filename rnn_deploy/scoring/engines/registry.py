@@ -11,7 +11,7 @@ ENGINES: dict[str, Engine] = {LOCAL: LocalEngine(), "dask": DaskEngine(), "ray":
 
 
 def engine_named(name: str, address: str | None) -> Engine:
-    """Return the engine called `name`; InputError if there is none, or it has no address."""
+    """Return the engine called `name`; raise InputError if unknown, or if it takes no address."""
     if name not in ENGINES:
         raise InputError(
             "E-SCORE-ENGINE", f"expected an engine of {', '.join(ENGINES)}, got '{name}'"

@@ -1,1 +1,1 @@
-"""The formats of input files: one module each, and `registry`, which chooses by the ending."""
+"""The formats of input files: one module each; `registry` chooses one by the file's ending."""

@@ -1,4 +1,4 @@
-"""A source of sequences: one input file, cut in spans that are read one by one."""
+"""A source of sequences: one input file, cut into spans that are read one by one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MIB = 2**20
 class Span:
     """A part of a file in the unit of its format: rows, sequences or bytes.
 
-    first_row: the number of its first sequence in the file, where sequences have no keys.
+    first_row: the index of its first sequence in the file, if sequences have no keys.
     """
 
     start: int
@@ -43,10 +43,10 @@ class Source(Protocol):
     def place(self) -> Path: ...
 
     def scan(self, target: int) -> Scan:
-        """Return spans of about `target` bytes. No sequence lies in two of them."""
+        """Return spans of about `target` bytes. No sequence crosses a boundary."""
 
     def key_arrays(self) -> Iterator[Any]:
-        """Yield the keys of all sequences as Arrow arrays; nothing without keys."""
+        """Yield the keys of all sequences as Arrow arrays; nothing if there are none."""
 
     def read(self, span: Span) -> Iterator[Sequences]:
         """Yield the sequences of a span, a chunk at a time."""

@@ -1,4 +1,4 @@
-"""CSV files with a header and a line for each step. A span is bytes between two sequences."""
+"""CSV files with a header and a line for each step. A span consists of whole sequences."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class CsvSource:
-    """One CSV file in long format. Keys are text, so that 007 stays what it is."""
+    """One CSV file in long format. Keys are text, so that 007 is not 7."""
 
     def __init__(self, place: Path, inputs: Inputs) -> None:
         self.place = place
@@ -69,7 +69,7 @@ class CsvSource:
             yield keys.take(self._arrow.array(starts))
 
     def read(self, span: Span) -> Iterator[Sequences]:
-        """Yield the sequences of a span; a cell that is no number makes its sequence a fault."""
+        """Yield the sequences of a span; a cell that is not a number makes its sequence a fault."""
         faults: dict[str, Fault] = {}
         kinds = {name: self._arrow.float64() for name in self.layout.features}
 
@@ -127,7 +127,7 @@ class CsvSource:
         return table, faults
 
     def _parsed(self, table: Any, name: str, faults: dict[str, Fault]) -> Any:
-        """Return a table with a column of text as numbers; cells that are none become faults."""
+        """Return a table with a text column as numbers; other cells become faults."""
         keys = table[self.layout.inputs.key_name].to_pylist()
         values = np.full(table.num_rows, np.nan)
         for row, cell in enumerate(table[name].to_pylist()):
@@ -138,7 +138,7 @@ class CsvSource:
         return table.set_column(table.column_names.index(name), name, self._arrow.array(values))
 
     def _next_sequence(self, start: int) -> int | None:
-        """Return where the first sequence starts at or after the line at byte `start`."""
+        """Return the start of the first sequence at or after the line at byte `start`."""
         with self.place.open("rb") as file:
             file.seek(start)
             first = self._key_of(file.readline())

@@ -22,7 +22,7 @@ from rnn_deploy.scoring.table_rows import keys_of, missing_keys
 from rnn_deploy.spec import Array, TensorSpec
 
 NOT_FINITE = ("nan", "inf", "-inf")
-WRITTEN = 4  # bytes of text for a byte of numbers, about
+WRITTEN = 4  # about so many bytes of text for a byte of numbers
 
 
 class JsonLinesSource:
@@ -65,7 +65,7 @@ class JsonLinesSource:
                 whole = reader.ReadOptions(use_threads=False, block_size=len(block) + 1)
                 table = reader.read_json(io.BytesIO(block), whole, parse)
                 yield keys_of(table[self._key])
-            except self._arrow.ArrowException:  # single lines are wrong
+            except self._arrow.ArrowException:  # some lines are wrong
                 found = [self._parsed(line)[0] for line in block.splitlines() if line.strip()]
                 yield self._arrow.array(found, self._kind)
 
@@ -98,7 +98,7 @@ class JsonLinesSource:
         return Sequences(array, feeds, missing_keys(array) | faults)
 
     def _parsed(self, line: bytes) -> tuple[Any, dict[str, Any], Fault | None]:
-        """Return the key, the values by input name, and what is wrong with a line."""
+        """Return the key, the values by input name, and the fault of a line."""
         try:
             value = json.loads(line)
         except ValueError as error:

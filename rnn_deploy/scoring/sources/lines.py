@@ -1,4 +1,4 @@
-"""Spans of text files that start and end with whole lines."""
+"""Spans of text files that consist of whole lines."""
 
 from collections.abc import Iterator
 from itertools import pairwise

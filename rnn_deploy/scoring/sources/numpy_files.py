@@ -1,8 +1,8 @@
 """NumPy files: .npy with sequences of one length, .npz with values and offsets.
 
-An .npz holds an array for each input, and for sequences of different lengths `NAME/offsets`, or
+An .npz has an array for each input, and for sequences of different lengths `NAME/offsets`, or
 `offsets` for all: sequence i is NAME[offsets[i]:offsets[i + 1]]. `--sequence` names the array with
-a key for each. A span is a range of sequences; only its part of the file is read.
+the keys. A span is a range of sequences; only its part of the file is read.
 """
 
 import struct
@@ -30,7 +30,7 @@ LOCAL_HEADER = 30  # bytes of a zip member's header before its name
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array in a file, of which rows can be read. member: the name in an .npz that is packed."""
+    """An array in a file, from which rows can be read. member: its name in a compressed .npz."""
 
     place: Path
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class StoredArray:
     member: str | None = None
 
     def rows(self, start: int, stop: int) -> Array:
-        """Read some rows; ValueError if the file is too short."""
+        """Read some rows; raise ValueError if the file is too short."""
         row = int(np.prod(self.shape[1:])) * self.dtype.itemsize
         if self.member is None:
             with self.place.open("rb") as file:
@@ -84,7 +84,7 @@ class NumpySource:
         return Scan(even_spans(self._count, rows), self._count, hashes)
 
     def key_arrays(self) -> Iterator[Any]:
-        """Yield the keys, if the file has some."""
+        """Yield the keys, if the file has any."""
         if self._keys is not None:
             yield self._keys
 
@@ -167,7 +167,7 @@ class NumpySource:
         return keys_of(keys)
 
     def _check(self) -> int:
-        """Return the number of sequences; InputError if inputs differ, or do not fit the model."""
+        """Return the number of sequences; raise InputError if inputs differ or do not fit."""
         counts = {} if self._keys is None else {"the keys": len(self._keys)}
         for tensor in self._inputs.tensors:
             array, offsets = self._array(tensor), self._offsets.get(tensor.name)

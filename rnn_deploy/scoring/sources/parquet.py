@@ -23,7 +23,7 @@ from rnn_deploy.scoring.table_rows import (
 )
 
 ITEM = 8  # bytes of a number
-ROWS = 65536  # of a long table at a time
+ROWS = 65536  # rows of a long table that are read at a time
 
 
 class ParquetSource:
@@ -82,14 +82,14 @@ class ParquetSource:
         return [cut for cut in dict.fromkeys(cuts) if cut < row]
 
     def _bytes(self, group: int) -> int:
-        """Return the size of a row group in memory; compressed files say little about it."""
+        """Return the size of a row group in memory, which the compressed size does not show."""
         meta = self._file.metadata.row_group(group)
         columns = (meta.column(index) for index in range(meta.num_columns))
         used = set(self.layout.names)
         return ITEM * sum(c.num_values for c in columns if c.path_in_schema.split(".")[0] in used)
 
     def _heads(self) -> Iterator[tuple[Any, Any]]:
-        """Yield the rows where sequences start, and their keys; nothing without keys."""
+        """Yield the rows at which sequences start, and their keys; nothing if there are none."""
         name = self.layout.inputs.rules.id
         if name is None:
             return
@@ -106,7 +106,7 @@ class ParquetSource:
             row += len(keys)
 
     def _sequence_starts(self, cuts: list[int]) -> tuple[list[int], Any]:
-        """Return the first sequence that starts at each cut or after it, and hashes of the keys."""
+        """Return the first sequence that starts at or after each cut, and hashes of the keys."""
         moved: dict[int, int] = {}
         hashes = []
         for starts, keys in self._heads():
@@ -117,7 +117,7 @@ class ParquetSource:
         return sorted(set(moved.values())), joined(hashes)
 
     def _batches(self, span: Span) -> Iterator[Any]:
-        """Yield the rows of a span, and no others."""
+        """Yield exactly the rows of a span."""
         meta, first, groups = self._file.metadata, 0, []
         bounds = {}
         for group in range(meta.num_row_groups):

@@ -18,11 +18,11 @@ SOURCES: dict[str, Callable[[Path, Inputs], Source]] = {
     ".jsonl": JsonLinesSource,
     ".csv": CsvSource,
 }
-HIDDEN = (".", "_")  # files that Spark, pyarrow and others leave out, too
+HIDDEN = (".", "_")  # Spark, pyarrow and others ignore such files too
 
 
 def open_source(place: Path, inputs: Inputs) -> Source:
-    """Open an input file; InputError if it does not fit the model."""
+    """Open an input file; raise InputError if it does not fit the model."""
     ending = place.suffix.lower()
     if ending not in SOURCES:
         raise InputError(
@@ -32,7 +32,7 @@ def open_source(place: Path, inputs: Inputs) -> Source:
 
 
 def input_files(places: list[Path]) -> list[Path]:
-    """Return the files in order: those of a folder and below by name; InputError without any."""
+    """Return the files in order, those of a folder by name; raise InputError if there are none."""
     found: list[Path] = []
     for place in places:
         if place.is_dir():

@@ -2,7 +2,7 @@
 
 editor   add tensors, buffers and operators to a model in object form
 merge    several models as the signatures of one file
-fuse     put fused operators in place of their markers
+fuse     replace markers by fused operators
 alias    let a loop's outputs share one buffer, so that nothing is copied
 packing  store equal buffers once
 """

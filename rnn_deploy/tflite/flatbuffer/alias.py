@@ -1,19 +1,19 @@
-"""Loops that write their outputs where they stay: tensors of one content named alike.
+"""Loops that write their outputs in place, because tensors with the same content share a name.
 
-A loop that carries a buffer and writes a few rows of it at every turn
+A loop that carries a buffer and writes a few rows of it at every turn:
 
     body(t, buffer, ...) -> t + k, DYNAMIC_UPDATE_SLICE(buffer, rows, t), ...
 
-is copied by TFLite twice a turn, whole: into what the operator makes, and from there into what the
-WHILE gives, in whose memory the body reads the buffer. Here the body takes the buffer twice, the
-second time under the name of what the operator makes, and the WHILE gives both in one tensor:
+TFLite copies the whole buffer twice a turn: to the output of the operator, and from there to the
+output of the WHILE, from which the body reads the buffer. Here the body takes the buffer twice, the
+second time as the tensor that the operator writes, and the WHILE returns both in one tensor:
 
     WHILE(t, begin, ..., begin) -> t, end, ..., end
     body(t, buffer, ..., written) -> t + k, written, ..., written
 
-So what is read and what is written are in one memory, and each copy is of a place to itself,
-which is none. The values are the same where an interpreter copies all it carries. A quantiser,
-which tells tensors by who makes them, is given the plain form.
+So the operator reads and writes one memory, and each copy has the same source and destination,
+which TFLite skips. If an interpreter copies all values that it carries, the results are the same.
+The quantiser identifies tensors by the operator that writes them, so it receives the plain form.
 """
 
 from collections.abc import Iterator
@@ -30,14 +30,14 @@ _BUILTIN = schema.BuiltinOperator
 
 
 def written_in_place(content: bytes) -> bytes:
-    """Return the file with its loops changed as `write_in_place` does."""
+    """Return the file; its loops are changed by `write_in_place`."""
     model = unpacked(content)
     write_in_place(model)
     return packed(model)
 
 
 def write_in_place(model: Any) -> None:
-    """Let each loop of an object form update the buffers that it carries in place."""
+    """Change each loop of an object form to update the buffers that it carries in place."""
     for graph in model.subgraphs:
         for loop in graph.operators:
             if _code(model, loop) == _BUILTIN.WHILE:
@@ -45,7 +45,7 @@ def write_in_place(model: Any) -> None:
 
 
 def written_apart(content: bytes) -> bytes:
-    """The plain form of such a file; of any other, the file itself."""
+    """Return the plain form of such a file; return any other file unchanged."""
     model = unpacked(content)
     twice = [
         (loop, place)
@@ -80,7 +80,7 @@ def _alias(model: Any, loop: Any) -> None:
 
 
 def _updated(model: Any, body: Any) -> Iterator[tuple[int, int]]:
-    """Where a buffer is carried, and the tensor that it is after a turn."""
+    """Yield the index of a carried buffer, and the tensor with its content after a turn."""
     for operator in body.operators:
         if _code(model, operator) != _BUILTIN.DYNAMIC_UPDATE_SLICE:
             continue

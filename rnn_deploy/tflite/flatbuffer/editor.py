@@ -1,4 +1,4 @@
-"""Tensors, constants and operators added to one subgraph of a TFLite model's object form."""
+"""Add tensors, constants and operators to one subgraph of a TFLite model's object form."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,25 +18,25 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class SubgraphEditor:
-    """Adds to one subgraph of a model."""
+    """Adds tensors and operators to one subgraph of a model."""
 
     model: Any
     graph: Any
 
     def custom(self, operator: Any) -> str:
-        """The name of an operator that is no builtin, else nothing."""
+        """Return the name of a custom operator, empty for a builtin one."""
         code = self.model.operatorCodes[operator.opcodeIndex].customCode
         return code.decode() if code else ""
 
     def constant(self, value: Array) -> int:
-        """A tensor with a value, of one of the types below."""
+        """Add a constant tensor, of one of the types below; return its index."""
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         return self.tensor(list(value.shape), len(self.model.buffers) - 1, value.dtype.name)
 
     def tensor(self, shape: list[int], buffer: int = 0, dtype: str = "float32") -> int:
-        """A tensor; -1 in its shape is open."""
+        """Add a tensor; -1 in its shape is an open dimension. Return its index."""
         tensor = schema.TensorT()
         tensor.name, tensor.type, tensor.buffer = b"", _TYPES[dtype], buffer
         self.graph.tensors.append(tensor)
@@ -44,7 +44,7 @@ class SubgraphEditor:
         return len(self.graph.tensors) - 1
 
     def shape(self, index: int, shape: list[int]) -> None:
-        """Give a tensor its shape."""
+        """Set the shape of a tensor."""
         tensor = self.graph.tensors[index]
         tensor.shape = np.array([max(dim, 1) for dim in shape], np.int32)
         if -1 in shape:
@@ -59,7 +59,7 @@ class SubgraphEditor:
         options: Any,
         version: int = 1,
     ) -> Any:
-        """A builtin operator with its options."""
+        """Return a builtin operator with its options."""
         operator = schema.OperatorT()
         operator.opcodeIndex = self.code(code, version)
         operator.inputs, operator.outputs = (np.array(i, np.int32) for i in (inputs, outputs))
@@ -67,7 +67,7 @@ class SubgraphEditor:
         return operator
 
     def code(self, code: int, version: int = 1) -> int:
-        """The place of an operator's code, added to the model."""
+        """Add the code of an operator to the model; return its index."""
         entry = schema.OperatorCodeT()
         entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
         entry.version = version

@@ -1,8 +1,8 @@
-"""Put TFLite's fused recurrent operators where `lowering.tflite_fused` left its markers.
+"""Replace the markers of `tflite/fused.py` by TFLite's fused recurrent operators.
 
-The operators keep their state in a tensor of their own, over which they write. Here each state is
-copied into that tensor first, at every invocation, and read from it afterwards, so that nothing
-stays from one invocation to the next and no input is changed.
+These operators store their state in a tensor of their own, which they overwrite. Here each state is
+copied into that tensor at every invocation and read from it afterwards. So nothing remains from one
+invocation to the next, and no input is changed.
 """
 
 import re
@@ -26,7 +26,7 @@ _ABSENT = -1  # in place of an optional input
 
 
 def fuse(model: Any, layers: Mapping[str, RecurrentLayer]) -> None:
-    """Put an operator in place of every marker of an object form; layers by name.
+    """Replace every marker of an object form by an operator. layers: by name.
 
     Raises UnsupportedModelError for operators that are neither builtins nor markers.
     """
@@ -34,7 +34,7 @@ def fuse(model: Any, layers: Mapping[str, RecurrentLayer]) -> None:
         editor = SubgraphEditor(model, graph)
         markers = [o for o in graph.operators if editor.custom(o) == "PyFuncStateless"]
         marked = {int(index) for marker in markers for index in marker.outputs}
-        # What tells the shape of a marker's output: it becomes the output itself.
+        # The operators that set the shape of a marker's output are replaced by the output itself.
         shaping = [
             o
             for o in graph.operators
@@ -49,11 +49,11 @@ def fuse(model: Any, layers: Mapping[str, RecurrentLayer]) -> None:
 
 
 def _call(editor: SubgraphEditor, marker: Any, layer: RecurrentLayer, outputs: list[int]) -> None:
-    """Make of the marker a call of the layer's own subgraph.
+    """Change the marker to a call of the layer's own subgraph.
 
-    A state's memory is laid out when its subgraph is prepared, at the size that it has then. In
-    the main graph that may come before sizes are known, and the operator would write beyond it;
-    a subgraph is prepared when its inputs are. TFLite has no plain call; both branches of an IF do.
+    A state's memory is allocated when its subgraph is prepared, with the size at that time. In the
+    main graph that may be before sizes are known, and then the operator would write beyond it. A
+    subgraph is prepared after its inputs. TFLite has no plain call, so both branches of an IF call.
     """
     index = len(editor.model.subgraphs)
     editor.model.subgraphs.append(_subgraph(editor.model, layer))
@@ -67,12 +67,12 @@ def _call(editor: SubgraphEditor, marker: Any, layer: RecurrentLayer, outputs: l
 
 
 def _shapes(layer: RecurrentLayer) -> list[list[int]]:
-    """Of the outputs: every step's, and an LSTM's c."""
+    """Return the shapes of the outputs: every step's, and an LSTM's c."""
     return [[-1, -1, layer.units], *[[-1, layer.units]] * (len(layer.roles) - 1)]
 
 
 def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
-    """x and the states: the states copied, then the operator; its output, and an LSTM's c."""
+    """Return a subgraph of x and the states, which copies the states and runs the operator."""
     graph = schema.SubGraphT()
     graph.name, graph.tensors = b"", []
     editor = SubgraphEditor(model, graph)
@@ -88,7 +88,7 @@ def _subgraph(model: Any, layer: RecurrentLayer) -> Any:
 
 
 def _copy(editor: SubgraphEditor, source: int, to: int) -> Any:
-    """The tensor `to`, which an operator may write over, begins as `source`."""
+    """Return an operator that copies tensor `source` to `to`, which other operators may change."""
     editor.graph.tensors[to].isVariable = True
     once = editor.constant(np.ones(2, np.int32))
     kind = schema.BuiltinOptions.TileOptions
@@ -105,7 +105,7 @@ def _simple_rnn(editor: SubgraphEditor, layer: RecurrentLayer, x: int, h: list[i
 
 
 def _lstm(editor: SubgraphEditor, layer: RecurrentLayer, x: int, states: list[int], y: int) -> Any:
-    """Gates are i, f, g, o in both; no peepholes, projection, clipping or normalisation."""
+    """Write an LSTM. The order of gates is i, f, g, o in both; there are no further options."""
     options = schema.UnidirectionalSequenceLSTMOptionsT()
     options.timeMajor, options.fusedActivationFunction = False, _ACTIVATIONS[layer.activation]
     kernels, recurrent, biases = (

@@ -1,8 +1,8 @@
-"""TFLite models as the signatures of one file, named.
+"""Merge TFLite models to one file with a named signature for each.
 
-Works on the flatbuffer's object form (schema.fbs of TFLite). Subgraphs of further models are
-appended, every index in them moved: buffers, operator codes, and the subgraphs a WHILE or IF
-names. Buffers with equal bytes become one, so shared weights are stored once.
+This works on the flatbuffer's object form (schema.fbs of TFLite). Subgraphs of further models are
+appended, and their indices are shifted: buffers, operator codes, and the subgraphs of a WHILE or
+IF. Buffers with equal bytes become one, so shared weights are stored once.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from rnn_deploy.tflite.flatbuffer.packing import packed
 
 
 def merged(files: Sequence[tuple[bytes, EntryPoint]]) -> bytes:
-    """Return the files as one, the main subgraph of each as the signature of its entry point."""
+    """Return the files as one; the main subgraph of each is the signature of its entry point."""
     return merged_models([(unpacked(content), entry) for content, entry in files])
 
 
 def merged_models(files: Sequence[tuple[Any, EntryPoint]]) -> bytes:
-    """Merge object forms, which it changes, as `merged` merges files.
+    """Merge object forms, and change them, like `merged` merges files.
 
     The main subgraph of the first one stays the main subgraph of the file.
     """
@@ -36,7 +36,7 @@ def merged_models(files: Sequence[tuple[Any, EntryPoint]]) -> bytes:
 
 
 def unpacked(content: bytes) -> Any:
-    """A file's object form, all data within; of large files they may lie behind the flatbuffer."""
+    """Return a file's object form with all data; a large file has them after the flatbuffer."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     for buffer in model.buffers:
         if buffer.size:
@@ -47,14 +47,14 @@ def unpacked(content: bytes) -> Any:
 
 
 def _with_signature(model: Any, entry: EntryPoint) -> Any:
-    """Make the main subgraph the signature `entry.name`, with tensors named alike."""
+    """Make the main subgraph the signature `entry.name`, and give its tensors the same names."""
     main = model.subgraphs[0]
-    # Of use to who looks at the file; constants and what is in loops need no names.
-    told = {int(index) for operator in main.operators for index in operator.outputs}
+    # Names help users who inspect the file; constants and tensors in loops need none.
+    outputs = {int(index) for operator in main.operators for index in operator.outputs}
     for graph in model.subgraphs:
         graph.name = b""
         for index, tensor in enumerate(graph.tensors):
-            named = graph is main and index in told
+            named = graph is main and index in outputs
             tensor.name = _shortened(tensor.name) if named else None
             if tensor.quantization is not None and tensor.quantization.scale is None:
                 tensor.quantization = None  # an empty table
@@ -116,12 +116,12 @@ def share_buffers(model: Any) -> None:
 
 
 def _shortened(name: bytes | None) -> bytes:
-    """The first of the operations a tensor was made from; the converter lists them all."""
+    """Return the first operation in a tensor's name; the converter lists all that were merged."""
     return (name or b"").partition(b";")[0]
 
 
 def share_codes(model: Any) -> None:
-    """Keep the operator codes that are used, one of equal ones."""
+    """Remove unused operator codes, and keep one of equal ones."""
     kept: dict[tuple[Any, ...], Any] = {}
     places: dict[tuple[Any, ...], int] = {}
     for graph in model.subgraphs:

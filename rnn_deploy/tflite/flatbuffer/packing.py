@@ -1,7 +1,7 @@
-"""A TFLite model's object form as a file, each table that occurs again and again written once.
+"""Write a TFLite model's object form as a file, with equal tables only once.
 
-In a flatbuffer several tables may name one and the same table or vector. Most tensors of a step
-that is written out are alike, and so are the options of its operators and the shapes of both.
+In a flatbuffer several tables may refer to the same table or vector. Most tensors of unrolled steps
+are equal, and so are the options of operators and the shapes of both.
 """
 
 import copy
@@ -16,7 +16,7 @@ BUFFER_ALIGNMENT = 16
 
 
 def packed(model: Any) -> bytes:
-    """The file of an object form."""
+    """Return the file of an object form."""
     builder = _Builder(1 << 16)
     builder.Finish(_sharing(model).Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
@@ -24,31 +24,31 @@ def packed(model: Any) -> bytes:
 
 @dataclass
 class _SharedTables:
-    """The place in the file of every table that is written, by what it says."""
+    """The position in the file of every written table, by its content."""
 
     places: dict[Any, int] = field(default_factory=dict)
 
     def of(self, table: Any) -> "_UniqueTable | None":
-        """What stands for the table where it is packed; an absent one stays absent."""
+        """Return an object that packs the table once; None for an absent table."""
         return None if table is None else _UniqueTable(table, self.places)
 
 
 @dataclass(frozen=True)
 class _UniqueTable:
-    """A table that is packed unless one that says the same has been."""
+    """A table that is packed unless a table with the same content has been."""
 
     table: Any
     places: dict[Any, int]
 
     def Pack(self, builder: Any) -> int:  # the name that the schema's own objects call
-        said = _said(self.table)
-        if said not in self.places:
-            self.places[said] = self.table.Pack(builder)
-        return self.places[said]
+        content = _content(self.table)
+        if content not in self.places:
+            self.places[content] = self.table.Pack(builder)
+        return self.places[content]
 
 
 def _sharing(model: Any) -> Any:
-    """The model with its tensors and its operators' options to be packed once."""
+    """Change the model so that equal tensors and options of operators are packed once."""
     shared = _SharedTables()
     sharing = copy.copy(model)
     sharing.subgraphs = [copy.copy(graph) for graph in model.subgraphs]
@@ -60,21 +60,21 @@ def _sharing(model: Any) -> Any:
     return sharing
 
 
-def _said(value: Any) -> Any:
-    """All that a table says, to be compared."""
+def _content(value: Any) -> Any:
+    """Return the whole content of a table, for comparisons."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tobytes()
     if isinstance(value, list):
-        return tuple(map(_said, value))
+        return tuple(map(_content, value))
     if hasattr(value, "Pack"):
-        return type(value), *map(_said, vars(value).values())
+        return type(value), *map(_content, vars(value).values())
     return value
 
 
 class _Builder(flatbuffers.Builder):  # type: ignore[misc]
-    """Writes equal vectors of numbers once; buffers, which are of bytes, begin at multiples of 16.
+    """Writes equal vectors of numbers once, and aligns buffers (vectors of bytes) to 16 bytes.
 
-    (As the schema asks; the Python packer does not.)
+    The schema requires the alignment, but the Python packer ignores it.
     """
 
     def __init__(self, size: int) -> None:
@@ -86,13 +86,13 @@ class _Builder(flatbuffers.Builder):  # type: ignore[misc]
         if x.dtype == np.uint8:
             self.Prep(BUFFER_ALIGNMENT, x.nbytes)
             return super().CreateNumpyVector(x)
-        said = _said(x)
-        if said not in self._vectors:
-            self._vectors[said] = super().CreateNumpyVector(x)
-        return self._vectors[said]
+        content = _content(x)
+        if content not in self._vectors:
+            self._vectors[content] = super().CreateNumpyVector(x)
+        return self._vectors[content]
 
     def CreateString(self, s: Any, *options: Any) -> Any:
-        said = s if isinstance(s, bytes) else s.encode()
-        if said not in self._strings:
-            self._strings[said] = super().CreateString(s, *options)
-        return self._strings[said]
+        content = s if isinstance(s, bytes) else s.encode()
+        if content not in self._strings:
+            self._strings[content] = super().CreateString(s, *options)
+        return self._strings[content]

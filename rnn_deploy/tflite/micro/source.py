@@ -54,7 +54,7 @@ class MicroFile:
 
 
 def resolver_call(operator: str) -> str:
-    """The method of MicroMutableOpResolver that registers an operator."""
+    """Return the method of MicroMutableOpResolver that registers an operator."""
     words = (word if word[0].isdigit() else word.capitalize() for word in operator.split("_"))
     return f"Add{_SPELLED.get(operator, ''.join(words))}"
 
@@ -65,7 +65,7 @@ def array_name(entry: str) -> str:
 
 
 def all_operators(files: Sequence[MicroFile]) -> tuple[str, ...]:
-    """The operators of all files, each once."""
+    """Return the operators of all files, each once."""
     return tuple(sorted({operator for file in files for operator in file.operators}))
 
 
@@ -94,7 +94,7 @@ def header_of(files: Sequence[MicroFile], model: str, version: str) -> str:
 
 
 def source_of(files: Sequence[MicroFile], model: str, version: str) -> str:
-    """The arrays themselves, aligned to 16 bytes as the flatbuffer asks."""
+    """Return the arrays themselves, aligned to 16 bytes as the flatbuffer asks."""
     return "\n".join([
         f"// Model '{model}' for TFLite-Micro, made by rnn-deploy {version}; do not edit.",
         f'#include "{HEADER}"',

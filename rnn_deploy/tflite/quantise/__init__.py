@@ -1,4 +1,4 @@
-"""Quantise a TFLite file, in a process of its own.
+"""Quantise a TFLite file, in a separate process.
 
 quantise           float16, dynamic-int8, int8 or int16x8
 worker             that process

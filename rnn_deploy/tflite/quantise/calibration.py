@@ -1,4 +1,4 @@
-"""What the quantiser runs to learn the ranges of a model's tensors, from real inputs."""
+"""Make the runs from which the quantiser learns the ranges of tensors, from real inputs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from rnn_deploy.spec import SEQUENCE, STEP, STREAM, Array, EntryPoint, TensorSpe
 from rnn_deploy.tflite.loop import LONGEST_CHUNK
 
 MOST_STEPS = 64
-# Several blocks of several chunks, the last of each short.
+# Several blocks of several chunks; the last of each is short.
 LONG = 20 * LONGEST_CHUNK + 1
 Feeds = dict[str, list[dict[str, Array]]]
 
@@ -18,11 +18,11 @@ Feeds = dict[str, list[dict[str, Array]]]
 def feeds_by_entry(
     cases: Sequence[GoldenCase], entries: Sequence[EntryPoint], references: References
 ) -> Feeds:
-    """What to run each entry point on to see its tensors' ranges.
+    """Return the runs of each entry point that show its tensors' ranges.
 
-    A stream begins from zero states, and from those it ended in; a step is run where the
-    sequences pass through it. Some go round again and again, to reach every part of a loop and
-    what states grow to.
+    A stream starts from zero states, and from its final states. A step runs with the states that
+    sequences reach. Some sequences are repeated several times, to reach every part of a loop and
+    the largest states.
     """
     runs = {SEQUENCE: _whole, STREAM: _from_states, STEP: _steps}
     feeds = {
@@ -52,7 +52,7 @@ def _from_states(
 def _steps(
     case: GoldenCase, entry: EntryPoint, references: References
 ) -> Iterator[dict[str, Array]]:
-    """The sequence step by step; `entry` has the lengths of one step."""
+    """Return the sequence step by step; `entry` has the lengths of one step."""
     carried = {s.tensor.name: np.zeros_like(case.reference[s.next_name]) for s in entry.states}
     lengths = {v.shape[1] for t in entry.inputs if _is_step(t) for v in [case.feeds[t.name]]}
     for t in range(min(min(lengths), MOST_STEPS)):

@@ -2,10 +2,10 @@
 
     float32 file --prepared--> worker process (ai-edge-quantizer) --restored--> quantised file
 
-It works on the finished file, so every lowering is quantised alike and both signatures are there
-as before: names, and, unless integers are requested, float32 inputs, outputs and states. What a
-quantiser silently leaves as it was is found: the recurrent weights it changed are counted, and none
-is an error.
+It works on the finished file, so every lowering is quantised in the same way, and both signatures
+keep their names and, unless integers are requested, their float32 inputs, outputs and states. The
+quantiser may silently skip weights: the changed recurrent weights are counted, and zero is an
+error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,16 +29,12 @@ from rnn_deploy.tflite.quantise.recurrent_weights import (
 from rnn_deploy.tflite.quantise.tables import quantise_tables
 from rnn_deploy.workers.process import WorkerError, call_in_process
 
-TABLES = {
-    FLOAT16: "float16",
-    DYNAMIC: "int8",
-    INT8: "int8",
-    INT16X8: "int8",
-}  # how an Embedding's is kept
-WORKER = "rnn_deploy.tflite.quantise.worker:quantise"  # imported in its own process only
+# The type of Embedding tables.
+TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8", INT16X8: "int8"}
+WORKER = "rnn_deploy.tflite.quantise.worker:quantise"  # only its own process imports it
 TIME_LIMIT = 300.0  # seconds
 FLOAT32, INT16_TYPE, INT8_TYPE = 0, 7, 9  # schema.TensorType
-# Feeds by signature: what to run each entry point on to learn the ranges of its tensors.
+# Feeds by signature: the runs of each entry point, from which ranges are learnt.
 Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 
 
@@ -81,9 +77,9 @@ def quantised(
 ) -> QuantisedFile:
     """Quantise the float32 file `content`.
 
-    feeds: for a mode of WITH_RANGES, what to calibrate on. kernels: the layers' recurrent kernels,
-    by which they are known in the file. model: its name. io: None for float32 inputs and outputs.
-    Raises UnsupportedModelError when the quantiser fails, crashes, or changes no recurrent weight.
+    feeds: for a mode of WITH_RANGES, the calibration runs. kernels: the layers' recurrent kernels,
+    to find them in the file. model: its name. io: None for float32 inputs and outputs. Raises
+    UnsupportedModelError if the quantiser fails, crashes, or changes no recurrent weight.
     """
     plain = written_apart(content)
     before = unpacked(plain)
@@ -121,18 +117,18 @@ def _notes(model: Any, mode: str) -> tuple[str, ...]:
     if not left:
         return ()
     size = sum(bytes_ for *_, bytes_ in left)
-    said = ", ".join(f"{shape} of {operator}" for operator, shape, _ in left)
+    listed = ", ".join(f"{shape} of {operator}" for operator, shape, _ in left)
     return (
         f"{size:,} B of weights stay float32 under --quantize {mode}, whose quantiser leaves these"
-        f" operators as they are: {said}",
+        f" operators as they are: {listed}",
     )
 
 
 def _prepared(content: bytes) -> bytes:
-    """Every tensor with a name and a buffer of its own.
+    """Give every tensor its own name and its own buffer.
 
-    The quantiser tells tensors by name; and one bias for two signatures would be quantised twice,
-    with two scales, in one place.
+    The quantiser identifies tensors by name. A bias that two signatures share would be quantised
+    twice, with two scales, in one buffer.
     """
     model = unpacked(content)
     shared, model.buffers = model.buffers, model.buffers[:1]
@@ -159,11 +155,11 @@ def _quantised_apart(content: bytes, mode: str, feeds: Feeds, model: str) -> byt
 
 
 def _mend_reads(model: Any) -> None:
-    """Let what gives integers read integers.
+    """Make readers of an integer output read the integer tensor.
 
-    Where a graph's output is also read by an operator that only moves numbers (a RESHAPE), the
-    quantiser has that read the output's float32 form, four bytes for one: it would write past its
-    end.
+    If a graph's output is also read by an operator that only moves numbers (a RESHAPE), the
+    quantiser lets it read the output's float32 form, with four times as many bytes, so it would
+    write beyond its end.
     """
     for graph in model.subgraphs:
         names = operator_names(model, graph)
@@ -178,10 +174,10 @@ def _mend_reads(model: Any) -> None:
 
 
 def _restore(after: Any, before: Any) -> None:
-    """Give names back, and outputs to the float32 tensors they were.
+    """Restore names, and make outputs float32 again.
 
-    Where a graph's output is also read by a quantised operator, the quantiser gives out the int8
-    tensor in its place.
+    If a graph's output is also read by a quantised operator, the quantiser returns the int8 tensor
+    in its place.
     """
     for g, (graph, old) in enumerate(zip(after.subgraphs, before.subgraphs, strict=True)):
         places = {tensor.name: t for t, tensor in enumerate(graph.tensors)}
@@ -198,7 +194,7 @@ def _restore(after: Any, before: Any) -> None:
 
 
 def _float32_of(model: Any, graph: Any, tensor: int) -> int:
-    """The tensor itself where it stayed float32, else the one it is turned back into."""
+    """Return the tensor if it stayed float32, else the tensor to which it is dequantised."""
     if graph.tensors[tensor].type == FLOAT32:
         return tensor
     return next(

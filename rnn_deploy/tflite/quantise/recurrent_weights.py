@@ -1,9 +1,8 @@
-"""Which weights of a TFLite file are recurrent, whatever lowering wrote it, and how they are kept.
+"""Find the recurrent weights of a TFLite file, for any lowering, and their stored types.
 
-A weight is a constant operand of a product. It is recurrent when it is used in the body of an
-innermost WHILE, or by more than one operator of its graph (a loop written out), or by a fused
-recurrent operator in that place, or when it is made of columns of a layer's recurrent kernel (a
-single step).
+A weight is a constant operand of a product. It is recurrent in four cases: an innermost WHILE uses
+it in its body; more than one operator of its graph uses it (unrolled steps); a fused recurrent
+operator uses it as such; or it consists of columns of a layer's recurrent kernel (a single step).
 """
 
 from collections import Counter
@@ -31,7 +30,7 @@ _FUSED = {"UNIDIRECTIONAL_SEQUENCE_RNN": (2,), "UNIDIRECTIONAL_SEQUENCE_LSTM": (
 
 
 def recurrent_weights(model: Any, kernels: Sequence[Array]) -> tuple[Place, ...]:
-    """Where the recurrent weights of a float32 model stand, one place for each different weight.
+    """Return the places of the recurrent weights of a float32 model, one for each weight.
 
     model: the flatbuffer's object form. kernels: the layers' recurrent kernels (units, columns).
     """
@@ -52,31 +51,31 @@ def recurrent_weights(model: Any, kernels: Sequence[Array]) -> tuple[Place, ...]
 
 
 def kept_as(model: Any, place: Place) -> str:
-    """The type a weight is stored in: FLOAT32, FLOAT16, INT8."""
+    """Return the type in which a weight is stored: FLOAT32, FLOAT16, INT8."""
     graph, tensor = place
     return _TYPES[model.subgraphs[graph].tensors[tensor].type]
 
 
 def content_of(model: Any, tensor: Any) -> bytes:
-    """A constant's bytes; empty for what is computed."""
+    """Return a constant's bytes; empty for a computed tensor."""
     data = model.buffers[tensor.buffer].data
     return b"" if data is None else bytes(data)
 
 
 def operator_names(model: Any, graph: Any) -> list[str]:
-    """The builtin operators of a graph by name, in order."""
+    """Return the builtin operators of a graph by name, in order."""
     return [_name(model, operator) for operator in graph.operators]
 
 
 def weight_bytes(model: Any) -> int:
-    """The bytes of all constants that are no integers of shapes and indices, each counted once."""
+    """Return the bytes of all constants, each once, without integers of shapes and indices."""
     kept = {"FLOAT32", "FLOAT16", "INT8"}
     tensors = (t for graph in model.subgraphs for t in graph.tensors if _TYPES[t.type] in kept)
     return sum(map(len, {content_of(model, tensor) for tensor in tensors}))
 
 
 def left_float(model: Any) -> tuple[tuple[str, tuple[int, ...], int], ...]:
-    """The weights in float32: operator, shape, bytes of each; vectors (biases) are no weights."""
+    """Return operator, shape and bytes of each float32 weight, without vectors (biases)."""
     found: dict[bytes, tuple[str, tuple[int, ...], int]] = {}
     for graph in model.subgraphs:
         for operator, name in zip(graph.operators, operator_names(model, graph), strict=True):
@@ -101,9 +100,9 @@ def _operands(model: Any, graph: Any, places: dict[str, tuple[int, ...]]) -> Ite
 
 
 def _bodies(model: Any) -> set[int]:
-    """The subgraphs that are bodies of the innermost loops, where the steps are.
+    """Return the subgraphs that are bodies of the innermost loops, which compute the steps.
 
-    In the bodies around them are the products of inputs.
+    The bodies around them compute the products of inputs.
     """
     bodies: dict[int, set[int]] = {}
     for index, graph in enumerate(model.subgraphs):

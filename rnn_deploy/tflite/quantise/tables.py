@@ -1,9 +1,9 @@
-"""Tables of Embeddings in fewer bits, which the quantiser leaves as they are.
+"""Quantise the tables of Embeddings, which the quantiser ignores.
 
     table (float32) -> GATHER            becomes
     table (int8 or float16) -> GATHER -> DEQUANTIZE
 
-so that only the rows that are looked up are turned back into float32. An int8 table has one scale.
+so that only the rows that are looked up are dequantised. An int8 table has one scale.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ from rnn_deploy.tflite.quantise.recurrent_weights import content_of, operator_na
 
 _BUILTIN = schema.BuiltinOperator
 _FLOAT32 = schema.TensorType.FLOAT32
-# The operators' versions that take the type, by TFLite's tools/versioning/op_version.cc.
+# The operators' versions that accept the type, from TFLite's tools/versioning/op_version.cc.
 _VERSIONS = {"float16": (1, 3), "int8": (2, 2)}  # of GATHER and DEQUANTIZE
 
 
 def quantise_tables(model: Any, dtype: str) -> None:
-    """Keep every table that rows are looked up in as `dtype`: "float16" or "int8"."""
+    """Store every lookup table as `dtype`: "float16" or "int8"."""
     for graph in model.subgraphs:
         editor = SubgraphEditor(model, graph)
         named = list(zip(graph.operators, operator_names(model, graph), strict=True))
@@ -63,7 +63,7 @@ def _make_small(editor: SubgraphEditor, table: Any, dtype: str) -> None:
 
 
 def _looked_up(editor: SubgraphEditor, gather: Any, dtype: str) -> list[Any]:
-    """The lookup of rows of few bits, and the operator that turns them back."""
+    """Return the lookup of quantised rows, and the operator that dequantises them."""
     tensors, output = editor.graph.tensors, int(gather.outputs[0])
     shape = tensors[output].shapeSignature
     shape = tensors[output].shape if shape is None else shape

@@ -91,13 +91,13 @@ def _with_ranges(content: bytes, rules: Any, ranges: dict[str, Any]) -> Any:
 
 
 def _ranges(content: bytes, feeds: Feeds) -> dict[str, Any]:
-    """The least and greatest value of every tensor that the feeds reach, by name."""
+    """Return the smallest and largest value of every tensor in these runs, by name."""
     work = calibrator.Calibrator(
         content,
         num_threads=1,
-        # The other mode sees nothing inside loops but their last turn.
+        # The other mode sees only the last turn of a loop.
         mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
-        # Its default is a moving average, which forgets what states grow to.
+        # The default is a moving average, which forgets the largest states.
         qsv_update_func=qsv_utils.min_max_update,
     )
     work.calibrate(feeds, recipe_manager.RecipeManager())

@@ -2,9 +2,9 @@
 
     model file --every layer's values as extra outputs--> run --> compare with the layer's output
 
-If several of a layer's values have its output's shape (an LSTM's h and c), the nearest one counts.
-A value of another layer may show that the layer is right, but never that it is wrong. A TFLite
-converter may fold a layer into the next, so no layer of TFLite is wrong if all outputs are right.
+If several values of a layer have its output's shape (an LSTM's h and c), the nearest one counts.
+A value of another layer can show that the layer is right, but not that it is wrong. The TFLite
+converter may fold a layer into the next, so if all outputs are right, no TFLite layer is wrong.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ FOLDS = ("tflite",)  # their converter may merge layers into one operator
 
 @dataclass(frozen=True, eq=False)
 class LayerComparison:
-    """The output of one layer, compared; None if no value of the graph is its output."""
+    """The comparison of one layer's output; None if the graph does not have that output."""
 
     layer: str
     comparison: Comparison | None = None
@@ -40,7 +40,7 @@ class LayerComparison:
 
     @property
     def wrong(self) -> bool:
-        """Whether the output was found and differs."""
+        """Return whether the output was found and differs."""
         return self.comparison is not None and not self.comparison.passed
 
 
@@ -48,7 +48,7 @@ class LayerComparison:
 class LayerReport:
     """Every layer of one entry point on a runtime, in the order of the calls.
 
-    fault: the fault that the first wrong layer seems to have, empty if none is recognised.
+    fault: the likely fault of the first wrong layer, empty if none is recognised.
     """
 
     layers: tuple[LayerComparison, ...]
@@ -149,7 +149,7 @@ def _of_same_shape(values: Iterable[Array], truth: LayerTruth) -> list[Array]:
 
 
 def _is_right(value: Array, truths: Sequence[LayerTruth]) -> bool:
-    """Whether an output of the model equals the output of some layer."""
+    """Return whether an output of the model equals the output of some layer."""
     fitting = (truth for truth in truths if truth.true.shape == value.shape)
     return any(_compare(value, truth, "").passed for truth in fitting)
 

@@ -1,9 +1,9 @@
 """Find the fault that explains the wrong values of a runtime.
 
-    Finding (a layer)  --the layer's inputs in float64-->  suspects  --> the one that fits
+    Finding (a layer)  --the layer's inputs in float64-->  suspects  --> the suspect that fits
 
 This needs the layer's weights and inputs, so the Keras model must be available. A suspect fits if
-it gives the runtime's values in every row, to within the budget or a thousandth of the error.
+it produces the runtime's values in every row, to within the budget or a thousandth of the error.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -96,7 +96,7 @@ def _result_of(suspect: LayerRun, by_output: bool) -> Sequence[Array]:
         return (output,) if by_output else states
 
 
-UNCHANGED = 1e-3  # of the budget: a stale state is equal to the last bit
+UNCHANGED = 1e-3  # of the budget: a stale state is exactly equal
 
 
 def _digits(found: Sequence[Array]) -> str:

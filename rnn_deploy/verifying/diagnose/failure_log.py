@@ -7,7 +7,7 @@ from rnn_deploy.verifying.judge.compare import Comparison
 
 
 class FailureLog:
-    """The failures of one runtime: of each check, the first failed comparison of every case."""
+    """The failures of one runtime: for each check, the first failed comparison of every case."""
 
     def __init__(self, read: Callable[[], Iterable[GoldenCase]]) -> None:
         self._read = read
@@ -25,13 +25,13 @@ class FailureLog:
         if not self._failed:
             return
         single_steps = {c.name.removesuffix("-steps"): c for c in self._read() if c.steps}
-        for failed in self._telling():
+        for failed in self._most_informative():
             name = next((name for name in failed if name in single_steps), next(iter(failed)))
             case = next(case for case in self._read() if case.name == name)
             yield failed[name], case, single_steps.get(name)
 
-    def _telling(self) -> list[dict[str, Comparison]]:
-        """Return the failures of each check; those against true values alone, if there are any."""
+    def _most_informative(self) -> list[dict[str, Comparison]]:
+        """Return the failures of each check; if some are against true values, only those."""
         every = [c for failed in self._failed.values() for c in failed.values()]
         if all(c.against_itself for c in every):
             return list(self._failed.values())

@@ -1,4 +1,4 @@
-"""Find the wrong files of a bundle, from the comparisons that a single file computed."""
+"""Find the wrong files of a bundle, from comparisons of values that a single file computed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rnn_deploy.verifying.judge.compare import Comparison
 class FileVerdicts:
     """The model files that one runtime ran: those with wrong results, and the others.
 
-    certain: False if some of the wrong files only failed together; then one of them may be right.
+    certain: False if some of the wrong files only failed together, so that one may be right.
     """
 
     runtime: str
@@ -29,21 +29,21 @@ class FileVerdicts:
 def file_verdicts(comparisons: Iterable[Comparison]) -> tuple[FileVerdicts, ...]:
     """Return the verdicts of each runtime on which something failed and whose files are known.
 
-    The check hand-over is left out: two runtimes computed its values. Where a comparison with true
-    values failed, those with the runtime's own values are left out: they may be the wrong ones.
+    The check hand-over is left out, since two runtimes computed its values. If a comparison with
+    true values failed, those with the runtime's own values are left out: the latter may be wrong.
     """
     by_runtime: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         if comparison.files and comparison.check != HAND_OVER:
             by_runtime.setdefault(comparison.runtime, []).append(comparison)
     return tuple(
-        _verdicts(runtime, telling(compared))
+        _verdicts(runtime, most_informative(compared))
         for runtime, compared in by_runtime.items()
         if not all(comparison.passed for comparison in compared)
     )
 
 
-def telling(compared: Sequence[Comparison]) -> list[Comparison]:
+def most_informative(compared: Sequence[Comparison]) -> list[Comparison]:
     """Return the comparisons with true values if one of them failed, otherwise all."""
     true = [comparison for comparison in compared if not comparison.against_itself]
     return list(compared) if all(comparison.passed for comparison in true) else true

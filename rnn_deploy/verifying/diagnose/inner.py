@@ -1,8 +1,8 @@
-"""A copy of a bundle in which one entry point has every layer's values as extra outputs.
+"""A copy of a bundle in which one entry point also outputs every layer's values.
 
     Bundle --inner_onnx, inner_tflite--> Bundle in a temporary folder, value names by layer
 
-Every runtime that loads the original bundle loads the copy, in a process of its own or not.
+Every runtime that loads the original bundle can load the copy, also in a process of its own.
 """
 
 import tempfile

@@ -1,7 +1,7 @@
 """Add the values of an ONNX model's layers to its outputs (needs onnx).
 
-Nodes are named after their Keras layers, so a value leaves a layer if a node of another layer reads
-it, or it is an output.
+Nodes are named after their Keras layers. So a value leaves a layer if a node of another layer reads
+it, or if it is an output.
 """
 
 from collections.abc import Iterable

@@ -2,9 +2,9 @@
 
     failed check of a case --fewest steps--> --fewest rows--> --latest start--> Finding
 
-Steps are removed from the end while the rest still fails, then rows, then steps from the beginning
-(the state before them is the reference's). In what is left, the first state that differs, in the
-order of the layers, names the layer; the first element outside its budget names row and unit.
+The search removes steps from the end while the rest still fails, then rows, then steps from the
+beginning (with the reference's state before them). In the rest, the first state that differs, in
+the order of the layers, names the layer; the first element outside its budget names row and unit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,7 +102,7 @@ class _Search:
         return part
 
     def _fewest_steps(self, whole: CasePart) -> CasePart:
-        """Remove steps from the end. Halving assumes that a longer part of a failing one fails."""
+        """Remove steps from the end. Bisection works because a longer part fails too."""
         stops = [stop for stop in self.trial.stops or _strides(whole.steps) if stop < whole.stop]
         good = 0
         for stop in stops:
@@ -131,7 +131,7 @@ class _Search:
         return part
 
     def fails(self, part: CasePart) -> bool:
-        """Whether a known value of a part is outside its budget."""
+        """Return whether a known value of a part is outside its budget."""
         return next(iter(self._places(part)), None) is not None
 
     def first(self, part: CasePart) -> FirstDifference | None:
@@ -155,7 +155,7 @@ class _Search:
         step, start = part.start + part.steps - 1, part.start
         if finding.step is not None:
             step = part.start + finding.step
-        if case.steps and row is not None:  # the batch holds the steps of another case
+        if case.steps and row is not None:  # the rows are the steps of another case
             step, row = divmod(row, self.parts.batch // case.steps)
             start = step
         certain = finding.step is not None or part != self.parts.whole or part.steps == 1

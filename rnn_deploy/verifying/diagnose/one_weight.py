@@ -1,8 +1,8 @@
 """Find the single wrong weight of a layer that explains the values of a runtime.
 
-In single steps, one wrong weight changes one unit. Newton's method finds what must be added to a
-gate of that unit in every row. If that is the same multiple of one input, one state or the bias in
-every row, the weight of that input, state or bias is wrong by that multiple.
+In single steps, one wrong weight changes one unit. Newton's method finds, for every row, what must
+be added to a gate of that unit. If this is the same multiple of one input, one state or the bias in
+every row, then the weight of that input, state or bias is wrong by that multiple.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ def suspect_weights(
 
 
 def _is_in_sum(array: str, recurrent: bool, layer: RecurrentLayer) -> bool:
-    """Whether a weight is part of the sum in question; a GRU may have two sums."""
+    """Return whether a weight is part of the sum in question; a GRU may have two sums."""
     return array == "bias" or not layer.reset_after or (array == "recurrent_kernel") == recurrent
 
 
@@ -143,7 +143,7 @@ def _with_bit(value: float, bit: int) -> float:
 
 
 def _flipped_bit(right: float, wrong: float) -> int | None:
-    """Return the single bit of float32 in which two numbers differ, approximately; else None."""
+    """Return the single bit of float32 in which two numbers approximately differ, or None."""
     near = [
         (abs(flipped - wrong), bit)
         for bit in range(32)

@@ -1,4 +1,4 @@
-"""The original Keras model as functions, so that nothing here imports Keras.
+"""The original Keras model as functions, so that the run side does not import Keras.
 
 The command line makes one from a model file (`cli/reference_model.py`).
 """

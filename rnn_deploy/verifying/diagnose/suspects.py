@@ -1,7 +1,7 @@
-"""The usual faults of a recurrent layer, each as a layer that has the fault.
+"""The common faults of a recurrent layer, each as a layer that has the fault.
 
 A suspect is one call of a layer with one fault; `explain` compares its results with a runtime's.
-Gates have their names in the literature (cells.py).
+Gates have the names that the literature uses (cells.py).
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Say how a stored tensor differs from the weights of its Keras layer.
+"""Describe how a stored tensor differs from the weights of its Keras layer.
 
-Formats store weights in orders of their own, so sorted values are compared: those of one weight, or
-of the same weight of both directions of a Bidirectional layer.
+Formats store weights in different orders, so sorted values are compared: those of one weight, or
+those of the same weight in both directions of a Bidirectional layer.
 """
 
 import re
@@ -14,11 +14,11 @@ from rnn_deploy.verifying.judge.distance import Floats
 
 Weights = Mapping[str, Array]  # by LAYER/WEIGHT
 _ALTERED = re.compile(r"^-?[\d.e+-]+ x |rounded to b?float16$| \+ -?[\d.e+-]+$")
-FEW = 8  # values that are named as a number of wrong values, not as another weight
+FEW = 8  # so few differing values are named as wrong values; more are another weight
 
 
 def relation(tensor: str, values: Array, weights: Weights) -> str:
-    """Return what became of a weight, for instance "1.01 x recurrent_kernel"; empty if unknown."""
+    """Return how a weight was changed, for instance "1.01 x recurrent_kernel"; empty if unknown."""
     found = np.sort(values.astype(np.float64).ravel())
     best: tuple[int, str] | None = None
     for name, weight in _candidates(tensor, weights):
@@ -38,8 +38,10 @@ def relation(tensor: str, values: Array, weights: Weights) -> str:
 
 
 def is_altered(words: str) -> bool:
-    """Whether the words of `relation` can only mean an altered weight, also of a tensor that may be
-    something else: a multiple, a sum, or coarser numbers."""
+    """Return whether the words of `relation` can only mean an altered weight.
+
+    A multiple, a sum and coarser numbers do, even for a tensor that may not be a weight.
+    """
     return bool(_ALTERED.search(words))
 
 
@@ -76,7 +78,7 @@ def _candidates(tensor: str, weights: Weights) -> Iterator[tuple[str, Array]]:
 
 
 def _extra(these: Floats, others: Floats) -> list[float]:
-    """Return the sorted values of `these` that `others` lacks, each as often as it is more."""
+    """Return the sorted values of `these` that `others` lacks, with their surplus counts."""
     values, counts = np.unique(these, return_counts=True)
     known, there = np.unique(others, return_counts=True)
     of = dict(zip(known.tolist(), there.tolist(), strict=True))

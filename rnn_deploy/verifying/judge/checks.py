@@ -1,20 +1,20 @@
-"""What each check runs for a golden case, and which values it must give.
+"""The checks: how each one runs a golden case, and which values it expects.
 
 sequence         the sequence entry point on the whole: outputs
 states           the stream entry point on the whole, from the case's initial states:
                  outputs and final states
 chunked          the stream entry point in chunks, states carried; the chunking is random
 step             the stream entry point one step at a time
-teacher-forced   every step from the reference's own state before it; if single steps have a model
-                 file of their own, by that file and by the stream's
-hand-over        begun on this runtime, the state saved, resumed on another runtime
+teacher-forced   every step from the reference's own state before it; if single steps have their own
+                 model file, by that file and by the stream's
+hand-over        half on this runtime, then the state is saved and resumed on another runtime
 reset            called twice, with other inputs in between: both results must be equal
-batch            each row alone gives the same as in its batch
+batch            each row alone has the same results as in its batch
 masks            rows masked at the right, at the left, in between, completely
 extremes         zeros, saturating inputs, denormals, infinities, NaN
 long             one sequence of very many steps
-running-bound    every state after every step, within the bound of a float32 layer (rounding.py)
-sizes            many more numbers of steps and rows than golden vectors have (sizes.py)
+running-bound    every state after every step, within the bound for a float32 layer (rounding.py)
+sizes            many more numbers of steps and rows than the golden vectors have (sizes.py)
 encode-decode    encoder and decoder by themselves (encode_decode.py)
 given            the shapes and inputs that the user gives (given.py); not in CHECKS
 
@@ -42,7 +42,7 @@ from rnn_deploy.verifying.judge.sizes import masks, sizes, steps_against_chunks
 from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
 from rnn_deploy.verifying.judge.tolerance import GIVEN, SIZES
 
-MOST_STEPS = 64  # longer sequences are not fed step by step
+MOST_STEPS = 64  # longer sequences are not run step by step
 
 
 Check = Callable[[CheckSubject, GoldenCase], Iterator[CheckResult]]
@@ -161,14 +161,14 @@ def _every_entry(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResul
 
 
 def _extremes(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
-    """Large values cancel in some models, so what rounding changes is measured for each case."""
+    """Large values cancel in some models, so the effect of rounding is measured for each case."""
     if not all_finite(case.feeds):
         yield from _every_entry(subject, case)
         return
     for entry, runner in subject.runners.items():
         if subject.takes(case, entry):
             nudged = _copied(runner.run(nudge(runner.entry, case.feeds)))
-            subject.files_run.take()  # of the run that is compared
+            subject.files_run.take()  # keep only the files of the run that is compared
             values = runner.run(case.feeds)
             changes = largest_changes(values, nudged)
             rounding = {n: change for n, change in changes.items() if math.isfinite(change)}
@@ -228,14 +228,14 @@ CHECKS: dict[str, Check] = {
 EVERY_CHECK = {**CHECKS, GIVEN: given}
 BASIC = ("sequence", "states", "chunked", ENCODE_DECODE)
 QUICK = ("sequence", "states", "chunked", "teacher-forced", "extremes", ENCODE_DECODE)
-# They compare a runtime with itself, or have a wide bound: no evidence of right values.
+# These compare a runtime with itself, or have a wide bound: they are no evidence of right values.
 WEAK_CHECKS = ("reset", "batch", RUNNING)
-# They have golden cases of their own, which no other check takes.
+# These have their own golden cases, which no other check takes.
 SPECIAL = ("teacher-forced", "masks", "extremes", LONG, RUNNING, SIZES, ENCODE_DECODE, GIVEN)
 
 
 def applies(check: str, case: GoldenCase) -> bool:
-    """Whether a check takes a case."""
+    """Return whether a check takes a case."""
     return case.check == check if check in SPECIAL else not case.check
 
 
@@ -259,7 +259,7 @@ def _other_feeds(entry: EntryPoint, feeds: Mapping[str, Array]) -> dict[str, Arr
     }
     ids = {tensor.name for tensor in entry.inputs if tensor.below is not None}
     others = {
-        # Ids may be floats, too: they must stay in their vocabulary.
+        # Ids may be floats too; they must stay in their vocabulary.
         name: np.subtract(1, v) if v.dtype.kind == "f" and name not in ids else v[::-1].copy()
         for name, v in feeds.items()
     }

@@ -11,12 +11,12 @@ from rnn_deploy.verifying.judge.distance import Floats, errors
 from rnn_deploy.verifying.judge.tolerance import Budget
 
 Kind = Literal["output", "state"]
-AGAINST = " against "  # in the detail of what is compared with another result of the same runtime
+AGAINST = " against "  # in the detail of a comparison with another result of the same runtime
 
 
 @dataclass(frozen=True)
 class ComparisonContext:
-    """Which tensor is compared: of which runtime, check and golden case, and how it was computed.
+    """The tensor to compare: its runtime, check and golden case, and how it was computed.
 
     detail: how the case was run, if the check runs it more than once. files: the model files, or
     signatures of one, that computed the tensor.
@@ -45,13 +45,13 @@ class Comparison:
 
     max_abs: the largest absolute error, in the tensor's own unit; infinite where NaN, infinities or
     shapes differ. max_ulp: the largest error in units in the last place of float32. budget: the
-    largest absolute error allowed, where the worst element is. reference_error: TensorFlow's own
-    largest error, None without an oracle; reference_error_there: the one of the same element, None
-    if the values are not compared with the oracle's. worst_index: the place of the worst element;
+    largest absolute error allowed for the worst element. reference_error: TensorFlow's own largest
+    error, None without an oracle. reference_error_there: its error at the worst element, None if
+    the values are not compared with the oracle's. worst_index: the place of the worst element;
     found, expected: the two values there. detail: how the case was run, if the check runs it more
     than once. decisive: False if the budget is too wide to tell right from wrong. known: why this
-    runtime is expected to differ, empty if it is not. finite: the truth holds at least one finite
-    number. files: the model files, or signatures of one, that computed the tensor.
+    runtime is expected to differ, else empty. finite: at least one true value is a finite number.
+    files: the model files, or signatures of one, that computed the tensor.
     """
 
     runtime: str
@@ -75,17 +75,17 @@ class Comparison:
 
     @property
     def against_itself(self) -> bool:
-        """Whether the expected values are the runtime's own, by another of its model files."""
+        """Return whether the expected values are from another model file of the same runtime."""
         return AGAINST in self.detail
 
     @property
     def within(self) -> bool:
-        """Whether the error is within the budget; False for NaN and for an infinite budget."""
+        """Return whether the error is within the budget; NaN and infinite budgets fail."""
         return self.max_abs <= self.budget < math.inf
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within the budget, or the difference is a known one."""
+        """Return whether the error is within the budget, or the difference is a known one."""
         return self.within or bool(self.known)
 
 
@@ -104,7 +104,7 @@ def compare(pair: TensorPair, context: ComparisonContext, budget: Budget) -> Com
         finite = bool(np.isfinite(truth).any())
         error, limits = errors(actual, truth), budget.limits(truth)
         worst = _worst(error, limits)
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there
+        with np.errstate(over="ignore"):  # values too large for float32 become infinite
             ulp = np.spacing(np.abs(truth).astype(np.float32)).astype(np.float64)
         max_abs = float(error[worst])
         max_ulp = float(np.where(error == 0, 0.0, error / np.where(ulp > 0, ulp, 1.0)).max())
@@ -126,7 +126,7 @@ def with_reference(comparison: Comparison, truth: Array, reference: Array | None
 
 
 def _worst(error: Floats, limits: Floats) -> tuple[int, ...]:
-    """Return the place of the largest error, relative to what is allowed there."""
+    """Return the place of the largest error, relative to the budget there."""
     with np.errstate(divide="ignore", invalid="ignore"):
         used = np.where(error == 0, 0.0, error / limits)
     even = bool((limits == limits.flat[0]).all())

@@ -1,7 +1,7 @@
-"""The check `encode-decode`: encoder and decoder by themselves give what the whole model gives.
+"""The check `encode-decode`: encoder and decoder alone compute the same as the whole model.
 
-The truth is the whole model under teacher forcing, with the states in which its decoder ends. Run
-are `encode`, `decode` alone from the true memory and states, and both together: the decoder over
+The truth is the whole model under teacher forcing, with the final states of its decoder. The check
+runs `encode`, `decode` alone from the true memory and states, and both together: the decoder over
 the whole target, in chunks, and step by step.
 """
 
@@ -35,5 +35,5 @@ def encode_decode(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResu
 
 
 def fed(entry: EntryPoint, values: Mapping[str, Array]) -> dict[str, Array]:
-    """Return what an entry point takes of values by name."""
+    """Return those of the values that an entry point takes."""
     return {t.name: values[t.name] for t in entry.all_inputs if t.name in values}

@@ -3,9 +3,9 @@
     --shape RxT --golden inputs, repeated--> \\
     --inputs X.npz -------------------------> GoldenCase --given--> results
 
-With the Keras model, the model in float64 returns the true values. Without it, each runtime is
-compared with its own calls of few rows and single steps, which other checks compare with golden
-vectors. How much rounding matters is measured as in `sizes`.
+With the Keras model, the true values come from it, in float64. Without it, each runtime is compared
+with its own calls of few rows and single steps, which other checks compare with golden vectors. The
+effect of rounding is measured as in `sizes`.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from rnn_deploy.verifying.judge.sizes import pieces_of, repeated, taken
 from rnn_deploy.verifying.judge.subject import CheckResult, CheckSubject
 from rnn_deploy.verifying.judge.tolerance import GIVEN
 
-BLOCK = 16  # rows; golden vectors have at least as many
+BLOCK = 16  # rows; golden vectors have at least this many
 INPUTS = "inputs"
 WITHOUT_MODEL = (
     "--shape and --inputs were compared with smaller calls of the same runtime; add --model MODEL"
@@ -55,9 +55,9 @@ class GivenSizes:
 def given_cases(
     bundle: Bundle, sizes: GivenSizes, original: OriginalModel | None
 ) -> list[GoldenCase]:
-    """Return a case for each shape and for the inputs; InputError if the model takes none.
+    """Return a case for each shape and for the inputs; raise InputError if the model takes none.
 
-    original: the Keras model, which returns the true values.
+    original: the Keras model, which computes the true values.
     """
     named = {str(shape): _shaped(bundle, shape) for shape in sizes.shapes}
     if sizes.inputs is not None:
@@ -86,7 +86,7 @@ def given(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
         truth, how = case.truth, ""
         if not truth:
             truth, how = _smaller_calls(subject, case.feeds, runner)
-        subject.files_run.take()  # the file under test is the one that runs all at once
+        subject.files_run.take()  # keep only the file that runs everything at once: it is tested
         values = _copied(runner.run(case.feeds))
         nudged = _copied(runner.run(nudge(runner.entry, case.feeds)))
         rounding = largest_changes(values, nudged) if all_finite(values) else {}
@@ -100,7 +100,7 @@ def given(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckResult]:
 
 
 def with_values(case: GoldenCase, expected: Mapping[str, Array]) -> GoldenCase:
-    """Return a case that has true values; one without a model gets the expected ones."""
+    """Return a case with true values: the expected ones, if it has none from the model."""
     return case if case.truth else replace(case, reference=expected)
 
 
@@ -129,7 +129,7 @@ def _shaped(bundle: Bundle, shape: Shape) -> dict[str, Array]:
 
 
 def _digest(feeds: Values) -> str:
-    """Return a short digest, so that the results of other inputs have another name."""
+    """Return a short digest of the inputs, which names their results."""
     content = b"".join(name.encode() + feeds[name].tobytes() for name in sorted(feeds))
     return hashlib.sha256(content).hexdigest()[:8]
 

@@ -1,9 +1,9 @@
-"""Known differences of runtimes: every report mentions them, and they fail no verification.
+"""Known differences of runtimes. Every report mentions them, and they fail no verification.
 
 Seen with onnxruntime 1.32 and openvino 2026.4: a NaN or an infinity in the input reaches neither
-the outputs nor the states of a recurrent operator whose activations are written with the
-processor's minimum and maximum, which drop NaN. TensorFlow gives NaN there. Seen with tflite-micro:
-its maximum over an axis, and its recurrence after a convolution, drop it, too.
+the outputs nor the states of a recurrent operator whose activations use the processor's minimum and
+maximum, which drop NaN. TensorFlow returns NaN there. Seen with tflite-micro: its maximum over an
+axis, and its recurrence after a convolution, drop NaN too.
 
 No standard defines what a NaN becomes as an integer or a truth value, so runtimes differ.
 """

@@ -1,4 +1,4 @@
-"""Measure how rounding matters: run a runtime again with the last bit of each input changed."""
+"""Measure the effect of rounding: run a runtime again with the last bit of each input changed."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ Values = Mapping[str, Array]
 def nudge(entry: EntryPoint, feeds: Values) -> dict[str, Array]:
     """Return inputs and initial states with the last bit of every float changed.
 
-    Initial states that are not given, and so zero, get the last bit of one.
+    Initial states that are missing, so zero, become the last bit of one.
     """
     rows = rows_of(feeds)
     nudged = {}

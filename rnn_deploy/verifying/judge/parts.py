@@ -1,9 +1,9 @@
 """Parts of a golden case: fewer rows, fewer steps, and their true values.
 
 A part is some rows of the batch and the steps from `start` to `stop`. Its true values come from the
-oracle if the Keras model is available, otherwise from the golden vectors: if the model gives the
-same in chunks as at once, an output over time is known for any part, and a state if the golden case
-for single steps has it (it has the states before every step).
+oracle if the Keras model is available, otherwise from the golden vectors. If the model computes the
+same in chunks as at once, the golden vectors have outputs over time for any part, and a state if
+the golden case for single steps has it (it has the states before every step).
 """
 
 from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ class CasePart:
 
 @dataclass(frozen=True)
 class CaseParts:
-    """The parts of one case at one entry point, and what is known of them."""
+    """The parts of one case at one entry point, and their known values."""
 
     known: KnownCase
     entry: EntryPoint
@@ -77,7 +77,7 @@ class CaseParts:
 
     @property
     def causal(self) -> bool:
-        """Whether later steps do not change earlier outputs."""
+        """Return whether later steps do not change earlier outputs."""
         return self.entry.chunked.ok
 
     def feeds(self, part: CasePart) -> Values | None:

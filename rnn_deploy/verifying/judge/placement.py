@@ -29,7 +29,7 @@ def node_devices(
         try:
             with failures_as_errors():
                 nodes = runtime.placements(bundle, replace(options, entry=entry.name))
-        except BundleError:  # no golden vector to run; a damaged bundle was refused before
+        except BundleError:  # there is no golden vector to run; damage was reported before
             nodes = None
         except RnnDeployError as error:
             yield FailedCheck(runtime.name, CHECK, entry.name, str(error))

@@ -1,16 +1,17 @@
-"""The tolerance of a quantised model file: budgets of its own, on the inputs it is made for.
+"""The tolerance of a quantised model file: it has its own budgets, and fewer checks apply.
 
     budget = max(float32's budget, MARGIN * (the largest error measured on export))
 
-Other machines sometimes round an activation to the other neighbour, and other inputs have other
-values. The largest error there was at most 1.9 times the one measured, over five more sets of
-golden vectors of six models composed at random. An output or a state with a signal-to-noise ratio
-below FLOOR is useless; its budget is float32's, so that verification fails.
+The margin is needed because other machines sometimes round an activation to the other neighbour,
+and other inputs have other values. Over five more sets of golden vectors of six models composed at
+random, the largest error was at most 1.9 times the measured one. An output or state with a
+signal-to-noise ratio below FLOOR is useless; its budget is float32's, so that verification fails.
 
 Quantised arithmetic neither passes on NaN nor keeps values far outside the usual range, so the
-check `extremes` is not run; neither is `running-bound`, the bound of float32's rounding. Integers
-keep only values in the range of the calibration data: for INTEGER_MODES the checks with
-generated inputs are not run, and golden vectors are drawn from the calibration data.
+check `extremes` does not apply. `running-bound`, the bound of float32's rounding, does not apply
+either. Integers represent only values in the range of the calibration data. So for
+INTEGER_MODES the checks with generated inputs do not apply, and golden vectors are drawn from the
+calibration data.
 """
 
 from collections.abc import Sequence
@@ -44,13 +45,13 @@ def noise_budgets(quantisation: Quantisation | None) -> dict[str, float]:
 
 
 def checks_for(quantisation: Quantisation | None, checks: Sequence[str]) -> tuple[str, ...]:
-    """Return the checks among `checks` that apply to a file that is quantised so."""
+    """Return those of `checks` that apply to a file with this quantisation."""
     skipped = () if quantisation is None else SKIPPED_CHECKS[quantisation.mode]
     return tuple(check for check in checks if check not in skipped)
 
 
 def below_floor(cost: QuantisationError) -> bool:
-    """Whether the signal-to-noise ratio of an output or a state is below FLOOR."""
+    """Return whether the signal-to-noise ratio of an output or a state is below FLOOR."""
     return cost.snr_db is not None and cost.snr_db < FLOOR
 
 

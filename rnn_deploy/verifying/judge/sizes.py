@@ -1,14 +1,14 @@
-"""Numbers of steps and rows that no golden vector has; their true values come from those that have.
+"""Numbers of steps and rows without golden vectors; golden cases provide their true values.
 
     golden cases --SizeSources--> derived cases --sizes--> results with their true values
 
-Rows      Where rows stand alone, any rows of a golden case have the values that they have in it, in
-          a batch of any size and in any order.
-Steps     Where a sequence may be run in chunks, single steps of the same runtime, which the check
-          `step` holds against golden vectors, say what a sequence of any length must give. Where it
-          may not, the entry points `sequence` and `stream` must give the same.
+Rows      If rows are independent, any rows of a golden case have the same true values in a batch of
+          any size and in any order.
+Steps     If a sequence can be run in chunks, single steps of the same runtime are the true values
+          for a sequence of any length; the check `step` compares them with golden vectors. If it
+          cannot, the entry points `sequence` and `stream` must agree.
 
-Both sides of a comparison by steps are rounded. How much rounding matters after so many steps is
+Both sides of a comparison by steps are rounded. The effect of rounding after so many steps is
 measured on the runtime itself: by the same steps with the last bit of every input changed.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from rnn_deploy.bundle import GoldenCase
-from rnn_deploy.errors import RnnDeployError
+from rnn_deploy.errors import InputError
 from rnn_deploy.runtimes.base import Runner
 from rnn_deploy.spec import SEQUENCE, STREAM, Array, EntryPoint, chunks
 from rnn_deploy.verifying.judge.nudging import (
@@ -52,7 +52,7 @@ class SizeSources:
         self._most_steps = 0
 
     def note(self, case: GoldenCase) -> None:
-        """Keep a case if it is the widest, the longest, or the one of single steps."""
+        """Keep a case if it is the widest, the longest, or the one with single steps."""
         entry = self._entries.get(STREAM) or self._entries.get(SEQUENCE)
         if entry is None or not case.entries:
             return
@@ -115,7 +115,7 @@ def steps_against_chunks(subject: CheckSubject, case: GoldenCase) -> Iterator[Ch
     expected, rounding, finite = _joined(runner, case.feeds, lengths)
     if not finite:
         return
-    subject.files_run.take()  # the file under test is the one that runs the whole
+    subject.files_run.take()  # keep only the file that runs the whole: it is tested
     for name, other in subject.runners.items():
         if subject.takes(case, name):
             yield CheckResult(
@@ -155,7 +155,7 @@ def _runners(subject: CheckSubject, case: GoldenCase) -> Iterator[tuple[str, Run
 def _steps(subject: CheckSubject, case: GoldenCase, stream: Runner) -> Iterator[CheckResult]:
     single = list(_single_steps(stream, case.feeds))
     nudged = list(_single_steps(stream, nudge(stream.entry, case.feeds)))
-    subject.files_run.take()  # the file under test is the one that runs them all at once
+    subject.files_run.take()  # keep only the file that runs all steps at once: it is tested
     usable = next((t for t, r in enumerate(single) if not all_finite(r)), len(single))
     rounding: dict[str, float] = {}
     reached: list[dict[str, float]] = []
@@ -192,8 +192,8 @@ def _steps_of_both(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckRes
         feeds = _first_steps(stream.entry, case.feeds, length)
         try:
             expected = stream.run(feeds)
-        except RnnDeployError:
-            continue  # too few steps for this model; if not, other checks fail
+        except InputError:
+            continue  # too few steps for this model; otherwise other checks fail
         expected = {name: value.copy() for name, value in expected.items()}
         moved = largest_changes(expected, stream.run(nudge(stream.entry, feeds)))
         if all_finite(expected):
@@ -207,7 +207,7 @@ def _steps_of_both(subject: CheckSubject, case: GoldenCase) -> Iterator[CheckRes
 
 
 def _takes_steps(entry: EntryPoint, stream: EntryPoint, steps: int) -> bool:
-    """Return whether an entry point's inputs may have so many steps: its length may be fixed."""
+    """Return whether an entry point's inputs accept so many steps; its length may be fixed."""
     (time,) = stream.time_symbols
     own = {tensor.name: tensor.shape for tensor in entry.inputs}
     lengths = [own[t.name][t.shape.index(time)] for t in stream.inputs if time in t.shape]

@@ -15,10 +15,10 @@ Runners = Mapping[str, Runner]
 class CheckSubject:
     """A runtime under test: its runners by entry point.
 
-    stream_only: a runner of the stream that runs single steps by the stream's model file, too;
-    None if single steps have no file of their own. partner: the runners of the runtime
-    `partner_name`, which takes over in the check hand-over. bounds: the largest error of each
-    state after each step, for `running-bound`. files_run: the model files that the runners ran.
+    stream_only: a runner that also runs single steps by the stream's model file; None if single
+    steps have no file of their own. partner: the runners of the runtime `partner_name`, which
+    continues in the check hand-over. bounds: the largest error of each state after each step, for
+    `running-bound`. files_run: the model files that the runners ran.
     """
 
     runners: Runners
@@ -29,12 +29,12 @@ class CheckSubject:
     files_run: FilesRun = field(default_factory=FilesRun)
 
     def takes(self, case: GoldenCase, entry: str) -> bool:
-        """Whether the case can be fed to the entry point `entry` of this runtime."""
+        """Return whether the case can be fed to the entry point `entry` of this runtime."""
         return entry in case.entries and entry in self.runners
 
     @property
     def stream(self) -> Runner | None:
-        """The runner of the stream entry point, if chunks give the same as the whole sequence."""
+        """Return the runner of the stream, if chunks compute the same as the whole sequence."""
         runner = self.runners.get(STREAM)
         return runner if runner is not None and runner.entry.chunked.ok else None
 
@@ -45,9 +45,9 @@ class CheckResult:
 
     expected: the values they must have; None for the case's truth. detail: how the case was run,
     if a check runs it more than once. bounds: the largest error of each element, in place of the
-    tensor's budget. rounding: the error of each tensor that rounding causes in this run, where it
-    may be larger than TensorFlow's own in the golden vectors. group: results of one group that are
-    right become one comparison, the one nearest to its budget.
+    tensor's budget. rounding: the error of each tensor that rounding causes in this run; it may be
+    larger than TensorFlow's own in the golden vectors. group: right results of one group become one
+    comparison, the one nearest to its budget.
     """
 
     values: Mapping[str, Array]

@@ -8,29 +8,30 @@ implementation rounds as often as TensorFlow does, in another order, so for each
     e   TensorFlow's own largest error against the oracle over all golden cases
     u   unit roundoff of float32, 2^-24
     s   largest magnitude of the tensor over all golden cases
-    UNDERFLOW, 2^-120: values below float32's normal numbers (2^-126) may be flushed to zero, as
-        TensorFlow does, or kept
+    UNDERFLOW, 2^-120: an implementation may flush values below float32's normal numbers (2^-126)
+        to zero, as TensorFlow does, or keep them
 
 ERROR_FACTOR allows for another order of summation and another approximation of tanh (a few ulp
-each, where TensorFlow's own may happen to be none); ULPS for cases so small that TensorFlow's error
-is zero by luck. Both were set with some hundred models composed at random, whose recurrences
-amplify rounding. Wrong arithmetic is far outside: bfloat16 alone has an error of 2^-9 s. Higham,
-Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1, gives the bound of both terms.
+each, while TensorFlow's own error may be zero). ULPS allows for cases so small that TensorFlow's
+error is zero by chance. Both were set with about a hundred models composed at random, whose
+recurrences amplify rounding. Wrong arithmetic is far outside: bfloat16 alone has an error of
+2^-9 s. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1, derives the
+bound of both terms.
 
 A model that computes in float64 is its own oracle. TensorFlow's error in float32 still shows how
-much it amplifies rounding, so the first two terms are scaled by the ratio of the two unit
-roundoffs, 2^-29; its inputs may be float32, and flushed.
+much the model amplifies rounding, so the first two terms are scaled by the ratio of the two unit
+roundoffs, 2^-29. UNDERFLOW is not, because its inputs may be float32 and flushed to zero.
 
 Without an oracle the reference itself is the truth, and its own error is unknown: the budget is
 ULPS_WITHOUT_ORACLE * u * s. Integers and booleans must be equal.
 
-A recurrence that amplifies rounding makes TensorFlow's own error, and so the budget, as large as
-the values: a comparison then shows nothing. A budget of more than s / VAGUE is not decisive, and
-the verdict rests on the other comparisons (single steps from the reference's states).
+A recurrence that amplifies rounding can make TensorFlow's own error, and so the budget, as large as
+the values. Then a comparison shows nothing: a budget of more than s / VAGUE is not decisive, and
+the verdict depends on the other comparisons (single steps from the reference's states).
 
-A golden case for a single check has inputs of its own, so e and s are taken from that case. Where
-its inputs are extreme, s is at least that of the plain cases: a sigmoid far from zero is exact to
-some ulp of one, not of its value of 1e-21, and some runtimes flush it to zero.
+A golden case for a single check has its own inputs, so e and s come from that case. For extreme
+inputs, s is at least that of the plain cases: a sigmoid far from zero is exact to some ulp of one,
+not of its value of 1e-21, and some runtimes flush it to zero.
 """
 
 import math
@@ -44,8 +45,8 @@ from rnn_deploy.errors import InputError
 from rnn_deploy.spec import Array
 from rnn_deploy.verifying.judge.distance import Floats, magnitude, max_abs_error
 
-SIZES = "sizes"  # derived from plain cases, whose budgets it has
-GIVEN = "given"  # by the user; it has the budgets of plain cases, too
+SIZES = "sizes"  # derived from plain cases, and with their budgets
+GIVEN = "given"  # given by the user, and with the budgets of plain cases
 UNIT_ROUNDOFF = 2.0**-24
 FLOAT64_ROUNDOFF = 2.0**-29  # relative to float32's
 ERROR_FACTOR = 16.0
@@ -91,7 +92,7 @@ class UserTolerance:
 
     @property
     def description(self) -> str:
-        """Where budgets come from, for a report."""
+        """Return the source of the budgets in words, for a report."""
         options = [
             f"{option} {'' if name == ALL else f'{name}='}{value:g}"
             for option, values in (("--atol", self.atol), ("--rtol", self.rtol))
@@ -108,7 +109,7 @@ class UserTolerance:
 
 @dataclass(frozen=True, eq=False)
 class Budget:
-    """The largest error allowed of one tensor: atol + rtol * |true value|, or `bound`.
+    """The largest error allowed for one tensor: atol + rtol * |true value|, or `bound`.
 
     reference_error: TensorFlow's own error, None without an oracle. decisive: False if the budget
     is too wide to tell right from wrong. bound: the largest error of each element, in place of
@@ -122,7 +123,7 @@ class Budget:
     bound: Array | None = None
 
     def limits(self, truth: Array) -> Floats:
-        """Return the largest error allowed of each element, in the shape of `truth`."""
+        """Return the largest error allowed for each element, in the shape of `truth`."""
         if self.bound is not None:
             return np.broadcast_to(self.bound.astype(np.float64), truth.shape)
         if not self.rtol:
@@ -136,7 +137,7 @@ class Budgets:
     """The budgets of every tensor of every case.
 
     errors, scales: TensorFlow's own largest error and the largest magnitude of each tensor, over
-    all plain cases. noise: the largest error allowed of a quantised artifact, where that is more.
+    all plain cases. noise: the larger errors that a quantised artifact may have.
     spans: the largest value minus the smallest, over all plain cases: a budget of half of it would
     accept a constant, whatever the model computes.
     """
@@ -149,7 +150,7 @@ class Budgets:
     spans: Mapping[str, float] = field(default_factory=dict)
 
     def accepts_anything(self, name: str, error: float) -> bool:
-        """Whether a constant would be within an error, in every plain case."""
+        """Return whether a constant would be within the error in every plain case."""
         return error >= self.spans.get(name, math.inf) / 2
 
     def budget_of(
@@ -162,7 +163,7 @@ class Budgets:
         """Return the budget of the tensor `name` of a case.
 
         bound: the largest error of each element, if the check derives one; a tolerance that the
-        user sets replaces it, too. rounding: the error of each tensor that rounding causes, as the
+        user sets replaces it too. rounding: the error of each tensor that rounding causes, as the
         check measured it.
         """
         user = self.user.for_tensor(name)
@@ -193,13 +194,13 @@ class Budgets:
         if case.check == GIVEN:  # TensorFlow's own error is not known there
             return self._budget(case, name, self.errors, self.scales)
         own = {name: _reference_error(case, name)} if name in case.oracle else {}
-        # A case of sizes may come from single steps, whose errors are not among the plain cases'.
+        # A case of sizes may come from single steps, whose errors the plain cases do not include.
         plain = own if case.check == SIZES else {}
         most = {n: max(e, plain.get(n, 0.0)) for n, e in self.errors.items()}
         pooled = self._budget(case, name, most, self.scales)
         if case.check in ("", SIZES) and pooled.decisive:
             return pooled
-        # A short case may show what the longest ones, pooled with it, do not.
+        # Its own scale, because longer cases that share a scale may hide an error of a short one.
         scales = self.scales if case.check and not case.steps else {}
         own_budget = self._budget(case, name, own, scales)
         return own_budget if case.check not in ("", SIZES) or own_budget.decisive else pooled
@@ -234,7 +235,7 @@ def derive_budgets(
 
 
 def _extremes(value: Array, before: tuple[float, float] | None) -> tuple[float, float]:
-    """Return the smallest and the largest finite value, of an array and before."""
+    """Return the smallest and the largest finite value of an array and of `before`."""
     least, most = before or (math.inf, -math.inf)
     finite = value[np.isfinite(value)]
     if not finite.size:
@@ -268,7 +269,7 @@ def scales(cases: Iterable[GoldenCase]) -> dict[str, float]:
 def allowed_error(
     truth: Array, reference_error: float | None, scale: float = 0.0, dtype: str = "float32"
 ) -> float:
-    """Return the largest absolute error allowed of a tensor whose true value is `truth`.
+    """Return the largest absolute error allowed for a tensor whose true value is `truth`.
 
     reference_error: TensorFlow's own, None without an oracle. scale: the tensor's largest
     magnitude in other cases. dtype: the type in which the model computes it.

@@ -1,4 +1,4 @@
-"""Run a check on a part of a golden case, so that a failing case can be made smaller.
+"""Run a check on a part of a golden case, to find a smaller case that still fails.
 
     check, case --trials_of--> a Trial for each way the case is run --run(CasePart)--> TrialResult
 
@@ -30,7 +30,7 @@ Values = Mapping[str, Array]
 class TrialResult:
     """The values of a part and its true values, by name.
 
-    steps: the steps that tensors over time hold; empty for all steps of the part.
+    steps: the steps for which tensors over time have values; empty for all steps of the part.
     """
 
     values: Values
@@ -55,7 +55,7 @@ class Trial:
 
 
 def trials_of(check: str, subject: CheckSubject, known: KnownCase) -> Iterator[Trial]:
-    """Return the ways in which `check` runs a case, those that show states first."""
+    """Return the ways in which `check` runs a case; those that show states come first."""
     names = (SEQUENCE,) if check == SEQUENCE else (STREAM, SEQUENCE)
     for runner in (subject.runners[name] for name in names if subject.takes(known.case, name)):
         parts = CaseParts(known, _entry(subject, runner))
@@ -76,7 +76,7 @@ def trials_of(check: str, subject: CheckSubject, known: KnownCase) -> Iterator[T
 def _chunked_trials(
     check: str, subject: CheckSubject, parts: CaseParts, runner: Runner
 ) -> Iterator[Trial]:
-    """Return the ways of checks that carry the state from chunk to chunk."""
+    """Return the ways for checks that carry the state from chunk to chunk."""
     if check == "step":
         yield trial_against_truth(parts, runner, partial(_run_in_chunks, runner, [1]))
     for lengths in chunkings(parts.case) if check == "chunked" else ():
@@ -118,7 +118,7 @@ def _trial_against_itself(
 
 
 def _trial_at_probes(parts: CaseParts, runner: Runner) -> Trial:
-    """Compare a very long case at its few known steps; in between only if there is an oracle."""
+    """Compare a very long case at its few known steps, and in between if there is an oracle."""
     case, entry = parts.case, parts.entry
     between = trial_against_truth(parts, runner, runner.run)
 
@@ -146,7 +146,7 @@ def _run_in_chunks(runner: Runner, lengths: Sequence[int], feeds: Values) -> Val
 
 
 def _entry(subject: CheckSubject, runner: Runner) -> EntryPoint:
-    """Return the entry point by which to cut a case: the stream's, if its inputs are the same."""
+    """Return the entry point for cutting a case: the stream's, if its inputs are the same."""
     stream = subject.runners.get(STREAM)
     alike = stream is not None and stream.entry.inputs == runner.entry.inputs
     return stream.entry if stream is not None and alike else runner.entry

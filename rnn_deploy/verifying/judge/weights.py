@@ -22,14 +22,14 @@ from rnn_deploy.spec import Array
 from rnn_deploy.verifying.diagnose.weight_relation import is_altered
 
 CHECK = "weights"
-Explain = Callable[[str, Array], str]  # from a tensor's name and values to what became of it
+Explain = Callable[[str, Array], str]  # takes a tensor's name and values, returns its change
 MOST_NAMED = 4
-FEWEST = 8  # values: fewer may be constants of the format
+FEWEST = 8  # values: smaller tensors may be constants of the format
 
 
 @dataclass(frozen=True)
 class ChangedWeights:
-    """A file whose weights are not those of the export. message: the tensors, in words."""
+    """A file whose weights differ from those of the export. message: the tensors, in words."""
 
     file: str
     message: str
@@ -44,8 +44,8 @@ def changed_weights(
 ) -> Iterator[ChangedWeights]:
     """Yield the files whose weights were changed since the export, each once.
 
-    formats: only files of these formats. every: also name weights with the export's digest, or
-    without one, if `explain` says that they are not those of the model. Without it, a bundle of an
+    formats: only files of these formats. every: also yield weights that have the export's digest,
+    or none, if `explain` says that they differ from the model's. Without `every`, a bundle of an
     older rnn-deploy, which has no digests, yields nothing.
     """
     extension = bundle.manifest.extensions.get(EXTENSION)
@@ -91,7 +91,7 @@ def _changes(
 def _unlike_the_model(
     artifact: Artifact, read: Read, explain: Explain
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield the tensors that hold a weight of the Keras model with other values."""
+    """Yield the tensors that have a weight of the Keras model with other values."""
     if artifact.format not in READABLE:
         return
     for tensor in tensors_in(artifact, read):

@@ -8,7 +8,7 @@ from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
 from rnn_deploy.verifying.report.cause import cause_of
 from rnn_deploy.verifying.report.report import Report
 
-SCHEMA = 1  # higher if a key is removed or gets another meaning
+SCHEMA = 1  # raise it if a key is removed or changes its meaning
 
 
 def json_from_report(report: Report) -> str:

@@ -2,8 +2,8 @@
 
     old.npz --baseline_in--> Baseline --record(Observation)--> finish(Report) --> Report
 
-The values are compared with each other, not with the truth. Groups of results, of which a report
-keeps the one nearest to its budget, are left out: another one may be the nearest now.
+The values are compared with each other, not with the truth. Groups of results are left out: a
+report keeps only the one nearest to its budget, which may be another one now.
 """
 
 import zipfile
@@ -55,7 +55,7 @@ class Baseline:
         )
 
     def _change(self, value: Array, key: str) -> float:
-        """Return the largest change; a tensor is read only if it is not the same."""
+        """Return the largest change; read a tensor only if it differs."""
         if content_key(np.asarray(value)) == key:
             return 0.0
         try:
@@ -64,7 +64,7 @@ class Baseline:
             raise damaged(self._results.place, error) from error
 
     def finish(self, report: Report, *, fail_on_change: bool) -> Report:
-        """Return the report with the changes; as failed checks if `fail_on_change`."""
+        """Return the report with the changes; with `fail_on_change` they are failed checks."""
         old = self._results.report
         now = {c.runtime for c in report.comparisons}
         then = dict.fromkeys(c.runtime for c in old.comparisons)
@@ -86,7 +86,7 @@ class Baseline:
 
 @contextmanager
 def baseline_in(results: Results) -> Iterator[Baseline]:
-    """Yield the baseline of a results file that was read; InputError if it is of other inputs."""
+    """Yield the baseline of a results file; raise InputError if it is of other inputs."""
     if results.report.reference.endswith("recomputed"):
         raise InputError(
             "E-VERIFY-BASELINE",

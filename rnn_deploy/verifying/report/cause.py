@@ -1,4 +1,4 @@
-"""The cause of a failed verification in one line, which comes before the table.
+"""The cause of a failed verification in one line, which is printed before the table.
 
 failed checks, verdicts on files, findings --cause_of--> "stream.onnx is wrong: layer 'rnn', ..."
 """
@@ -15,7 +15,7 @@ MOST = 4  # causes in the line
 
 
 def cause_of(report: Report) -> str:
-    """Return why a report failed, in one line; empty if it passed."""
+    """Return in one line why a report failed; empty if it passed."""
     if report.passed:
         return ""
     parts = list(dict.fromkeys(_parts(report))) or [report.verdict.removeprefix("FAILED: ")]
@@ -52,7 +52,7 @@ def _parts(report: Report) -> Iterator[str]:
 
 
 def _explained(verdicts: FileVerdicts | None, report: Report, blamed: set[str]) -> bool:
-    """Whether every wrong file has changed weights, or reads a file that has."""
+    """Return whether every wrong file has changed weights, or reads a file that has them."""
     if verdicts is None or not verdicts.wrong:
         return False
     readers = {user for file in blamed for user in report.shared_weights.get(file, ())}

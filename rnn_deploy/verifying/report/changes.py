@@ -1,4 +1,4 @@
-"""What changed since the results of an earlier verification, as values and in words."""
+"""The changes since the results of an earlier verification, as values and in words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Change:
 
     compared, changed: numbers of results. largest: the largest change of an element, in the
     tensor's own unit; infinite where only one value is NaN or infinite. budget: the budget of that
-    result; check, case: where it is.
+    result; check, case: its check and case.
     """
 
     runtime: str

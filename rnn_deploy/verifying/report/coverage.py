@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rnn_deploy.verifying.judge.checks import LONG
 
-# The coverage that is lost without these checks.
+# The coverage that is missing without these checks.
 COVERS = {
     "sequence": "whole sequences",
     "states": "states",
@@ -55,7 +55,7 @@ def coverage_of(
 def coverage_line(
     coverage: Sequence[RuntimeCoverage], runtimes: Sequence[str], possible: Sequence[str]
 ) -> str:
-    """Return what was tested, in one line: of sizes, what every runtime was run with."""
+    """Return in one line what was tested; the sizes are those that every runtime was run with."""
     every = list(dict.fromkeys((*possible, *runtimes)))
     missing = [name for name in every if name not in runtimes]
     if not coverage:

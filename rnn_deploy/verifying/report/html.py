@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no network, no script, no second file.
+"""A report as one HTML page that needs no network, no script and no second file.
 
 Report, ErrorProfiles --page.html (Jinja2), page.css--> page
 """
@@ -42,7 +42,7 @@ def html_from_report(report: Report, profiles: ErrorProfiles) -> str:
 
 
 def _context(report: Report, profiles: ErrorProfiles) -> dict[str, Any]:
-    """Return what the template shows."""
+    """Return the data that the template shows."""
     runtimes = list(dict.fromkeys(c.runtime for c in report.comparisons))
     by_check = {
         (c.runtime, c.check): c for c in worst_of_each(report.comparisons, ("runtime", "check"))

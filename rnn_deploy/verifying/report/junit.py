@@ -1,6 +1,6 @@
 """A report as JUnit XML: a suite for each runtime, a test case for each check of each case.
 
-CI servers read this form (testsuites, testsuite, testcase with failure, error or skipped). A
+CI servers read this format (testsuites, testsuite, testcase with failure, error or skipped). A
 runtime that was skipped is a suite with one skipped test case.
 """
 
@@ -69,7 +69,7 @@ def _suite(report: Report, runtime: str) -> ET.Element:
 
 
 def _seconds(report: Report, runtime: str, check: str, case: str) -> float:
-    """Return how long a check of a case took; 0 if that is not known, as for a placement."""
+    """Return how long a check of a case took; 0 if unknown, as for a placement."""
     alike = (t for t in report.timings if (t.runtime, t.check, t.case) == (runtime, check, case))
     return sum(t.seconds for t in alike)
 

@@ -10,7 +10,7 @@ from rnn_deploy.spec import Array
 from rnn_deploy.verifying.judge.compare import Comparison
 from rnn_deploy.verifying.judge.tolerance import UserTolerance
 
-AMPLIFIES = 1.1  # growth of an error per step that is worth a note
+AMPLIFIES = 1.1  # a larger growth of an error per step has a note
 
 
 def notes_of(
@@ -22,7 +22,7 @@ def notes_of(
 ) -> tuple[str, ...]:
     """Return the notes of a report, the most serious first.
 
-    quantised: runtimes with a quantised model file, whose budgets are wide for another reason.
+    quantised: runtimes with a quantised model file; their budgets are wide for another reason.
     """
     return (
         *_on_references(distances),

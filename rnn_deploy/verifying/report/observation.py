@@ -1,4 +1,4 @@
-"""One comparison with its tensors, passed on while a verification runs.
+"""One comparison with its tensors, as a verification passes it on while it runs.
 
 verify --record(Observation)--> error_profiles (for plots), results (to judge again)
 """
@@ -19,10 +19,10 @@ from rnn_deploy.verifying.judge.tolerance import Budget
 class Observation:
     """A comparison with its tensors.
 
-    reference: TensorFlow's own value, None if it is not known. time_axis: the axis over steps (the
-    batch, if it holds single steps side by side); None for a final state or a last output. steps:
-    the steps on that axis, or the one step after which the tensor was computed. grouped: it stands
-    for a group of results, of which it is the one nearest to its budget.
+    reference: TensorFlow's own value, None if unknown. time_axis: the axis over steps (the batch,
+    if it has single steps side by side); None for a final state or a last output. steps: the steps
+    on that axis, or the one step after which the tensor was computed. grouped: whether it
+    represents a group of results, as the one nearest to its budget.
     """
 
     comparison: Comparison

@@ -1,4 +1,4 @@
-"""The comparison of two models as one HTML page that needs nothing else."""
+"""The comparison of two models as one HTML page that needs no second file."""
 
 from importlib.resources import files
 

@@ -27,7 +27,7 @@ VARIABLES = {INK: "--ink", QUIET: "--quiet", GRID: "--grid", LIMIT: "--bad"} | {
 MARKERS = "osD^vP"
 MOST_POINTS = 300
 MOST_COLUMNS = 128
-LEAST = 1e-3  # of a budget: a smaller part has no colour
+LEAST = 1e-3  # of a budget: smaller parts have no colour
 HEAT, OVER = (42, 120, 214), (208, 59, 59)
 
 
@@ -148,7 +148,7 @@ def _floor(tracks: Any) -> float:
 
 
 def _points(by_step: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Return the compared steps and their values; of many steps, the largest of each stretch."""
+    """Return the compared steps and their values; for many steps, the largest of each interval."""
     steps = np.flatnonzero(~np.isnan(by_step))
     if len(steps) <= MOST_POINTS:
         return steps, by_step[steps]
@@ -179,7 +179,7 @@ def _columns(values: Floats, width: int) -> Floats:
 
 
 def _coloured(used: Floats) -> NDArray[np.uint8]:
-    """Return RGBA: opacity shows the used part of the budget on a log scale."""
+    """Return RGBA: the opacity is the used part of the budget on a log scale."""
     with np.errstate(divide="ignore", invalid="ignore"):
         part = np.clip(1 - np.log10(used) / np.log10(LEAST), 0, 1)
     over = ~(used <= 1) & ~np.isnan(used)
@@ -189,7 +189,7 @@ def _coloured(used: Floats) -> NDArray[np.uint8]:
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    # Not with pyplot, which keeps figures and looks for a display.
+    # Without pyplot, which keeps figures in memory and looks for a display.
     figure = require("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("none")

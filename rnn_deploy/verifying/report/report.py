@@ -1,4 +1,4 @@
-"""The report of a verification: everything compared, as one value with a verdict."""
+"""The report of a verification: everything that was compared, as one value with a verdict."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ NOTHING = "nothing was checked"
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """A check that failed without a comparison: it ended with an error, or a node was misplaced.
+    """A check that failed without a comparison: by an error, or by a misplaced node.
 
     files: the model files that the runtime ran for it.
     """
@@ -49,7 +49,7 @@ class NodeDevice:
 
     @property
     def passed(self) -> bool:
-        """Whether the nodes ran on the requested device."""
+        """Return whether the nodes ran on the requested device."""
         return self.provider == self.requested
 
 
@@ -74,7 +74,7 @@ class CheckTiming:
 class Report:
     """The result of a verification; `passed` and `verdict` sum it up.
 
-    reference: what runtimes were compared with, in words.
+    reference: in words, what the runtimes were compared with.
     bundle, digest: the bundle's path, and its SHA-256 in hexadecimal.
     environment: machine, versions and date, by name.
     comparisons: one for each tensor, golden case, check and runtime. Errors and budgets are
@@ -84,8 +84,8 @@ class Report:
     notes: about the model, and about the limits of the verdict.
     findings: the first wrong place of each failed check and runtime.
     node_devices, unknown_placements: where nodes ran, and the runtimes that do not report it.
-    tolerance: where budgets come from, in words.
-    reference_distances: how far TensorFlow, the oracle and NumPy are apart, by recurrent layer.
+    tolerance: the source of the budgets, in words.
+    reference_distances: the distances of TensorFlow, the oracle and NumPy, by recurrent layer.
     timings: the time of each check, in seconds.
     runtimes, expected_tensors: the names of runtimes, and of the outputs and states that had to be
         compared on each.
@@ -93,7 +93,7 @@ class Report:
         the bundle. checks_not_run: the checks that were not chosen.
     shared_weights: the model files that read each file with weights.
     baseline: the comparison with earlier results, None if there are none.
-    not_streamed: why the stream entry point must not be fed in chunks; empty if it may be.
+    not_streamed: why the stream entry point must not run in chunks; empty if it may.
     """
 
     reference: str
@@ -121,7 +121,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether the bundle is right on every runtime.
+        """Return whether the bundle is right on every runtime.
 
         Every comparison is within its budget, no check ended with an error, the references agree,
         and each tensor was compared at least once with a finite true value and a decisive budget.
@@ -154,8 +154,8 @@ class Report:
     def not_compared(self) -> tuple[str, ...]:
         """The tensors that were not compared with the truth on a runtime, in words.
 
-        A runtime without any comparison counts as "anything"; one with a failed check is left out,
-        since that is reported anyway.
+        A runtime without any comparison counts as "anything". One with a failed check is left out,
+        since the report has that failure.
         """
         strong = (c for c in self.comparisons if c.check not in WEAK_CHECKS)
         seen = {(c.runtime, c.name) for c in strong}
@@ -184,7 +184,7 @@ class Report:
 
     @property
     def _missing_evidence(self) -> str:
-        """Why comparisons that are all within their budgets prove nothing; empty if they do."""
+        """Return why comparisons within their budgets prove nothing; empty if they are proof."""
         layers = [f"'{d.layer}' ({d.alone} is alone)" for d in self.disagreeing_references]
         reasons = (
             ("the references disagree on layer {}", layers),

@@ -3,10 +3,10 @@
     verify --record--> ResultsWriter --> results.npz
     results.npz --read_results--> Results --judge_again--> Report
 
-An .npz without pickles: `index` holds the report and its comparisons as JSON in UTF-8 bytes, and
-each tensor is stored once under the hash of its content. The report has the bundle's digest, so
-results of another bundle are refused. The file is written while the verification runs, so memory
-does not grow.
+The file is an .npz without pickles. `index` has the report and its comparisons as JSON in UTF-8
+bytes; each tensor is stored once, under the hash of its content. The report has the bundle's
+digest, so results of another bundle are refused. The file is written while the verification runs,
+so that memory does not grow.
 """
 
 import hashlib
@@ -143,7 +143,7 @@ class Results:
 
 
 def read_results(place: Path, bundle: Bundle) -> Results:
-    """Read a results file; InputError if it is damaged, or not of `bundle`."""
+    """Read a results file; raise InputError if it is damaged, or from another bundle."""
     with _opened(place) as file:
         index = json.loads(file[INDEX].tobytes())
         if index["schema"] != SCHEMA:
@@ -170,7 +170,7 @@ def read_results(place: Path, bundle: Bundle) -> Results:
 def judge_again(
     results: Results, tolerance: UserTolerance, record: Record = record_nothing
 ) -> Report:
-    """Return the report of stored results with another tolerance; if it is empty, their own.
+    """Return the report of stored results with another tolerance; an empty one keeps their own.
 
     Findings that still fail remain; new failures are localised in the stored tensors. Raises
     InputError for an unknown tensor.
@@ -244,7 +244,7 @@ def _judge(observation: Observation, tolerance: UserTolerance) -> Observation:
 
 @contextmanager
 def _opened(place: Path) -> Iterator[Any]:
-    """Yield the file's arrays by name; InputError if it is missing or damaged."""
+    """Yield the file's arrays by name; raise InputError if it is missing or damaged."""
     try:
         with open_npz(place) as file:
             yield file

@@ -21,7 +21,7 @@ def worst_place(comparison: Comparison) -> str:
 
 
 def budget_used(comparison: Comparison) -> float:
-    """Return the error as a part of its budget; infinite if there is an error but no budget."""
+    """Return the error as a part of its budget; infinite if there is an error and no budget."""
     if comparison.max_abs == 0:
         return 0.0
     return comparison.max_abs / comparison.budget if comparison.budget > 0 else math.inf

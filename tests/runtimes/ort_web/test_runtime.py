@@ -1,5 +1,7 @@
 """`ort-web`: the module of the web package under Node.js, verified as any other runtime."""
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from rnn_deploy.bundle import open_bundle
 from rnn_deploy.errors import (
     ClosedError,
     InputError,
+    RnnDeployError,
     RuntimeAbortedError,
     RuntimeUnavailableError,
 )
@@ -86,6 +89,31 @@ def test_a_process_that_ends_is_reported(here, small_bundle, x):
     with raises(RuntimeAbortedError, "E-RUNTIME-FAILED", "ort-web"):
         runner.run({"x": x})
     runner.close()
+
+
+@needs_node
+def test_closing_during_a_call_of_another_thread_says_so(here, small_bundle, x):
+    runner = loaded(small_bundle, SEQUENCE)
+    seen = []
+
+    def predict():
+        try:
+            while True:
+                runner.run({"x": x})
+                seen.append("result")
+        except RnnDeployError as error:
+            seen.append(error.code)
+
+    threads = [threading.Thread(target=predict) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while not seen:
+        time.sleep(0.01)
+    runner.close()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(set(seen)) == ["E-RUNTIME-CLOSED", "result"]
+    assert seen.count("E-RUNTIME-CLOSED") == 3
 
 
 @needs_node

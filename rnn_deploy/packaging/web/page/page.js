@@ -4,6 +4,8 @@ import { cutFeeds, load, stepsOf } from "./rnn-model.js";
 import { inputsOf, verify } from "./verify.js";
 import { Timeline, at, namesOf, rowOf, showCheck, showLatency, showPrediction } from "./results.js";
 import { CONTROLS, filledBatch, firstSequence } from "./controls.js";
+import { GeneratingPlayer, exampleSources, generatingSnippet, verifyBoth } from "./generate.js";
+import { loadGenerator } from "./rnn-generate.js";
 
 const MOST_STEPS = 400; // that run one by one for the plots
 const MOST_TIMES = 2000;
@@ -24,17 +26,21 @@ function embeddedReader() {
   };
 }
 
-async function opened() {
+/** Return the function that reads the page's files, and the options to load models with. */
+async function filesOfPage() {
   const read = embeddedReader();
   if (!read) {
-    const model = await load(document.baseURI.replace(/[^/]*([?#].*)?$/, ""));
-    const answer = await fetch("golden.json");
-    if (!answer.ok) throw new Error(`golden.json is missing (status ${answer.status}); copy the whole folder to the server`);
-    return { model, golden: await answer.json() };
+    const folder = document.baseURI.replace(/[^/]*([?#].*)?$/, "");
+    const json = async (path) => {
+      const answer = await fetch(path);
+      if (!answer.ok) throw new Error(`${path} is missing (status ${answer.status}); copy the whole folder to the server`);
+      return answer.json();
+    };
+    return { source: folder, options: {}, json };
   }
   const code = URL.createObjectURL(new Blob([await read("ort/ort.mjs")], { type: "text/javascript" }));
-  const model = await load(read, { ort: await import(code) });
-  return { model, golden: JSON.parse(new TextDecoder().decode(await read("golden.json"))) };
+  const json = async (path) => JSON.parse(new TextDecoder().decode(await read(path)));
+  return { source: read, options: { ort: await import(code) }, json };
 }
 
 /** Runs the model on the control's input, and only on its latest state. */
@@ -206,16 +212,23 @@ function showUse(model) {
 }
 
 async function main() {
-  const { model, golden } = await opened();
+  const files = await filesOfPage();
+  const model = await load(files.source, files.options);
+  const golden = await files.json("golden.json");
   const { name, digest, onnxruntime_web: version } = model.description;
   const title = name.replace(/\.(keras|h5|hdf5)$/, "");
   document.title = title;
   at("name").textContent = title;
   at("ort-version").textContent = version;
   at("digest").textContent = `Bundle ${digest.slice(0, 12)}.`;
-  const found = await verify(model, golden, (share) => {
+  const progress = (share) => {
     at("badge").textContent = `Checking… ${Math.round(share * 100)}%`;
-  });
+  };
+  if (model.description.generate) {
+    await generatingPage(files, model, golden, progress);
+    return;
+  }
+  const found = await verify(model, golden, progress);
   showCheck(found);
   const cases = golden.cases.map((one) => ({ name: one.name, ...inputsOf(model.entry, one) }));
   const rank = ({ name: own, feeds }) => { // real inputs first, then the longest that is plotted
@@ -239,6 +252,23 @@ async function main() {
   const example = filledBatch(model.entry, firstSequence(model.entry, cases[0].feeds));
   await player.measure(example);
   at("measure").addEventListener("click", () => player.measure(example));
+  document.documentElement.dataset.ready = found.passed ? "passed" : "failed";
+}
+
+/** The page of an encoder-decoder. */
+async function generatingPage(files, decode, golden, progress) {
+  const generator = await loadGenerator(files.source, { ...files.options, decode });
+  const goldenEncode = await files.json("golden-encode.json");
+  const found = await verifyBoth(generator, golden, goldenEncode, progress);
+  showCheck(found);
+  const player = new GeneratingPlayer(generator, clockResolution());
+  at("control").append(player.control(exampleSources(generator, goldenEncode)));
+  for (const id of ["try", "time", "latency", "use"]) at(id).hidden = false;
+  at("time-title").textContent = "Token by token";
+  at("snippet").textContent = generatingSnippet();
+  await player.update();
+  await player.measure();
+  at("measure").addEventListener("click", () => player.measure());
   document.documentElement.dataset.ready = found.passed ? "passed" : "failed";
 }
 

@@ -69,7 +69,7 @@ export interface Model {
 
 /** An error whose message says what to do next. */
 export class ModelError extends Error {
-  readonly code: "FILE" | "INPUT" | "LOAD" | "ORT" | "SHAPE" | "STREAM" | "TEXT" | "VOCABULARY";
+  readonly code: "FILE" | "GENERATE" | "INPUT" | "LOAD" | "ORT" | "SHAPE" | "STREAM" | "TEXT" | "VOCABULARY";
   constructor(code: string, message: string);
 }
 
@@ -77,7 +77,7 @@ export class ModelError extends Error {
 export type Reader = (path: string) => Promise<Uint8Array>;
 
 /** Load a model: from the folder of the package, or with a function that reads its files. */
-export function load(source: string | URL | Reader, options?: { ort?: unknown }): Promise<Model>;
+export function load(source: string | URL | Reader, options?: { ort?: unknown; description?: string }): Promise<Model>;
 export function tensor(value: Value, spec: TensorSpec): Tensor;
 export function cut(value: Tensor, axis: number, start: number, stop: number): Tensor;
 export function cutFeeds(entry: Entry, feeds: Tensors, start: number, stop: number): Tensors;

@@ -26,10 +26,14 @@ export class ModelError extends Error {
   }
 }
 
-/** Load the model in a folder (URL or text), or from a function from paths to bytes. */
+/** Load the model in a folder (URL or text), or from a function from paths to bytes.
+ *
+ * options.description: the file that describes the model, if it is not model.json.
+ */
 export async function load(source, options = {}) {
   const read = typeof source === "function" ? source : (path) => fetched(path, source);
-  const description = JSON.parse(new TextDecoder().decode(await read("model.json")));
+  const described = await read(options.description ?? "model.json");
+  const description = JSON.parse(new TextDecoder().decode(described));
   const ort = options.ort ?? (await ortFrom(source));
   if (!ort.env.wasm.wasmBinary) ort.env.wasm.wasmBinary = await read("ort/ort-wasm.wasm");
   ort.env.wasm.numThreads = 1; // more threads need headers that most servers do not send
