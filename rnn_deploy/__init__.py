@@ -113,10 +113,10 @@ def export(
     dropout that the model applies with training=True. state: "input" (the stream entry point takes
     and returns states), "reset" (no stream; each call starts from zero) or "keep" (no stream; each
     call starts from the current states of the model).
-    quantize: TFLite weights as "float16", "dynamic-int8" or "int8"; "int8" takes the ranges of
-    activations from `calibration`, real inputs by name, (sequences, time, ...).
-    samples: real inputs by name, stored as a golden vector. seed: random seed of the other golden
-    vectors. long: steps of the longest one, 0 for none. trust_source: allow the file's code.
+    quantize: TFLite weights as "float16", "dynamic-int8", "int8" or "int16x8"; the last two take
+    the ranges of activations from `calibration`, real inputs by name, (sequences, time, ...).
+    samples: real inputs by name, stored as a golden vector. seed: of the others. long: steps of
+    the longest one, 0 for none, by default up to 10,000. trust_source: allow the file's code.
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. docs/guides/inputs.md has their forms.
@@ -125,7 +125,8 @@ def export(
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, the
     expected shapes, which guide "auto" ("32x100", "stream=64x1": batch x time); opset, 17 to 22;
-    test_data, ONNX test data too. TFLite: tflite_lowering (or a dict).
+    test_data, ONNX test data too. TFLite: tflite_lowering (or a dict); io, "int8"
+    or "int16" for integer inputs and outputs.
 
     Raises UnsupportedModelError with every reason, InputError for a bad source, option or output.
     """

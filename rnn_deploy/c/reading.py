@@ -83,13 +83,12 @@ def _check_model(model: Any) -> None:
         raise UnsupportedModelError(
             "E-MODEL-C-SUBCLASSED",
             f"model '{model.name}' is subclassed, and C is written from a graph of layers; build it"
-            " with keras.Sequential or keras.Model(inputs, outputs), or export with --to onnx",
+            " with keras.Sequential or keras.Model(inputs, outputs), or try --to onnx",
         )
     if precision_of(model) == "float64":
         raise UnsupportedModelError(
             "E-MODEL-FLOAT64",
-            f"model '{model.name}' computes in float64, and the C target in float32; export with"
-            " --to onnx only",
+            f"model '{model.name}' computes in float64, and the C target in float32; try --to onnx",
         )
 
 

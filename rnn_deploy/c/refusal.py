@@ -17,7 +17,7 @@ class NotWritten:
 
     name: str
     reason: str
-    advice: str = "change the layer, or export with --to onnx"
+    advice: str = "change the layer, or try --to onnx"
 
     def __str__(self) -> str:
         return f"'{self.name}' {self.reason}; {self.advice}"

@@ -128,14 +128,15 @@ def _refuse_target(context: click.Context, parameter: click.Parameter, value: st
     default=NO_QUANTISATION,
     show_default=True,
     type=click.Choice((NO_QUANTISATION, *quantize_modes())),
-    help="Store weights in fewer bits. int8 quantises activations too, and needs --calibration."
+    help="Store weights in fewer bits. int8 and int16x8 quantise activations too, and need"
+    " --calibration."
     f"  [{', '.join(name for name, format in all_formats().items() if format.quantize)}]",
 )
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
-    help="Real inputs (.npz, by input name) that set the int8 ranges. Export also measures the"
-    " quantisation error on them.",
+    help="Real inputs (.npz, by input name) that set the ranges of activations. Export also"
+    " measures the quantisation error on them.",
 )
 @click.option(
     "--evaluate",

@@ -22,6 +22,7 @@ from rnn_deploy.formats.options import OPEN, ExportOptions
 from rnn_deploy.spec import STREAM, Array
 from rnn_deploy.spec.opening import Opening
 from rnn_deploy.verifying.diagnose.original_model import Feeds, LayerTruth, OriginalModel
+from rnn_deploy.verifying.judge.quantisation import INTEGER_MODES
 
 if TYPE_CHECKING:
     from rnn_deploy.references.reference import Reference
@@ -242,11 +243,12 @@ def weights_by_layer(model: Any) -> dict[str, Array]:
 
 def _refuse_int8(bundle: Bundle) -> None:
     quantisation = bundle.manifest.quantisation
-    if quantisation is not None and quantisation.mode == "int8":
+    if quantisation is not None and quantisation.mode in INTEGER_MODES:
         raise InputError(
             "E-VERIFY-INT8-INPUTS",
-            "--against generates inputs, but an int8 model is only right within the range of its"
-            " calibration data; verify without --against, on the bundle's golden vectors",
+            "--against generates inputs, but a model with integer activations is only right"
+            " within the range of its calibration data; verify without --against, on the"
+            " bundle's golden vectors",
         )
 
 

@@ -23,6 +23,7 @@ from rnn_deploy.runtimes.base import (
     refuse_session_settings,
 )
 from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
+from rnn_deploy.runtimes.integer_tensors import integer_tensors
 from rnn_deploy.spec import STEP, STREAM, Array, EntryPoint, one_step
 
 MOST_SHAPES = 4  # interpreters that are kept, those used last
@@ -45,7 +46,11 @@ class LiteRtRunner:
         self._signatures: OrderedDict[Key, Any] = OrderedDict()
         # Load now, so that a file that LiteRT does not accept is an error at once.
         self._next: Any = self._interpreter()
-        self._next.get_signature_runner(entry.name)
+        signature = self._next.get_signature_runner(entry.name)
+        self._integers = integer_tensors(
+            {**signature.get_input_details(), **signature.get_output_details()},
+            {tensor.name: tensor.dtype for tensor in (*entry.all_inputs, *entry.all_outputs)},
+        )
         self._check = checker(entry)
         self._lock = threading.Lock()  # two calls at a time crash an interpreter
         self._inputs = [tensor.name for tensor in entry.all_inputs]
@@ -56,14 +61,19 @@ class LiteRtRunner:
         arrays = self._check(feeds)
         named = dict(zip(self._inputs, arrays, strict=True))
         check_vocabulary(self.entry, named)
+        shapes, integers = tuple(array.shape for array in arrays), self._integers
+        named |= {n: integers[n].integers_of(v) for n, v in named.items() if n in integers}
         try:
             with self._lock:
                 if self._check is closed:  # another thread has closed it since the check
                     closed(None)
-                results = self._signature_for(tuple(array.shape for array in arrays))(**named)
+                results = self._signature_for(shapes)(**named)
         except (RuntimeError, ValueError) as error:
             raise refused_by("LiteRT", error) from error
-        return {name: results[name] for name in self._outputs}
+        return {
+            n: integers[n].floats_of(results[n]) if n in integers else results[n]
+            for n in self._outputs
+        }
 
     def close(self) -> None:
         """Release the interpreters."""

@@ -20,6 +20,7 @@ from rnn_deploy.runtimes.base import (
     refuse_provider_options,
 )
 from rnn_deploy.runtimes.feeds import check_vocabulary, checker, closed, refused_by
+from rnn_deploy.runtimes.integer_tensors import integer_tensors
 from rnn_deploy.spec import STREAM, Array, EntryPoint, chunks
 
 
@@ -33,6 +34,12 @@ class MicroRunner:
         self._check = checker(entry)
         self._inputs = [tensor.name for tensor in entry.all_inputs]
         self._outputs = [tensor.name for tensor in entry.all_outputs]
+        details = {
+            **{n: interpreter.get_input_details(i) for i, n in enumerate(self._inputs)},
+            **{n: interpreter.get_output_details(i) for i, n in enumerate(self._outputs)},
+        }
+        dtypes = {tensor.name: tensor.dtype for tensor in (*entry.all_inputs, *entry.all_outputs)}
+        self._integers = integer_tensors(details, dtypes)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return every output and final state by name."""
@@ -62,15 +69,20 @@ class MicroRunner:
         interpreter = self._interpreter
         if interpreter is None:  # another thread has closed it since the check
             closed(None)
+        integers = self._integers
         with self._lock:  # an interpreter serves one call at a time
             try:
-                for index, array in enumerate(arrays):
-                    interpreter.set_input(array, index)
+                for index, (name, array) in enumerate(zip(self._inputs, arrays, strict=True)):
+                    scale = integers.get(name)
+                    value = array if scale is None else scale.integers_of(array)
+                    interpreter.set_input(value, index)
                 interpreter.invoke()
             except (RuntimeError, ValueError) as error:
                 raise refused_by("TFLite-Micro", error) from error
             return {
                 name: interpreter.get_output(index).copy()
+                if name not in integers
+                else integers[name].floats_of(interpreter.get_output(index))
                 for index, name in enumerate(self._outputs)
             }
 

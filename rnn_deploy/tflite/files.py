@@ -2,17 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from rnn_deploy.bundle import Artifact
 from rnn_deploy.bundle.manifest import LoweringChoice, Quantisation
+from rnn_deploy.errors import InputError
 from rnn_deploy.formats.base import FormatFiles
 from rnn_deploy.formats.options import ExportOptions
 from rnn_deploy.formats.read_model import ExportPlan, ReadModel
 from rnn_deploy.keras.slices import splitting_into_slices
 from rnn_deploy.spec import EntryPoint, RecurrentLayer
-from rnn_deploy.tflite.format import FORMAT, INPLACE, INT8, LOOP, request_from
+from rnn_deploy.tflite.format import (
+    FLOAT_IO,
+    FORMAT,
+    INPLACE,
+    IO_OPTION,
+    LOOP,
+    WITH_RANGES,
+    request_from,
+)
 from rnn_deploy.tflite.quantise.calibration import feeds_by_entry
-from rnn_deploy.tflite.quantise.quantise import QuantisedFile, quantised
+from rnn_deploy.tflite.quantise.integer_io import ranges_of
+from rnn_deploy.tflite.quantise.quantise import IntegerIo, QuantisedFile, quantised
 from rnn_deploy.tflite.writer import TfliteEntry, convert, parts_of
 
 FILE = "model.tflite"
@@ -27,15 +40,19 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
     """Write the model's file."""
     parts = _parts(read.plan, options)
     fixed = any(isinstance(dim, int) for part in parts for dim in part.entry.inputs[0].shape[:1])
-    with splitting_into_slices(fixed and options.quantize == INT8):
+    with splitting_into_slices(fixed and options.quantize in WITH_RANGES):
         content = convert(read.plan.model, parts)
     files = []
     if options.quantised:
         files = [quantised_for(read, options, content, [part.entry for part in parts])]
         content = files[0].content
     (folder / FILE).write_bytes(content)
+    details = integer_details(files[0]) if files else {}
     return FormatFiles(
-        tuple(Artifact(FILE, FORMAT.name, part.entry.name, part.choices) for part in parts),
+        tuple(
+            Artifact(FILE, FORMAT.name, part.entry.name, part.choices, details=details)
+            for part in parts
+        ),
         notes=tuple(note for file in files for note in file.notes),
         quantisation=quantisation_of(FORMAT.name, files),
     )
@@ -49,7 +66,37 @@ def quantised_for(
     layers = read.plan.sequence.trace.layers
     kernels = [layer.recurrent_kernel for layer in layers if isinstance(layer, RecurrentLayer)]
     name = read.plan.model.name
-    return quantised(content, options.quantize, feeds, kernels=kernels, model=name)
+    if options.quantize in WITH_RANGES:
+        _refuse_not_finite(read)
+    io = options[IO_OPTION.name]
+    integers = None
+    if io != FLOAT_IO:
+        states = {s.next_name: s.tensor.name for entry in entries for s in entry.states}
+        integers = IntegerIo(io, ranges_of(feeds, read.calibration), states)
+    return quantised(content, options.quantize, feeds, kernels=kernels, model=name, io=integers)
+
+
+def _refuse_not_finite(read: ReadModel) -> None:
+    """Raise InputError where no range can be found: the quantised file would end its process."""
+    for case in read.calibration:
+        for name, value in case.reference.items():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise InputError(
+                    "E-EXPORT-CALIBRATION-RESULT",
+                    f"model '{read.plan.model.name}' returns NaN or infinities in '{name}' for the"
+                    " calibration data, so its values have no range; check the model's weights, or"
+                    " remove those sequences from --calibration",
+                )
+
+
+def integer_details(file: QuantisedFile) -> dict[str, Any]:
+    """Return the facts for the manifest: which inputs, outputs and states are integers, if any.
+
+    real value = scale * (integer - zero_point)
+    """
+    if not file.integers:
+        return {}
+    return {"integers": {name: dict(vars(scale)) for name, scale in file.integers.items()}}
 
 
 def quantisation_of(format: str, files: Sequence[QuantisedFile]) -> Quantisation | None:
@@ -67,6 +114,6 @@ def quantisation_of(format: str, files: Sequence[QuantisedFile]) -> Quantisation
 
 
 def _parts(plan: ExportPlan, options: ExportOptions) -> tuple[TfliteEntry, ...]:
-    # In place, products and outputs share a buffer, and so would share one int8 scale.
-    loop = LOOP if options.quantize == INT8 else INPLACE
+    # In place, products and outputs share a buffer, and so would share one scale of integers.
+    loop = LOOP if options.quantize in WITH_RANGES else INPLACE
     return parts_of(plan, request_from(options), plain=options.quantised, loop=loop)

@@ -4,13 +4,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rnn_deploy.errors import InputError
-from rnn_deploy.formats.base import Format
+from rnn_deploy.formats.base import Format, FormatOption
 from rnn_deploy.formats.lowerings import LoweringRequest, lowering_option
 from rnn_deploy.formats.options import ExportOptions
 
 LOWERINGS = ("inplace", "loop", "single", "unrolled", "fused")
 INPLACE, LOOP, SINGLE, UNROLLED, FUSED = LOWERINGS
-FLOAT16, DYNAMIC, INT8 = "float16", "dynamic-int8", "int8"
+FLOAT16, DYNAMIC, INT8, INT16X8 = "float16", "dynamic-int8", "int8", "int16x8"
+WITH_RANGES = (INT8, INT16X8)  # activations are integers too, in ranges from calibration data
+# What inputs and outputs can be besides float32: what activations are within the file.
+INTEGERS = {INT8: "int8", INT16X8: "int16"}
+FLOAT_IO = "float32"
+IO_OPTION = FormatOption(
+    "io",
+    FLOAT_IO,
+    "What the model file's inputs, outputs and states are. int8 needs --quantize int8, int16 needs"
+    " --quantize int16x8; token ids and masks stay as they are.",
+    choices=(FLOAT_IO, *INTEGERS.values()),
+)
 LOWERING_OPTION = lowering_option("tflite_lowering", "TFLite", LOWERINGS)
 WHY_NO_SAVED_MODEL = "a SavedModel's loops need more than TFLite's builtin operators"
 
@@ -29,12 +40,20 @@ def request_from(options: ExportOptions) -> TfliteLoweringRequest:
 
 
 def check(options: ExportOptions) -> None:
-    """Raise InputError for an unknown lowering, and for int8 without calibration data."""
+    """Raise InputError for an unknown lowering, a wrong --io, and missing calibration data."""
     request_from(options)
-    if options.quantize == INT8 and options.calibration is None:
+    io = options[IO_OPTION.name]
+    if io not in (FLOAT_IO, INTEGERS.get(options.quantize)):
+        mode = next(mode for mode, integers in INTEGERS.items() if integers == io)
+        raise InputError(
+            "E-EXPORT-IO",
+            f"--io {io}: the activations within the file are no {io} integers; add --quantize"
+            f" {mode}, or remove --io",
+        )
+    if options.quantize in WITH_RANGES and options.calibration is None:
         raise InputError(
             "E-EXPORT-CALIBRATION-MISSING",
-            f"--quantize {INT8} takes the ranges of activations from real inputs; add"
+            f"--quantize {options.quantize} takes the ranges of activations from real inputs; add"
             f" --calibration DATA.npz, or use --quantize {DYNAMIC}, which needs none",
         )
 
@@ -44,9 +63,9 @@ FORMAT = Format(
     title="TFLite",
     writer="rnn_deploy.tflite.files",
     by_default=True,
-    options=(LOWERING_OPTION,),
+    options=(LOWERING_OPTION, IO_OPTION),
     check=check,
-    quantize=(FLOAT16, DYNAMIC, INT8),
+    quantize=(FLOAT16, DYNAMIC, INT8, INT16X8),
     quantize_packages=("ai_edge_quantizer",),
     why_no_saved_model=WHY_NO_SAVED_MODEL,
 )

@@ -68,7 +68,7 @@ def convert(model: Any, parts: Sequence[TfliteEntry]) -> bytes:
         raise UnsupportedModelError(
             "E-MODEL-FLOAT64",
             f"model '{model.name}': computes in float64, which TFLite's operators do not;"
-            " export with --to onnx only",
+            " try --to onnx",
         )
     return merged_models([(_convert_part(part.part or model, part), part.entry) for part in parts])
 
@@ -164,7 +164,7 @@ def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> byt
     except ConverterError as error:
         raise UnsupportedModelError(
             "E-MODEL-OPERATOR",
-            f"model '{model.name}': {_reason(model, error)}; export with --to onnx only",
+            f"model '{model.name}': {_reason(model, error)}; change the layer, or try --to onnx",
         ) from error
     return bytes(content)
 

@@ -32,7 +32,6 @@ from rnn_deploy.verifying.judge.checks import CHECKS, applies
 from rnn_deploy.verifying.judge.distance import errors
 from rnn_deploy.verifying.judge.quantisation import (
     FLOOR,
-    SKIPPED_CHECKS,
     below_floor,
     checks_for,
 )
@@ -74,12 +73,11 @@ def appraise(
             known = file_sums(bundle, isolated, cases)
             other = file_sums(bundle, isolated, held_out) if held_out else known
     except (InputError, RuntimeAbortedError) as error:
-        others = " or ".join(mode for mode in SKIPPED_CHECKS if mode != quantisation.mode)
         raise UnsupportedModelError(
             "E-MODEL-QUANTISED-NOT-RUN",
             f"{runtime.name} does not run model '{bundle.manifest.source.name}' quantised to"
-            f" {quantisation.mode}: {one_line(error)}; export with --quantize {others}, or without"
-            " --quantize, and please report this with the model",
+            f" {quantisation.mode}: {one_line(error)}; export with another --quantize, or"
+            " without it, and please report this with the model",
         ) from error
     every = [known, other] if held_out else [known]
     costs = _totals(sums for each in every for sums in each.values())

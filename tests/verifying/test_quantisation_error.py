@@ -190,7 +190,7 @@ def test_a_file_that_ends_its_runtime_is_one_error_that_says_what_to_do(
 ):
     aborter = FakeRuntime(answer, name="aborter", format="tflite", in_process=False)
     monkeypatch.setattr(quantisation_error, "RUNTIMES", {"aborter": aborter})
-    names = ("'small'", "aborter", "dynamic-int8", cause, "--quantize float16 or int8")
+    names = ("'small'", "aborter", "dynamic-int8", cause, "another --quantize")
     with raises(UnsupportedModelError, "E-MODEL-QUANTISED-NOT-RUN", *names):
         rnn_deploy.export(
             small_model(), tmp_path / "b", to=("tflite",), quantize="dynamic-int8", long=40

@@ -80,6 +80,12 @@ def program_of(
             f"{bundle.root} has no {format} artifact of the entry point '{entry.name}'; export it"
             f" with --to {format}",
         )
+    if artifact.details.get("integers"):
+        raise InputError(
+            "E-OPTION-PACKAGER-INTEGERS",
+            "a starter program takes and returns float32, and the inputs and outputs of the"
+            f" bundle's {format} file are integers; export it without --io",
+        )
     wrong = artifact_wrong_on(artifact, runtime)
     if wrong:
         raise RuntimeUnavailableError("E-RUNTIME-WRONG", f"runtime '{runtime}': {wrong}")

@@ -10,7 +10,8 @@ from rnn_deploy.spec import Array
 
 _TYPES = {
     "float32": schema.TensorType.FLOAT32, "float16": schema.TensorType.FLOAT16,
-    "int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32,
+    "int8": schema.TensorType.INT8, "int16": schema.TensorType.INT16,
+    "int32": schema.TensorType.INT32,
     "bool": schema.TensorType.BOOL,
 }  # fmt: skip
 

@@ -138,6 +138,6 @@ def _refuse_foreign(model: Any) -> None:
     if foreign:
         raise UnsupportedModelError(
             "E-MODEL-OPERATOR",
-            f"TFLite's builtin operators cannot express {', '.join(foreign)}; export with --to"
-            " onnx only",
+            f"TFLite's builtin operators cannot express {', '.join(foreign)}; change the"
+            " layer, or try --to onnx",
         )

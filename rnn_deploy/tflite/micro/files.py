@@ -121,9 +121,9 @@ def _larger(file: MicroFile) -> str:
     if usual is None or file.arena <= usual:
         return ""
     return (
-        f"{file.path} needs an arena of {file.arena:,} B, in float32 {usual:,} B: inputs, outputs"
-        " and states stay float32, and their int8 copies need memory, too; quantisation makes the"
-        " weights smaller, which lie in flash"
+        f"{file.path} needs an arena of {file.arena:,} B, in float32 {usual:,} B: float32 inputs,"
+        " outputs and states have integer copies, which need memory, too (--io makes integers of"
+        " them); quantisation makes the weights smaller, which lie in flash"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnn_deploy.bundle import LoweringChoice
+from rnn_deploy.tflite.files import integer_details
 from rnn_deploy.tflite.quantise.quantise import QuantisedFile
 
 HEADER, SOURCE = "model_data.h", "model_data.cc"
@@ -75,6 +76,8 @@ class MicroFile:
             facts["float32_arena"] = self.float32_arena
         if self.alternatives:
             facts["alternatives"] = list(self.alternatives)
+        if self.quantised is not None:
+            facts |= integer_details(self.quantised)
         return facts
 
 
@@ -154,6 +157,7 @@ def _declared(file: MicroFile) -> list[str]:
         "// The index for interpreter.input(...) or output(...), the shape, the number of values.",
         *_tensors(file),
         *_states(file),
+        *_scales(file),
     ]
 
 
@@ -199,6 +203,23 @@ def _unique(names: Sequence[str]) -> list[str]:
         same = sum(other == name or other.startswith(f"{name}__") for other in unique)
         unique.append(f"{name}__{same + 1}" if same else name)
     return unique
+
+
+def _scales(file: MicroFile) -> list[str]:
+    """Lines that define the scale of each tensor that is integers."""
+    integers = {} if file.quantised is None else file.quantised.integers
+    if not integers:
+        return []
+    entry = file.entry.capitalize()
+    lines = ["// Integers: real value = scale * (integer - zero point)."]
+    for name, scale in integers.items():
+        words = re.split(r"\W|_", name)
+        what = f"k{entry}{''.join(word[:1].upper() + word[1:] for word in words)}"
+        lines += [
+            f"constexpr float {what}Scale = {scale.scale!r}f;  // '{name}', {scale.dtype}",
+            f"constexpr int {what}ZeroPoint = {scale.zero_point};",
+        ]
+    return lines
 
 
 def _defined(file: MicroFile) -> list[str]:

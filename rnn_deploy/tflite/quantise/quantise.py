@@ -3,12 +3,13 @@
     float32 file --prepared--> worker process (ai-edge-quantizer) --restored--> quantised file
 
 It works on the finished file, so every lowering is quantised in the same way, and both signatures
-keep their names and their float32 inputs, outputs and states. The quantiser may silently skip
-weights: the changed recurrent weights are counted, and zero is an error.
+keep their names and, unless integers are requested, their float32 inputs, outputs and states. The
+quantiser may silently skip weights: the changed recurrent weights are counted, and zero is an
+error.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rnn_deploy.errors import UnsupportedModelError
@@ -16,7 +17,8 @@ from rnn_deploy.spec import Array
 from rnn_deploy.tflite.flatbuffer.alias import written_apart, written_in_place
 from rnn_deploy.tflite.flatbuffer.merge import share_buffers, share_codes, unpacked
 from rnn_deploy.tflite.flatbuffer.packing import packed
-from rnn_deploy.tflite.format import DYNAMIC, FLOAT16, INT8
+from rnn_deploy.tflite.format import DYNAMIC, FLOAT16, INT8, INT16X8
+from rnn_deploy.tflite.quantise.integer_io import Range, TensorScale, with_integer_io
 from rnn_deploy.tflite.quantise.recurrent_weights import (
     kept_as,
     left_float,
@@ -27,10 +29,11 @@ from rnn_deploy.tflite.quantise.recurrent_weights import (
 from rnn_deploy.tflite.quantise.tables import quantise_tables
 from rnn_deploy.workers.process import WorkerError, call_in_process
 
-TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8"}  # the type of Embedding tables
+# The type of Embedding tables.
+TABLES = {FLOAT16: "float16", DYNAMIC: "int8", INT8: "int8", INT16X8: "int8"}
 WORKER = "rnn_deploy.tflite.quantise.worker:quantise"  # only its own process imports it
 TIME_LIMIT = 300.0  # seconds
-FLOAT32, INT8_TYPE = 0, 9  # schema.TensorType
+FLOAT32, INT16_TYPE, INT8_TYPE = 0, 7, 9  # schema.TensorType
 # Feeds by signature: the runs of each entry point, from which ranges are learnt.
 Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 
@@ -41,6 +44,7 @@ class QuantisedFile:
 
     recurrent: how many of the `recurrent_all` different recurrent weights are quantised.
     weight_bytes, float_bytes: of all weights, now and before. notes: what stayed float32, and why.
+    integers: the inputs, outputs and states that are integers, with their scales.
     """
 
     content: bytes
@@ -50,16 +54,32 @@ class QuantisedFile:
     weight_bytes: int
     float_bytes: int
     notes: tuple[str, ...] = ()
+    integers: Mapping[str, TensorScale] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IntegerIo:
+    """Integers as inputs, outputs and states. The fields are those of `with_integer_io`."""
+
+    dtype: str
+    ranges: Mapping[str, Range]
+    states: Mapping[str, str]
 
 
 def quantised(
-    content: bytes, mode: str, feeds: Feeds, *, kernels: Sequence[Array], model: str
+    content: bytes,
+    mode: str,
+    feeds: Feeds,
+    *,
+    kernels: Sequence[Array],
+    model: str,
+    io: IntegerIo | None = None,
 ) -> QuantisedFile:
     """Quantise the float32 file `content`.
 
-    feeds: for "int8", the calibration runs. kernels: the layers' recurrent kernels, to find them in
-    the file. model: its name. Raises UnsupportedModelError if the quantiser fails, crashes, or
-    changes no recurrent weight.
+    feeds: for a mode of WITH_RANGES, the calibration runs. kernels: the layers' recurrent kernels,
+    to find them in the file. model: its name. io: None for float32 inputs and outputs. Raises
+    UnsupportedModelError if the quantiser fails, crashes, or changes no recurrent weight.
     """
     plain = written_apart(content)
     before = unpacked(plain)
@@ -68,6 +88,7 @@ def quantised(
     _restore(after, before)
     _mend_reads(after)
     quantise_tables(after, TABLES[mode])
+    integers = {} if io is None else with_integer_io(after, io.dtype, io.ranges, io.states)
     share_buffers(after)
     share_codes(after)
     changed = sum(kept_as(after, place) != "FLOAT32" for place in recurrent)
@@ -87,6 +108,7 @@ def quantised(
         weight_bytes(after),
         weight_bytes(before),
         _notes(after, mode),
+        integers,
     )
 
 
@@ -133,7 +155,7 @@ def _quantised_apart(content: bytes, mode: str, feeds: Feeds, model: str) -> byt
 
 
 def _mend_reads(model: Any) -> None:
-    """Make readers of an int8 output read the int8 tensor.
+    """Make readers of an integer output read the integer tensor.
 
     If a graph's output is also read by an operator that only moves numbers (a RESHAPE), the
     quantiser lets it read the output's float32 form, with four times as many bytes, so it would
@@ -142,13 +164,13 @@ def _mend_reads(model: Any) -> None:
     for graph in model.subgraphs:
         names = operator_names(model, graph)
         named = list(zip(graph.operators, names, strict=True))
-        int8_of = {
+        integers_of = {
             int(op.outputs[0]): int(op.inputs[0]) for op, name in named if name == "DEQUANTIZE"
         }
         for operator, name in named:
             gives = {graph.tensors[t].type for t in operator.outputs}
-            if gives == {INT8_TYPE} and name != "QUANTIZE":
-                operator.inputs = [int8_of.get(int(t), int(t)) for t in operator.inputs]
+            if gives in ({INT8_TYPE}, {INT16_TYPE}) and name != "QUANTIZE":
+                operator.inputs = [integers_of.get(int(t), int(t)) for t in operator.inputs]
 
 
 def _restore(after: Any, before: Any) -> None:

@@ -9,8 +9,9 @@ signal-to-noise ratio below FLOOR is useless; its budget is float32's, so that v
 
 Quantised arithmetic neither passes on NaN nor keeps values far outside the usual range, so the
 check `extremes` does not apply. `running-bound`, the bound of float32's rounding, does not apply
-either. Integers represent only values in the range of the calibration data. So for int8 the checks
-with generated inputs do not apply, and golden vectors are drawn from the calibration data.
+either. Integers represent only values in the range of the calibration data. So for
+INTEGER_MODES the checks with generated inputs do not apply, and golden vectors are drawn from the
+calibration data.
 """
 
 from collections.abc import Sequence
@@ -21,11 +22,12 @@ from rnn_deploy.runtimes.base import Runtime
 
 MARGIN = 3.0
 FLOOR = 10.0  # dB
+INTEGER_MODES = ("int8", "int16x8")  # activations are integers: right only in calibrated ranges
 SKIPPED_CHECKS = {
     "float16": ("extremes", "running-bound"),
     "dynamic-int8": ("extremes", "running-bound"),
     "int8-weights": ("extremes", "running-bound"),
-    "int8": ("extremes", "running-bound", "masks", "long"),
+    **dict.fromkeys(INTEGER_MODES, ("extremes", "running-bound", "masks", "long")),
 }
 
 

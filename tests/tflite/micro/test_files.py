@@ -232,6 +232,24 @@ def test_open_lengths_are_refused(tmp_path):
         rnn_deploy.export(model, tmp_path / "b", to="tflite-micro")
 
 
+def test_int16_inputs_and_states_there(tmp_path):
+    data = {"x": np.random.default_rng(2).standard_normal((6, 5, 4)).astype(np.float32)}
+    options = {"quantize": "int16x8", "calibration": data, "io": "int16", "time": 5, "long": 0}
+    bundle = rnn_deploy.export(_model(), tmp_path / "b", to="tflite-micro", **options)
+    assert min(cost.snr_db for cost in bundle.manifest.quantisation.costs) > 38
+    assert rnn_deploy.verify(bundle).passed
+    stream = bundle.manifest.artifact("tflite-micro", "stream")
+    scales = stream.details["integers"]
+    assert set(scales) == {"x", "y"} | {
+        f"{state}_{way}" for state in ("first_h", "second_h", "second_c") for way in ("in", "out")
+    }
+    header = (bundle.root / "model_data.h").read_text()
+    found = dict(re.findall(r"constexpr float kStream(\w+)Scale = (\S+)f;", header))
+    assert {"X", "Y", "FirstHIn", "SecondCOut"} < set(found)
+    assert float(found["FirstHIn"]) == float(found["FirstHOut"]) == scales["first_h_in"]["scale"]
+    assert not {"QUANTIZE"} - set(stream.details["operators"])
+
+
 def test_int8_is_within_its_budgets_there(tmp_path):
     data = {"x": np.random.default_rng(2).standard_normal((6, 5, 4)).astype(np.float32)}
     bundle = rnn_deploy.export(
