@@ -116,7 +116,7 @@ def export(
     quantize: TFLite weights as "float16", "dynamic-int8", "int8" or "int16x8"; the last two take
     the ranges of activations from `calibration`, real inputs by name, (sequences, time, ...).
     samples: real inputs by name, stored as a golden vector. seed: of the others. long: steps of
-    the longest one, 0 for none, by default up to 10,000. trust_source: allow the file's code.
+    the longest one, 0 for none. trust_source: allow the file's code.
     labels, features: class names of the output, feature names of the input; a dict by name if
     there are several. vocabulary: tokens, or the settings of a tokeniser, for a model that starts
     at token ids. scaler: mean and scale of the features. docs/guides/inputs.md has their forms.

@@ -19,6 +19,8 @@ struct TfLiteTensor {
     float* f;
     int32_t* i32;
     bool* b;
+    int8_t* int8;
+    int16_t* i16;
   } data;
   size_t bytes;
 };

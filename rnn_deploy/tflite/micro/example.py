@@ -13,6 +13,17 @@ from rnn_deploy.tflite.micro.source import (
 )
 
 EXAMPLE = "example.cc"
+# A number as the integer of a tensor.
+_QUANTISED = (
+    "",
+    "template <typename Integer>",
+    "Integer Quantised(double value, double scale, int zero_point) {",
+    "  const double low = std::numeric_limits<Integer>::min();",
+    "  const double high = std::numeric_limits<Integer>::max();",
+    "  const double whole = std::nearbyint(value / scale) + zero_point;",
+    "  return static_cast<Integer>(std::min(std::max(whole, low), high));",
+    "}",
+)
 _INTERPRETER = "tflite::MicroInterpreter& interpreter"
 
 
@@ -24,9 +35,11 @@ def example_of(files: Sequence[MicroFile], model: str, version: str) -> str:
         f"// Runs model '{model}' in TFLite-Micro, {call} per call; made by rnn-deploy {version}.",
         "// On a computer it reads numbers from standard input and prints each call's outputs.",
         "// On a device, replace ReadInputs and WriteOutputs.",
+        *(["#include <algorithm>", "#include <cmath>"] if _has_integers(file) else []),
         "#include <cstdint>",
         "#include <cstdio>",
         *(["#include <cstring>"] if file.states else []),
+        *(["#include <limits>"] if _has_integers(file) else []),
         "",
         f'#include "{HEADER}"',
         '#include "tensorflow/lite/c/common.h"',
@@ -39,6 +52,7 @@ def example_of(files: Sequence[MicroFile], model: str, version: str) -> str:
         "// The arena was measured on x86-64. The kernels of your port may need more.",
         f"alignas(16) uint8_t arena[{prefix_of(file)}ArenaSize + 1024];",
         *(_state_functions(file) if file.states else []),
+        *(_QUANTISED if _has_integers(file) else []),
         *_read(file),
         *_written(file),
         "",
@@ -72,7 +86,7 @@ def _state_functions(file: MicroFile) -> list[str]:
             "  }",
             "}",
         ]
-    return lines
+    return lines + _reset(file)
 
 
 def _read(file: MicroFile) -> list[str]:
@@ -91,7 +105,7 @@ def _read(file: MicroFile) -> list[str]:
                 f"  for (int i = 0; i < {name}_size; ++i) {{",
                 "    double value;",
                 '    if (std::scanf("%lf", &value) != 1) return false;',
-                f"    {_variable(name)}[i] = static_cast<{tensor.kind}>(value);",
+                f"    {_variable(name)}[i] = {_given(name, tensor)};",
                 "  }",
             ]
     return [*lines, "  return true;", "}"]
@@ -106,7 +120,7 @@ def _written(file: MicroFile) -> list[str]:
             lines += [
                 f"  const {tensor.kind}* {_variable(name)} = {_data('output', name, tensor)};",
                 f"  for (int i = 0; i < {name}_size; ++i) {{",
-                f'    std::printf("%.9g ", static_cast<double>({_variable(name)}[i]));',
+                f'    std::printf("%.9g ", {_shown(name, tensor)});',
                 "  }",
             ]
     return [*lines, '  std::printf("\\n");', "}"]
@@ -127,6 +141,7 @@ def _main(file: MicroFile) -> list[str]:
         '    std::printf("The arena is too small for the kernels of this port.\\n");',
         "    return 1;",
         "  }",
+        *(["  ResetStates();"] if _reset(file) else []),
         "  while (ReadInputs(interpreter)) {",
         *load,
         "    if (interpreter.Invoke() != kTfLiteOk) return 1;",
@@ -136,6 +151,36 @@ def _main(file: MicroFile) -> list[str]:
         "  return 0;",
         "}",
     ]
+
+
+def _has_integers(file: MicroFile) -> bool:
+    return any(tensor.integer is not None for tensor in (*file.inputs, *file.outputs))
+
+
+def _given(name: str, tensor: MicroTensor) -> str:
+    if tensor.integer is None:
+        return f"static_cast<{tensor.kind}>(value)"
+    return f"Quantised<{tensor.kind}>(value, {name}_scale, {name}_zero_point)"
+
+
+def _shown(name: str, tensor: MicroTensor) -> str:
+    value = f"static_cast<double>({_variable(name)}[i])"
+    if tensor.integer is None:
+        return value
+    return f"static_cast<double>({name}_scale) * ({value} - {name}_zero_point)"
+
+
+def _reset(file: MicroFile) -> list[str]:
+    """Lines that set every state to zero, where zero is not the integer 0."""
+    tensors = [file.inputs[index] for index, _ in file.states]
+    if all(tensor.integer is None or not tensor.integer.zero_point for tensor in tensors):
+        return []
+    lines = ["", "// The integer of a state that stands for zero.", "void ResetStates() {"]
+    lines.append("  uint8_t* at = states;")
+    for tensor in tensors:
+        zero = 0 if tensor.integer is None else tensor.integer.zero_point
+        lines.append(f"  at = std::fill_n(at, {tensor.size}, static_cast<uint8_t>({zero}));")
+    return [*lines, "  (void)at;", "}"]
 
 
 def _variable(constant: str) -> str:

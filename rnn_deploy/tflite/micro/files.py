@@ -8,9 +8,11 @@ TFLite-Micro runs the first subgraph of a file and knows no signatures, so each 
 own file. What its interpreter lacks is refused with the operator and the layer.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 from rnn_deploy.bundle import Artifact, LoweringChoice
 from rnn_deploy.formats.base import FormatFiles
@@ -28,6 +30,7 @@ from rnn_deploy.tflite.micro.forms import chosen, forms_of, over_budget
 from rnn_deploy.tflite.micro.operators import for_micro
 from rnn_deploy.tflite.micro.signature import tensors_of
 from rnn_deploy.tflite.micro.source import HEADER, SOURCE, MicroFile, header_of, source_of
+from rnn_deploy.tflite.quantise.integer_io import TensorScale
 from rnn_deploy.tflite.quantise.recurrent_weights import operator_names
 from rnn_deploy.tflite.writer import TfliteEntry, convert, parts_of
 from rnn_deploy.workers.process import WorkerError, call_in_process
@@ -100,16 +103,22 @@ def _file(read: ReadModel, options: ExportOptions, part: TfliteEntry) -> MicroFi
         usual = _arena(for_micro(content), read.plan, _entry_name(part))
         small = quantised_for(read, options, content, [part.entry])
         content = small.content
-    file = _measured(for_micro(content), read.plan, part)
+    integers = {} if small is None else small.integers
+    file = _measured(for_micro(content), read.plan, part, integers)
     return replace(file, quantised=small, float32_arena=usual)
 
 
-def _measured(content: bytes, plan: ExportPlan, part: TfliteEntry) -> MicroFile:
+def _measured(
+    content: bytes,
+    plan: ExportPlan,
+    part: TfliteEntry,
+    integers: Mapping[str, TensorScale] = MappingProxyType({}),
+) -> MicroFile:
     entry = _entry_name(part)
     arena = _arena(content, plan, entry)
     model = unpacked(content)
     names = {name for graph in model.subgraphs for name in operator_names(model, graph)}
-    inputs, outputs, states = tensors_of(model, part.entry)
+    inputs, outputs, states = tensors_of(model, part.entry, integers)
     return MicroFile(
         entry, content, part.choices, tuple(sorted(names)), arena, inputs, outputs, states
     )
@@ -120,10 +129,15 @@ def _larger(file: MicroFile) -> str:
     usual = file.float32_arena
     if usual is None or file.arena <= usual:
         return ""
+    why = "integers of a file need scales and tables, which float32 does not"
+    if file.quantised is None or not file.quantised.integers:
+        why = (
+            "float32 inputs, outputs and states have integer copies, which need memory too (--io"
+            " makes integers of them)"
+        )
     return (
-        f"{file.path} needs an arena of {file.arena:,} B, in float32 {usual:,} B: float32 inputs,"
-        " outputs and states have integer copies, which need memory, too (--io makes integers of"
-        " them); quantisation makes the weights smaller, which lie in flash"
+        f"{file.path} needs an arena of {file.arena:,} B, in float32 {usual:,} B: {why};"
+        " quantisation makes the weights smaller, which lie in flash"
     )
 
 

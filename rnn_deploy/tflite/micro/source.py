@@ -8,6 +8,7 @@ from typing import Any
 
 from rnn_deploy.bundle import LoweringChoice
 from rnn_deploy.tflite.files import integer_details
+from rnn_deploy.tflite.quantise.integer_io import TensorScale
 from rnn_deploy.tflite.quantise.quantise import QuantisedFile
 
 HEADER, SOURCE = "model_data.h", "model_data.cc"
@@ -24,13 +25,18 @@ _SPELLED = {
 
 @dataclass(frozen=True)
 class MicroTensor:
-    """An input or output: its name, its shape, the number of its bytes, its type in C++."""
+    """An input or output: its name, its shape, the number of its bytes, its type in C++.
+
+    kind, member: the type, and the member of TfLiteTensor::data. integer: the scale of a tensor of
+    integers that stand for real values.
+    """
 
     name: str
     shape: tuple[int, ...]
     size: int
     kind: str
     member: str
+    integer: TensorScale | None = None
 
     @property
     def values(self) -> int:
@@ -157,7 +163,6 @@ def _declared(file: MicroFile) -> list[str]:
         "// The index for interpreter.input(...) or output(...), the shape, the number of values.",
         *_tensors(file),
         *_states(file),
-        *_scales(file),
     ]
 
 
@@ -171,6 +176,12 @@ def _tensors(file: MicroFile) -> list[str]:
                 f"constexpr int {name}_shape[] = {{{shape}}};",
                 f"constexpr int {name}_size = {tensor.values};",
             ]
+            if tensor.integer is not None:
+                lines += [
+                    "// real value = scale * (integer - zero_point)",
+                    f"constexpr float {name}_scale = {tensor.integer.scale!r}f;",
+                    f"constexpr int {name}_zero_point = {tensor.integer.zero_point};",
+                ]
     return lines
 
 
@@ -203,23 +214,6 @@ def _unique(names: Sequence[str]) -> list[str]:
         same = sum(other == name or other.startswith(f"{name}__") for other in unique)
         unique.append(f"{name}__{same + 1}" if same else name)
     return unique
-
-
-def _scales(file: MicroFile) -> list[str]:
-    """Lines that define the scale of each tensor that is integers."""
-    integers = {} if file.quantised is None else file.quantised.integers
-    if not integers:
-        return []
-    entry = file.entry.capitalize()
-    lines = ["// Integers: real value = scale * (integer - zero point)."]
-    for name, scale in integers.items():
-        words = re.split(r"\W|_", name)
-        what = f"k{entry}{''.join(word[:1].upper() + word[1:] for word in words)}"
-        lines += [
-            f"constexpr float {what}Scale = {scale.scale!r}f;  // '{name}', {scale.dtype}",
-            f"constexpr int {what}ZeroPoint = {scale.zero_point};",
-        ]
-    return lines
 
 
 def _defined(file: MicroFile) -> list[str]:

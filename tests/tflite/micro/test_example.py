@@ -102,6 +102,25 @@ def test_the_example_streams_with_its_states(bundle, tmp_path):
 
 
 @compiled
+@pytest.mark.parametrize(("quantize", "io"), [("int8", "int8"), ("int16x8", "int16")])
+def test_the_example_converts_integers_and_starts_from_the_integer_of_zero(tmp_path, quantize, io):
+    x = keras.Input((None, 4), name="x")
+    y = layers.Dense(3, name="y")(layers.GRU(6, return_sequences=True, name="first")(x))
+    model = randomised(keras.Model(x, y, name="mine"), 5, 0.6)
+    values = np.random.default_rng(3).standard_normal((12, 9, 4)).astype(np.float32)
+    options = {"quantize": quantize, "io": io, "calibration": {"x": values}, "time": 9, "long": 0}
+    bundle = rnn_deploy.export(model, tmp_path / "b", to="tflite-micro", **options)
+    stream = bundle.manifest.artifact("tflite-micro", "stream")
+    assert (io == "int8") == bool(stream.details["integers"]["first_h_in"]["zero_point"])
+    (tmp_path / "c").mkdir()
+    result = _run(_stand_in(bundle, tmp_path / "c", "stream"), values[0])
+    with rnn_deploy.load(bundle) as loaded:
+        run = loaded.stream()
+        expected = np.concatenate([run.step(values[:1, t : t + 1]) for t in range(9)])
+    np.testing.assert_allclose(result, expected.reshape(9, 3), rtol=0, atol=1e-6)
+
+
+@compiled
 def test_an_example_that_forgets_its_states_is_found(bundle, tmp_path):
     spoiled = shutil.copytree(bundle.root, tmp_path / "spoiled")
     source = (spoiled / "example.cc").read_text()

@@ -244,9 +244,10 @@ def test_int16_inputs_and_states_there(tmp_path):
         f"{state}_{way}" for state in ("first_h", "second_h", "second_c") for way in ("in", "out")
     }
     header = (bundle.root / "model_data.h").read_text()
-    found = dict(re.findall(r"constexpr float kStream(\w+)Scale = (\S+)f;", header))
-    assert {"X", "Y", "FirstHIn", "SecondCOut"} < set(found)
-    assert float(found["FirstHIn"]) == float(found["FirstHOut"]) == scales["first_h_in"]["scale"]
+    found = dict(re.findall(r"constexpr float kStream(\w+)_scale = (\S+)f;", header))
+    assert {"Input_x", "Output_y", "Input_first_h_in", "Output_second_c_out"} < set(found)
+    enters, leaves = float(found["Input_first_h_in"]), float(found["Output_first_h_out"])
+    assert enters == leaves == scales["first_h_in"]["scale"]
     assert not {"QUANTIZE"} - set(stream.details["operators"])
 
 
