@@ -125,8 +125,7 @@ def export(
     ONNX: lowering ("auto", "native", "scan", "unrolled", or a dict of these by layer, "*" for all
     others); profile, where the file must be correct ("ort", "openvino", "portable"); expect, the
     expected shapes, which guide "auto" ("32x100", "stream=64x1": batch x time); opset, 17 to 22;
-    test_data, ONNX test data too. TFLite: tflite_lowering (or a dict); io, "int8"
-    or "int16" for integer inputs and outputs.
+    test_data, ONNX test data too. TFLite: tflite_lowering (or a dict); io, "int8" or "int16" I/O.
 
     Raises UnsupportedModelError with every reason, InputError for a bad source, option or output.
     """
