@@ -7,7 +7,7 @@ stream entry point a layer's state is a graph input and a graph output. They are
 TensorFlow, so that both entry points share everything else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -16,6 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedOpsetsPass
 
 from rnn_deploy.bundle.manifest import LoweringChoice
 from rnn_deploy.errors import UnsupportedModelError
+from rnn_deploy.keras.own_loops import collects_in_loop, layer_at, own_loop
 from rnn_deploy.keras.tracing import MARKER, Trace
 from rnn_deploy.onnx import tf2onnx_graph as onnx_graph
 from rnn_deploy.onnx.calls import lower_call
@@ -55,7 +56,7 @@ def assemble(
     clean(model)
     name_everything(model, entry, label.layers)
     RemoveUnusedOpsetsPass()(model)
-    refuse_unknown_operators(model)
+    refuse_unknown_operators(model, label.layers)
     model = in_opset(model, label.opset)
     write_label(model, label, entry, choices)
     onnx.checker.check_model(ir.to_proto(model), full_check=True)
@@ -76,10 +77,16 @@ def order_inputs(model: ir.Model, names: Sequence[str]) -> None:
     model.graph.inputs.extend(there[name] for name in names)
 
 
-def refuse_unknown_operators(model: ir.Model) -> None:
-    """Raise UnsupportedModelError for unknown operators, which tf2onnx only logs."""
+def refuse_unknown_operators(model: ir.Model, layers: Collection[str] = ()) -> None:
+    """Raise UnsupportedModelError for unknown operators, which tf2onnx only logs.
+
+    layers: the model's, which their scopes name.
+    """
     nodes = model.graph.all_nodes()
     unknown = [n for n in nodes if n.domain not in KNOWN_DOMAINS or not _has_schema(n)]
+    loops = [node for node in unknown if collects_in_loop(node.op_type)]
+    if loops:
+        raise own_loop(next(filter(None, (layer_at(str(n.name), layers) for n in loops)), None))
     if unknown:
         operators = ", ".join(f"{node.op_type} (at {node.name})" for node in unknown)
         raise UnsupportedModelError(

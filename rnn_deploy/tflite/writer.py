@@ -16,6 +16,7 @@ from rnn_deploy.formats.read_model import ExportPlan
 from rnn_deploy.keras.access import layers_in
 from rnn_deploy.keras.compat import ConverterError, convert_graphdef
 from rnn_deploy.keras.intercept import Handler, LayerCall
+from rnn_deploy.keras.own_loops import layer_at, own_loop
 from rnn_deploy.keras.part import ModelPart
 from rnn_deploy.keras.reading import precision_of, read
 from rnn_deploy.keras.signature import call_flat, taking_any_length
@@ -162,6 +163,10 @@ def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> byt
             allow_custom_ops=allow_custom_ops,
         )
     except ConverterError as error:
+        found = re.search(r'fused\["(TensorList\w*):", "([^"@]+)', str(error))
+        if found is not None:
+            names = {layer.name for layer in layers_in(model, include_self=False)}
+            raise own_loop(layer_at(found[2], names)) from error
         raise UnsupportedModelError(
             "E-MODEL-OPERATOR",
             f"model '{model.name}': {_reason(model, error)}; change the layer, or try --to onnx",
