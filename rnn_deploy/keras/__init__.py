@@ -23,7 +23,7 @@ step            trace one step of a custom cell
 per_step        layers that run within each step of a TimeDistributed
 pure            refuse calls that draw random numbers or write variables
 data_dependent  refuse operators whose output shape depends on values
-own_loops       name a layer with a loop of its own, which no format can express
+own_loops       name a layer with a loop of its own that a format cannot express
 slices          slices, splits and rolls in operations that TFLite has
 rewrites        replace operations that a format computes wrongly
 ctc             remove a training model's CTC loss; greedy decoding

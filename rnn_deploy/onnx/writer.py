@@ -86,7 +86,9 @@ def refuse_unknown_operators(model: ir.Model, layers: Collection[str] = ()) -> N
     unknown = [n for n in nodes if n.domain not in KNOWN_DOMAINS or not _has_schema(n)]
     loops = [node for node in unknown if collects_in_loop(node.op_type)]
     if loops:
-        raise own_loop(next(filter(None, (layer_at(str(n.name), layers) for n in loops)), None))
+        raise own_loop(
+            next(filter(None, (layer_at(str(n.name), layers) for n in loops)), None), "ONNX"
+        )
     if unknown:
         operators = ", ".join(f"{node.op_type} (at {node.name})" for node in unknown)
         raise UnsupportedModelError(

@@ -166,7 +166,7 @@ def _converted(model: Any, graph: FrozenGraph, *, allow_custom_ops: bool) -> byt
         found = re.search(r'fused\["(TensorList\w*):", "([^"@]+)', str(error))
         if found is not None:
             names = {layer.name for layer in layers_in(model, include_self=False)}
-            raise own_loop(layer_at(found[2], names)) from error
+            raise own_loop(layer_at(found[2], names), "TFLite") from error
         raise UnsupportedModelError(
             "E-MODEL-OPERATOR",
             f"model '{model.name}': {_reason(model, error)}; change the layer, or try --to onnx",
