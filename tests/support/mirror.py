@@ -258,6 +258,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "test_malformed": "damaged files of every kind",
     "test_scripts": "scripts/start.py",
     "c/test_activations": "the snippets of C",
+    "inference/test_translation_example": "a Keras example, split by hand",
     "c/test_models": "one model of each kind, compiled and run",
     "test_shares": "which tests a run takes",
     "runtimes/ort_web/test_module": "rnn-model.js and rnn-text.js",
