@@ -116,7 +116,9 @@ def built(folder: Path, python: str) -> Path:
     left = set(ROOT.iterdir()) - before
     expect(not left, f"the build wrote into the source tree: {left}")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        # Python before 3.11.4 has no filter, and takes no argument for one.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder / "unpacked")
     (source,) = (folder / "unpacked").iterdir()
     wheel = build("wheel", source, folder / "wheel")
 
