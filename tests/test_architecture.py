@@ -25,6 +25,7 @@ RUN_SIDE = {"runtimes", "inference", "verifying", "packaging", "scoring"}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
+    "templates": {"optional"},
     "plugins": {"errors"},
     "user_code": {"errors"},
     "spec": {"errors"},
@@ -39,8 +40,8 @@ MAY_IMPORT = {
     "c": {*BELOW, "keras", "references", "formats"},
     "exporting": {*BELOW, "keras", "references", "formats"},
     "runtimes": BELOW,
-    "inference": {*BELOW, "runtimes"},
-    "verifying": {*BELOW, "runtimes", "inference"},
+    "inference": {*BELOW, "runtimes", "templates"},
+    "verifying": {*BELOW, "runtimes", "inference", "templates"},
     "packaging": {*BELOW, "runtimes", "inference", "verifying", "plugins"},
     "scoring": {*BELOW, "runtimes", "inference"},
     "perf": {*BELOW, *KERAS_SIDE, *RUN_SIDE},

@@ -64,7 +64,7 @@ def write(read: ReadModel, folder: Path, options: ExportOptions) -> FormatFiles:
 
 
 def _halves(graph: ReadGraph, plan: ExportPlan) -> tuple[Halves | None, tuple[str, ...]]:
-    """Return the programs of encode and decode, or a note that says why there are none."""
+    """Return the programs of encode and decode, or a note with the reason if the model has none."""
     if plan.halves is None:
         return None, ()
     try:

@@ -55,7 +55,7 @@ def schedule(program: Program) -> Schedule:
     """Place every node of a program."""
     plan = Schedule(program)
     plan.made_in = {id(value): -1 for value in program.inputs}
-    flipped: set[int] = set()  # values that stand in the order in which they were computed
+    flipped: set[int] = set()  # values stored in the order of their computation
     for node in program.nodes:
         if isinstance(node, MASK_NODES):
             plan.masks[id(node.y)] = node

@@ -1,6 +1,6 @@
 """Write the outputs of `run` together with the keys, times and windows of the inputs.
 
-If there are none, `arrays.py` describes the files. Otherwise:
+Without them, `arrays.py` describes the files. Otherwise:
 
     .npz     `rnn_deploy/keys`, `rnn_deploy/lengths`, `rnn_deploy/windows` beside the outputs
     .csv     columns for the key, the time or step, and each output value
@@ -89,7 +89,7 @@ def lines_of(result: RunResult) -> list[str]:
 
 
 def top_of(given: int | None, attached: Attachments) -> int:
-    """Return how many labels to print; raise InputError for `--top` if there are none."""
+    """Return how many labels to print; raise InputError for `--top` without labels."""
     if given and not attached.labels:
         raise InputError(
             "E-OPTION-NEEDS", "--top: the bundle has no labels; export with --labels FILE"

@@ -40,7 +40,7 @@ GAPS: tuple[KnownGap, ...] = (
 
 
 def gap_of(case: str, form: str, runtime: str) -> KnownGap | None:
-    """Return the gap for a combination, None if there is none."""
+    """Return the gap for a combination, or None."""
     for gap in GAPS:
         if gap.runtime == runtime and fnmatchcase(case, gap.case) and fnmatchcase(form, gap.form):
             return gap

@@ -38,7 +38,7 @@ SHAPES = ((1, 3), (3, 5), (2, 8))  # batch, steps of the source
 
 
 def split_plan(model: Any, sequence: TracedEntry) -> tuple[SplitPlan | None, tuple[str, ...]]:
-    """Return the entry points of a split model, or notes with the reason why there are none."""
+    """Return the entry points of a split model, or notes with the reason if it has none."""
     layers = [x for x in sequence.trace.layers if x.initial_state and not x.within_step]
     if not layers:
         return None, ()

@@ -41,7 +41,7 @@ class LoweringRequest:
     def read(cls, value: str | Mapping[str, str] | Sequence[str], **more: Any) -> Self:
         """Return the request for "NAME", {LAYER: NAME} or several "[LAYER=]NAME".
 
-        The layer "*" stands for all others. more: fields of the subclass.
+        The layer "*" means all other layers. more: fields of the subclass.
         """
         if isinstance(value, str):
             value = (value,)

@@ -91,7 +91,7 @@ class ReadModel:
     """Everything known about a model before a format is written.
 
     cases: golden vectors. calibration: the user's real inputs in batches, with the results of the
-    references; empty if there are none. evaluation: other real inputs, in the same form. cache: for
+    references; empty without such data. evaluation: other real inputs, in the same form. cache: for
     a writer's own use, kept from one export of this model to the next; a key begins with the
     format's name.
     """

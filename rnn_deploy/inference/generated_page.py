@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 
 from rnn_deploy.inference.strategies import Generated
-from rnn_deploy.optional import require
 from rnn_deploy.spec import Array
+from rnn_deploy.templates import rendered
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,4 @@ class ShownSequence:
 
 def html_from_generated(title: str, shown: Sequence[ShownSequence]) -> str:
     """Return the page. Raises MissingExtraError without the packages of the extra `report`."""
-    jinja2 = require("jinja2")
-    folder = files("rnn_deploy.inference")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page: str = environment.get_template("generated_page.html").render(title=title, shown=shown)
-    return page
+    return rendered("rnn_deploy.inference", "generated_page.html", {"title": title, "shown": shown})

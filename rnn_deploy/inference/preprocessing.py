@@ -21,7 +21,7 @@ TEXT = "str"  # the dtype of an input for which a user may give text
 
 
 class Preprocessing:
-    """The steps of a bundle, by input. It is false if there are none."""
+    """The steps of a bundle, by input. It is false without steps."""
 
     def __init__(self, steps: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         self._given = steps

@@ -111,7 +111,7 @@ class _Calls:
 
 
 def mask_of(tensor: Any) -> Any | None:
-    """Return the mask that Keras stores with a tensor, None if there is none."""
+    """Return the mask that Keras stores with a tensor, or None."""
     return compat.get_keras_mask(tensor)
 
 

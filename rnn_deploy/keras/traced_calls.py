@@ -17,7 +17,7 @@ _OF_SHAPE = ("Shape", "Size", "Rank", "ZerosLike", "OnesLike", "ShapeN")
 
 @dataclass(frozen=True)
 class WhyWhole:
-    """The reason why a model is not split. reason: empty if there is nothing to split."""
+    """The reason why a model is not split. reason: empty for a model without a decoder."""
 
     reason: str
 

@@ -125,7 +125,7 @@ def artifact_for(bundle: Bundle, format: str, options: RunOptions) -> Artifact:
 
 
 def step_beside(bundle: Bundle, artifact: Artifact) -> Artifact | None:
-    """Return the file for one step that belongs to a stream's artifact, None if there is none."""
+    """Return the file for one step that belongs to a stream's artifact, or None."""
     if artifact.entry != STREAM:
         return None
     folder = PurePosixPath(artifact.path).parent

@@ -17,7 +17,7 @@ from rnn_deploy.spec import Array
 
 @dataclass(frozen=True)
 class IntegerTensor:
-    """How the integers of a tensor stand for real values."""
+    """The scale and zero point that turn a tensor's integers into real values."""
 
     dtype: np.dtype[Any]
     scale: float

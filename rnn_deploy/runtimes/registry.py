@@ -35,7 +35,7 @@ class SkippedRuntime:
 
 
 def runtime_named(name: str) -> Runtime:
-    """Return the runtime called `name`; raise InputError if there is none."""
+    """Return the runtime called `name`; raise InputError for an unknown name."""
     if name == BY_PLAN.name:
         return BY_PLAN
     if name not in RUNTIMES:

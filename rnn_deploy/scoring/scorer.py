@@ -3,7 +3,7 @@
     Sequences --checks--> good rows --preprocessing, batches of one length--> outputs --> a table
 
 The table has a row for each sequence in the order of the input: its key, the outputs, labels, final
-states, and `error`, which is null if there is none.
+states, and `error`, which is null without an error.
 """
 
 from collections.abc import Mapping

@@ -100,7 +100,7 @@ def integer_details(file: QuantisedFile) -> dict[str, Any]:
 
 
 def quantisation_of(format: str, files: Sequence[QuantisedFile]) -> Quantisation | None:
-    """Return the manifest's record of quantised files; None if there are none."""
+    """Return the manifest's record of quantised files, or None."""
     if not files:
         return None
     return Quantisation(

@@ -12,13 +12,13 @@ LOWERINGS = ("inplace", "loop", "single", "unrolled", "fused")
 INPLACE, LOOP, SINGLE, UNROLLED, FUSED = LOWERINGS
 FLOAT16, DYNAMIC, INT8, INT16X8 = "float16", "dynamic-int8", "int8", "int16x8"
 WITH_RANGES = (INT8, INT16X8)  # activations are integers too, in ranges from calibration data
-# What inputs and outputs can be besides float32: what activations are within the file.
+# The type of inputs and outputs besides float32: the type of activations in the file.
 INTEGERS = {INT8: "int8", INT16X8: "int16"}
 FLOAT_IO = "float32"
 IO_OPTION = FormatOption(
     "io",
     FLOAT_IO,
-    "What the model file's inputs, outputs and states are. int8 needs --quantize int8, int16 needs"
+    "Type of the model file's inputs, outputs and states. int8 needs --quantize int8, int16 needs"
     " --quantize int16x8; token ids and masks stay as they are.",
     choices=(FLOAT_IO, *INTEGERS.values()),
 )

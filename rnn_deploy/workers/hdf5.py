@@ -14,7 +14,7 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def read_all(path: str, limit: int) -> tuple[str, int]:
-    """Read every attribute and dataset; return a fault (empty if there is none) and a size.
+    """Read every attribute and dataset; return a fault (empty without one) and a size.
 
     path: an HDF5 file, or a .keras archive that contains some. limit: bytes of memory; if the file
     needs more, and more than its own size, nothing is read, and the size is returned.

@@ -34,7 +34,7 @@ class StarterProgram:
 
     @property
     def time(self) -> str | None:
-        """Return the symbol of the steps, None if there is not exactly one."""
+        """Return the symbol of the steps, or None if the model has no symbol or several."""
         symbols = self.entry.time_symbols
         return symbols[0] if len(symbols) == 1 else None
 

@@ -232,7 +232,7 @@ WAYS = {"whole": run}
 _CHECK_END = '''
 
 def fault(found, truth, budget):
-    """Return the first value that is wrong, None if there is none."""
+    """Return the first wrong value, or None."""
     if found.shape != truth.shape:
         return f"has the shape {found.shape}, expected {truth.shape}"
     with np.errstate(invalid="ignore"):

@@ -46,7 +46,7 @@ class Source(Protocol):
         """Return spans of about `target` bytes. No sequence crosses a boundary."""
 
     def key_arrays(self) -> Iterator[Any]:
-        """Yield the keys of all sequences as Arrow arrays; nothing if there are none."""
+        """Yield the keys of all sequences as Arrow arrays; yield nothing without keys."""
 
     def read(self, span: Span) -> Iterator[Sequences]:
         """Yield the sequences of a span, a chunk at a time."""

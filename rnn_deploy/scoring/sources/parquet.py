@@ -89,7 +89,7 @@ class ParquetSource:
         return ITEM * sum(c.num_values for c in columns if c.path_in_schema.split(".")[0] in used)
 
     def _heads(self) -> Iterator[tuple[Any, Any]]:
-        """Yield the rows at which sequences start, and their keys; nothing if there are none."""
+        """Yield the rows at which sequences start, and their keys."""
         name = self.layout.inputs.rules.id
         if name is None:
             return

@@ -32,7 +32,7 @@ def open_source(place: Path, inputs: Inputs) -> Source:
 
 
 def input_files(places: list[Path]) -> list[Path]:
-    """Return the files in order, those of a folder by name; raise InputError if there are none."""
+    """Return the files in order, those of a folder by name; raise InputError without a file."""
     found: list[Path] = []
     for place in places:
         if place.is_dir():

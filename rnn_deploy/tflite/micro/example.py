@@ -175,7 +175,7 @@ def _reset(file: MicroFile) -> list[str]:
     tensors = [file.inputs[index] for index, _ in file.states]
     if all(tensor.integer is None or not tensor.integer.zero_point for tensor in tensors):
         return []
-    lines = ["", "// The integer of a state that stands for zero.", "void ResetStates() {"]
+    lines = ["", "// Sets each state to the integer that represents zero.", "void ResetStates() {"]
     lines.append("  uint8_t* at = states;")
     for tensor in tensors:
         zero = 0 if tensor.integer is None else tensor.integer.zero_point

@@ -28,7 +28,7 @@ class MicroTensor:
     """An input or output: its name, its shape, the number of its bytes, its type in C++.
 
     kind, member: the type, and the member of TfLiteTensor::data. integer: the scale of a tensor of
-    integers that stand for real values.
+    integers that represent real values.
     """
 
     name: str

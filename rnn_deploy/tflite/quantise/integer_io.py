@@ -39,7 +39,7 @@ class TensorScale:
 
     @property
     def range(self) -> Range:
-        """The least and greatest value that the integers stand for."""
+        """Return the least and the greatest value that the integers represent."""
         info = np.iinfo(self.dtype)
         low = -info.max if self.dtype == "int16" else info.min
         ends = ((end - self.zero_point) * self.scale for end in (low, info.max))
@@ -64,7 +64,7 @@ class TensorScale:
         return cls(dtype, scale, int(np.clip(round(info.min - low / scale), info.min, info.max)))
 
     def equals(self, other: "TensorScale | None") -> bool:
-        """Whether both stand for the same values, but for rounding of the scale."""
+        """Return whether both represent the same values, up to rounding of the scale."""
         return (
             other is not None
             and (other.dtype, other.zero_point) == (self.dtype, self.zero_point)

@@ -43,7 +43,7 @@ WITHOUT_MODEL = (
 
 @dataclass(frozen=True)
 class GivenSizes:
-    """The user's own cases. inputs: arrays by name, None if there are none."""
+    """The user's own cases. inputs: arrays by name, or None."""
 
     shapes: Sequence[Shape] = ()
     inputs: Mapping[str, Array] | None = None

@@ -29,7 +29,7 @@ class RuntimeCoverage:
     """The largest calls of one runtime, over all entry points.
 
     rows, steps: the most rows and the most steps of a call, without those of the check `long`.
-    longest: the steps of the longest sequence of that check, 0 if there is none.
+    longest: the steps of the longest sequence of that check, or 0 without one.
     """
 
     runtime: str

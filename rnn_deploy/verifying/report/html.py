@@ -4,13 +4,13 @@ Report, ErrorProfiles --page.html (Jinja2), page.css--> page
 """
 
 import math
-from collections.abc import Sequence
-from importlib.resources import files
+from collections.abc import Callable, Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 from rnn_deploy.optional import require
+from rnn_deploy.templates import rendered
 from rnn_deploy.verifying.diagnose.file_verdicts import file_verdicts
 from rnn_deploy.verifying.report.cause import cause_of
 from rnn_deploy.verifying.report.error_profiles import ErrorProfiles
@@ -24,21 +24,12 @@ MOST_FINDINGS = 12
 def html_from_report(report: Report, profiles: ErrorProfiles) -> str:
     """Return the page. Raises MissingExtraError without the packages of the extra `report`."""
     require("matplotlib")
-    jinja2 = require("jinja2")
-    folder = files("rnn_deploy.verifying.report")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "number": number, "used": budget_used, "place": worst_place, "percent": _percent,
         "is_nan": isnan,
     }  # fmt: skip
-    page: str = environment.get_template("page.html").render(_context(report, profiles))
-    return page
+    values = _context(report, profiles)
+    return rendered("rnn_deploy.verifying.report", "page.html", values, filters)
 
 
 def _context(report: Report, profiles: ErrorProfiles) -> dict[str, Any]:

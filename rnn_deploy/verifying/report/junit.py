@@ -44,7 +44,7 @@ def junit_from_report(report: Report) -> str:
 
 
 def _instant(date: str) -> str:
-    """Return the report's date as ISO 8601; empty if there is none."""
+    """Return the report's date as ISO 8601, empty without a date."""
     day, _, clock = date.removesuffix(" UTC").partition(" ")
     return f"{day}T{clock}" if clock else ""
 

@@ -95,7 +95,7 @@ class Report:
     coverage: the largest calls of each runtime. possible_runtimes: those that have a model file in
         the bundle. checks_not_run: the checks that were not chosen.
     shared_weights: the model files that read each file with weights.
-    baseline: the comparison with earlier results, None if there are none.
+    baseline: the comparison with earlier results, or None.
     not_streamed: why the stream entry point must not run in chunks; empty if it may.
     """
 
