@@ -28,13 +28,13 @@ from rnn_deploy.runtimes.ort_web.description import (
 )
 from rnn_deploy.runtimes.ort_web.npm_package import FLAG, VERSION, ort_web_files
 from rnn_deploy.spec import ENCODE, EntryPoint
+from rnn_deploy.verifying.judge.encode_decode import CHECK as ENCODE_DECODE
 
 FORMAT = "onnx"
 MODULES = (
     "rnn_deploy.runtimes.ort_web",
     ("rnn-text.js", "rnn-model.js", "rnn-generate.js", "rnn-model.d.ts", "rnn-generate.d.ts"),
 )
-HALVES = "encode-decode"  # the check whose golden vectors encode and decode share
 PAGE = (
     *("index.html", "page.css", "page.js", "verify.js", "plots.js", "controls.js", "results.js"),
     *("generate.js", "attention.js"),
@@ -93,8 +93,8 @@ def _generating_files(bundle: Bundle, generation: Generation) -> dict[str, bytes
     return {
         **_entry_files(bundle, generation.decode, STEM, facts),
         **_entry_files(bundle, generation.encode, ENCODE, {}),
-        "golden.json": _json(_golden(bundle, generation.decode, HALVES)),
-        "golden-encode.json": _json(_golden(bundle, generation.encode, HALVES)),
+        "golden.json": _json(_golden(bundle, generation.decode, ENCODE_DECODE)),
+        "golden-encode.json": _json(_golden(bundle, generation.encode, ENCODE_DECODE)),
     }
 
 
